@@ -1,0 +1,251 @@
+"""Data sets: a source of pictures → one packed uint8 array, decoded once, and its order.
+
+Imports no TensorFlow. A reader gives a `Source`; `load` turns it into a `Packed` set.
+"""
+
+import dataclasses
+import hashlib
+import json
+import os
+import warnings
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+import utils
+
+JOB = 64  # pictures that a thread decodes at a time
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageSpec:
+    """What the images are: [height, width, channels], how many, of how many classes (0: none)."""
+
+    height: int
+    width: int
+    channels: int
+    count: int
+    classes: int
+
+
+@dataclasses.dataclass
+class Source:
+    """Pictures before packing.
+
+    Attributes:
+      names: one a picture, for messages.
+      open: index → Pillow image, or anything else that `utils.load_image` takes.
+      signature: changes when the pictures do.
+      labels: int [N] or None.
+      classes: the names of the classes.
+      images: uint8 [N, H, W, C] where they are at hand already.
+    """
+
+    names: list
+    open: Callable
+    signature: str
+    labels: np.ndarray | None = None
+    classes: tuple = ()
+    images: np.ndarray | None = None
+
+
+@dataclasses.dataclass
+class Packed:
+    """uint8 images [N, H, W, C] (memory-mapped), int32 labels [N], their spec and the skipped."""
+
+    images: np.ndarray
+    labels: np.ndarray
+    spec: ImageSpec
+    skipped: list
+
+
+def load(
+    name,
+    *,
+    reader,
+    data_dir,
+    cache_dir,
+    size,
+    crop=None,
+    pattern="*",
+    conditional=False,
+    workers=0,
+):
+    """Read a data set, from its packed array where that is still right.
+
+    Args:
+      name: of the set: a folder under `data_dir`, or a path.
+      reader: function of (path, pattern=, conditional=) that gives the Source.
+      size: (height, width) to crop and resize to.
+      crop: (height, width) of the centre box taken first, or None.
+      conditional: keep the labels; an error where the set has none.
+
+    Raises:
+      utils.Failed: where there is nothing to read, saying what to do.
+    """
+    path = Path(data_dir) / name
+    if not path.exists() and Path(name).is_dir():
+        path = Path(name)
+    source = reader(path, pattern=pattern, conditional=conditional)
+    if conditional and source.labels is None:
+        raise utils.Failed(
+            f"{path} has no labels: put each class in a folder of its own, or "
+            "leave --conditional out"
+        )
+    if source.images is not None and source.images.shape[1:3] == tuple(size) and not crop:
+        images, keep, skipped = source.images, slice(None), []
+    else:
+        key = [str(path.resolve()), pattern, size, crop, conditional]
+        digest = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:8]
+        stem = f"{path.name}_{size[0]}_{size[1]}_{digest}"
+        images, keep, skipped = _packed(source, stem, cache_dir, size, crop, workers)
+    if skipped:
+        names = ", ".join(skipped[:5]) + (", ..." if len(skipped) > 5 else "")
+        print(f"skipped {len(skipped)} of {len(source.names)} images as unreadable: {names}")
+    labels = source.labels[keep] if conditional else np.zeros(len(images))
+    spec = ImageSpec(*images.shape[1:], len(images), len(source.classes) if conditional else 0)
+    return Packed(images, labels.astype(np.int32), spec, skipped)
+
+
+def _packed(source, stem, cache_dir, size, crop, workers):
+    """(images, indices kept, names skipped) from the cache, filled first where it must be."""
+    for folder in (Path(cache_dir), _user_cache()):
+        meta, array = folder / f"{stem}.json", folder / f"{stem}.npy"
+        found = _read_cache(meta, array, source.signature)
+        if found:
+            return found
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with utils.atomic_path(array) as part:
+                bad = _pack(source, part, size, crop, workers)
+            text = {"signature": source.signature, "skipped": bad, "count": len(source.names)}
+            utils.save_text(meta, json.dumps(text))  # last: it says that the array is whole
+            print(f"packed {len(source.names) - len(bad)} images into {array}")
+            return _read_cache(meta, array, source.signature)
+        except OSError as error:
+            reason = error
+    raise utils.Failed(f"cannot write the packed images to {cache_dir}: {reason}")
+
+
+def _user_cache():
+    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "gan-trainer"
+
+
+def _read_cache(meta, array, signature):
+    """What was packed, or None where it is absent, broken or of other pictures."""
+    try:
+        kept = json.loads(meta.read_text())
+        if kept["signature"] != signature:
+            return None
+        images = np.load(array, mmap_mode="r", allow_pickle=False)
+        keep = np.delete(np.arange(kept["count"]), list(map(int, kept["skipped"])))
+        if len(keep) != len(images):
+            return None
+        return images, keep, list(kept["skipped"].values())
+    except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError):
+        return None
+
+
+def _pack(source, part, size, crop, workers):
+    """Decode every picture into the .npy file `part`; return {index: name} of the unreadable."""
+    count = len(source.names)
+    channels = 1 if _all_gray(source) else 3
+    array = np.lib.format.open_memmap(part, "w+", np.uint8, (count, *size, channels))
+    bad = {}
+
+    def job(start):
+        for i in range(start, min(start + JOB, count)):
+            try:
+                array[i] = utils.load_image(source.open(i), size, channels, crop)
+            except Exception as error:  # whatever a broken file makes of a decoder
+                bad[i] = f"{source.names[i]} ({_reason(error)})"
+
+    done = 0
+    with (
+        ThreadPoolExecutor(workers or os.cpu_count()) as pool,
+        utils.Progress("packing images", count) as bar,
+        warnings.catch_warnings(),
+    ):
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        for future in as_completed([pool.submit(job, i) for i in range(0, count, JOB)]):
+            future.result()
+            done = min(done + JOB, count)
+            bar.update(done, "")
+    if len(bad) == count:
+        raise utils.Failed(f"none of {count} images can be read, the first is {bad[0]}")
+    if bad:
+        _compact(array, part, [i for i in range(count) if i not in bad])
+    return {str(i): bad[i] for i in sorted(bad)}
+
+
+def _reason(error):
+    """An error in a few words, without the path that Pillow adds."""
+    return type(error).__name__ if "cannot identify" in str(error) else str(error)[:60]
+
+
+def _compact(array, part, keep):
+    """Write the images kept alone in the place of `part`."""
+    other = part.with_name(part.name + "-kept")
+    kept = np.lib.format.open_memmap(other, "w+", np.uint8, (len(keep), *array.shape[1:]))
+    for i in range(0, len(keep), 1024):
+        kept[i : i + 1024] = array[keep[i : i + 1024]]
+    kept.flush()
+    os.replace(other, part)
+
+
+def _all_gray(source):
+    """True where no readable picture has colour; reads headers up to the first that has."""
+    if source.images is not None:
+        return source.images.shape[-1] == 1
+    gray = 0
+    for i in range(len(source.names)):
+        try:
+            with Image.open(source.open(i)) as image:
+                if image.mode not in utils.GRAY_MODES:
+                    return False
+                gray += 1
+        except Exception:  # it will be counted and named when it is decoded
+            continue
+    return gray > 0
+
+
+class Batches:
+    """The endless stream of training images: one seeded permutation of the set after another.
+
+    Which images are the k-th to (k + n)-th depends on the seed and k alone.
+    """
+
+    def __init__(self, images, labels, *, seed, train_size=0):
+        order = np.random.default_rng([seed, 1]).permutation(len(images))
+        self.subset = np.sort(order[: train_size or len(images)])
+        self.images, self.labels, self.seed = images, labels, seed
+        self._pass, self._order = -1, None
+
+    def __len__(self):
+        return len(self.subset)
+
+    def _permutation(self, number):
+        if number != self._pass:
+            rng = np.random.default_rng([self.seed, 0, number])
+            self._pass, self._order = number, rng.permutation(self.subset)
+        return self._order
+
+    def indices(self, position, count):
+        """The indices of the images at `position` and after, [count]."""
+        parts = []
+        while count:
+            number, offset = divmod(position, len(self.subset))
+            part = self._permutation(number)[offset : offset + count]
+            parts.append(part)
+            position, count = position + len(part), count - len(part)
+        return np.concatenate(parts)
+
+    def take(self, position, shape):
+        """(uint8 images [*shape, H, W, C], int32 labels [*shape]) at a position."""
+        chosen = self.indices(position, int(np.prod(shape)))
+        images = self.images[chosen].reshape(*shape, *self.images.shape[1:])
+        return images, self.labels[chosen].reshape(shape)

@@ -1,0 +1,304 @@
+"""What a run leaves behind: its folder, lock, settings, checkpoints, log, plots and pictures."""
+
+import contextlib
+import csv
+import fcntl
+import json
+import os
+import shutil
+import time
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+import utils
+
+KEPT = 3  # checkpoints
+MAX_FRAMES = 60
+MAX_BYTES = 3_000_000  # of an animation
+FRAME_SIDE = 512  # pixels
+REDRAW_SHARE = 0.03  # of the time may go into animations and plots
+LOCK = "lock"
+
+
+class Run:
+    """One run's folder, and the pictures it writes.
+
+    A new run is built up in a hidden folder inside its own, and takes the place of what an
+    older one left there when it is saved for the first time.
+    """
+
+    def __init__(self, name, checkpoint_dir, sample_dir, log_dir):
+        self.name = name
+        self.folder = Path(checkpoint_dir) / name
+        self.samples, self.logs = Path(sample_dir), Path(log_dir) / name
+        self.home = self.folder  # where files go now
+        self._writer = self._manager = None
+        self._redrawn, self._cost = -np.inf, 0.0
+        self._rows, self._spent = [], 0.0  # of metrics.csv; seconds trained before this call
+        self._stale = []
+
+    # ---- the folder ----------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def lock(self):
+        """Keep other trainers out of the block. Raises utils.Failed where one is in."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with open(self.folder / LOCK, "a+") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                file.seek(0)
+                raise utils.Failed(
+                    f"run {self.name} is being trained by process {file.read().strip()}: stop "
+                    "that one, or give this one another --name"
+                ) from None
+            file.truncate(0)
+            file.write(str(os.getpid()))
+            file.flush()
+            self._adopt()
+            yield
+
+    def has_state(self):
+        """Is there a checkpoint to go on from?"""
+        return (self.folder / "checkpoint").is_file()
+
+    def begin(self, settings, spec, *, resume):
+        """Write the settings; a run that is not resumed starts in a hidden folder."""
+        if not resume:
+            self.home = self.folder / ".new"
+            shutil.rmtree(self.home, ignore_errors=True)
+            self._stale = list(self.logs.glob("events*"))
+        (self.home / "frames").mkdir(parents=True, exist_ok=True)
+        self.samples.mkdir(parents=True, exist_ok=True)
+        text = json.dumps({**settings, "data": spec}, indent=1)
+        utils.save_text(self.home / "config.json", text)
+
+    def _adopt(self):
+        """Put a new run that has been saved in the place of the old one.
+
+        Each stage can be begun again after a kill: `.ready` is whole and the old files are
+        being removed, `.moving` is being moved up.
+        """
+        ready, moving = self.folder / ".ready", self.folder / ".moving"
+        if ready.exists():
+            for entry in self.folder.iterdir():
+                if entry.name not in (LOCK, ready.name):
+                    shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+            ready.rename(moving)
+        if moving.exists():
+            for entry in list(moving.iterdir()):
+                entry.rename(self.folder / entry.name)
+            moving.rmdir()
+
+    # ---- checkpoints ---------------------------------------------------------------------
+
+    def _checkpoints(self, trainer):
+        import tensorflow as tf
+
+        if self._manager is None:
+            self._checkpoint = tf.train.Checkpoint(**trainer.state)
+            self._manager = tf.train.CheckpointManager(
+                self._checkpoint, str(self.home), KEPT, checkpoint_name="ckpt"
+            )
+        return self._manager
+
+    def restore(self, trainer):
+        """Put the newest checkpoint's state into the trainer; forget what was logged after it."""
+        path = self._checkpoints(trainer).latest_checkpoint
+        try:
+            self._checkpoint.restore(path).assert_consumed()
+        except Exception as error:  # TensorFlow raises its own errors, ValueError or AssertionError
+            reason = str(error).strip().splitlines()[0][:150]
+            raise utils.Failed(
+                f"cannot restore {path}: {reason}. Start anew with --resume False"
+            ) from None
+        step = int(trainer.state["step"].numpy())
+        self._rows = [r for r in self._read_log() if int(r["step"]) <= step]
+        self._spent = float(self._rows[-1]["seconds"]) if self._rows else 0.0
+        self._write_log()
+        for frame in self._frames():
+            if int(frame.stem) > step:
+                frame.unlink()
+        return step
+
+    def save(self, step, trainer):
+        """Save the state, and the networks for use without training."""
+        trainer.refresh()
+        for name, network in trainer.networks.items():
+            with utils.atomic_path(self.home / f"{name}.keras") as part:
+                network.save(part)
+        self._checkpoints(trainer).save(checkpoint_number=step)
+        if self.home != self.folder:
+            self.home.rename(self.folder / ".ready")
+            self._adopt()
+            self.home, self._manager = self.folder, None
+            for events in self._stale:
+                events.unlink(missing_ok=True)
+        self._histograms(step, trainer.networks)
+
+    # ---- the log -------------------------------------------------------------------------
+
+    def _read_log(self):
+        try:
+            with open(self.home / "metrics.csv", newline="") as file:
+                rows = list(csv.DictReader(file))
+        except FileNotFoundError:
+            return []
+        return [r for r in rows if None not in r.values() and None not in r]
+
+    def _write_log(self):
+        if not self._rows:
+            return
+        with utils.atomic_path(self.home / "metrics.csv") as part, open(part, "w") as file:
+            writer = csv.DictWriter(file, self._rows[0], lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(self._rows)
+
+    def log(self, step, epoch, seconds, terms):
+        """Add a row to metrics.csv and scalars to TensorBoard's events."""
+        row = {"step": step, "epoch": epoch, "seconds": f"{self._spent + seconds:.1f}"}
+        row |= {name: f"{value:.7g}" for name, value in terms.items()}
+        self._rows.append(row)
+        path = self.home / "metrics.csv"
+        if path.is_file():
+            with open(path, "a", newline="") as file:
+                csv.DictWriter(file, row, lineterminator="\n").writerow(row)
+        else:
+            self._write_log()
+        import tensorflow as tf
+
+        with self._events().as_default(step=step):
+            for name, value in terms.items():
+                tf.summary.scalar(name, value)
+
+    def _events(self):
+        import tensorflow as tf
+
+        self._writer = self._writer or tf.summary.create_file_writer(str(self.logs))
+        return self._writer
+
+    # ---- pictures ------------------------------------------------------------------------
+
+    def reals(self, images):
+        """Write `reals.png`, a sheet of training images, uint8 [N, H, W, C]."""
+        utils.save_image(self.samples / "reals.png", utils.make_grid(images))
+
+    def sample(self, step, epoch, index, images, columns):
+        """Write a grid of samples, float [N, H, W, C] in [-1, 1], and keep it as a frame."""
+        import tensorflow as tf
+
+        grid = utils.make_grid(utils.to_uint8(images), columns)
+        utils.save_image(self.samples / f"train_{epoch:02d}_{index:04d}.png", grid)
+        with self._events().as_default(step=step):
+            tf.summary.image("samples", grid[None])
+        self._keep_frame(step, grid)
+        if time.monotonic() - self._redrawn > self._cost / REDRAW_SHARE:
+            self.redraw()
+
+    def _frames(self):
+        return sorted((self.home / "frames").glob("[0-9]*.png"))
+
+    def _keep_frame(self, step, grid):
+        scale = FRAME_SIDE / max(grid.shape[:2])
+        if scale < 1:
+            size = [round(n * scale) for n in grid.shape[1::-1]]
+            image = Image.fromarray(grid.squeeze(-1) if grid.shape[-1] == 1 else grid)
+            grid = np.asarray(image.resize(size, Image.Resampling.BOX))
+            grid = grid.reshape(*grid.shape[:2], -1)
+        utils.save_image(self.home / "frames" / f"{step:08d}.png", grid)
+        frames = self._frames()
+        if len(frames) > MAX_FRAMES:  # every second goes, the first and the newest stay
+            for frame in frames[1:-1:2]:
+                frame.unlink()
+
+    def redraw(self):
+        """Write training.gif, training.webp and losses.png anew."""
+        start = time.monotonic()
+        frames = [np.asarray(Image.open(path)) for path in self._frames()]
+        frames = [f.reshape(*f.shape[:2], -1) for f in frames]
+        for suffix in ("gif", "webp"):
+            path, kept = self.samples / f"training.{suffix}", frames
+            utils.save_animation(path, kept)
+            while path.stat().st_size > MAX_BYTES and len(kept) > 2:
+                kept = kept[:-1:2] + kept[-1:]
+                utils.save_animation(path, kept)
+        if self._rows:
+            plot_log(self.samples / "losses.png", self._rows)
+        self._redrawn = time.monotonic()
+        self._cost = self._redrawn - start
+
+    def written(self):
+        """The files that a person will look at."""
+        names = ("training.gif", "training.webp", "losses.png")
+        return [*(self.samples / n for n in names), self.folder / "generator.keras"]
+
+    def _histograms(self, step, networks):
+        """The networks' weights, for TensorBoard."""
+        import tensorflow as tf
+
+        with self._events().as_default(step=step):
+            for name, network in networks.items():
+                for weight in network.trainable_variables:
+                    tf.summary.histogram(f"{name}/{weight.path}", weight.value)
+
+
+def plot_log(path, rows):
+    """Draw the columns of metrics.csv over the steps, one panel each, as a PNG."""
+    from matplotlib.figure import Figure
+
+    names = [n for n in rows[0] if n not in ("step", "epoch", "seconds")]
+    steps = np.array([int(r["step"]) for r in rows])
+    figure = Figure(figsize=(9, 2 * len(names)), layout="constrained")
+    panels = figure.subplots(len(names), 1, sharex=True, squeeze=False)[:, 0]
+    for panel, name in zip(panels, names):
+        values = np.array([float(r[name]) for r in rows])
+        panel.plot(steps, values, linewidth=0.6, alpha=0.5)
+        panel.plot(steps, smooth(values), linewidth=1.2)
+        panel.set_ylabel(name)
+        panel.grid(alpha=0.3)
+    panels[-1].set_xlabel("generator updates")
+    with utils.atomic_path(path) as part:
+        figure.savefig(part, dpi=100)
+
+
+def smooth(values, share=0.02):
+    """The mean over a window of `share` of all values, centred, shorter at both ends."""
+    half = max(1, round(len(values) * share / 2))
+    sums = np.concatenate([[0.0], np.cumsum(values)])
+    index = np.arange(len(values))
+    low, high = np.maximum(index - half, 0), np.minimum(index + half + 1, len(values))
+    return (sums[high] - sums[low]) / (high - low)
+
+
+def find_run(checkpoint_dir, dataset, wanted):
+    """The newest run with a generator of a data set, and the names of the others.
+
+    Args:
+      wanted: settings that the run must have, among them perhaps its `name`.
+
+    Raises:
+      utils.Failed: where there is none, saying what was looked for and what there is.
+    """
+    runs, near = [], []
+    for file in sorted(Path(checkpoint_dir).glob("*/generator.keras")):
+        try:
+            saved = json.loads((file.parent / "config.json").read_text())
+            saved = {**saved, "name": file.parent.name}
+        except (OSError, ValueError, TypeError):
+            continue
+        same = [saved.get(k) == (list(v) if isinstance(v, tuple) else v) for k, v in wanted.items()]
+        if "name" not in wanted and saved.get("dataset") != dataset:
+            continue
+        (runs if all(same) else near).append((file.stat().st_mtime, file.parent))
+    if not runs:
+        asked = "".join(f" --{name} {value}" for name, value in wanted.items())
+        there = f" (there are {', '.join(p.name for _, p in near)})" if near else ""
+        raise utils.Failed(
+            f"no trained generator of {dataset} with{asked or ' any settings'} in "
+            f"{checkpoint_dir}{there}; train one: "
+            f"python main.py --dataset {dataset}{asked} --train True"
+        )
+    runs = [path for _, path in sorted(runs, reverse=True)]
+    return runs[0], [path.name for path in runs[1:]]

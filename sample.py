@@ -1,0 +1,150 @@
+"""Test mode: finding a trained generator, and the pictures that it is asked for."""
+
+import datetime
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+import utils
+
+TEST, SWEEP, DRAWS, SEPARATE = range(4)  # purposes that key the random numbers
+N_DRAWS = 100  # dimensions that option 2 draws
+GIF_SECONDS = 2.0
+MOSAIC = 10  # rows and columns of the merged animation
+
+
+def load_generator(path):
+    """A saved generator. Raises utils.Failed where it is not one that loads safely."""
+    import keras
+
+    try:
+        return keras.saving.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:  # Keras raises whatever its zip, JSON and layers raise
+        reason = str(error).strip().splitlines()[0][:150]
+        raise utils.Failed(f"cannot load {path}: {reason}") from None
+
+
+class Sampler:
+    """Draws pictures from a trained generator, the same ones for the same seed.
+
+    Args:
+      generator: Keras model of [z, (one-hot labels)] → images in [-1, 1].
+      latents: (key, shape) → latents, as in training.
+      draw: (generator, z, labels) → images in inference mode.
+      sweep: (lowest, highest) value that a latent takes in a sweep.
+      folder: where the files go.
+      count: images of a sheet, and frames of a sweep.
+    """
+
+    def __init__(self, generator, latents, draw, *, sweep, folder, count, seed):
+        self.generator, self.latents, self.draw = generator, latents, draw
+        self.folder, self.count = Path(folder), count
+        self.key = tf.constant([seed, 1], tf.int32)
+        self.rng = np.random.default_rng(seed)
+        self.z_dim = generator.inputs[0].shape[-1]
+        self.classes = generator.inputs[1].shape[-1] if len(generator.inputs) > 1 else 0
+        self.values = np.linspace(*sweep, count, dtype=np.float32)
+
+    def z(self, *purpose, count=None):
+        """Latents [count, z_dim] of their own for each purpose."""
+        key = self.key
+        for number in purpose:
+            key = tf.random.experimental.stateless_fold_in(key, number)
+        return np.array(self.latents(key, (count or self.count, self.z_dim)))
+
+    def images(self, z, labels=None):
+        """uint8 images of latents; labels 0, 1, … in turn unless given."""
+        hot = ()
+        if self.classes:
+            labels = np.arange(len(z)) % self.classes if labels is None else labels
+            hot = (np.eye(self.classes, dtype=np.float32)[labels],)
+        return utils.to_uint8(self.draw(self.generator, z, hot))
+
+    def sheet(self, name="test.png", z=None):
+        """One grid of samples; with labels, a column for each class."""
+        wide = 1 < self.classes <= 16
+        count = -(-self.count // self.classes) * self.classes if wide else self.count
+        images = self.images(self.z(TEST, count=count) if z is None else z)
+        grid = utils.make_grid(images, self.classes if wide else None)
+        return [utils.save_image(self.folder / name, grid)]
+
+    def fresh_sheet(self):
+        """Option 0: a grid named by the time, of latents never drawn before."""
+        now = datetime.datetime.now(datetime.UTC)
+        key = tf.constant([now.microsecond, int(now.timestamp()) % 2**31], tf.int32)
+        self.key = key
+        return self.sheet(f"test_{now:%Y%m%d%H%M%S}.png")
+
+    def sweep(self, dim):
+        """Images whose latents differ at random, and in dimension `dim` from low to high."""
+        z = self.z(SWEEP, dim)
+        z[:, dim] = self.values
+        labels = self.rng.integers(0, self.classes, len(z)) if self.classes else None
+        return self.images(z, labels)
+
+    def sweep_sheets(self):
+        """Option 1: `test_arange_D.png`, the sweep of each dimension as a grid."""
+        return [
+            utils.save_image(self.folder / f"test_arange_{d}.png", utils.make_grid(self.sweep(d)))
+            for d in range(self.z_dim)
+        ]
+
+    def _gif(self, dim, frames):
+        return utils.save_animation(self.folder / f"test_gif_{dim}.gif", frames, GIF_SECONDS)
+
+    def draw_gifs(self):
+        """Option 2: dimensions drawn at random; one latent, and of it only that one moves."""
+        paths = []
+        for dim in sorted(set(self.rng.integers(0, self.z_dim, N_DRAWS).tolist())):
+            z = np.repeat(self.z(DRAWS, dim, count=1), self.count, 0)
+            z[:, dim] = self.values
+            labels = np.full(len(z), dim % self.classes) if self.classes else None
+            paths.append(self._gif(dim, self.images(z, labels)))
+        return paths
+
+    def sweep_gifs(self):
+        """Option 3: `test_gif_D.gif`, the sweep of each dimension in time."""
+        return [self._gif(dim, self.sweep(dim)) for dim in range(self.z_dim)]
+
+    def merged_gif(self):
+        """Option 4: as 3, and `test_gif_merged.gif`: a hundred of them at once, to and fro."""
+        sweeps = [self.sweep(dim) for dim in range(self.z_dim)]
+        paths = [self._gif(dim, frames) for dim, frames in enumerate(sweeps)]
+        shown = np.stack(sweeps[: MOSAIC**2], 1)  # [frames, dimensions, H, W, C]
+        frames = [utils.make_grid(f, MOSAIC) for f in shown]
+        path = self.folder / "test_gif_merged.gif"
+        there_and_back = frames + frames[::-1]
+        return [*paths, utils.save_animation(path, there_and_back, 4 * GIF_SECONDS, hold=0)]
+
+    def separate(self, count):
+        """`test_00000.png`, …: single images, the i-th the same whatever the count."""
+        paths = []
+        for start in range(0, count, 64):
+            numbers = range(start, min(start + 64, count))
+            z = np.concatenate([self.z(SEPARATE, i, count=1) for i in numbers])
+            images = self.images(z, np.array(numbers) % self.classes if self.classes else None)
+            for i, image in zip(numbers, images):
+                paths.append(utils.save_image(self.folder / f"test_{i:05d}.png", image))
+        return paths
+
+    def all(self, option=None, count=0):
+        """Everything asked for, path by path as it is written.
+
+        Args:
+          option: 0..4 as `--visualize`; None is `test.png` and option 1.
+          count: so many separate images too.
+        """
+        if option != 0:
+            yield from self.sheet()
+        yield from OPTIONS[1 if option is None else option](self)
+        yield from self.separate(count)
+
+
+OPTIONS = {
+    0: Sampler.fresh_sheet,
+    1: Sampler.sweep_sheets,
+    2: Sampler.draw_gifs,
+    3: Sampler.sweep_gifs,
+    4: Sampler.merged_gif,
+}

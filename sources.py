@@ -1,0 +1,189 @@
+"""Readers: where pictures come from. Each gives a `dataset.Source`. Imports no TensorFlow."""
+
+import gzip
+import hashlib
+import os
+import struct
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+import utils
+from dataset import Source
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif")
+MNIST_NPZ = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/mnist.npz"
+MNIST_SHA256 = "731c5ac602752760c8e48fbffcf8c3b850d9dc2a2aedcf2cc48468fc17b673d1"
+
+
+def read_folder(path, *, pattern="*", conditional=False):
+    """A folder of images, searched recursively; the folders in it are its classes."""
+    if not path.is_dir():
+        raise utils.Failed(
+            f"no folder {path}: put images there, or give --dataset the path of a folder"
+        )
+    files = _list_images(path, pattern)
+    if not files:
+        kinds = " ".join(IMAGE_SUFFIXES) if pattern == "*" else pattern
+        raise utils.Failed(f"no images ({kinds}) in {path} or the folders in it")
+    names = [os.path.relpath(f, path) for f in files]
+    labels, classes = None, ()
+    if conditional:
+        labels, classes = _folder_labels(path, names)
+    facts = [(n, s.st_size, s.st_mtime_ns) for n, s in zip(names, map(os.stat, files))]
+    signature = hashlib.sha256(repr(facts).encode()).hexdigest()
+    return Source(names, files.__getitem__, signature, labels, classes)
+
+
+def _list_images(path, pattern):
+    """Paths under `path`, sorted; follows links, each folder once; hidden ones left out."""
+    found, seen = [], set()
+    for folder, inner, files in os.walk(path, followlinks=True):
+        real = os.path.realpath(folder)
+        if real in seen:
+            inner.clear()
+            continue
+        seen.add(real)
+        inner[:] = [d for d in inner if not d.startswith(".")]
+        for name in files:
+            if name.startswith(".") or not os.path.isfile(os.path.join(folder, name)):
+                continue
+            if pattern == "*" and not name.lower().endswith(IMAGE_SUFFIXES):
+                continue
+            if Path(name).match(pattern):
+                found.append(os.path.join(folder, name))
+    return sorted(found)
+
+
+def _folder_labels(path, names):
+    """The class of each file: the first folder of its path."""
+    firsts = [Path(n).parts[0] if len(Path(n).parts) > 1 else None for n in names]
+    classes = tuple(sorted({f for f in firsts if f}))
+    if not classes or None in firsts:
+        raise utils.Failed(
+            f"{path} has images outside of the folders of its classes: "
+            "put each class in a folder of its own, or leave --conditional out"
+        )
+    return np.array([classes.index(f) for f in firsts]), classes
+
+
+def read_lsun(path, *, pattern="*", conditional=False):
+    """LSUN: the LMDB databases that it ships as (`*_lmdb`), or a plain folder of images."""
+    databases = sorted({f.parent for f in path.glob("**/data.mdb")}) if path.is_dir() else []
+    if not databases:
+        return read_folder(path, pattern=pattern, conditional=conditional)
+    import lmdb
+
+    items, names, facts = [], [], []
+    for folder in databases:
+        try:
+            env = lmdb.open(str(folder), readonly=True, lock=False, readahead=False)
+            with env.begin() as transaction:
+                keys = list(transaction.cursor().iternext(keys=True, values=False))
+        except lmdb.Error as error:
+            raise utils.Failed(f"cannot read the database {folder}: {error}") from None
+        items += [(env, key) for key in keys]
+        names += [f"{folder.name}/{key.decode(errors='replace')}" for key in keys]
+        stat = (folder / "data.mdb").stat()
+        facts.append((str(folder), len(keys), stat.st_size, stat.st_mtime_ns))
+    if not items:
+        raise utils.Failed(f"the databases in {path} are empty")
+
+    def open_item(i):
+        env, key = items[i]
+        with env.begin() as transaction:
+            return BytesIO(transaction.get(key))
+
+    signature = hashlib.sha256(repr(facts).encode()).hexdigest()
+    owner = np.repeat(np.arange(len(databases)), [f[1] for f in facts])
+    classes = tuple(d.name for d in databases)
+    return Source(names, open_item, signature, owner, classes)
+
+
+def read_digits(path, *, pattern="*", conditional=True):
+    """The 1,797 handwritten digits of 8x8 pixels that scikit-learn carries."""
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    images = np.round(digits.images * (255 / 16)).astype(np.uint8)[..., None]
+    return _array_source("digits", images, digits.target)
+
+
+def read_mnist(path, *, pattern="*", conditional=True):
+    """MNIST's 60,000 training images: IDX files or mnist.npz in `path`, or downloaded."""
+    for images, labels in _idx_pairs(path, "train"):
+        return _array_source("mnist", read_idx(images)[..., None], read_idx(labels))
+    home = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras"))
+    cached = home / "datasets" / "mnist.npz"
+    for file in (path / "mnist.npz", cached):
+        if file.is_file():
+            return _array_source("mnist", *_read_npz(file, "train"))
+    try:
+        from keras.utils import get_file
+
+        cached.parent.mkdir(parents=True, exist_ok=True)
+        file = get_file(str(cached), MNIST_NPZ, file_hash=MNIST_SHA256)
+    except Exception as error:  # no network, no such host, a wrong checksum, a full disk
+        raise utils.Failed(
+            f"no MNIST: looked for train-images-idx3-ubyte(.gz) and mnist.npz in {path}, for "
+            f"{cached}, and a download failed ({str(error)[:120]}). Put the files in {path}, "
+            "or try --dataset digits, which needs none"
+        ) from None
+    return _array_source("mnist", *_read_npz(file, "train"))
+
+
+def _array_source(name, images, labels):
+    """A Source of images [N, H, W, C] in memory, of the classes 0 to 9."""
+    if len(images) != len(labels):
+        raise utils.Failed(f"{name} has {len(images)} images and {len(labels)} labels")
+    return Source(
+        names=[f"{name} {i}" for i in range(len(images))],
+        open=lambda i: Image.fromarray(images[i, ..., 0]),
+        signature=hashlib.sha256(images.tobytes()).hexdigest(),
+        labels=np.asarray(labels, np.int64),
+        classes=tuple(map(str, range(10))),
+        images=images,
+    )
+
+
+def _idx_pairs(path, part):
+    """(images, labels) files of either spelling, gzipped or not, that are there."""
+    for dash in ("-", "."):
+        for suffix in ("", ".gz"):
+            pair = [
+                path / f"{part}-{what}{dash}idx{rank}-ubyte{suffix}"
+                for what, rank in (("images", 3), ("labels", 1))
+            ]
+            if all(file.is_file() for file in pair):
+                yield pair
+
+
+def read_idx(file):
+    """An IDX file of uint8, gzipped or not, as an array. Raises utils.Failed where it is not."""
+    opener = gzip.open if str(file).endswith(".gz") else open
+    try:
+        with opener(file, "rb") as stream:
+            zero, kind, rank = struct.unpack(">HBB", stream.read(4))
+            if (zero, kind) != (0, 8) or rank not in (1, 3):
+                raise ValueError("its first four bytes are not those of an IDX file of bytes")
+            shape = struct.unpack(f">{rank}I", stream.read(4 * rank))
+            body = stream.read()
+        if len(body) != int(np.prod(shape)):
+            raise ValueError(f"it holds {len(body)} values and says {shape}")
+    except (OSError, EOFError, ValueError, struct.error) as error:
+        raise utils.Failed(f"cannot read {file}: {error}") from None
+    return np.frombuffer(body, np.uint8).reshape(shape)
+
+
+def _read_npz(file, part):
+    """(images [N, 28, 28, 1], labels [N]) of a mnist.npz."""
+    try:
+        with np.load(file, allow_pickle=False) as arrays:
+            images, labels = arrays[f"x_{part}"], arrays[f"y_{part}"]
+        if images.dtype != np.uint8 or images.ndim != 3:
+            raise ValueError(f"x_{part} is {images.dtype} {images.shape}, not uint8 [N, 28, 28]")
+    except Exception as error:  # zipfile, zlib, header and pickle errors have no common base
+        raise utils.Failed(f"cannot read {file}: {error}") from None
+    return images[..., None], labels

@@ -1,0 +1,121 @@
+"""The one loop that trains anything: schedules of logging, sampling and saving, and stopping."""
+
+import contextlib
+import dataclasses
+import signal
+import time
+
+
+class Diverged(Exception):
+    """A step's terms were not finite; the message says which step and which."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Schedule:
+    """When things are done, in generator updates.
+
+    Attributes:
+      last: the count at which training ends.
+      per_epoch: updates in an epoch.
+      deadline: seconds of `time.monotonic` after which no further step begins, or infinity.
+    """
+
+    last: int
+    per_epoch: int
+    log_every: int
+    sample_every: int
+    save_every: int
+    deadline: float = float("inf")
+
+    def due(self, step, every):
+        return step % every == 0 or step == self.last
+
+
+@contextlib.contextmanager
+def stop_requests():
+    """Turns Ctrl-C and SIGTERM into a list that is not empty; a second one is not held back."""
+    asked = []
+
+    def ask(number, _):
+        asked.append(signal.Signals(number).name)
+        signal.signal(number, before[number])
+
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    for number in before:
+        signal.signal(number, ask)
+    try:
+        yield asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def fit(trainer, batches, run, schedule, progress):
+    """Train from the trainer's own step on until the schedule's end or a stop.
+
+    Args:
+      trainer: has `batch_spec(step)`, `step(images, labels)`, `preview()`, `problem()`, and the
+        variables `count` of steps done and `seen` of images eaten.
+      batches: `take(position, shape)` gives uint8 images and labels.
+      run: has `reals`, `log`, `sample`, `save` and `redraw`.
+      progress: a context manager with `update(done, text)`.
+
+    Returns:
+      (the step reached, the signal that stopped it or None). What was reached is saved.
+
+    Raises:
+      Diverged: before anything that is not finite is saved.
+    """
+    step, seen = int(trainer.count), int(trainer.seen)
+    begun, sampled, saved, first = time.monotonic(), step, step, step
+    if step == 0:
+        run.reals(batches.take(0, (64,))[0])
+        run.sample(0, 0, 0, *trainer.preview())
+    with stop_requests() as asked, progress:
+        while step < schedule.last and not asked and time.monotonic() < schedule.deadline:
+            shape = trainer.batch_spec(step)
+            terms = trainer.step(*batches.take(seen, shape))
+            seen += shape[0] * shape[1]
+            step += 1
+            where = divmod(step, schedule.per_epoch)
+            progress.update(step)
+            if schedule.due(step, schedule.log_every):
+                _check(trainer)
+                terms = {name: float(value) for name, value in terms.items()}
+                seconds = time.monotonic() - begun
+                speed = (step - first) * shape[1] / seconds
+                run.log(step, where[0], seconds, terms)
+                progress.update(step, _line(step / schedule.per_epoch, speed, terms))
+            if schedule.due(step, schedule.sample_every) or where[1] == 0:
+                sampled = _sample(trainer, run, step, where)
+            if schedule.due(step, schedule.save_every):
+                saved = _save(trainer, run, step)
+        if sampled < step:
+            _sample(trainer, run, step, where)
+        if saved < step:
+            _save(trainer, run, step)
+        run.redraw()
+    return step, asked[0] if asked else None
+
+
+def _sample(trainer, run, step, where):
+    _check(trainer)
+    run.sample(step, *where, *trainer.preview())
+    return step
+
+
+def _save(trainer, run, step):
+    _check(trainer)
+    run.save(step, trainer)
+    return step
+
+
+def _check(trainer):
+    problem = trainer.problem()
+    if problem:
+        raise Diverged(problem)
+
+
+def _line(epoch, speed, terms):
+    values = "  ".join(f"{name} {value:.4g}" for name, value in terms.items())
+    return f"epoch {epoch:.2f}  {speed:.0f} images/s  {values}"

@@ -1,0 +1,217 @@
+"""Images in and out: centre-crop loading, sample grids, animations, atomic writes.
+
+Images are NumPy arrays, uint8 in [0, 255] or float32 in [-1, 1], of shape [H, W, C] or
+[N, H, W, C]. Imports no TensorFlow.
+"""
+
+import contextlib
+import importlib
+import math
+import os
+import sys
+import time
+from pathlib import Path
+
+import imageio.v3 as iio
+import numpy as np
+from PIL import Image, ImageOps
+
+GRAY_MODES = ("1", "L", "LA", "La", "I", "F", "I;16", "I;16B", "I;16L", "I;16N")
+
+
+class Failed(Exception):
+    """A run that cannot go on: one line for the user, exit status 1."""
+
+
+def resolve(name):
+    """The object that a table names as `module:attribute`, as `losses:wasserstein_critic`."""
+    module, _, path = name.partition(":")
+    found = importlib.import_module(module)
+    for part in path.split("."):
+        found = getattr(found, part)
+    return found
+
+
+def crop_box(width, height, target, crop=None):
+    """The largest centred box of the target's shape, in pixels (left, top, right, bottom).
+
+    Args:
+      width, height: of the image.
+      target: (height, width) whose aspect ratio the box has, so that nothing is stretched.
+      crop: (height, width) of a centre box to stay inside, itself held inside the image.
+    """
+    inner_h, inner_w = (min(a, b) for a, b in zip((height, width), crop or (height, width)))
+    scale = min(inner_h / target[0], inner_w / target[1])
+    box_h, box_w = target[0] * scale, target[1] * scale
+    left, top = (width - box_w) / 2, (height - box_h) / 2
+    return left, top, left + box_w, top + box_h
+
+
+def to_mode(image, channels):
+    """A Pillow image turned upright, its transparency laid on white, as "L" or "RGB"."""
+    image = ImageOps.exif_transpose(image)
+    if image.mode[0] in "IF":  # 16 bits a pixel, or 32: scale to 8 rather than clip
+        values = np.asarray(image, np.float64)
+        values = values / 257 if values.max() > 255 else values
+        image = Image.fromarray(values.clip(0, 255).round().astype(np.uint8))
+    if "A" in image.getbands() or "a" in image.getbands() or "transparency" in image.info:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image.convert("L" if channels == 1 else "RGB")
+
+
+def load_image(image, size, channels, crop=None):
+    """Crop at the centre, resize, and return uint8 [H, W, C].
+
+    Args:
+      image: a Pillow image of any mode, or a file's path.
+      size: (height, width) wanted; the image is cropped to this shape, never stretched.
+      channels: 1 or 3.
+      crop: (height, width) of the centre box to take first.
+
+    Raises:
+      OSError, ValueError and others of Pillow where a file is not a readable image.
+    """
+    if not isinstance(image, Image.Image):
+        with Image.open(image) as file:
+            if file.format == "JPEG" and not crop:  # decode at 1/2, 1/4, 1/8 where enough
+                file.draft(None, (2 * size[1], 2 * size[0]))
+            return load_image(to_mode(file, channels), size, channels, crop)
+    image = to_mode(image, channels)
+    box = crop_box(*image.size, size, crop)
+    if (image.height, image.width) != tuple(size) or box != (0, 0, *image.size):
+        image = image.resize((size[1], size[0]), Image.Resampling.BILINEAR, box=box)
+    return np.asarray(image, np.uint8).reshape(*size, channels)
+
+
+def to_uint8(images):
+    """[-1, 1] → [0, 255] with a fixed mapping, so that a fault in the range shows."""
+    return np.round((np.clip(images, -1, 1) + 1) * 127.5).astype(np.uint8)
+
+
+def make_grid(images, columns=None):
+    """Tile images [N, H, W, C] row by row into one [rows·H, columns·W, C], black where none.
+
+    `columns` is ceil(sqrt(N)) unless given.
+    """
+    count, height, width, channels = images.shape
+    columns = columns or math.ceil(math.sqrt(count))
+    rows = math.ceil(count / columns)
+    cells = np.zeros((rows * columns, height, width, channels), images.dtype)
+    cells[:count] = images
+    cells = cells.reshape(rows, columns, height, width, channels)
+    return cells.transpose(0, 2, 1, 3, 4).reshape(rows * height, columns * width, channels)
+
+
+@contextlib.contextmanager
+def atomic_path(path):
+    """A temporary path beside `path`, moved onto it when the block ends without an error."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.stem}.part{path.suffix}")
+    try:
+        yield part
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def save_text(path, text):
+    """Write a text file whole or not at all."""
+    with atomic_path(path) as part:
+        part.write_text(text)
+
+
+def save_image(path, image):
+    """Write uint8 [H, W, C] as a PNG; return the path."""
+    with atomic_path(path) as part:
+        Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(part)
+    return path
+
+
+def save_animation(path, frames, seconds=None, hold=1.0):
+    """Write uint8 [N, H, W, C] (or a list of [H, W, C]) as a GIF or WebP, by the suffix.
+
+    It plays for `seconds` in all (a tenth of a second a frame unless given), shows the last
+    frame for `hold` seconds more, and begins again.
+    """
+    duration = [1000 * (seconds / len(frames) if seconds else 0.1)] * len(frames)
+    duration[-1] += 1000 * hold
+    frames = [f[..., 0] if f.shape[-1] == 1 else f for f in frames]
+    if Path(path).suffix == ".webp":  # has no gray; a list of times must be whole numbers
+        options = {"quality": 80, "method": 2}
+        frames = [f if f.ndim == 3 else np.repeat(f[..., None], 3, -1) for f in frames]
+    else:
+        options = {"optimize": False}
+    with atomic_path(path) as part:
+        duration = [round(d) for d in duration] if len(frames) > 1 else 1000
+        iio.imwrite(part, frames, plugin="pillow", duration=duration, loop=0, **options)
+    return path
+
+
+class Progress:
+    """A bar with the time left on a terminal; elsewhere plain lines, now and then.
+
+    Use as a context manager. On a terminal every update shows; elsewhere one with a text is
+    printed if the last was `every` seconds ago.
+    """
+
+    def __init__(self, what, total, done=0, every=5.0):
+        self.what, self.total, self.start, self.every = what, total, done, every
+        self.begun, self.spoken = time.monotonic(), -math.inf
+        self.bar = None
+
+    def __enter__(self):
+        if sys.stderr.isatty():
+            from rich import progress
+            from rich.console import Console
+
+            self.bar = progress.Progress(
+                progress.TextColumn("{task.description}"),
+                progress.BarColumn(bar_width=20),
+                progress.MofNCompleteColumn(),
+                progress.TextColumn("{task.fields[text]}"),
+                progress.TimeRemainingColumn(compact=True),
+                console=Console(stderr=True),
+                redirect_stdout=False,
+            )
+            self.bar.start()
+            self.task = self.bar.add_task(
+                self.what, total=self.total, completed=self.start, text=""
+            )
+        return self
+
+    def __exit__(self, *_):
+        if self.bar:
+            self.bar.stop()
+
+    def update(self, done, text=None):
+        """Show that `done` of the total are done; without a `text` the last one stays."""
+        if self.bar:
+            fields = {} if text is None else {"text": text}
+            self.bar.update(self.task, completed=done, **fields)
+        elif time.monotonic() - self.spoken > self.every and text is not None:
+            self.spoken = time.monotonic()
+            left = (self.spoken - self.begun) / max(done - self.start, 1) * (self.total - done)
+            text = f"  {text}" if text else ""
+            print(f"{self.what} {done}/{self.total}{text}  {clock(left)} left", flush=True)
+
+
+def clock(seconds):
+    """Seconds as h:mm:ss."""
+    minutes, seconds = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02d}:{seconds:02d}"
+
+
+@contextlib.contextmanager
+def quiet_stderr():
+    """Keep what libraries write to the file descriptor of stderr off the screen."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
