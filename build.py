@@ -2,18 +2,36 @@
 
 import math
 import os
+from pathlib import Path
 
 import recipes
 import utils
 from utils import resolve
 
 
-def import_tensorflow():
-    """Import TensorFlow without its greetings, which no setting turns off."""
+def import_tensorflow(device="auto"):
+    """Import TensorFlow without its greetings, which no setting turns off.
+
+    `device` is "auto" (all GPUs, or the CPU), "cpu", "gpu" (an error where there is none) or one
+    of them, "gpu:1". GPUs give memory as it is asked for.
+    """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with utils.quiet_stderr():
         import keras  # noqa: F401
-        import tensorflow  # noqa: F401
+        import tensorflow as tf
+
+        gpus = tf.config.list_physical_devices("GPU")
+    if device.startswith("gpu"):
+        number = int(device.partition(":")[2] or 0)
+        if number >= len(gpus):
+            raise utils.Failed(
+                f"--device={device}: TensorFlow sees {len(gpus)} GPUs; try auto or cpu"
+            )
+        gpus = gpus[number : number + 1] if ":" in device else gpus
+    gpus = [] if device == "cpu" else gpus
+    tf.config.set_visible_devices(gpus, "GPU")
+    for gpu in gpus:
+        tf.config.experimental.set_memory_growth(gpu, True)
 
 
 def load_data(c):
@@ -32,15 +50,31 @@ def load_data(c):
     )
 
 
+def build_batches(c, data):
+    """The stream of training images of packed data (`dataset.Batches`)."""
+    batches = resolve("dataset:Batches")(
+        data.images, data.labels, seed=c.seed, train_size=c.train_size
+    )
+    if len(batches) < c.batch_size:
+        print(f"{len(batches)} images are fewer than a batch of {c.batch_size}: they repeat")
+    return batches
+
+
+def clip_bounds(mode, values):
+    """(lowest, highest) weight of the critic in a mode that clips, or None."""
+    fields = recipes.MODES[mode].get("clip")
+    return tuple(values[field] for field in fields) if fields else None
+
+
 def build_objective(mode, values):
     """The `losses.Objective` of a mode's row, its weights taken from `values` by field."""
     row = recipes.MODES[mode]
-    names = ("critic_loss", "generator_loss", "penalty")
+    names = ("critic_loss", "generator_loss", "points", "penalty")
     parts = {name: resolve(row[name]) for name in names if name in row}
     if "weights" in row:
         parts["weights"] = {word: values[field] for word, field in row["weights"].items()}
-    if "clip" in row:
-        parts["clip"] = tuple(values[field] for field in row["clip"])
+    parts["clip"] = clip_bounds(mode, values)
+    parts["probabilities"] = row.get("probabilities", False)
     return resolve("losses:Objective")(**parts, gap=row["gap"])
 
 
@@ -51,8 +85,11 @@ def build_optimizer(name, learning_rate, values):
     return resolve(cls)(learning_rate=learning_rate, **options)
 
 
-def build_trainer(c, spec):
-    """Networks with seeded first weights, objective, optimisers, and their trainer."""
+def build_trainer(c, spec, per_epoch=0):
+    """Networks with seeded first weights, objective, optimisers, and their trainer.
+
+    `per_epoch` is the number of steps in an epoch, which `critic_bursts` goes by.
+    """
     import keras
 
     keras.utils.set_random_seed(c.seed)
@@ -66,11 +103,28 @@ def build_trainer(c, spec):
         build_optimizer(c.optimizer, c.d_learning_rate, values),
         batch_size=c.batch_size,
         critic_num=c.critic_num,
+        bursts=per_epoch if c.critic_bursts else 0,
         latents=resolve(recipes.LATENTS[c.z_distribution]["function"]),
+        penalty_every=c.penalty_every,
+        penalty_fraction=c.penalty_fraction,
         ema=c.ema,
         mirror=c.mirror,
         seed=c.seed,
     )
+
+
+def init_networks(trainer, source, checkpoint_dir):
+    """Give a new trainer the networks that another run, by name or folder, has saved."""
+    folder = Path(source) if Path(source).is_dir() else Path(checkpoint_dir) / source
+    load = resolve("sample:load_network")
+    for name, networks in trainer.starters.items():
+        path = folder / f"{name}.keras"
+        weights = load(path).get_weights()
+        for network in networks:
+            shapes = [w.shape for w in network.get_weights()]
+            if shapes != [w.shape for w in weights]:
+                raise utils.Failed(f"--init_from={source}: {path} is another network than this")
+            network.set_weights(weights)
 
 
 def build_schedule(c, count, started):
@@ -90,11 +144,12 @@ def build_sampler(c, path):
     """A `sample.Sampler` of the generator saved at `path`."""
     row = recipes.LATENTS[c.z_distribution]
     return resolve("sample:Sampler")(
-        resolve("sample:load_generator")(path),
+        resolve("sample:load_network")(path),
         resolve(row["function"]),
         resolve("model:draw"),
         sweep=row["sweep"],
         folder=c.sample_dir,
         count=c.batch_size,
         seed=c.seed,
+        label=c.label,
     )

@@ -2,10 +2,10 @@
 
 import dataclasses
 import json
-import math
+import os
+import re
+import sys
 from pathlib import Path
-
-from absl import flags
 
 import recipes
 
@@ -21,13 +21,14 @@ def _flag(default, help, kind=None, *, low=None, high=None, choices=None, aliase
     themselves; `once` marks what concerns a single call and is not kept with the run.
     """
     kind = _truth if bool in (kind, type(default)) else kind or type(default)
+    high = 2**31 - 1 if high is None and kind in (int, _count, _widths, _seeds) else high  # 32 bits
     meta = {"help": help, "kind": kind, "low": low, "high": high}
     meta |= {"choices": choices, "aliases": aliases or {}, "once": once}
     return dataclasses.field(default=default, metadata=meta)
 
 
 def _truth(text):
-    return {"true": True, "false": False}[text]
+    return {"true": True, "1": True, "false": False, "0": False}[text]
 
 
 def _widths(text):
@@ -39,9 +40,29 @@ def _count(text):
     return 0 if text.lower() in ("inf", "np.inf") else int(text)
 
 
+def _modes(text):
+    return tuple(recipes.MODE_ALIASES.get(mode, mode) for mode in text.split(","))
+
+
+def _seeds(text):
+    """`0-3,8` as (0, 1, 2, 3, 8)."""
+    found = []
+    for part in text.split(","):
+        first, dash, last = part.partition("-")
+        run = range(int(first), int(last if dash else first) + 1)
+        if not 0 < len(run) <= MOST_SEEDS - len(found):
+            raise ValueError
+        found += run
+    return tuple(found)
+
+
 def _option(text):
     """`--visualize`: an option 0..4, True for 1, False for none."""
-    return {"true": 1, "false": None}[text] if text in ("true", "false") else int(text)
+    return {"true": 1, "false": None, "0": 0, "1": 1, "2": 2, "3": 3, "4": 4}[text]
+
+
+MOST_SEEDS = 100_000
+BIASES = ("all", "unnormed", "none")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,6 +90,7 @@ class Config:
 
     mode: str = _flag(None, "objective", str, choices=recipes.MODES, aliases=recipes.MODE_ALIASES)
     arch: str = _flag("dcgan", "pair of networks", choices=recipes.ARCHS)
+    list_presets: bool = _flag(False, "print the presets and end", once=True)
     preset: str = _flag(None, "a named row of settings", str, choices=recipes.PRESETS, once=True)
     optimizer: str = _flag(None, "of both networks", str, choices=recipes.OPTIMIZERS)
     learning_rate: float = _flag(None, "of the generator", float, low=0)
@@ -79,47 +101,67 @@ class Config:
     epsilon: float = _flag(1e-8, "added to the root of the square", float, low=0)
     momentum: float = _flag(0.0, "of RMSprop and SGD", float, low=0, high=0.999999)
     critic_num: int = _flag(None, "critic updates to one generator update", int, low=1)
+    critic_bursts: bool = _flag(
+        False, "25 critic updates in an epoch's first ten steps and every 200th"
+    )
     clip_up: float = _flag(0.01, "regular mode: the critic's largest weight")
     clip_down: float = _flag(-0.01, "regular mode: the critic's smallest weight")
-    LAMBDA: float = _flag(10.0, "weight of gp's penalty", low=0)
+    LAMBDA: float = _flag(10.0, "weight of the penalty of gp, dragan and r1", low=0)
     div_k: float = _flag(2.0, "weight of div's penalty", low=0)
     div_p: float = _flag(6.0, "power of div's penalty", low=1)
+    penalty_every: int = _flag(1, "penalise at every k-th critic update, k-fold", low=1)
+    penalty_fraction: float = _flag(1.0, "share of the batch that is penalised", low=0, high=1)
 
     z_dim: int = _flag(None, "length of a latent", int, low=1)
     z_distribution: str = _flag(None, "uniform in [-1, 1), or normal", str, choices=recipes.LATENTS)
     g_width: tuple = _flag(
-        None, "channels next to the image, doubled inwards, or a list: 256,128,64", _widths, low=1
+        None, "channels at the image, doubled inwards, or a list: 256,128,64", _widths, low=1
     )
     d_width: tuple = _flag(
-        None, "channels next to the image, doubled inwards, or a list: 64,128,256", _widths, low=1
+        None, "channels at the image, doubled inwards, or a list: 64,128,256", _widths, low=1
     )
     fc_width: int = _flag(None, "units of a hidden dense layer; 0: no such layer", int, low=0)
     kernel_size: int = _flag(None, "of the convolutions", int, low=2, high=15)
+    bias: str = _flag("all", "biases in all layers, those without a norm, or none", choices=BIASES)
+    g_norm: str = _flag("batch", "normalisation in the generator", choices=("none", "batch"))
+    g_head: str = _flag(
+        "tanh", "lenet's last layers: the seed's, or tanh", choices=("orig", "tanh")
+    )
+    label_mode: str = _flag("concat", "how labels enter", choices=("concat", "projection"))
     critic_norm: str = _flag(
         None, "normalisation in the critic", str, choices=("none", "layer", "instance", "batch")
     )
-    ema: float = _flag(
-        0.999, "decay of the averaged generator; 0: no average", low=0, high=0.999999
-    )
-    seed: int = _flag(0, "of everything random", low=0, high=2**31 - 1)
+    ema: float = _flag(0.999, "decay of the averaged generator; 0: none", low=0, high=0.999999)
+    seed: int = _flag(0, "of everything random", low=0)
 
     log_every: int = _flag(50, "generator updates between two log lines", low=1)
-    sample_every: int = _flag(200, "... between two sample grids", low=1)
-    save_every: int = _flag(500, "... between two checkpoints", low=1)
+    sample_every: int = _flag(200, "... of them between two sample grids", low=1)
+    save_every: int = _flag(500, "... of them between two checkpoints", low=1)
     checkpoint_dir: str = _flag("checkpoint", "where the runs are kept", once=True)
     sample_dir: str = _flag("samples", "where pictures are written", once=True)
     log_dir: str = _flag("logs", "where TensorBoard's events are written", once=True)
     name: str = _flag(None, "the run; None: made of its settings", str, once=True)
     resume: bool = _flag(True, "go on with the run of that name", once=True)
     num_samples: int = _flag(0, "test mode: so many separate images", low=0, once=True)
-    visualize: int = _flag(
+    seeds: tuple = _flag(
+        None, "test mode: single images of these seeds, as 0-31 or 3,7", _seeds, once=True, low=0
+    )
+    label: int = _flag(None, "test mode: images of this class alone", int, low=0, once=True)
+    compare: tuple = _flag(
         None,
-        "test mode: True or 1..4, or 0: sweeps of the latents",
-        _option,
-        low=0,
-        high=4,
+        "modes to train one after the other and set side by side, as regular,gp",
+        _modes,
+        choices=recipes.MODES,
         once=True,
     )
+    interpolate: int = _flag(
+        0, "test mode: frames from one latent to the next of a film; 0: none", low=0, once=True
+    )
+    visualize: int = _flag(None, "test mode: True, 1..4 or 0: sweeps", _option, once=True)
+    init_from: str = _flag(
+        None, "a new run starts from the networks of this run, or folder", str, once=True
+    )
+    device: str = _flag("auto", "auto, cpu, gpu, or one: gpu:1", once=True)
     num_workers: int = _flag(0, "threads that decode images; 0: all cores", low=0, once=True)
 
     @property
@@ -127,8 +169,9 @@ class Config:
         """`name`, or the data set, batch and size, with arch and mode where not the default."""
         if self.name:
             return self.name
-        parts = [Path(self.dataset).name, self.batch_size, self.output_height, self.output_width]
-        parts += [self.arch] if self.arch != "dcgan" else []
+        dataset = os.path.basename(os.path.abspath(self.dataset))  # a path may be "." or end in "/"
+        parts = [dataset, self.batch_size, self.output_height, self.output_width]
+        parts += [self.arch] if self.arch != FIELDS["arch"].default else []
         parts += [self.mode] if self.mode != recipes.ARCHS[self.arch]["mode"] else []
         return "_".join(str(p) for p in parts)
 
@@ -140,45 +183,32 @@ class Config:
 FIELDS = {f.name: f for f in dataclasses.fields(Config)}
 # What a run cannot change once begun: the shapes in its checkpoint, and what they mean.
 FIXED = ("arch", "mode", "optimizer", "conditional", "output_height", "output_width")
+FOLLOWS = {  # where None, a field is as another
+    "input_width": "input_height",
+    "output_width": "output_height",
+    "d_learning_rate": "learning_rate",
+}
+FINITE = {"low": -sys.float_info.max, "high": sys.float_info.max}
 
 
-class _Parser(flags.ArgumentParser):
-    """Text of one flag → value, or a ValueError that says what is allowed."""
-
-    def __init__(self, field):
-        self.meta = field.metadata
-        self.field = field
-
-    def parse(self, argument):
-        if not isinstance(argument, str):
-            return argument
-        if argument == "None" and self.field.default is None:
-            return None
-        value = self._convert(argument)
-        check_value(self.field.name, value)
-        return value
-
-    def _convert(self, text):
-        kind, aliases = self.meta["kind"], self.meta["aliases"]
-        if kind is str:
-            return aliases.get(text, text)
-        try:
-            return kind(text)
-        except (ValueError, KeyError, OverflowError):
-            raise ValueError(f"must be {_allowed(self.field)}") from None
+def is_switch(field):
+    """May a flag stand alone, meaning True?"""
+    return field.metadata["kind"] in (_truth, _option)
 
 
-def _allowed(field):
+def allowed(field):
     """What a field takes, in words."""
     meta = field.metadata
     names = {int: "a whole number", _count: "a whole number or inf", float: "a number"}
-    names |= {_widths: "a whole number, or several parted by commas", _truth: "True or False"}
+    names |= {
+        _widths: "a whole number, or several parted by commas",
+        _seeds: "seeds as 0-31 or 3,7",
+        _truth: "True or False",
+    }
     names |= {_option: "True, False or 0 to 4"}
     if meta["choices"]:
         return "one of " + ", ".join(meta["choices"])
-    text = names.get(meta["kind"], "a text")
-    if meta["kind"] is _option:
-        return text
+    text = names.get(meta["kind"], "a printable text")
     text += f", at least {meta['low']}" if meta["low"] is not None else ""
     return text + (f", at most {meta['high']}" if meta["high"] is not None else "")
 
@@ -186,77 +216,26 @@ def _allowed(field):
 def check_value(name, value):
     """Raise ValueError where a value of field `name` is not one that it takes."""
     field = FIELDS[name]
+    if value is None and field.default is None:
+        return
+    several = isinstance(value, tuple)
+    parts = value if several else (value,)
+    if several != (field.type is tuple) or not parts or not all(_fits(field, p) for p in parts):
+        raise ValueError(f"must be {allowed(field)}")
+
+
+def _fits(field, value):
+    """Has a value, or one of a tuple's, the field's type, and is it among those allowed?"""
     meta = field.metadata
-    for one in value if isinstance(value, tuple) else (value,):
-        if one is None:
-            continue
-        wrong = meta["choices"] and one not in meta["choices"]
-        if isinstance(one, (int, float)):
-            wrong = wrong or not math.isfinite(one)
-            wrong = wrong or (meta["low"] is not None and one < meta["low"])
-            wrong = wrong or (meta["high"] is not None and one > meta["high"])
-        if wrong:
-            raise ValueError(f"must be {_allowed(field)}")
-
-
-def _normalise(argv):
-    """`--n-critic` as `--n_critic`, and every boolean as `--name=true|false`."""
-    words, out = list(argv), []
-    switches = {n for n, f in FIELDS.items() if f.metadata["kind"] in (_truth, _option)}
-    truth = dict.fromkeys(("true", "t", "yes", "y"), "true")
-    truth |= dict.fromkeys(("false", "f", "no", "n"), "false")
-    while words:
-        word = words.pop(0)
-        if not word.startswith("-") or word.strip("-")[:1].isdigit() or set(word) <= {"-"}:
-            out.append(word)
-            continue
-        name, has_value, value = word.lstrip("-").partition("=")
-        name = name.replace("-", "_")
-        plain = name[2:].lstrip("_") if name.startswith("no") else ""
-        if plain in switches and name not in FIELDS and not has_value:
-            name, has_value, value = plain, "=", "false"
-        if name in switches:
-            if not has_value:
-                follows = words[0].lower() if words else ""
-                known = follows in truth or (follows.isdigit() and len(follows) == 1)
-                value = words.pop(0) if known else "true"
-            value = truth.get(value.lower(), value)
-            if FIELDS[name].metadata["kind"] is _truth:
-                value = {"1": "true", "0": "false"}.get(value, value)
-            out.append(f"--{name}={value}")
-        elif name in FIELDS and not has_value:  # its value is the next word, even "-0.01"
-            out += [f"--{name}={words.pop(0)}"] if words else [f"--{name}"]
-        else:
-            out.append(f"--{name}{has_value}{value}")
-    return out
-
-
-def parse_flags(argv):
-    """The flags given on a command line.
-
-    Args:
-      argv: the program's name and its words.
-
-    Returns:
-      A dict of field → value with just the flags given; with the key `help` if asked for.
-
-    Raises:
-      WrongCall: naming the word and what is allowed.
-    """
-    values = flags.FlagValues()
-    for field in FIELDS.values():
-        flags.DEFINE(_Parser(field), field.name, None, field.metadata["help"], flag_values=values)
-    words = _normalise(argv[1:])
-    if {"--help", "--h", "--helpfull", "--helpshort"} & set(words):
-        words = [w for w in words if not w.startswith(("--help", "--h"))]
-        return {**parse_flags([argv[0], *words]), "help": True}
-    try:
-        left = values([argv[0], *words])[1:]
-    except flags.Error as error:
-        raise WrongCall(str(error).replace("\n", " ")) from None
-    if left:
-        raise WrongCall(f"unexpected word: {left[0]!r} (every setting is a flag: --name value)")
-    return {n: values[n].value for n in FIELDS if values[n].present}
+    several = str if meta["choices"] else int
+    wanted = {float: (int, float), tuple: several}.get(field.type, field.type)
+    if not isinstance(value, wanted) or isinstance(value, bool) != (field.type is bool):
+        return False
+    if isinstance(value, str):
+        known = not meta["choices"] or value in meta["choices"]
+        return known and value.strip() != "" and value.isprintable()
+    low, high = (default if meta[k] is None else meta[k] for k, default in FINITE.items())
+    return low <= value <= high  # False for nan
 
 
 def resolve(given, saved=None):
@@ -269,7 +248,9 @@ def resolve(given, saved=None):
       WrongCall: where the settings do not go together.
     """
     preset = recipes.PRESETS.get(given.get("preset"), {})
-    layers = [given, preset, saved or {}]
+    saved = saved or {}  # what was as another field is so again, unless it is given itself
+    saved = {n: v for n, v in saved.items() if n not in FOLLOWS or v != saved.get(FOLLOWS[n])}
+    layers = [given, preset, saved]
 
     def take(name):
         for layer in layers:
@@ -281,9 +262,7 @@ def resolve(given, saved=None):
     layers.append(recipes.ARCHS[take("arch")])
     layers.append(recipes.MODES[take("mode")])
     values = {name: take(name) for name in FIELDS}
-    values["input_width"] = values["input_width"] or values["input_height"]
-    values["output_width"] = values["output_width"] or values["output_height"]
-    values["d_learning_rate"] = values["d_learning_rate"] or values["learning_rate"]
+    values |= {n: values[other] for n, other in FOLLOWS.items() if values[n] is None}
     values["cache_dir"] = values["cache_dir"] or str(Path(values["data_dir"]) / ".cache")
     config = Config(**values)
     _check_combinations(config)
@@ -291,12 +270,34 @@ def resolve(given, saved=None):
 
 
 def _check_combinations(c):
+    row = recipes.ARCHS[c.arch]
+    for name in ("output_height", "output_width"):
+        size = getattr(c, name)
+        if size < row["min_size"] or size % row["multiple_of"]:
+            raise WrongCall(
+                f"--{name}={size} does not suit --arch={c.arch}: at least {row['min_size']}"
+                f" and a multiple of {row['multiple_of']}"
+            )
+    if not re.fullmatch("auto|cpu|gpu(:[0-9]+)?", c.device):
+        raise WrongCall(f"--device={c.device} must be auto, cpu, gpu, or one as gpu:0")
+    if c.compare and len(set(c.compare)) < len(c.compare):
+        raise WrongCall(f"--compare={text(c.compare)} names a mode twice")
     if c.clip_down > c.clip_up:
         raise WrongCall(f"--clip_down={c.clip_down} must not be above --clip_up={c.clip_up}")
     if c.crop and not c.input_height:
         raise WrongCall("--crop needs --input_height: the size of the centre box that is taken")
     if c.name and (Path(c.name).name != c.name or c.name.startswith(".")):
         raise WrongCall(f"--name={c.name} must be a plain folder name")
+
+
+def advice(c):
+    """Lines on settings that are allowed and that papers advise against."""
+    if c.critic_norm == "batch" and "penalty" in recipes.MODES[c.mode]:
+        return [
+            f"note: batch norm in the critic mixes the samples that {c.mode} penalises one by one"
+            " (1704.00028, section 4); --critic_norm layer does not"
+        ]
+    return []
 
 
 def read_saved(path):
@@ -306,25 +307,33 @@ def read_saved(path):
       WrongCall: where it cannot be read, or holds what this program does not know.
     """
     try:
-        saved = json.loads(Path(path).read_text())
-        del saved["data"]
+        read = json.loads(Path(path).read_text())
+        if not isinstance(read, dict):
+            raise ValueError("it holds no fields")
+        saved = {n: tuple(v) if isinstance(v, list) else v for n, v in read.items() if n != "data"}
         for name, value in saved.items():
             if name not in FIELDS or FIELDS[name].metadata["once"]:
                 raise ValueError(f"unknown field {name!r}")
-            saved[name] = tuple(value) if isinstance(value, list) else value
             try:
-                check_value(name, saved[name])
-            except (TypeError, ValueError) as error:
-                raise ValueError(f"{name}={value!r} {error}") from None
-    except (OSError, ValueError, KeyError, AttributeError) as error:
+                check_value(name, value)
+            except ValueError as error:
+                raise ValueError(f"{name}={read[name]!r} {error}") from None
+        row = recipes.ARCHS.get(saved.get("arch"), {"network": ()})
+        for name in row["network"]:  # a field that is newer than the run has its first value
+            saved.setdefault(name, row.get(name, FIELDS[name].default))
+        for name in ("data", *FIXED, *row["network"]):
+            if {**read, **saved}.get(name) is None:
+                raise ValueError(f"no field {name!r}")
+    except (OSError, ValueError, RecursionError) as error:
         raise WrongCall(f"cannot use {path}: {error}") from None
     return saved
 
 
 def identity(given):
     """Of the flags given, those that tell one run from another: for test mode to match."""
-    names = ("name", "batch_size", *FIXED, "critic_norm", "z_dim", "kernel_size")
-    return {n: given[n] for n in names if n in given}
+    networks = {n for row in recipes.ARCHS.values() for n in row["network"]}
+    names = ("name", "batch_size", *FIXED, *sorted(networks))
+    return {n: given[n] for n in names if given.get(n) is not None}
 
 
 def refuse_changes(config, saved):
@@ -355,26 +364,7 @@ def describe(config, names=None):
     lines = [""]
     for name in names or config.to_json():
         item = f"{name}={text(getattr(config, name))}"
-        if len(lines[-1]) + len(item) > 96:
+        if lines[-1] and len(lines[-1]) + len(item) > 96:
             lines.append("")
         lines[-1] += ("  " if lines[-1] else "") + item
-    return "\n".join(lines)
-
-
-def help_text(config):
-    """The page that `--help` prints, with the values that this call would take."""
-    lines = [
-        "Train a GAN on a folder of images or a known set, or make pictures with a trained one.",
-        "",
-        "  python main.py --dataset mnist --train True --mode gp   train (again: go on)",
-        "  python main.py --dataset mnist                          make pictures",
-        "",
-        "Flags, with the values that this call takes; - and _ are the same in names:",
-        "",
-    ]
-    for field in FIELDS.values():
-        choices = field.metadata["choices"]
-        note = f" ({', '.join(choices)})" if choices else ""
-        value = text(getattr(config, field.name))
-        lines.append(f"  --{field.name}={value}".ljust(34) + f" {field.metadata['help']}{note}")
     return "\n".join(lines)

@@ -131,7 +131,7 @@ def _packed(source, stem, cache_dir, size, crop, workers):
 
 
 def _user_cache():
-    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "gan-trainer"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "gan-trainer"
 
 
 def _read_cache(meta, array, signature):
@@ -145,7 +145,7 @@ def _read_cache(meta, array, signature):
         if len(keep) != len(images):
             return None
         return images, keep, list(kept["skipped"].values())
-    except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError):
+    except (OSError, EOFError, ValueError, KeyError, TypeError, IndexError, AttributeError):
         return None
 
 

@@ -1,7 +1,8 @@
 """Losses and penalties. Scores are [B], a higher score meaning more real.
 
 Every function returns one value for each sample, [B]; the trainer averages over the global
-batch. Sources: GAN 1406.2661, WGAN 1701.07875, WGAN-GP 1704.00028, WGAN-div 1712.01026.
+batch. Sources: GAN 1406.2661, WGAN 1701.07875, WGAN-GP 1704.00028, WGAN-div 1712.01026, and
+those named with each.
 """
 
 import dataclasses
@@ -19,18 +20,22 @@ class Objective:
     Attributes:
       critic_loss: (real scores, fake scores) → [B].
       generator_loss: fake scores → [B].
-      penalty: (critic, real, fake, mix, **weights) → ([B], gradient norms [B]), or None.
+      points: (real, fake, key) → the images where the critic's gradient is penalised.
+      penalty: (squared gradient norms [B], **weights) → [B], or None.
       weights: the penalty's keywords.
       clip: bounds that the critic's weights are held in after its update, or None.
       gap: what mean(real scores) - mean(fake scores) is called.
+      probabilities: the scores are logits, so that D(x) and D(G(z)) can be logged.
     """
 
     critic_loss: Callable
     generator_loss: Callable
+    points: Callable | None = None
     penalty: Callable | None = None
     weights: dict = dataclasses.field(default_factory=dict)
     clip: tuple[float, float] | None = None
     gap: str = "gap"
+    probabilities: bool = False
 
 
 def wasserstein_critic(real, fake):
@@ -53,8 +58,41 @@ def logistic_generator(fake):
     return softplus(-fake)
 
 
-def interpolate(real, fake, mix):
-    """mix·real + (1 - mix)·fake: images [B, H, W, C], one `mix` in [0, 1) a sample [B, 1, 1, 1]."""
+def least_squares_critic(real, fake):
+    """(D(x) - 1)²/2 + D(G(z))²/2 (LSGAN 1611.04076, eq. 9)."""
+    return (tf.square(real - 1) + tf.square(fake)) / 2
+
+
+def least_squares_generator(fake):
+    """(D(G(z)) - 1)²."""
+    return tf.square(fake - 1)
+
+
+def hinge_critic(real, fake):
+    """max(0, 1 - D(x)) + max(0, 1 + D(G(z))) (1705.02894; 1802.05957, eq. 16)."""
+    return tf.nn.relu(1 - real) + tf.nn.relu(1 + fake)
+
+
+def reals(real, fake, key):
+    """The real images (R1)."""
+    del fake, key
+    return real
+
+
+def perturbed_reals(real, fake, key):
+    """Real images moved towards noise of half their deviation (DRAGAN 1705.07215, algorithm 1).
+
+    The deviation is over the whole batch, as in the authors' code.
+    """
+    del fake
+    mix = tf.random.stateless_uniform([tf.shape(real)[0], 1, 1, 1], key)
+    noise = tf.random.stateless_uniform(tf.shape(real), key + 1)
+    return real + mix * 0.5 * tf.math.reduce_std(real) * noise
+
+
+def interpolates(real, fake, key):
+    """x̂ = e·real + (1 - e)·fake, one e ~ U[0, 1) for each sample (WGAN-GP, algorithm 1)."""
+    mix = tf.random.stateless_uniform([tf.shape(real)[0], 1, 1, 1], key)
     return mix * real + (1 - mix) * fake
 
 
@@ -67,14 +105,21 @@ def squared_gradient(critic, images):
     return tf.reduce_sum(tf.square(gradient), axis=[1, 2, 3])
 
 
-def gradient_penalty(critic, real, fake, mix, *, weight):
-    """weight·(‖∇D(x̂)‖ - 1)² at the interpolates x̂ (WGAN-GP, eq. 3), and the norms."""
-    squared = squared_gradient(critic, interpolate(real, fake, mix))
-    norm = tf.sqrt(squared + 1e-12)  # the root has no gradient at 0
-    return weight * tf.square(norm - 1), norm
+def norm(squared):
+    """‖∇D‖ from its square, with a gradient at 0 too."""
+    return tf.sqrt(squared + 1e-12)
 
 
-def divergence_penalty(critic, real, fake, mix, *, weight, power):
-    """weight·‖∇D(x̂)‖^power at the interpolates x̂ (WGAN-div, eq. 8), and the norms."""
-    squared = squared_gradient(critic, interpolate(real, fake, mix))
-    return weight * (squared + 1e-12) ** (power / 2), tf.sqrt(squared + 1e-12)
+def one_centred(squared, *, weight):
+    """weight·(‖∇D‖ - 1)² (WGAN-GP, eq. 3)."""
+    return weight * tf.square(norm(squared) - 1)
+
+
+def half_square(squared, *, weight):
+    """weight/2·‖∇D‖² (R1 1801.04406, eq. 9)."""
+    return weight / 2 * squared
+
+
+def power(squared, *, weight, power):
+    """weight·‖∇D‖^power (WGAN-div, eq. 8)."""
+    return weight * (squared + 1e-12) ** (power / 2)

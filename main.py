@@ -2,16 +2,22 @@
 
 import sys
 import time
+from pathlib import Path
 
 import build
+import cli
 import config as settings
+import train as loop
 import utils
 
 STARTED = time.monotonic()
 
 
-def train(given):
-    """Train, going on from the run's newest checkpoint; return the exit status."""
+def train(given, started=STARTED):
+    """Train, going on from the run's newest checkpoint; return the exit status.
+
+    It is None where a signal ended the training. `max_minutes` counts from `started`.
+    """
     import outputs
 
     c = settings.resolve(given)
@@ -24,41 +30,50 @@ def train(given):
             settings.refuse_changes(c, saved)
             for name, old, new in settings.changes(c, saved):
                 print(f"changed: {name} {settings.text(old)} -> {settings.text(new)}")
-        print(f"run {c.run_name}\n{settings.describe(c)}", flush=True)
+        print("\n".join([f"run {c.run_name}", settings.describe(c), *settings.advice(c)]))
         data = build.load_data(c)
-        build.import_tensorflow()
-        trainer = build.build_trainer(c, data.spec)
+        build.import_tensorflow(c.device)
+        batches = build.build_batches(c, data)
+        schedule = build.build_schedule(c, len(batches), started)
+        trainer = build.build_trainer(c, data.spec, schedule.per_epoch)
         if resume:
             step = run.restore(trainer)
             trainer.set_rates(c.learning_rate, c.d_learning_rate)
             print(f"resumed {run.folder} at step {step}")
+            if step >= schedule.last:
+                print(f"nothing left to do: {schedule.last} steps asked (--epoch, --max_steps)")
+                return 0
+        elif c.init_from:
+            build.init_networks(trainer, c.init_from, c.checkpoint_dir)
         run.begin(c.to_json(), vars(data.spec), resume=resume)
-        return fit(c, run, trainer, data)
+        return fit(run, trainer, batches, schedule)
 
 
-def fit(c, run, trainer, data):
-    """Run the loop and say how it ended; return the exit status."""
-    import dataset
-    import train as loop
-
-    batches = dataset.Batches(data.images, data.labels, seed=c.seed, train_size=c.train_size)
-    if len(batches) < c.batch_size:
-        print(f"{len(batches)} images are fewer than a batch of {c.batch_size}: they repeat")
-    schedule = build.build_schedule(c, len(batches), STARTED)
-    step = int(trainer.count)
-    if step >= schedule.last:
-        print(f"nothing left to do at step {step} of {schedule.last} (more: --epoch, --max_steps)")
-        return 0
-    bar = utils.Progress(c.run_name, schedule.last, step)
-    try:
-        step, stop = loop.fit(trainer, batches, run, schedule, bar)
-    except loop.Diverged as error:
-        raise utils.Failed(
-            f"{error}: the last checkpoint in {run.folder} is from before; try a lower "
-            "--learning_rate or another --seed"
-        ) from None
+def fit(run, trainer, batches, schedule):
+    """Run the loop and say how it ended; return the exit status as `train` does."""
+    bar = utils.Progress(run.name, schedule.last, int(trainer.count))
+    step, stop = loop.fit(trainer, batches, run, schedule, bar)
     print(f"{'stopped by ' + stop if stop else 'done'} at step {step} of {schedule.last}; wrote")
-    print("\n".join(map(str, run.written())))
+    print("\n".join(map(str, run.written())), flush=True)
+    return None if stop else 0
+
+
+def compare(given):
+    """Train each of several modes on the same data, seed and budget, and write a page of them."""
+    runs = {}
+    for mode in given["compare"]:
+        part = {**given, "mode": mode}
+        part["sample_dir"] = str(Path(settings.resolve(part).sample_dir) / "compare" / mode)
+        if "name" in given:
+            part["name"] = f"{given['name']}_{mode}"
+        if train(part, time.monotonic()) is None:
+            return None
+        c = settings.resolve(part)
+        runs[mode] = (Path(c.checkpoint_dir) / c.run_name, build.clip_bounds(mode, vars(c)))
+    import report
+
+    for path in report.write_page(Path(c.sample_dir).parent, runs):
+        print(path)
     return 0
 
 
@@ -67,28 +82,32 @@ def test(given):
     import outputs
 
     c = settings.resolve(given)
-    wanted = settings.identity(given)
-    folder, others = outputs.find_run(c.checkpoint_dir, c.dataset, wanted)
+    folder, others = outputs.find_run(c.checkpoint_dir, c.dataset, settings.identity(given))
     c = settings.resolve(given, settings.read_saved(folder / "config.json"))
     print(f"run {folder}" + (f" (the newest; also there: {', '.join(others)})" if others else ""))
-    build.import_tensorflow()
-    for path in build.build_sampler(c, folder / "generator.keras").all(c.visualize, c.num_samples):
-        print(path)
+    build.import_tensorflow(c.device)
+    sampler = build.build_sampler(c, folder / "generator.keras")
+    for path in sampler.all(c.visualize, c.num_samples, c.seeds, c.interpolate):
+        print(path, flush=True)
     return 0
 
 
 def main(argv):
     """Carry out a command line; return the exit status: 0 done, 1 failed, 2 a wrong call."""
     try:
-        given = settings.parse_flags(argv)
+        given = cli.parse_flags(argv)
         if given.pop("help", False):
-            print(settings.help_text(settings.resolve(given)))
-            return 0
-        return (train if given.get("train") else test)(given)
+            print(cli.help_text(settings.resolve(given)))
+        elif given.get("list_presets"):
+            print(cli.preset_table())
+        else:
+            task = compare if given.get("compare") else train if given.get("train") else test
+            return task(given) or 0
+        return 0
     except settings.WrongCall as error:
         print(f"main.py: {error}", file=sys.stderr)
         return 2
-    except (utils.Failed, OSError) as error:
+    except (utils.Failed, loop.Diverged, OSError) as error:
         print(f"main.py: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

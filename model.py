@@ -1,105 +1,18 @@
-"""The DCGAN pair of networks, and the trainer of one generator against one critic."""
+"""The trainer of one generator against one critic; the networks are in dcgan, small, resnet."""
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-import ops
+import losses
 
 # What a random number is for; it keys the stateless generators beside the seed and the step.
-LATENT, MIX, FLIP, PREVIEW, STATISTICS = range(5)
+LATENT, POINTS, FLIP, PREVIEW, STATISTICS = range(5)
 N_STATISTICS = 512  # latents that the average's batch-norm statistics are estimated from
 CHUNK = 64
-
-
-def critic_sizes(size):
-    """The chain of image sizes of a critic: halved, rounded up, until both sides are ≤ 4."""
-    sizes = [tuple(size)]
-    while max(sizes[-1]) > 4:
-        sizes.append(tuple((n + 1) // 2 for n in sizes[-1]))
-    return sizes
-
-
-def generator_sizes(size):
-    """The same for a generator, which stops at 5 or 7: 28 → 14 → 7, 48 → 24 → 12 → 6 → 3."""
-    sizes = [tuple(size)]
-    while max(sizes[-1]) > 7 or (max(sizes[-1]) > 4 and max(sizes[-1]) % 2 == 0):
-        sizes.append(tuple((n + 1) // 2 for n in sizes[-1]))
-    return sizes
-
-
-def halvings(size, widths, sizes, most=512):
-    """(sizes, widths) from the image inwards.
-
-    One width is a base, doubled at each of `sizes` up to `most` channels; a list of widths is
-    taken as it is, and its length tells how often the size is halved.
-    """
-    if len(widths) == 1:
-        chain = sizes(size)
-        return chain, [min(widths[0] * 2**i, max(most, widths[0])) for i in range(len(chain) - 1)]
-    chain = [tuple(size)]
-    for _ in widths:
-        chain.append(tuple((n + 1) // 2 for n in chain[-1]))
-    return chain, list(widths)
-
-
-def build_dcgan(spec, *, z_dim, g_width, d_width, fc_width, kernel_size, critic_norm):
-    """DCGAN (1511.06434) for any size, with labels where the set has them.
-
-    Returns:
-      generator: [z [B, z_dim], (labels [B, K])] → images [B, H, W, C] in [-1, 1].
-      critic: [images, (labels)] → scores [B].
-    Labels are appended at every layer, as the seed does. Its networks are the widths
-    (512, 256, 128, 64) and (64, 128, 256, 512) for faces, (128, 128), (11, 74) and a dense
-    layer of 1024 for MNIST, all with kernels of 5. Deviation: tanh and [-1, 1] for MNIST
-    too, which differs from a sigmoid and [0, 1] by a scale alone.
-    """
-    size = (spec.height, spec.width)
-    labels = [keras.Input((spec.classes,), name="labels")] if spec.classes else []
-    z = keras.Input((z_dim,), name="z")
-    chain, widths = halvings(size, g_width[::-1], generator_sizes)
-    image = _grow(z, labels, chain, widths, fc_width, kernel_size, spec.channels)
-    generator = keras.Model([z, *labels], image, name="generator")
-
-    labels = [keras.Input((spec.classes,), name="labels")] if spec.classes else []
-    x = keras.Input((*size, spec.channels), name="images")
-    _, widths = halvings(size, d_width, critic_sizes)
-    score = _judge(x, labels, widths, fc_width, kernel_size, critic_norm)
-    return generator, keras.Model([x, *labels], score, name="critic")
-
-
-def _grow(z, labels, chain, widths, fc_width, kernel, channels):
-    """Latents → images in [-1, 1]; `chain` and `widths` are listed from the image inwards."""
-    x = ops.concat_labels(z, labels)
-    height, width = chain[-1]
-    if fc_width:
-        x = ops.relu(ops.norm(ops.dense(x, fc_width), "batch"))
-        x = ops.concat_labels(x, labels)
-        x = ops.norm(ops.dense(x, height * width * widths[-1]), "batch")
-        x = keras.layers.Reshape((height, width, widths[-1]))(x)
-    else:
-        x = ops.dense(x, height * width * widths[-1])
-        x = keras.layers.Reshape((height, width, widths[-1]))(x)
-        x = ops.norm(x, "batch")
-    x = ops.relu(x)
-    for size, width in zip(chain[-2:0:-1], widths[-2::-1]):
-        x = ops.deconv(ops.concat_labels(x, labels), width, kernel, size)
-        x = ops.relu(ops.norm(x, "batch"))
-    x = ops.deconv(ops.concat_labels(x, labels), channels, kernel, chain[0])
-    return keras.layers.Activation("tanh", dtype="float32")(x)
-
-
-def _judge(x, labels, widths, fc_width, kernel, norm):
-    """Images → scores [B]; no norm in the first layer (DCGAN)."""
-    for i, width in enumerate(widths):
-        x = ops.conv(ops.concat_labels(x, labels), width, kernel)
-        x = ops.leaky_relu(ops.norm(x, norm if i else "none"))
-    x = ops.concat_labels(keras.layers.Flatten()(x), labels)
-    if fc_width:
-        x = ops.leaky_relu(ops.norm(ops.dense(x, fc_width), norm))
-        x = ops.concat_labels(x, labels)
-    x = keras.layers.Dense(1, kernel_initializer=ops.normal_init(), dtype="float32")(x)
-    return keras.layers.Reshape(())(x)
+# Seed 002 (and WGAN's authors, with 100): 25 critic updates in the first ten steps of an epoch
+# and in every 200th.
+BURST, FIRST_BURSTS, BURST_EVERY = 25, 10, 200
 
 
 def fold(key, *numbers):
@@ -113,6 +26,7 @@ class WGAN:
     """One generator against one critic, and the moving average of the generator.
 
     Members that `fit` uses: `batch_spec`, `step`, `preview`, `state`, `refresh`, `problem`.
+    With `bursts`, the steps of an epoch, the critic has more updates now and then.
     All randomness is keyed by (seed, step, purpose), so that a run continues bit for bit
     from its weights, its optimisers' slots and the count of its steps.
     """
@@ -127,14 +41,18 @@ class WGAN:
         *,
         batch_size,
         critic_num,
+        bursts=0,
         latents,
+        penalty_every=1,
+        penalty_fraction=1.0,
         ema=0.999,
         mirror=False,
         seed=0,
     ):
         self.generator, self.critic, self.objective = generator, critic, objective
         self.g_optimizer, self.d_optimizer = g_optimizer, d_optimizer
-        self.batch_size, self.critic_num = batch_size, critic_num
+        self.batch_size, self.critic_num, self.bursts = batch_size, critic_num, bursts
+        self.penalty_every, self.penalty_fraction = penalty_every, penalty_fraction
         self.latents, self.ema, self.mirror = latents, ema, mirror
         self.z_dim = generator.inputs[0].shape[-1]
         self.classes = generator.inputs[1].shape[-1] if len(generator.inputs) > 1 else 0
@@ -145,11 +63,20 @@ class WGAN:
         self.joint = not _batch_norms(critic)
         self.count = tf.Variable(0, dtype=tf.int64, name="step")
         self.seen = tf.Variable(0, dtype=tf.int64, name="images_seen")
+        self.penalised = tf.Variable([0.0, 0.0], name="penalty_and_gradient_norm")
         self.broken = tf.Variable(-1, dtype=tf.int64, name="broken_step")
         self.broken_terms = tf.Variable(tf.zeros([0]), shape=[None], name="broken_terms")
         self.terms = ()
         g_optimizer.build(generator.trainable_variables)
         d_optimizer.build(critic.trainable_variables)
+        image = critic.inputs[0].shape[1:]
+        self.step = tf.function(  # one trace, whatever the number of critic updates
+            self._step,
+            input_signature=[
+                tf.TensorSpec([None, batch_size, *image], tf.uint8),
+                tf.TensorSpec([None, batch_size], tf.int32),
+            ],
+        )
 
     @property
     def state(self):
@@ -162,12 +89,18 @@ class WGAN:
             "d_optimizer": self.d_optimizer,
             "step": self.count,
             "seen": self.seen,
+            "penalised": self.penalised,
         }
 
     @property
     def networks(self):
         """What is saved for use without training: file name → Keras model."""
         return {"generator": self.average, "critic": self.critic}
+
+    @property
+    def starters(self):
+        """What a run can start from: file name → the networks that take its weights."""
+        return {"generator": (self.generator, self.average), "critic": (self.critic,)}
 
     def set_rates(self, generator, critic):
         """The learning rates, which a checkpoint restores, as the settings have them now."""
@@ -176,12 +109,12 @@ class WGAN:
 
     def batch_spec(self, step):
         """The images that a step wants: [critic updates, batch]."""
-        del step  # a constant number
-        return (self.critic_num, self.batch_size)
+        index = step % self.bursts if self.bursts else -1
+        many = self.bursts and (index < FIRST_BURSTS or index % BURST_EVERY == 0)
+        return (BURST if many else self.critic_num, self.batch_size)
 
-    @tf.function(reduce_retracing=True)
-    def step(self, images, labels):
-        """`n` critic updates, each on fresh images, then one generator update.
+    def _step(self, images, labels):
+        """`step`: `n` critic updates, each on fresh images, then one generator update.
 
         Args:
           images: uint8 [n, B, H, W, C].
@@ -206,7 +139,8 @@ class WGAN:
 
     def _critic_terms(self):
         penalised = ("penalty", "gradient_norm") if self.objective.penalty else ()
-        return ("critic_loss", self.objective.gap, *penalised)
+        probabilities = ("d_real", "d_fake") if self.objective.probabilities else ()
+        return ("critic_loss", self.objective.gap, *penalised, *probabilities)
 
     def _one_hot(self, labels):
         return [tf.one_hot(labels, self.classes)] if self.classes else []
@@ -236,27 +170,45 @@ class WGAN:
 
     def _update_critic(self, images, labels, key):
         real, fake = self._to_float(images, key), self._generate(labels, key)
-        mix = tf.random.stateless_uniform([self.batch_size, 1, 1, 1], fold(key, MIX))
-        terms = {}
+        terms, objective = {}, self.objective
         with tf.GradientTape() as tape:
             real_scores, fake_scores = self._score(real, fake, labels)
-            loss = self._mean(self.objective.critic_loss(real_scores, fake_scores))
-            if self.objective.penalty:
-                penalty, norms = self.objective.penalty(
-                    lambda x: self.critic([x, *labels], training=True),
-                    *(real, fake, mix),
-                    **self.objective.weights,
-                )
-                terms["penalty"], terms["gradient_norm"] = map(self._mean, (penalty, norms))
-                loss += terms["penalty"]
+            loss = self._mean(objective.critic_loss(real_scores, fake_scores))
+            if objective.penalty:
+                loss += self._penalise(real, fake, labels, key)
+                terms["penalty"], terms["gradient_norm"] = tf.unstack(self.penalised)
         terms["critic_loss"] = loss
         weights = self.critic.trainable_variables
         self.d_optimizer.apply(tape.gradient(loss, weights), weights)
-        if self.objective.clip:
+        if objective.clip:
             for weight in weights:
-                weight.assign(tf.clip_by_value(weight, *self.objective.clip))
-        terms[self.objective.gap] = self._mean(real_scores - fake_scores)
+                weight.assign(tf.clip_by_value(weight, *objective.clip))
+        terms[objective.gap] = self._mean(real_scores - fake_scores)
+        if objective.probabilities:
+            scores = {"d_real": real_scores, "d_fake": fake_scores}
+            terms |= {name: self._mean(tf.sigmoid(s)) for name, s in scores.items()}
         return terms
+
+    def _penalise(self, real, fake, labels, key):
+        """The penalty on a share of the batch, at every k-th critic update k-fold, else 0.
+
+        `penalised` keeps the newest penalty and gradient norm for the log.
+        """
+        n = max(1, round(self.penalty_fraction * self.batch_size))
+        y = [t[:n] for t in labels]
+
+        def penalty():
+            points = self.objective.points(real[:n], fake[:n], fold(key, POINTS))
+            squared = losses.squared_gradient(lambda x: self.critic([x, *y], training=True), points)
+            values = self.objective.penalty(squared, **self.objective.weights)
+            mean = tf.reduce_mean(values)
+            self.penalised.assign([mean, tf.reduce_mean(losses.norm(squared))])
+            return mean * self.penalty_every
+
+        if self.penalty_every == 1:
+            return penalty()
+        due = tf.cast(self.d_optimizer.iterations.value, tf.int64) % self.penalty_every == 0
+        return tf.cond(due, penalty, lambda: tf.constant(0.0))
 
     def _update_generator(self, labels, key):
         weights = self.generator.trainable_variables
@@ -282,6 +234,20 @@ class WGAN:
         if self.broken < 0 and not tf.reduce_all(tf.math.is_finite(values)):
             self.broken.assign(self.count)
             self.broken_terms.assign(values)
+
+    def measure(self, images, labels):
+        """What the log has beside a step's terms: the gradient norm where no penalty gives it."""
+        if self.objective.penalty:
+            return {}
+        key = fold(self.key, self.count, POINTS)
+        real, hot = self._to_float(tf.constant(images[0]), key), self._one_hot(labels[0])
+        return {"gradient_norm": self._norm(real, hot, key)}
+
+    @tf.function
+    def _norm(self, real, labels, key):
+        points = losses.interpolates(real, self._generate(labels, key), key)
+        critic = lambda x: self.critic([x, *labels], training=False)  # noqa: E731
+        return self._mean(losses.norm(losses.squared_gradient(critic, points)))
 
     def problem(self):
         """None, or which step and terms were the first not to be finite. Waits for the device."""

@@ -6,8 +6,6 @@ Only stock Keras layers, so that a saved network loads without this project.
 import keras
 import tensorflow as tf
 
-LEAK = 0.2
-
 
 def uniform_latents(key, shape):
     """U[-1, 1) from a stateless key, int32 [2]."""
@@ -19,9 +17,36 @@ def normal_latents(key, shape):
     return tf.random.stateless_normal(shape, key)
 
 
-def normal_init():
-    """N(0, 0.02), cut at two deviations (DCGAN)."""
-    return keras.initializers.TruncatedNormal(stddev=0.02)
+# How first weights are drawn: DCGAN's N(0, 0.02), cut at two deviations, with biases of 0; or
+# PyTorch's own, uniform within 1/sqrt(fan in) for weights and biases.
+NORMAL, TORCH = "normal", "torch"
+
+
+def _initializers(name, fan_in):
+    """The keywords of a layer's initialisers. A transposed convolution's fan in is its output's."""
+    if name == NORMAL:
+        return {"kernel_initializer": keras.initializers.TruncatedNormal(stddev=0.02)}
+    bound = fan_in**-0.5
+    draw = keras.initializers.RandomUniform
+    return {
+        "kernel_initializer": draw(-bound, bound),
+        "bias_initializer": draw(-bound, bound),
+    }
+
+
+def latent_inputs(z_dim, classes):
+    """(latents [B, z_dim], [one-hot labels [B, classes]], or [] where there are no classes)."""
+    return keras.Input((z_dim,), name="z"), _labels(classes)
+
+
+def image_inputs(spec):
+    """(images [B, H, W, C], [one-hot labels], or [])."""
+    shape = (spec.height, spec.width, spec.channels)
+    return keras.Input(shape, name="images"), _labels(spec.classes)
+
+
+def _labels(classes):
+    return [keras.Input((classes,), name="labels")] if classes else []
 
 
 def norm(x, name):
@@ -44,40 +69,52 @@ def norm(x, name):
 
 
 def relu(x):
+    """max(x, 0)."""
     return keras.layers.ReLU()(x)
 
 
-def leaky_relu(x):
-    return keras.layers.LeakyReLU(negative_slope=LEAK)(x)
+def leaky_relu(x, slope=0.2):
+    """max(x, slope·x)."""
+    return keras.layers.LeakyReLU(negative_slope=slope)(x)
 
 
-def dense(x, units):
-    return keras.layers.Dense(units, kernel_initializer=normal_init())(x)
+def dense(x, units, *, bias=True, init=NORMAL):
+    """[B, F] → [B, units]."""
+    options = _initializers(init, x.shape[-1])
+    return keras.layers.Dense(units, use_bias=bias, **options)(x)
 
 
-def conv(x, channels, kernel, stride=2):
-    """Convolution: [B, H, W, C] → [B, ceil(H / stride), ceil(W / stride), channels]."""
-    layer = keras.layers.Conv2D(
-        channels, kernel, stride, padding="same", kernel_initializer=normal_init()
+def conv(x, channels, kernel, *, stride=2, padding="same", bias=True, init=NORMAL):
+    """Convolution: [B, H, W, C] → [B, ceil(H / stride), ceil(W / stride), channels] when "same"."""
+    options = _initializers(init, kernel * kernel * x.shape[-1])
+    return keras.layers.Conv2D(channels, kernel, stride, padding=padding, use_bias=bias, **options)(
+        x
     )
-    return layer(x)
 
 
-def deconv(x, channels, kernel, size):
-    """Transposed convolution of stride 2 to `size` = (H, W), each 2n or 2n - 1.
+def deconv(x, channels, kernel, size, *, stride=2, bias=True, init=NORMAL):
+    """Transposed convolution to `size` = (H, W), each 2n or 2n - 1 for a stride of 2.
 
     It is the exact transpose of `conv` from that size: an odd one is cropped on the side that
     keeps the image in place.
     """
+    options = _initializers(init, kernel * kernel * channels)
     layer = keras.layers.Conv2DTranspose(
-        channels, kernel, 2, padding="same", kernel_initializer=normal_init()
+        channels, kernel, stride, padding="same", use_bias=bias, **options
     )
-    extra = [2 * n - wanted for n, wanted in zip(x.shape[1:3], size)]
+    extra = [stride * n - wanted for n, wanted in zip(x.shape[1:3], size)]
     before = (kernel - 1) // 2 - (kernel - 2) // 2  # the transpose's padding grows there first
     x = layer(x)
     if any(extra):
         x = keras.layers.Cropping2D([(e * before, e * (1 - before)) for e in extra])(x)
     return x
+
+
+def deconv_cropped(x, channels, kernel, *, crop, init=NORMAL):
+    """PyTorch's transposed convolution, stride 2, padding `crop`: n → 2n + kernel - 2 - 2·crop."""
+    options = _initializers(init, kernel * kernel * channels)
+    x = keras.layers.Conv2DTranspose(channels, kernel, 2, padding="valid", **options)(x)
+    return keras.layers.Cropping2D(crop)(x)
 
 
 def concat_labels(x, labels):
@@ -93,3 +130,19 @@ def concat_labels(x, labels):
         y = keras.layers.Reshape((1, 1, y.shape[-1]))(y)
         y = keras.layers.UpSampling2D((height, width))(y)
     return keras.layers.Concatenate()([x, y])
+
+
+def score(x, labels, label_mode, *, bias=True, init=NORMAL):
+    """Features [B, F] → scores [B].
+
+    With labels, "concat" appends them to the features; "projection" adds the features' inner
+    product with a learnt vector for each class (1802.05637, eq. 3).
+    """
+    if label_mode == "concat":
+        x = concat_labels(x, labels)
+    out = keras.layers.Dense(1, use_bias=bias, dtype="float32", **_initializers(init, x.shape[-1]))
+    total = out(x)
+    if labels and label_mode == "projection":
+        vector = dense(labels[0], x.shape[-1], bias=False, init=init)
+        total = keras.layers.Add()([total, keras.layers.Dot(1)([x, vector])])
+    return keras.layers.Reshape(())(total)

@@ -115,7 +115,7 @@ class Run:
                 f"cannot restore {path}: {reason}. Start anew with --resume False"
             ) from None
         step = int(trainer.state["step"].numpy())
-        self._rows = [r for r in self._read_log() if int(r["step"]) <= step]
+        self._rows = [r for r in read_log(self.home / "metrics.csv") if int(r["step"]) <= step]
         self._spent = float(self._rows[-1]["seconds"]) if self._rows else 0.0
         self._write_log()
         for frame in self._frames():
@@ -139,14 +139,6 @@ class Run:
         self._histograms(step, trainer.networks)
 
     # ---- the log -------------------------------------------------------------------------
-
-    def _read_log(self):
-        try:
-            with open(self.home / "metrics.csv", newline="") as file:
-                rows = list(csv.DictReader(file))
-        except FileNotFoundError:
-            return []
-        return [r for r in rows if None not in r.values() and None not in r]
 
     def _write_log(self):
         if not self._rows:
@@ -214,10 +206,9 @@ class Run:
                 frame.unlink()
 
     def redraw(self):
-        """Write training.gif, training.webp and losses.png anew."""
+        """Write training.gif, training.webp, losses.png and real_vs_fake.png anew."""
         start = time.monotonic()
-        frames = [np.asarray(Image.open(path)) for path in self._frames()]
-        frames = [f.reshape(*f.shape[:2], -1) for f in frames]
+        frames = [read_image(path) for path in self._frames()]
         for suffix in ("gif", "webp"):
             path, kept = self.samples / f"training.{suffix}", frames
             utils.save_animation(path, kept)
@@ -226,12 +217,16 @@ class Run:
                 utils.save_animation(path, kept)
         if self._rows:
             plot_log(self.samples / "losses.png", self._rows)
+        reals = self.samples / "reals.png"
+        if reals.is_file():
+            pair = utils.side_by_side(read_image(reals), frames[-1])
+            utils.save_image(self.samples / "real_vs_fake.png", pair)
         self._redrawn = time.monotonic()
         self._cost = self._redrawn - start
 
     def written(self):
         """The files that a person will look at."""
-        names = ("training.gif", "training.webp", "losses.png")
+        names = ("training.gif", "training.webp", "losses.png", "real_vs_fake.png")
         return [*(self.samples / n for n in names), self.folder / "generator.keras"]
 
     def _histograms(self, step, networks):
@@ -242,6 +237,23 @@ class Run:
             for name, network in networks.items():
                 for weight in network.trainable_variables:
                     tf.summary.histogram(f"{name}/{weight.path}", weight.value)
+
+
+def read_image(path):
+    """A PNG as uint8 [H, W, C]."""
+    with Image.open(path) as image:
+        values = np.asarray(image)
+    return values.reshape(*values.shape[:2], -1)
+
+
+def read_log(path):
+    """The whole rows of a metrics.csv, as dicts of text; none where there is no file."""
+    try:
+        with open(path, newline="") as file:
+            rows = list(csv.DictReader(file))
+    except FileNotFoundError:
+        return []
+    return [r for r in rows if None not in r.values() and None not in r]
 
 
 def plot_log(path, rows):

@@ -8,14 +8,15 @@ import tensorflow as tf
 
 import utils
 
-TEST, SWEEP, DRAWS, SEPARATE = range(4)  # purposes that key the random numbers
+TEST, SWEEP, DRAWS, SEPARATE, SEEDS, PATHS = range(6)  # purposes that key the random numbers
 N_DRAWS = 100  # dimensions that option 2 draws
 GIF_SECONDS = 2.0
+FRAME_RATE = 12  # frames a second of an interpolation
 MOSAIC = 10  # rows and columns of the merged animation
 
 
-def load_generator(path):
-    """A saved generator. Raises utils.Failed where it is not one that loads safely."""
+def load_network(path):
+    """A saved Keras model. Raises utils.Failed where it is not one that loads safely."""
     import keras
 
     try:
@@ -35,9 +36,10 @@ class Sampler:
       sweep: (lowest, highest) value that a latent takes in a sweep.
       folder: where the files go.
       count: images of a sheet, and frames of a sweep.
+      label: the class of every image, or None for all classes in turn.
     """
 
-    def __init__(self, generator, latents, draw, *, sweep, folder, count, seed):
+    def __init__(self, generator, latents, draw, *, sweep, folder, count, seed, label=None):
         self.generator, self.latents, self.draw = generator, latents, draw
         self.folder, self.count = Path(folder), count
         self.key = tf.constant([seed, 1], tf.int32)
@@ -45,6 +47,10 @@ class Sampler:
         self.z_dim = generator.inputs[0].shape[-1]
         self.classes = generator.inputs[1].shape[-1] if len(generator.inputs) > 1 else 0
         self.values = np.linspace(*sweep, count, dtype=np.float32)
+        if label is not None and label >= self.classes:
+            classes = f"classes 0 to {self.classes - 1}" if self.classes else "no classes"
+            raise utils.Failed(f"--label={label}: this generator has {classes}")
+        self.label = label
 
     def z(self, *purpose, count=None):
         """Latents [count, z_dim] of their own for each purpose."""
@@ -58,12 +64,13 @@ class Sampler:
         hot = ()
         if self.classes:
             labels = np.arange(len(z)) % self.classes if labels is None else labels
+            labels = labels if self.label is None else np.full(len(z), self.label)
             hot = (np.eye(self.classes, dtype=np.float32)[labels],)
         return utils.to_uint8(self.draw(self.generator, z, hot))
 
     def sheet(self, name="test.png", z=None):
         """One grid of samples; with labels, a column for each class."""
-        wide = 1 < self.classes <= 16
+        wide = 1 < self.classes <= 16 and self.label is None
         count = -(-self.count // self.classes) * self.classes if wide else self.count
         images = self.images(self.z(TEST, count=count) if z is None else z)
         grid = utils.make_grid(images, self.classes if wide else None)
@@ -128,17 +135,69 @@ class Sampler:
                 paths.append(utils.save_image(self.folder / f"test_{i:05d}.png", image))
         return paths
 
-    def all(self, option=None, count=0):
+    def of_seeds(self, seeds):
+        """`seed_0007.png`, …: the image of each seed, the same whatever the others are."""
+        labels = np.array(seeds) % self.classes if self.classes else None
+        images = self.images(self._seeded(seeds), labels)
+        names = [self.folder / f"seed_{seed:04d}.png" for seed in seeds]
+        return [utils.save_image(path, image) for path, image in zip(names, images)]
+
+    def _seeded(self, seeds):
+        return np.concatenate([self.z(SEEDS, seed, count=1) for seed in seeds])
+
+    def interpolation(self, steps, seeds=None):
+        """`interpolation.gif`, `.webp` and `.mp4`: from latent to latent and back to the first.
+
+        Args:
+          steps: frames from one latent to the next.
+          seeds: those of one image's latents; without them, 16 images between 8 latents each.
+        """
+        if seeds:
+            z = self._seeded(seeds)[:, None]
+        else:
+            z = self.z(PATHS, count=8 * 16).reshape(8, 16, self.z_dim)
+        shares = np.linspace(0, 1, steps, endpoint=False, dtype=np.float32)
+        stops = zip(z, np.roll(z, -1, 0))
+        path = np.concatenate([[slerp(a, b, s) for s in shares] for a, b in stops])
+        frames = [utils.make_grid(self.images(latents)) for latents in path]
+        seconds = len(frames) / FRAME_RATE
+        names = [self.folder / f"interpolation.{suffix}" for suffix in ("gif", "webp")]
+        paths = [utils.save_animation(name, frames, seconds, hold=0) for name in names]
+        video = utils.save_video(self.folder / "interpolation.mp4", frames, FRAME_RATE)
+        return paths + ([video] if video else [])
+
+    def all(self, option=None, count=0, seeds=None, steps=0):
         """Everything asked for, path by path as it is written.
 
         Args:
-          option: 0..4 as `--visualize`; None is `test.png` and option 1.
-          count: so many separate images too.
+          option: 0..4 as `--visualize`; None is `test.png` and, if nothing else is asked for,
+            option 1.
+          count: so many separate images.
+          seeds: of single images, or of the stops of an interpolation.
+          steps: frames between two stops of an interpolation; 0: none.
         """
         if option != 0:
             yield from self.sheet()
-        yield from OPTIONS[1 if option is None else option](self)
-        yield from self.separate(count)
+        if option is not None or not (count or seeds or steps):
+            yield from OPTIONS[1 if option is None else option](self)
+        if count:
+            yield from self.separate(count)
+        if seeds:
+            yield from self.of_seeds(seeds)
+        if steps:
+            yield from self.interpolation(steps, seeds)
+
+
+def slerp(a, b, share):
+    """Spherical interpolation of latents [..., z_dim] (1609.04468), their lengths linearly."""
+    long_a, long_b = (np.linalg.norm(v, axis=-1, keepdims=True) for v in (a, b))
+    cosine = np.sum(a * b, -1, keepdims=True) / np.maximum(long_a * long_b, 1e-12)
+    angle = np.arccos(np.clip(cosine, -1, 1))
+    sine = np.sin(angle)
+    if np.any(sine < 1e-6):  # the same direction, or the opposite one: a straight line
+        return (1 - share) * a + share * b
+    unit = (np.sin((1 - share) * angle) * a / long_a + np.sin(share * angle) * b / long_b) / sine
+    return unit * ((1 - share) * long_a + share * long_b)
 
 
 OPTIONS = {

@@ -1,9 +1,11 @@
 """Readers: where pictures come from. Each gives a `dataset.Source`. Imports no TensorFlow."""
 
+import fnmatch
 import gzip
 import hashlib
 import os
 import struct
+import zlib
 from io import BytesIO
 from pathlib import Path
 
@@ -14,6 +16,7 @@ import utils
 from dataset import Source
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif")
+CIFAR_RECORD = 1 + 3 * 32 * 32  # bytes: a label, and planes of red, green and blue
 MNIST_NPZ = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/mnist.npz"
 MNIST_SHA256 = "731c5ac602752760c8e48fbffcf8c3b850d9dc2a2aedcf2cc48468fc17b673d1"
 
@@ -46,13 +49,13 @@ def _list_images(path, pattern):
             inner.clear()
             continue
         seen.add(real)
-        inner[:] = [d for d in inner if not d.startswith(".")]
+        inner[:] = sorted(d for d in inner if not d.startswith("."))
         for name in files:
             if name.startswith(".") or not os.path.isfile(os.path.join(folder, name)):
                 continue
             if pattern == "*" and not name.lower().endswith(IMAGE_SUFFIXES):
                 continue
-            if Path(name).match(pattern):
+            if fnmatch.fnmatchcase(name, pattern):
                 found.append(os.path.join(folder, name))
     return sorted(found)
 
@@ -71,19 +74,12 @@ def _folder_labels(path, names):
 
 def read_lsun(path, *, pattern="*", conditional=False):
     """LSUN: the LMDB databases that it ships as (`*_lmdb`), or a plain folder of images."""
-    databases = sorted({f.parent for f in path.glob("**/data.mdb")}) if path.is_dir() else []
+    databases = _list_databases(path)
     if not databases:
         return read_folder(path, pattern=pattern, conditional=conditional)
-    import lmdb
-
     items, names, facts = [], [], []
     for folder in databases:
-        try:
-            env = lmdb.open(str(folder), readonly=True, lock=False, readahead=False)
-            with env.begin() as transaction:
-                keys = list(transaction.cursor().iternext(keys=True, values=False))
-        except lmdb.Error as error:
-            raise utils.Failed(f"cannot read the database {folder}: {error}") from None
+        env, keys = _open_database(folder)
         items += [(env, key) for key in keys]
         names += [f"{folder.name}/{key.decode(errors='replace')}" for key in keys]
         stat = (folder / "data.mdb").stat()
@@ -102,45 +98,94 @@ def read_lsun(path, *, pattern="*", conditional=False):
     return Source(names, open_item, signature, owner, classes)
 
 
+def _list_databases(path):
+    """LMDB folders under `path`, sorted, each once; links are followed at its top alone."""
+    files = sorted({f for depth in ("*", "**") for f in path.glob(f"{depth}/data.mdb")})
+    return sorted({f.parent.resolve(): f.parent for f in files}.values())
+
+
+def _open_database(folder):
+    """(environment, keys) of an LMDB folder. Raises utils.Failed where it is broken."""
+    import lmdb
+
+    try:
+        env = lmdb.open(str(folder), readonly=True, lock=False, readahead=False)
+        size, pages = (folder / "data.mdb").stat().st_size, env.info()["last_pgno"] + 1
+        # To read past the end of a file cut short would kill the process. A whole one may
+        # lack pages at its end that were never used.
+        if size < 0.99 * pages * env.stat()["psize"]:
+            raise lmdb.CorruptedError(f"it is cut short at {size} bytes")
+        with env.begin() as transaction:
+            return env, list(transaction.cursor().iternext(keys=True, values=False))
+    except lmdb.Error as error:
+        raise utils.Failed(f"cannot read the database {folder}: {error}") from None
+
+
 def read_digits(path, *, pattern="*", conditional=True):
     """The 1,797 handwritten digits of 8x8 pixels that scikit-learn carries."""
     from sklearn.datasets import load_digits
 
     digits = load_digits()
     images = np.round(digits.images * (255 / 16)).astype(np.uint8)[..., None]
-    return _array_source("digits", images, digits.target)
+    return _array_source("digits", images, digits.target, "scikit-learn")
 
 
 def read_mnist(path, *, pattern="*", conditional=True):
     """MNIST's 60,000 training images: IDX files or mnist.npz in `path`, or downloaded."""
     for images, labels in _idx_pairs(path, "train"):
-        return _array_source("mnist", read_idx(images)[..., None], read_idx(labels))
-    home = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras"))
+        return _array_source("mnist", read_idx(images, 3)[..., None], read_idx(labels, 1), images)
+    home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
     cached = home / "datasets" / "mnist.npz"
     for file in (path / "mnist.npz", cached):
         if file.is_file():
-            return _array_source("mnist", *_read_npz(file, "train"))
+            return _array_source("mnist", *_read_npz(file, "train"), file)
     try:
-        from keras.utils import get_file
+        with utils.quiet_stderr():  # TensorFlow's greetings
+            from keras.utils import get_file
 
-        cached.parent.mkdir(parents=True, exist_ok=True)
-        file = get_file(str(cached), MNIST_NPZ, file_hash=MNIST_SHA256)
+        home.mkdir(parents=True, exist_ok=True)  # or Keras takes a folder in /tmp
+        file = get_file("mnist.npz", MNIST_NPZ, cache_dir=str(home), file_hash=MNIST_SHA256)
     except Exception as error:  # no network, no such host, a wrong checksum, a full disk
         raise utils.Failed(
             f"no MNIST: looked for train-images-idx3-ubyte(.gz) and mnist.npz in {path}, for "
-            f"{cached}, and a download failed ({str(error)[:120]}). Put the files in {path}, "
+            f"{cached}, and a download failed ({_line(error)[:120]}). Put the files in {path}, "
             "or try --dataset digits, which needs none"
         ) from None
-    return _array_source("mnist", *_read_npz(file, "train"))
+    return _array_source("mnist", *_read_npz(file, "train"), file)
 
 
-def _array_source(name, images, labels):
+def _line(error):
+    return " ".join(str(error).split())
+
+
+def read_cifar10(path, *, pattern="*", conditional=True):
+    """CIFAR-10's 50,000 training images in its binary version: data_batch_1.bin to 5."""
+    files = sorted(path.glob("**/data_batch_*.bin"))
+    if not files:
+        raise utils.Failed(
+            f"no CIFAR-10: put the files of its binary version, data_batch_1.bin to "
+            f"data_batch_5.bin, into {path} (the Python version is made of pickles: not read)"
+        )
+    records = []
+    for file in files:
+        body = np.fromfile(file, np.uint8)
+        if not body.size or body.size % CIFAR_RECORD:
+            raise utils.Failed(f"cannot read {file}: not a whole number of images")
+        records.append(body.reshape(-1, CIFAR_RECORD))
+    records = np.concatenate(records)
+    images = records[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)  # planes → pixels
+    if records[:, 0].max() > 9:
+        raise utils.Failed(f"cannot read {path}: a label is {records[:, 0].max()}, not 0 to 9")
+    return _array_source("cifar10", np.ascontiguousarray(images), records[:, 0], path)
+
+
+def _array_source(name, images, labels, origin):
     """A Source of images [N, H, W, C] in memory, of the classes 0 to 9."""
     if len(images) != len(labels):
-        raise utils.Failed(f"{name} has {len(images)} images and {len(labels)} labels")
+        raise utils.Failed(f"{origin} has {len(images)} images and there are {len(labels)} labels")
     return Source(
         names=[f"{name} {i}" for i in range(len(images))],
-        open=lambda i: Image.fromarray(images[i, ..., 0]),
+        open=lambda i: Image.fromarray(images[i] if images.shape[-1] > 1 else images[i, ..., 0]),
         signature=hashlib.sha256(images.tobytes()).hexdigest(),
         labels=np.asarray(labels, np.int64),
         classes=tuple(map(str, range(10))),
@@ -160,19 +205,21 @@ def _idx_pairs(path, part):
                 yield pair
 
 
-def read_idx(file):
-    """An IDX file of uint8, gzipped or not, as an array. Raises utils.Failed where it is not."""
+def read_idx(file, rank):
+    """An IDX file of uint8, gzipped or not, as an array of that rank (images 3, labels 1).
+
+    Raises utils.Failed where it is something else.
+    """
     opener = gzip.open if str(file).endswith(".gz") else open
     try:
         with opener(file, "rb") as stream:
-            zero, kind, rank = struct.unpack(">HBB", stream.read(4))
-            if (zero, kind) != (0, 8) or rank not in (1, 3):
-                raise ValueError("its first four bytes are not those of an IDX file of bytes")
+            if stream.read(4) != bytes([0, 0, 8, rank]):
+                raise ValueError(f"its first four bytes are not those of IDX data of rank {rank}")
             shape = struct.unpack(f">{rank}I", stream.read(4 * rank))
             body = stream.read()
         if len(body) != int(np.prod(shape)):
             raise ValueError(f"it holds {len(body)} values and says {shape}")
-    except (OSError, EOFError, ValueError, struct.error) as error:
+    except (OSError, EOFError, ValueError, struct.error, zlib.error) as error:
         raise utils.Failed(f"cannot read {file}: {error}") from None
     return np.frombuffer(body, np.uint8).reshape(shape)
 
@@ -185,5 +232,5 @@ def _read_npz(file, part):
         if images.dtype != np.uint8 or images.ndim != 3:
             raise ValueError(f"x_{part} is {images.dtype} {images.shape}, not uint8 [N, 28, 28]")
     except Exception as error:  # zipfile, zlib, header and pickle errors have no common base
-        raise utils.Failed(f"cannot read {file}: {error}") from None
+        raise utils.Failed(f"cannot read {file}: {_line(error)}") from None
     return images[..., None], labels

@@ -28,6 +28,7 @@ class Schedule:
     deadline: float = float("inf")
 
     def due(self, step, every):
+        """Is it time, after `step` steps, for what is done every so many and at the end?"""
         return step % every == 0 or step == self.last
 
 
@@ -54,8 +55,9 @@ def fit(trainer, batches, run, schedule, progress):
     """Train from the trainer's own step on until the schedule's end or a stop.
 
     Args:
-      trainer: has `batch_spec(step)`, `step(images, labels)`, `preview()`, `problem()`, and the
-        variables `count` of steps done and `seen` of images eaten.
+      trainer: has `batch_spec(step)`, `step(images, labels)`, `preview()`, `problem()`,
+        `measure(images, labels)` for the log, and the variables `count` of steps done and
+        `seen` of images eaten.
       batches: `take(position, shape)` gives uint8 images and labels.
       run: has `reals`, `log`, `sample`, `save` and `redraw`.
       progress: a context manager with `update(done, text)`.
@@ -67,24 +69,27 @@ def fit(trainer, batches, run, schedule, progress):
       Diverged: before anything that is not finite is saved.
     """
     step, seen = int(trainer.count), int(trainer.seen)
-    begun, sampled, saved, first = time.monotonic(), step, step, step
+    begun, sampled, saved = time.monotonic(), step, step
+    lap = (begun, seen)
     if step == 0:
         run.reals(batches.take(0, (64,))[0])
         run.sample(0, 0, 0, *trainer.preview())
     with stop_requests() as asked, progress:
         while step < schedule.last and not asked and time.monotonic() < schedule.deadline:
             shape = trainer.batch_spec(step)
-            terms = trainer.step(*batches.take(seen, shape))
+            batch = batches.take(seen, shape)
+            terms = trainer.step(*batch)
             seen += shape[0] * shape[1]
             step += 1
             where = divmod(step, schedule.per_epoch)
             progress.update(step)
             if schedule.due(step, schedule.log_every):
                 _check(trainer)
+                terms |= trainer.measure(*batch)
                 terms = {name: float(value) for name, value in terms.items()}
-                seconds = time.monotonic() - begun
-                speed = (step - first) * shape[1] / seconds
-                run.log(step, where[0], seconds, terms)
+                now = time.monotonic()
+                run.log(step, where[0], now - begun, terms)
+                speed, lap = (seen - lap[1]) / (now - lap[0]), (now, seen)
                 progress.update(step, _line(step / schedule.per_epoch, speed, terms))
             if schedule.due(step, schedule.sample_every) or where[1] == 0:
                 sampled = _sample(trainer, run, step, where)
@@ -113,7 +118,10 @@ def _save(trainer, run, step):
 def _check(trainer):
     problem = trainer.problem()
     if problem:
-        raise Diverged(problem)
+        raise Diverged(
+            f"{problem}: the run's last checkpoint is from before; try a lower --learning_rate "
+            "or another --seed"
+        )
 
 
 def _line(epoch, speed, terms):

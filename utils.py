@@ -5,7 +5,7 @@ Images are NumPy arrays, uint8 in [0, 255] or float32 in [-1, 1], of shape [H, W
 """
 
 import contextlib
-import importlib
+import importlib.util
 import math
 import os
 import sys
@@ -52,7 +52,8 @@ def to_mode(image, channels):
     image = ImageOps.exif_transpose(image)
     if image.mode[0] in "IF":  # 16 bits a pixel, or 32: scale to 8 rather than clip
         values = np.asarray(image, np.float64)
-        values = values / 257 if values.max() > 255 else values
+        wide = image.mode.startswith("I;16") or values.max() > 255
+        values = values / 257 if wide else values
         image = Image.fromarray(values.clip(0, 255).round().astype(np.uint8))
     if "A" in image.getbands() or "a" in image.getbands() or "transparency" in image.info:
         image = image.convert("RGBA")
@@ -103,6 +104,16 @@ def make_grid(images, columns=None):
     return cells.transpose(0, 2, 1, 3, 4).reshape(rows * height, columns * width, channels)
 
 
+def side_by_side(left, right, gap=8):
+    """Two images [H, W, C] on white, at their own heights, `gap` pixels apart."""
+    height = max(left.shape[0], right.shape[0])
+    pads = [
+        ((0, height - i.shape[0]), (0, extra), (0, 0)) for i, extra in ((left, gap), (right, 0))
+    ]
+    parts = [np.pad(i, p, constant_values=255) for i, p in zip((left, right), pads)]
+    return np.concatenate(parts, 1)
+
+
 @contextlib.contextmanager
 def atomic_path(path):
     """A temporary path beside `path`, moved onto it when the block ends without an error."""
@@ -135,7 +146,9 @@ def save_animation(path, frames, seconds=None, hold=1.0):
     It plays for `seconds` in all (a tenth of a second a frame unless given), shows the last
     frame for `hold` seconds more, and begins again.
     """
-    duration = [1000 * (seconds / len(frames) if seconds else 0.1)] * len(frames)
+    ends = np.linspace(0, 100 * (seconds or len(frames) / 10), len(frames) + 1)
+    # A GIF counts in 10 ms, and browsers show what is shorter than 20 ms for 100.
+    duration = np.maximum(10 * np.diff(ends.round()), 20)
     duration[-1] += 1000 * hold
     frames = [f[..., 0] if f.shape[-1] == 1 else f for f in frames]
     if Path(path).suffix == ".webp":  # has no gray; a list of times must be whole numbers
@@ -144,8 +157,22 @@ def save_animation(path, frames, seconds=None, hold=1.0):
     else:
         options = {"optimize": False}
     with atomic_path(path) as part:
-        duration = [round(d) for d in duration] if len(frames) > 1 else 1000
+        duration = duration.astype(int).tolist() if len(frames) > 1 else 1000
         iio.imwrite(part, frames, plugin="pillow", duration=duration, loop=0, **options)
+    return path
+
+
+def save_video(path, frames, rate):
+    """Write frames as an MP4 where the optional library `av` is installed; return path or None.
+
+    H.264 wants even sizes: an odd row or column is repeated.
+    """
+    if importlib.util.find_spec("av") is None:
+        return None
+    frames = [np.pad(f, ((0, f.shape[0] % 2), (0, f.shape[1] % 2), (0, 0)), "edge") for f in frames]
+    frames = np.stack([np.broadcast_to(f, (*f.shape[:2], 3)) for f in frames])
+    with atomic_path(path) as part:
+        iio.imwrite(part, frames, plugin="pyav", codec="libx264", fps=rate)
     return path
 
 
@@ -163,22 +190,8 @@ class Progress:
 
     def __enter__(self):
         if sys.stderr.isatty():
-            from rich import progress
-            from rich.console import Console
-
-            self.bar = progress.Progress(
-                progress.TextColumn("{task.description}"),
-                progress.BarColumn(bar_width=20),
-                progress.MofNCompleteColumn(),
-                progress.TextColumn("{task.fields[text]}"),
-                progress.TimeRemainingColumn(compact=True),
-                console=Console(stderr=True),
-                redirect_stdout=False,
-            )
+            self.bar, self.task = _terminal_bar(self.what, self.total, self.start)
             self.bar.start()
-            self.task = self.bar.add_task(
-                self.what, total=self.total, completed=self.start, text=""
-            )
         return self
 
     def __exit__(self, *_):
@@ -195,6 +208,27 @@ class Progress:
             left = (self.spoken - self.begun) / max(done - self.start, 1) * (self.total - done)
             text = f"  {text}" if text else ""
             print(f"{self.what} {done}/{self.total}{text}  {clock(left)} left", flush=True)
+
+
+def _terminal_bar(what, total, done):
+    """A rich progress bar with a line of text under it, and its task."""
+    from rich import console, progress
+
+    class Bar(progress.Progress):
+        def get_renderables(self):
+            yield self.make_tasks_table(self.tasks)
+            yield from (task.fields["text"] for task in self.tasks)
+
+    bar = Bar(
+        progress.TextColumn("{task.description}"),
+        progress.BarColumn(bar_width=20),
+        progress.MofNCompleteColumn(),
+        progress.TimeRemainingColumn(compact=True, elapsed_when_finished=True),
+        progress.TextColumn("left"),
+        console=console.Console(stderr=True),
+        redirect_stdout=False,
+    )
+    return bar, bar.add_task(what, total=total, completed=done, text="")
 
 
 def clock(seconds):

@@ -1,0 +1,78 @@
+"""Small parts that many tests build on."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np
+import pytest
+
+import build
+import config
+import dataset
+
+ROOT = Path(__file__).parents[1]
+TINY = {
+    "dataset": "digits",
+    "output_height": 8,
+    "g_width": (4,),
+    "d_width": (4,),
+    "z_dim": 4,
+    "batch_size": 4,
+    "critic_num": 2,
+}
+
+
+@pytest.fixture
+def make_trainer():
+    """A function of flags that builds a tiny trainer."""
+
+    def make(classes=10, channels=1, per_epoch=0, **given):
+        c = config.resolve({**TINY, **given})
+        spec = dataset.ImageSpec(c.output_height, c.output_width, channels, 100, classes)
+        return build.build_trainer(c, spec, per_epoch)
+
+    return make
+
+
+def batch(trainer, n=2, seed=0):
+    """Random (images, labels) for one step of a trainer."""
+    rng = np.random.default_rng(seed)
+    shape = trainer.critic.inputs[0].shape[1:]
+    images = rng.integers(0, 256, (n, trainer.batch_size, *shape), dtype=np.uint8)
+    labels = rng.integers(0, max(trainer.classes, 1), (n, trainer.batch_size), dtype=np.int32)
+    return images, labels
+
+
+def values(state):
+    """Every number of a trainer's state, by name, as arrays."""
+    found = {}
+    for name, part in state.items():
+        variables = getattr(part, "variables", None) or [part]
+        for i, variable in enumerate(variables):
+            found[f"{name}/{i}"] = np.array(variable)
+    return found
+
+
+def same(a, b):
+    """Are two states equal to the last bit? Gives the names that differ."""
+    assert a.keys() == b.keys()
+    return [name for name in a if not np.array_equal(a[name], b[name])]
+
+
+def run_main(folder, *words, status):
+    """Run the real command line in `folder`; return the finished process, of this exit status."""
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "main.py"), *map(str, words)],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert "Traceback" not in done.stderr, done.stderr
+    assert done.returncode == status, done.stdout + done.stderr
+    return done

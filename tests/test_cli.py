@@ -1,0 +1,396 @@
+"""The program as a user runs it, in the process where that is enough, as a command elsewhere."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+import main
+import model
+import recipes
+from tests.conftest import ROOT, run_main
+
+SHARED = ROOT.parent / "shared" / "data"
+TINY = {"g_width": 4, "d_width": 4, "z_dim": 4, "batch_size": 8, "critic_num": 2, "log_every": 2}
+SMALL = {**TINY, "output_height": 8, "sample_every": 4, "save_every": 5}
+SMALL = [f"--{name}={value}" for name, value in SMALL.items()]
+
+
+@pytest.fixture
+def cli(tmp_path, monkeypatch, capsys):
+    """A function of words that runs main in a folder of its own: (status, stdout, stderr)."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*words):
+        status = main.main(["main.py", *map(str, words)])
+        return status, *capsys.readouterr()
+
+    return run
+
+
+def folder_of_images(path, count=20, size=(12, 10), seed=0):
+    rng = np.random.default_rng(seed)
+    path.mkdir(parents=True)
+    for i in range(count):
+        pixels = rng.integers(0, 256, (*size, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(path / f"{i}.png")
+
+
+def checkpoint(folder, step):
+    reader = tf.train.load_checkpoint(f"{folder}/ckpt-{step}")
+    names = reader.get_variable_to_shape_map()
+    return {n: reader.get_tensor(n) for n in names if "OBJECT_GRAPH" not in n and "save_c" not in n}
+
+
+def log_rows(folder):
+    with open(Path(folder) / "metrics.csv", newline="") as file:
+        return [{k: v for k, v in row.items() if k != "seconds"} for row in csv.DictReader(file)]
+
+
+@pytest.mark.parametrize(
+    ("mode", "dataset", "more"),
+    [
+        ("gp", "digits", []),
+        ("gp", "pics", ["--mirror", "--critic_bursts"]),
+        ("regular", "pics", []),
+        ("div", "digits", ["--label_mode", "projection"]),
+        ("gan", "pics", ["--mirror"]),
+        ("r1", "digits", ["--penalty_every", "3"]),
+        ("dragan", "pics", ["--penalty_fraction", "0.5", "--optimizer", "sgd"]),
+    ],
+)
+def test_a_resumed_run_is_the_unbroken_one(cli, tmp_path, mode, dataset, more):
+    folder_of_images(tmp_path / "data" / "pics")
+    words = ["--dataset", dataset, "--mode", mode, "--train", *SMALL, "--epoch", 9, *more]
+    assert cli(*words, "--name", "whole", "--max_steps", 8)[0] == 0
+    assert cli(*words, "--name", "parts", "--max_steps", 3)[0] == 0
+    status, out, _ = cli(*words, "--name", "parts", "--max_steps", 8)
+    assert status == 0
+    assert "resumed checkpoint/parts at step 3" in out
+    whole, parts = checkpoint("checkpoint/whole", 8), checkpoint("checkpoint/parts", 8)
+    assert whole.keys() == parts.keys()
+    assert len(whole) > 20
+    for name, value in whole.items():
+        np.testing.assert_array_equal(value, parts[name], err_msg=name)
+    assert log_rows("checkpoint/whole")[-2:] == log_rows("checkpoint/parts")[-2:]
+    a, b = (keras.saving.load_model(f"checkpoint/{n}/generator.keras") for n in ("whole", "parts"))
+    for x, y in zip(a.get_weights(), b.get_weights()):
+        np.testing.assert_array_equal(x, y)
+
+
+def test_what_a_run_leaves_behind(cli):
+    status, out, err = cli("--dataset", "digits", "--train", *SMALL, "--max_steps", 10)
+    assert (status, err) == (0, "")
+    files = {str(p) for top in ("checkpoint", "samples") for p in Path(top).rglob("*")}
+    run = "checkpoint/digits_8_8_8"
+    for name in ("config.json", "generator.keras", "critic.keras", "checkpoint", "metrics.csv"):
+        assert f"{run}/{name}" in files
+    assert {f"{run}/ckpt-5.index", f"{run}/ckpt-10.index"} <= files
+    grids = {f"samples/train_00_{i:04d}.png" for i in (0, 4, 8, 10)}
+    names = ("reals.png", "training.gif", "training.webp", "losses.png", "real_vs_fake.png")
+    pictures = {f"samples/{n}" for n in names}
+    assert grids | pictures == {f for f in files if f.startswith("samples")}
+    assert list(Path("logs/digits_8_8_8").glob("events*"))
+    for line in ("samples/training.gif", "samples/losses.png", f"{run}/generator.keras"):
+        assert line in out.splitlines()
+    with Image.open("samples/train_00_0010.png") as image:
+        assert image.size == (10 * 8, 8 * 8)
+    assert [r["step"] for r in log_rows(run)] == ["2", "4", "6", "8", "10"]
+    columns = {"step", "epoch", "critic_loss", "wasserstein", "penalty"}
+    assert set(log_rows(run)[0]) == columns | {"gradient_norm", "generator_loss"}
+    config = json.loads(Path(run, "config.json").read_text())
+    assert config["g_width"] == [4]
+    assert config["data"]["classes"] == 10
+
+
+def test_nothing_left_to_do(cli):
+    words = ("--dataset", "digits", "--train", *SMALL, "--max_steps", 2)
+    assert cli(*words)[0] == 0
+    kept = [*Path("checkpoint").rglob("ckpt*"), *Path("checkpoint").rglob("*.keras")]
+    before = [p.stat().st_mtime_ns for p in kept]
+    status, out, _ = cli(*words)
+    assert status == 0
+    assert "nothing left to do: 2 steps asked" in out
+    assert len(kept) == 4
+    assert before == [p.stat().st_mtime_ns for p in kept]
+
+
+def test_resume_false_keeps_the_old_run_until_the_first_save(cli):
+    words = ("--dataset", "digits", "--train", *SMALL)
+    assert cli(*words, "--max_steps", 5)[0] == 0
+    status, out, _ = cli(*words, "--max_steps", 3, "--resume", "False", "--seed", 4)
+    assert status == 0
+    assert "resumed" not in out
+    run = Path("checkpoint/digits_8_8_8")
+    assert {p.name for p in run.glob("ckpt*.index")} == {"ckpt-3.index"}
+    assert json.loads((run / "config.json").read_text())["seed"] == 4
+
+
+@pytest.mark.parametrize(
+    ("flag", "value"),
+    [("z_dim", 5), ("g_width", 6), ("critic_norm", "layer"), ("mode", "div"), ("optimizer", "sgd")],
+)
+def test_a_changed_network_is_refused(cli, flag, value):
+    words = ("--dataset", "digits", "--train", *SMALL, "--name", "r")
+    assert cli(*words, "--max_steps", 1)[0] == 0
+    status, _, err = cli(*words, "--max_steps", 2, f"--{flag}", value)
+    assert status == 2
+    assert err.count("\n") == 1
+    assert f"{flag}=" in err
+    assert cli(*words, "--max_steps", 2)[0] == 0
+
+
+def test_a_resumed_run_takes_its_own_settings(cli):
+    words = ("--dataset", "digits", "--train", *SMALL, "--max_steps")
+    assert cli(*words, 1, "--name", "r", "--learning_rate", 0.003, "--seed", 7)[0] == 0
+    status, out, _ = cli("--name", "r", "--train", "--max_steps", 2)
+    assert status == 0
+    assert "learning_rate=0.003" in out
+    assert "seed=7" in out
+    status, out, _ = cli("--name", "r", "--train", "--max_steps", 3, "--learning_rate", 0.001)
+    assert "changed: learning_rate 0.003 -> 0.001" in out
+    rates = {n: v for n, v in checkpoint("checkpoint/r", 3).items() if "learning_rate" in n}
+    assert sorted(float(v) for v in rates.values()) == pytest.approx([0.001, 0.001])
+
+
+def test_test_mode(cli):
+    assert cli("--dataset", "digits", "--train", *SMALL, "--max_steps", 1)[0] == 0
+    single = {f"test_0000{i}.png" for i in range(3)}
+    sweeps = {f"test_arange_{d}.png" for d in range(4)}
+    for words, expected in (
+        ((), {"test.png"} | sweeps),
+        (("--num_samples", 3), {"test.png"} | single),
+        (("--num_samples", 3, "--visualize"), {"test.png"} | single | sweeps),
+    ):
+        folder = f"made{len(words)}"
+        status, out, _ = cli("--dataset", "digits", "--sample_dir", folder, *words)
+        assert status == 0
+        names = {p.name for p in Path(folder).iterdir()}
+        assert names == expected
+        assert {f"{folder}/{n}" for n in names} <= set(out.splitlines())
+    with Image.open("made0/test.png") as image:
+        assert image.size == (80, 8)
+    for option in ("0", "1", "2", "3", "4", "True"):
+        assert cli("--dataset", "digits", "--visualize", option)[0] == 0
+    assert Path("samples/test_gif_merged.gif").is_file()
+
+
+def test_test_mode_without_a_run_says_how_to_train(cli):
+    status, _, err = cli("--dataset", "digits", "--batch_size", 32)
+    assert status == 1
+    assert err.count("\n") == 1
+    assert "python main.py --dataset digits --batch_size 32 --train True" in err
+
+
+def test_a_shipped_run_can_be_tested_and_trained_anew(cli):
+    words = ("--dataset", "digits", "--train", *SMALL)
+    assert cli(*words, "--max_steps", 2)[0] == 0
+    run = Path("checkpoint/digits_8_8_8")
+    for path in run.iterdir():
+        if path.is_file() and path.name not in ("generator.keras", "config.json"):
+            path.unlink()
+    assert cli("--dataset", "digits")[0] == 0
+    shipped = (run / "generator.keras").read_bytes()
+    status, out, _ = cli(*words, "--max_steps", 3)
+    assert status == 0
+    assert "resumed" not in out
+    assert (run / "generator.keras").read_bytes() != shipped
+
+
+def test_the_generator_loads_without_this_project(cli, tmp_path):
+    assert cli("--dataset", "digits", "--train", *SMALL, "--max_steps", 1)[0] == 0
+    code = (
+        "import keras, numpy as np\n"
+        "g = keras.saving.load_model('checkpoint/digits_8_8_8/generator.keras')\n"
+        "print(g([np.zeros((2, 4)), np.eye(10)[:2]]).shape)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, stdout=subprocess.PIPE, text=True, check=True
+    )
+    assert "(2, 8, 8, 1)" in done.stdout
+
+
+def test_training_does_not_depend_on_the_pictures_made(cli):
+    words = ("--dataset", "digits", "--train", *SMALL, "--max_steps", 6, "--name")
+    assert cli(*words, "a")[0] == 0
+    assert cli(*words, "b", "--sample_every", 1, "--log_every", 1, "--save_every", 1)[0] == 0
+    a, b = checkpoint("checkpoint/a", 6), checkpoint("checkpoint/b", 6)
+    for name in a:
+        if not name.startswith("average"):  # whose statistics are estimated when it is shown
+            np.testing.assert_array_equal(a[name], b[name], err_msg=name)
+
+
+def test_a_set_smaller_than_the_batch_wraps_around(cli, tmp_path):
+    folder_of_images(tmp_path / "data" / "few", count=3)
+    status, out, _ = cli("--dataset", "few", "--train", *SMALL, "--max_steps", 2)
+    assert status == 0
+    assert "3 images are fewer than a batch of 8" in out
+
+
+def test_divergence_is_one_line_and_saves_nothing(cli, monkeypatch):
+    words = ("--dataset", "digits", "--train", *SMALL)
+    assert cli(*words, "--max_steps", 5)[0] == 0
+    status, _, err = cli(*words, "--max_steps", 20, "--learning_rate", 1e30)
+    assert status == 1
+    assert err.count("\n") == 1
+    assert "not finite at step" in err
+    assert {p.name for p in Path("checkpoint/digits_8_8_8").glob("ckpt*.index")} == {"ckpt-5.index"}
+
+
+def test_losses_are_the_same_in_two_processes(tmp_path):
+    words = ["--dataset", "digits", "--train", *SMALL, "--max_steps", 4]
+    for name in ("a", "b"):
+        run_main(tmp_path, *words, "--name", name, status=0)
+    a, b = (checkpoint(tmp_path / "checkpoint" / name, 4) for name in ("a", "b"))
+    for name, value in a.items():
+        np.testing.assert_array_equal(value, b[name], err_msg=name)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_saves_and_exits_cleanly(tmp_path, number):
+    words = ["--dataset", "digits", "--train", *SMALL, "--max_steps", "100000"]
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    process = subprocess.Popen(
+        [sys.executable, ROOT / "main.py", *words],
+        cwd=tmp_path,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    log = tmp_path / "checkpoint/digits_8_8_8/metrics.csv"
+    end = time.monotonic() + 120
+    while not log.is_file() and time.monotonic() < end:
+        time.sleep(0.2)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (0, "")
+    assert f"stopped by {number.name} at step" in out
+    step = int(out.split("at step ")[1].split()[0])
+    assert (tmp_path / f"checkpoint/digits_8_8_8/ckpt-{step}.index").is_file()
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="no ../shared/data beside the project")
+def test_the_seeds_commands(cli, tmp_path):
+    """The four commands of the seed's README as written, cut short by max_steps alone."""
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "mnist").symlink_to(SHARED / "mnist")
+    import tarfile
+
+    with tarfile.open(SHARED / "faces.tar") as tar:
+        members = [m for m in tar if m.isfile()][:100]
+        tar.extractall(tmp_path / "data", members, filter="data")
+    sizes = {"batch_size": 64, "input_height": 28, "output_height": 28}
+    digits = {**sizes, "dataset": "mnist", "sample_dir": "samples_mnist"}
+    sizes = {"batch_size": 64, "input_height": 96, "output_height": 48}
+    faces = {**sizes, "dataset": "faces", "sample_dir": "samples_faces"}
+    digits, faces = ([w for n, v in d.items() for w in (f"--{n}", v)] for d in (digits, faces))
+    assert cli("--epoch", 50, *digits, "--train", "True", "--max_steps", 2)[0] == 0
+    assert cli(*digits)[0] == 0
+    assert cli("--epoch", 200, *faces, "--train", "True", "--max_steps", 2)[0] == 0
+    assert cli(*faces)[0] == 0
+    for folder, size in (("samples_mnist", (280, 196)), ("samples_faces", (384, 384))):
+        assert len(list(Path(folder).glob("test_arange_*.png"))) == 100
+        with Image.open(f"{folder}/test.png") as image:
+            assert image.size == size
+        assert Path(folder, "training.gif").is_file()
+    assert Path("checkpoint/mnist_64_28_28/generator.keras").is_file()
+    assert Path("checkpoint/faces_64_48_48/generator.keras").is_file()
+
+
+def test_compare_trains_each_mode_and_writes_a_page(cli):
+    words = ("--compare", "regular,gp", "--dataset", "digits", *SMALL)
+    assert cli(*words, "--max_steps", 4)[0] == 0
+    status, out, _ = cli(*words, "--max_steps", 6)
+    assert status == 0
+    assert out.count("at step 4") == 2  # both went on
+    page = Path("samples/compare")
+    made = [f"{page}/{n}" for n in ("compare.png", "weights_hist.csv", "weights.csv")]
+    assert out.splitlines()[-3:] == made
+    with Image.open(page / "compare.png") as image:
+        assert image.width > 500
+    with open(page / "weights.csv", newline="") as file:
+        facts = {row["mode"]: row for row in csv.DictReader(file)}
+    assert float(facts["regular"]["max"]) == pytest.approx(0.01, abs=1e-6)
+    assert float(facts["gp"]["max"]) > 0.02
+    assert facts["gp"]["at_bounds"] == ""
+    with open(page / "weights_hist.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [r["mode"] for r in rows] == ["regular"] * 80 + ["gp"] * 80
+    assert "gradient_norm" in log_rows("checkpoint/digits_8_8_8_regular")[0]
+
+
+def test_compare_stops_at_a_signal(cli, monkeypatch):
+    monkeypatch.setattr(main, "fit", lambda run, *_: print(run.name))  # None: it was stopped
+    status, out, _ = cli("--compare", "gp,div", "--dataset", "digits", *SMALL)
+    assert status == 0
+    assert "digits_8_8_8\n" in out
+    assert "digits_8_8_8_div" not in out
+
+
+def test_a_new_run_can_start_from_another(cli):
+    words = ("--dataset", "digits", "--train", *SMALL, "--max_steps")
+    assert cli(*words, 3, "--name", "old")[0] == 0
+    rate = ("--learning_rate", "0", "--d_learning_rate", "0", "--ema", "0")
+    for source in ("old", "checkpoint/old"):
+        name = f"from{len(source)}"
+        assert cli(*words, 1, "--name", name, "--init_from", source, *rate)[0] == 0
+        for file in ("generator.keras", "critic.keras"):
+            old, new = (keras.saving.load_model(f"checkpoint/{n}/{file}") for n in ("old", name))
+            for a, b in zip(old.trainable_variables, new.trainable_variables):
+                np.testing.assert_array_equal(a, b)
+    status, _, err = cli(*words, 1, "--name", "x", "--init_from", "old", "--z_dim", 5)
+    assert (status, err.count("\n")) == (1, 1)
+    assert "generator.keras is another network" in err
+    status, _, err = cli(*words, 1, "--name", "y", "--init_from", "absent")
+    assert (status, err.count("\n")) == (1, 1)
+    assert "checkpoint/absent/generator.keras" in err
+
+
+def test_seeds_labels_and_films(cli):
+    assert cli("--dataset", "digits", "--train", *SMALL, "--max_steps", 1)[0] == 0
+    words = ("--seeds", "3-5", "--label", 7, "--interpolate", 3, "--sample_dir", "made")
+    status, _, _ = cli("--dataset", "digits", *words)
+    assert status == 0
+    names = {p.name for p in Path("made").iterdir()} - {"interpolation.mp4"}
+    films = {"interpolation.gif", "interpolation.webp"}
+    assert names == {"test.png", *(f"seed_000{i}.png" for i in (3, 4, 5))} | films
+    status, _, err = cli("--dataset", "digits", "--label", 10)
+    assert status == 1
+    assert "classes 0 to 9" in err
+
+
+def test_batch_norm_in_a_penalised_critic_is_advised_against_and_allowed(cli):
+    words = ("--dataset", "digits", "--train", *SMALL, "--max_steps", 1, "--critic_norm")
+    _, out, _ = cli(*words, "batch", "--name", "a")
+    assert "note: batch norm in the critic" in out
+    _, out, _ = cli(*words, "layer", "--name", "b")
+    assert "note:" not in out
+
+
+def test_a_gpu_that_is_not_there(cli):
+    status, _, err = cli("--dataset", "digits", "--train", "--device", "gpu:7")
+    assert (status, err.count("\n")) == (1, 1)
+    assert "--device=gpu:7" in err
+
+
+def test_list_presets(cli):
+    status, out, _ = cli("--list_presets")
+    assert status == 0
+    assert {line.split()[0] for line in out.splitlines()[1:]} == set(recipes.PRESETS)
+    assert len({len(line.split()) for line in out.splitlines()}) == 1
+
+
+def test_draw_takes_any_number(make_trainer):
+    trainer = make_trainer(classes=0)
+    assert model.draw(trainer.average, np.zeros((130, 4), np.float32)).shape == (130, 8, 8, 1)

@@ -1,0 +1,694 @@
+"""Flags, their precedence, what is kept with a run, and what is refused."""
+
+import json
+import shlex
+import subprocess
+import sys
+
+import pytest
+
+import cli
+import config
+import recipes
+from config import FIELDS, FIXED, WrongCall
+from tests.conftest import ROOT, run_main
+
+KEPT = config.resolve({}).to_json()
+NETWORK = recipes.ARCHS["dcgan"]["network"]
+BOOLEANS = [n for n, f in FIELDS.items() if f.type is bool]
+
+
+def parse(line):
+    return cli.parse_flags(["main.py", *shlex.split(line)])
+
+
+def call(line):
+    return config.resolve(parse(line))
+
+
+def example(name):
+    """A text that flag `name` takes, and its value."""
+    high, choices = (FIELDS[name].metadata[key] for key in ("high", "choices"))
+    word = [*(choices or ["word"])][-1]
+    number = 4 if name == "visualize" else 9
+    word = "gpu:1" if name == "device" else word
+    fraction = -0.5 if name == "clip_down" else 0.5 if high else 2.5
+    several = (*choices,)[:2] if choices else (8, 4)
+    table = {str: (word, word), bool: ("False", False), tuple: (config.text(several), several)}
+    table |= {int: (str(number), number), float: (str(fraction), fraction)}
+    return table[FIELDS[name].type]
+
+
+# ---- parse_flags -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_every_field_is_a_flag(name):
+    text, value = example(name)
+    for word in {name, name.replace("_", "-")}:
+        for words in ([f"--{word}={text}"], [f"--{word}", text], [f"-{word}", text]):
+            assert cli.parse_flags(["main.py", *words]) == {name: value}
+    assert getattr(config.resolve({"output_height": 64, name: value}), name) == value
+
+
+def test_only_the_flags_given_are_returned():
+    assert parse("") == {}
+    given = parse("--epoch 25 --batch_size=64 --epoch 26")  # a default, and the last wins
+    assert given == {"epoch": 26, "batch_size": 64}
+    assert type(given["epoch"]) is int
+
+
+@pytest.mark.parametrize("name", BOOLEANS)
+def test_all_ways_to_write_a_boolean(name):
+    on = ["", " True", "=True", " true", "=true", " 1", "=1", " yes", "=yes", " YES"]
+    off = [" False", "=False", " false", "=false", " 0", "=0", " no", "=no", " No"]
+    lines = [(f"--{name}{end}", True) for end in on] + [(f"--{name}{end}", False) for end in off]
+    for line, value in [*lines, (f"--no{name}", False), (f"--no-{name}", False)]:
+        for rest in ("", " --epoch 3"):  # a boolean takes no more than its own word
+            want = {name: value} | ({"epoch": 3} if rest else {})
+            assert parse(line + rest) == want, line + rest
+            assert parse(rest + " " + line) == want, rest + " " + line
+
+
+@pytest.mark.parametrize(
+    "line, name, value",
+    [
+        ("--clip_down -0.02", "clip_down", -0.02),
+        ("--clip-down -.02", "clip_down", -0.02),
+        ("--clip_down=-2e-2", "clip_down", -0.02),
+        ("--learning_rate None", "learning_rate", None),
+        ("--input-width None", "input_width", None),
+        ("--mirror None", "mirror", None),
+        ("--mirror=None", "mirror", None),
+        ("--train_size inf", "train_size", 0),
+        ("--train_size np.inf", "train_size", 0),
+        ("--train_size 0", "train_size", 0),
+        ("--train_size 100", "train_size", 100),
+        ("--visualize", "visualize", 1),
+        ("--visualize True", "visualize", 1),
+        ("--visualize=True", "visualize", 1),
+        ("--visualize yes", "visualize", 1),
+        ("--visualize False", "visualize", None),
+        ("--novisualize", "visualize", None),
+        ("--visualize None", "visualize", None),
+        ("--visualize 0", "visualize", 0),
+        ("--visualize 1", "visualize", 1),
+        ("--visualize=4", "visualize", 4),
+        ("--g_width 512,256", "g_width", (512, 256)),
+        ("--d-width=64", "d_width", (64,)),
+        ("--seeds 0-3,8", "seeds", (0, 1, 2, 3, 8)),
+        ("--seeds 7", "seeds", (7,)),
+        ("--mode wgan-gp", "mode", "gp"),
+        ("--mode wgan", "mode", "regular"),
+        ("--mode=wgan-div", "mode", "div"),
+        ("--name=-x", "name", "-x"),
+        ("--epoch 2147483647", "epoch", 2**31 - 1),
+    ],
+)
+def test_values(line, name, value):
+    found = parse(line)
+    assert found == {name: value}
+    assert type(found[name]) is type(value)
+
+
+def test_a_flagfile_reads_as_the_command_line_does(tmp_path):
+    inner, path = tmp_path / "inner", tmp_path / "flags"
+    inner.write_text("--mode=wgan\n--epoch=4\n")
+    path.write_text(
+        f"# a comment\n--train=True\n--clip-down=-0.02\n\n--nocrop\n--resume=False\n"
+        f"--flagfile={inner}\n--name\nmine\n"
+    )
+    want = {"train": True, "clip_down": -0.02, "crop": False, "resume": False, "mode": "regular"}
+    want |= {"name": "mine", "epoch": 4}
+    assert parse(f"--flagfile={path}") == want
+    assert parse(f"--train False --flagfile {path} --epoch 5") == {**want, "epoch": 5}
+    assert parse(f"--epoch 5 --flagfile {path}") == want  # what comes last wins
+    assert parse(f"--batch-size 8 --flagfile {path}") == {**want, "batch_size": 8}
+
+
+@pytest.mark.parametrize("word", ["--help", "-h", "--helpfull", "--helpshort", "-help"])
+def test_help_is_a_key_beside_the_flags(word):
+    assert parse(f"{word} --epoch 3") == {"help": True, "epoch": 3}
+    assert parse(f"--epoch 3 {word}") == {"help": True, "epoch": 3}
+
+
+MODES = ", ".join(recipes.MODES)
+WHOLE, LIST, NUMBER = "must be a whole number", "or several parted by commas", "must be a number"
+VALUES = [  # a flag, what its line must say, and values that it does not take
+    ("visualize", "True, False or 0 to 4", "5", "-1", "1.5", ""),
+    ("g_width", f"{WHOLE}, {LIST}, at least 1", "0", "8,0", "1,,2", "1,", ",", "x", ""),
+    ("d_width", f"{WHOLE}, {LIST}, at least 1", "64.5", "[64]", "-8", "inf", "9999999999"),
+    (
+        "epoch",
+        f"{WHOLE}, at least 1",
+        "0",
+        "-3",
+        "three",
+        "None",
+        "inf",
+        "",
+        "3=4",
+        "\u00bd",
+        "\u00b2",
+    ),
+    ("epoch", "at most 2147483647", "2147483648", "9" * 400, "9" * 5000),
+    (
+        "seeds",
+        "seeds as 0-31 or 3,7",
+        "3-1",
+        "-1",
+        "1-",
+        "-",
+        "a-b",
+        "1,",
+        "0-100000",
+        "0-2147483648",
+    ),
+    ("seeds", "seeds as 0-31 or 3,7", "2147483648", "0-99999999999999999999"),
+    ("batch_size", f"{WHOLE}, at least 2", "1.5", "1", "1e3", "0x10", "1000000000000"),
+    ("train_size", "a whole number or inf, at least 0", "-1", "nan", "-inf", "all"),
+    ("output_height", f"{WHOLE}, at least 8, at most 1024", "7", "1025", "28x28"),
+    ("output_width", f"{WHOLE}, at least 8, at most 1024", "7", "1025"),
+    ("input_height", f"{WHOLE}, at least 1", "0"),
+    ("input_width", f"{WHOLE}, at least 1", "-1"),
+    ("critic_num", f"{WHOLE}, at least 1", "0"),
+    ("z_dim", f"{WHOLE}, at least 1", "0"),
+    ("fc_width", f"{WHOLE}, at least 0", "-1"),
+    ("kernel_size", f"{WHOLE}, at least 2, at most 15", "1", "16"),
+    ("seed", f"{WHOLE}, at least 0, at most 2147483647", "-1", "2147483648"),
+    ("max_steps", f"{WHOLE}, at least 0", "-1"),
+    ("log_every", f"{WHOLE}, at least 1", "0"),
+    ("sample_every", f"{WHOLE}, at least 1", "0"),
+    ("save_every", f"{WHOLE}, at least 1", "0"),
+    ("num_samples", f"{WHOLE}, at least 0", "-2"),
+    ("num_workers", f"{WHOLE}, at least 0", "two", "-1"),
+    ("learning_rate", f"{NUMBER}, at least 0", "fast", "-1e-4", "nan", "inf", "1e400", "", "1,0"),
+    ("d_learning_rate", f"{NUMBER}, at least 0", "-1"),
+    ("beta1", f"{NUMBER}, at least 0, at most 0.999999", "1", "-0.1"),
+    ("beta2", f"{NUMBER}, at least 0, at most 0.999999", "1", "-0.1"),
+    ("rho", f"{NUMBER}, at least 0, at most 0.999999", "1", "-0.1"),
+    ("momentum", f"{NUMBER}, at least 0, at most 0.999999", "1", "-0.1"),
+    ("ema", f"{NUMBER}, at least 0, at most 0.999999", "1", "-0.1"),
+    ("epsilon", f"{NUMBER}, at least 0", "-1e-8"),
+    ("LAMBDA", f"{NUMBER}, at least 0", "ten", "-10"),
+    ("div_k", f"{NUMBER}, at least 0", "-2"),
+    ("div_p", f"{NUMBER}, at least 1", "0.5"),
+    ("max_minutes", f"{NUMBER}, at least 0", "-1"),
+    ("clip_up", NUMBER, "np.nan", "inf", "nan", "None"),
+    ("clip_down", NUMBER, "-inf", "1e400"),
+]
+WRONG = [  # a command line, and what its line must say
+    # what is no flag
+    ("--epochs 3", "'epochs'", "epoch ?"),
+    ("--batchsize 3", "'batchsize'", "batch_size ?"),
+    ("--learning-rat=1", "'learning_rat'", "learning_rate ?"),
+    ("--nonsense", "'nonsense'"),
+    ("--lambda 3", "'lambda'"),
+    ("--noepoch", "'noepoch'"),
+    ("--notrain=1", "'notrain'"),
+    ("---epoch 3", "epoch"),
+    ("-e 3", "'e'"),
+    ("--=3", "'--=3'"),
+    ("--n\u00e4me x", "'n\u00e4me'"),
+    ("--undefok=zz --zz=3", "undefok"),
+    ("--help --hello", "'hello'"),
+    # words that belong to nothing
+    ("train", "'train'", "every setting is a flag"),
+    ("--epoch 3 4", "'4'"),
+    ("-", "'-'"),
+    ("''", "''"),
+    ("-0.5", "0.5"),
+    ("--train maybe", "'maybe'"),
+    ("--train False False", "'False'"),
+    ("--train True -1", "'1'"),
+    ("--notrain True", "'True'"),
+    ("--crop 10", "'10'"),
+    ("--visualize 12", "'12'"),
+    ("\u2014epoch 3", "'\u2014epoch'"),
+    ("-- --epoch 3", "'--epoch=3'"),
+    # booleans
+    ("--train=maybe", "--train", "True or False"),
+    ("--train=", "--train", "True or False"),
+    ("--train 2", "--train", "True or False"),
+    ("--resume None", "--resume", "True or False"),
+    ("--mirror=x", "--mirror", "True or False"),
+    # names of tables
+    ("--mode wgangp", "--mode=wgangp", f"one of {MODES}"),
+    ("--mode GP", "--mode=GP", f"one of {MODES}"),
+    ("--mode ''", "--mode", f"one of {MODES}"),
+    ("--mode 'g\n\u2028p'", "--mode", f"one of {MODES}"),
+    ("--arch vgg", "--arch=vgg", "one of dcgan"),
+    ("--arch None", "--arch", "one of dcgan"),
+    ("--preset best", "--preset=best", f"one of {', '.join(recipes.PRESETS)}"),
+    ("--optimizer lion", "--optimizer=lion", "adam, rmsprop, sgd"),
+    ("--critic_norm spectral", "--critic_norm", "none, layer, instance, batch"),
+    ("--z_distribution cauchy", "--z_distribution", "uniform, normal"),
+    # texts, and values that are not there
+    ("--dataset ''", "--dataset", "text"),
+    ("--dataset=", "--dataset", "text"),
+    ("--name ' '", "--name", "text"),
+    ("--name 'a\nb'", "--name", "printable"),
+    ("--dataset '\udcff'", "--dataset", "printable"),
+    ("--checkpoint_dir=", "--checkpoint_dir", "text"),
+    ("--input_fname_pattern ''", "--input_fname_pattern", "text"),
+    ("--epoch", "--epoch", "needs a value", "a whole number"),
+    ("--train --mode", "--mode", "needs a value", MODES),
+    ("--dataset --train", "--dataset", "needs a value"),
+    ("--name -x", "--name", "needs a value"),
+    ("--flagfile", "--flagfile"),
+    ("--flagfile=", "--flagfile", "needs a value"),
+    ("--flagfile ''", "--flagfile", "needs a value"),
+    ("--flagfile nowhere/flags", "flagfile", "nowhere/flags"),
+    # what does not go together
+    ("--clip_down 0.02", "--clip_down=0.02", "--clip_up=0.01"),
+    ("--clip_up -1 --clip_down -0.5", "--clip_down=-0.5", "--clip_up=-1.0"),
+    ("--crop --dataset pictures", "--crop", "--input_height"),
+    ("--arch lenet --output_height 26", "--output_height=26", "at least 28", "multiple of 2"),
+    ("--arch lenet --output_width 29", "--output_width=29", "at least 28", "multiple of 2"),
+    ("--arch resnet --output_height 20", "--output_height=20", "multiple of 8"),
+    *((f"--device {d}", f"--device={d}", "auto, cpu, gpu") for d in ("5", "tpu", "gpu:", "gpu:a")),
+    ("--name ../x", "--name=../x", "folder name"),
+    ("--name .", "--name=.", "folder name"),
+    ("--name ..", "--name=..", "folder name"),
+    ("--name .hidden", "--name=.hidden", "folder name"),
+    ("--name a/b", "--name=a/b", "folder name"),
+    ("--name a/", "--name=a/", "folder name"),
+    ("--name /", "--name=/", "folder name"),
+    *(
+        (f"--{n}={shlex.quote(v)}", f"--{n}={v}", says)
+        for n, says, *values in VALUES
+        for v in values
+    ),
+]
+
+
+@pytest.mark.parametrize("line, says", [(w[0], w[1:]) for w in WRONG], ids=range(len(WRONG)))
+def test_a_wrong_line_says_in_one_line_what_is_allowed(line, says):
+    with pytest.raises(WrongCall) as caught:
+        call(line)
+    text = str(caught.value)
+    assert len(text.splitlines()) == 1
+    assert not [s for s in says if s not in text], text
+
+
+@pytest.mark.parametrize("content, says", [(b"\xff\xfe\x00", "--flagfile"), (b"--epoc=3", "epoc")])
+def test_a_wrong_flagfile(tmp_path, content, says):
+    (tmp_path / "flags").write_bytes(content)
+    with pytest.raises(WrongCall, match=says) as caught:
+        call(f"--flagfile={tmp_path}/flags")
+    assert len(str(caught.value).splitlines()) == 1
+
+
+ODD = ["", " ", "-inf", "1e999", "9" * 5000, "-1", "\u00b2", "\u0663", ",", "\u2028", "\n", "\0"]
+ODD += ["../x", "--", "-", "a=b", "\udcff", "--train", "true"]
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_no_text_makes_more_than_a_wrong_call(name):
+    for text in ODD:
+        for words in ([f"--{name}={text}"], [f"--{name}", text]):
+            try:
+                value = cli.parse_flags(["main.py", *words]).get(name)
+                config.check_value(name, value)
+                config.resolve({name: value})
+            except WrongCall as error:
+                assert len(str(error).splitlines()) == 1
+                named = (name, repr(text), repr(text.lstrip("-")))
+                assert any(word in str(error) for word in named), error
+
+
+# ---- resolve ---------------------------------------------------------------------------------
+
+LAYERS = ("flag", "preset", "saved", "dataset", "arch", "mode", "default")
+
+
+@pytest.mark.parametrize("first", range(7), ids=LAYERS)
+def test_precedence(monkeypatch, first):
+    """The value of layer `first` wins where all the layers after it have one too."""
+    values = {layer: i / 10 for i, layer in enumerate(LAYERS[:-1], 1)} | {"default": 0.0}
+    rows = {n: {"momentum": v} if n in LAYERS[first:] else {} for n, v in values.items()}
+    monkeypatch.setitem(recipes.PRESETS, "mine", rows["preset"])
+    for layer, table, key in (
+        ("dataset", recipes.DATASETS, "faces"),
+        ("arch", recipes.ARCHS, "dcgan"),
+        ("mode", recipes.MODES, "div"),
+    ):
+        monkeypatch.setitem(table, key, {**table[key], **rows[layer]})
+    given = {"dataset": "faces", "mode": "div", "preset": "mine", **rows["flag"]}
+    found = config.resolve(given, rows["saved"])
+    assert found.momentum == values[LAYERS[first]]
+
+
+def test_rows_are_those_of_the_names_taken(monkeypatch):
+    monkeypatch.setitem(recipes.PRESETS, "mine", {"dataset": "faces", "mode": "regular"})
+    c = config.resolve({"preset": "mine"}, {"dataset": "mnist", "mode": "gan"})
+    assert (c.output_height, c.mirror, c.optimizer, c.rho) == (48, True, "rmsprop", 0.99)
+    c = config.resolve({}, {"dataset": "celebA", "mode": "gan"})
+    assert (c.output_height, c.input_height, c.critic_num) == (64, 108, 1)
+    c = config.resolve({"dataset": "pictures"})
+    assert (c.output_height, c.input_height, c.conditional) == (64, None, False)
+
+
+def test_none_means_the_tables_value():
+    c = call("--mode None --learning_rate None --z_dim None --mirror None --input_width None")
+    assert c == config.resolve({})
+    assert config.resolve({"epoch": None}, {"epoch": 7}).epoch == 7
+
+
+def test_zero_and_false_are_values():
+    c = config.resolve({"dataset": "faces", "mirror": False, "fc_width": 0}, {"fc_width": 5})
+    assert (c.mirror, c.fc_width) == (False, 0)
+    assert config.resolve({"visualize": 0}).visualize == 0
+
+
+FOLLOW = [("input_width", "input_height"), ("output_width", "output_height")]
+FOLLOW += [("d_learning_rate", "learning_rate")]
+
+
+@pytest.mark.parametrize("name, other", FOLLOW)
+def test_a_field_that_is_as_another(name, other):
+    def pair(given, saved=None):
+        c = config.resolve({"crop": True, **given}, saved)
+        return getattr(c, other), getattr(c, name)
+
+    same = {other: 40, name: 40}
+    assert pair({other: 40}) == (40, 40)
+    assert pair({other: 40, name: 44}) == (40, 44)
+    assert pair({}, same) == (40, 40)
+    assert pair({other: 50}, same) == (50, 50)  # of a resumed run too
+    assert pair({name: 50}, same) == (40, 50)
+    assert pair({other: 50}, {other: 40, name: 44}) == (50, 44)
+
+
+def test_a_critic_rate_of_zero_is_kept():
+    assert call("--d_learning_rate 0 --learning_rate 0.1").d_learning_rate == 0.0
+
+
+def test_the_cache_lies_under_the_data():
+    assert call("--data_dir there").cache_dir == "there/.cache"
+    assert call("--data_dir there --cache_dir here").cache_dir == "here"
+
+
+@pytest.mark.parametrize(
+    "line, name",
+    [
+        ("", "mnist_64_28_28"),
+        ("--dataset faces", "faces_64_48_48"),
+        ("--dataset faces --output_width 32 --batch_size 16", "faces_16_48_32"),
+        ("--mode gp --arch dcgan", "mnist_64_28_28"),
+        ("--mode regular", "mnist_64_28_28_regular"),
+        ("--mode wgan", "mnist_64_28_28_regular"),
+        ("--mode regular --name mine", "mine"),
+        ("--name b.c_1", "b.c_1"),
+        ("--dataset some/where/cats", "cats_64_64_64"),
+        ("--dataset /some/where/cats/", "cats_64_64_64"),
+        ("--dataset cats/inner/..", "cats_64_64_64"),
+        ("--preset faces --critic_num 1", "faces_64_48_48"),
+    ],
+)
+def test_run_name(line, name):
+    assert call(line).run_name == name
+
+
+def test_run_name_of_another_arch(monkeypatch):
+    monkeypatch.setitem(recipes.ARCHS, "other", {**recipes.ARCHS["dcgan"], "mode": "gan"})
+    assert call("--arch other").run_name == "mnist_64_28_28_other"
+    assert call("--arch other --mode gp").run_name == "mnist_64_28_28_other_gp"
+
+
+def test_run_name_of_the_working_directory(monkeypatch, tmp_path):
+    (tmp_path / "cats" / "inner").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "cats")
+    assert call("--dataset .").run_name == "cats_64_64_64"
+    monkeypatch.chdir("inner")
+    assert call("--dataset ..").run_name == "cats_64_64_64"
+
+
+# ---- the seed's command line -----------------------------------------------------------------
+
+SIZES = "--batch_size 64 --input_height {} --output_height {} --dataset {}"
+MNIST, FACES = SIZES.format(28, 28, "mnist"), SIZES.format(96, 48, "faces")
+
+
+@pytest.mark.parametrize(
+    "line, run, has",
+    [
+        (f"--epoch 50 {MNIST} --train True --sample_dir samples_mnist", "mnist_64_28_28", (50, 1)),
+        (f"{MNIST}  --sample_dir samples_mnist", "mnist_64_28_28", (25, 0)),
+        (
+            f"--epoch 200 {FACES} --train True --sample_dir samples_faces",
+            "faces_64_48_48",
+            (200, 1),
+        ),
+        (f"{FACES}  --sample_dir samples_faces", "faces_64_48_48", (25, 0)),
+    ],
+)
+def test_the_seeds_commands(line, run, has):
+    c = call(line)
+    assert (c.run_name, c.epoch, c.train) == (run, *has)
+    assert c.sample_dir == "samples_" + c.dataset
+    assert (c.mode, c.crop, c.input_height) == ("gp", False, 96 if c.dataset == "faces" else 28)
+
+
+SEED = {  # its 21 flags and their defaults, as one would write them
+    "epoch": ("25", 25),
+    "learning_rate": ("0.0002", 0.0002),
+    "beta1": ("0.5", 0.5),
+    "train_size": ("np.inf", float("inf")),
+    "batch_size": ("64", 64),
+    "input_height": ("28", 28),
+    "input_width": ("None", None),
+    "output_height": ("28", 28),
+    "output_width": ("None", None),
+    "dataset": ("mnist", "mnist"),
+    "input_fname_pattern": ("*.jpg", "*.jpg"),
+    "checkpoint_dir": ("checkpoint", "checkpoint"),
+    "sample_dir": ("samples", "samples"),
+    "train": ("False", False),
+    "crop": ("False", False),
+    "visualize": ("False", False),
+    "critic_num": ("5", 5),
+    "clip_up": ("0.01", 0.01),
+    "clip_down": ("-0.01", -0.01),
+    "mode": ("gp", "gp"),
+    "LAMBDA": ("10.", 10.0),
+}
+OURS = {  # where they are otherwise here
+    "train_size": 0,  # all
+    "input_width": 28,  # as the heights, which is what None asks for
+    "output_width": 28,
+    "input_fname_pattern": "*",  # every type of image
+    "visualize": None,  # no option asked for, as 0 is one
+    # measured: the row says why
+    **{n: recipes.MODES["gp"][n] for n in ("learning_rate", "critic_num")},
+}
+
+
+def test_the_seeds_defaults():
+    c = config.resolve({})
+    assert len(SEED) == 21
+    assert {n: getattr(c, n) for n in SEED} == {n: v for n, (_, v) in SEED.items()} | OURS
+    line = " ".join(f"--{n} {shlex.quote(text)}" for n, (text, _) in SEED.items())
+    ours = {n: OURS[n] for n in ("input_fname_pattern", "learning_rate", "critic_num")}
+    assert config.resolve(parse(line) | ours) == c
+
+
+# ---- what is kept with a run -----------------------------------------------------------------
+
+
+@pytest.fixture
+def save(tmp_path):
+    """A function that writes a config.json, some fields changed or (…) left out."""
+
+    def write(**edit):
+        fields = {**KEPT, "data": {"count": 3}, **edit}
+        path = tmp_path / "config.json"
+        path.write_text(json.dumps({n: v for n, v in fields.items() if v is not ...}))
+        return path
+
+    return write
+
+
+def refusal(path):
+    with pytest.raises(WrongCall) as caught:
+        config.read_saved(path)
+    text = str(caught.value)
+    assert len(text.splitlines()) == 1 and str(path) in text, text
+    return text.replace(str(path), "")
+
+
+def test_what_is_kept():
+    once = "data_dir cache_dir train max_steps max_minutes preset checkpoint_dir sample_dir log_dir"
+    once += " name resume num_samples visualize num_workers"
+    assert set(once.split()) & set(KEPT) == set()
+    assert set(KEPT) >= {*FIXED, *NETWORK, "dataset", "batch_size", "learning_rate", "ema", "seed"}
+    assert set(FIELDS) >= {*KEPT, *once.split()}
+
+
+@pytest.mark.parametrize(
+    "line", ["", "--preset faces", "--mode wgan --crop", "--dataset pics --d_learning_rate 0"]
+)
+def test_round_trip(save, line):
+    c = call(line)
+    saved = config.read_saved(save(**c.to_json()))
+    assert saved == c.to_json()
+    assert {n: type(v) for n, v in saved.items()} == {n: type(v) for n, v in c.to_json().items()}
+    assert config.resolve({}, saved).to_json() == c.to_json()
+
+
+@pytest.mark.parametrize("name", KEPT)
+def test_a_saved_value_has_its_fields_type(save, name):
+    kind = FIELDS[name].type
+    wrong = [{"a": 1}, [], [[1]], [None], [True], ["8"], float("nan"), float("inf"), ""]
+    wrong += [] if kind is str else ["8", "true"]
+    wrong += [] if kind is tuple else [[1], ["mnist"]]
+    wrong += [] if kind is bool else [True, False]
+    wrong += [] if kind in (int, float) else [8]
+    wrong += [] if kind is float else [0.5]
+    wrong += [10**400, -(10**400)]
+    wrong += [None] if FIELDS[name].default is not None else []
+    for value in wrong:
+        text = refusal(save(**{name: value}))
+        assert name in text and "must be" in text, (value, text)
+
+
+@pytest.mark.parametrize(
+    "edit, says",
+    [
+        ({"widht": 3}, "'widht'"),
+        ({"name": "x"}, "'name'"),  # of a single call
+        ({"batch_size": 1}, "batch_size=1 must be a whole number, at least 2"),
+        ({"g_width": [8, 0]}, "g_width=[8, 0] must be"),
+        ({"mode": "wgangp"}, f"mode='wgangp' must be one of {MODES}"),
+        ({"arch": "vgg"}, "arch='vgg' must be one of dcgan"),
+    ],
+)
+def test_what_a_saved_file_may_not_have(save, edit, says):
+    assert says in refusal(save(**edit))
+
+
+@pytest.mark.parametrize("name", ["data", *FIXED, "critic_norm"])
+def test_what_a_saved_file_may_not_lack(save, name):
+    assert f"no field '{name}'" in refusal(save(**{name: ...}))
+    assert name in refusal(save(**{name: None}))
+
+
+@pytest.mark.parametrize("name", sorted(set(NETWORK) - {"critic_norm"}))
+def test_a_field_newer_than_the_run_has_its_first_value(save, name):
+    assert config.read_saved(save(**{name: ...}))[name] == getattr(config.resolve({}), name)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"[]", b"[1]", b"null", b"3", b'"data"', b"\xff\xfe", b"[" * 10**5]
+)
+def test_what_is_no_saved_file(tmp_path, content):
+    (tmp_path / "config.json").write_bytes(content)
+    assert refusal(tmp_path / "config.json").removeprefix("cannot use : ")
+    refusal(tmp_path / "absent.json")
+    refusal(tmp_path)
+
+
+def test_what_has_a_default_may_be_absent(save):
+    saved = config.read_saved(save(epoch=..., learning_rate=...))
+    assert {"epoch", "learning_rate"} & set(saved) == set()
+    assert config.resolve({}, saved).to_json() == KEPT
+    assert config.read_saved(save(LAMBDA=10, input_height=None))["LAMBDA"] == 10
+
+
+def other(name):
+    """A value of a field that is not the one kept."""
+    choices, kept = FIELDS[name].metadata["choices"], KEPT[name]
+    if choices:
+        return next(c for c in choices if c != kept)
+    return {bool: lambda: not kept, int: lambda: kept + 8, tuple: lambda: (9, 4)}[type(kept)]()
+
+
+SHAPES = {"arch", "mode", "optimizer", "conditional", "output_height", "output_width"}
+
+
+@pytest.mark.parametrize("name", sorted({*SHAPES, *FIXED, *NETWORK}))
+def test_another_network_is_refused(monkeypatch, name):
+    monkeypatch.setitem(recipes.ARCHS, "another", recipes.ARCHS["dcgan"])
+    wanted = other(name)
+    c = config.resolve({name: wanted}, KEPT)
+    with pytest.raises(WrongCall) as caught:
+        config.refuse_changes(c, KEPT)
+    text = str(caught.value)
+    assert f"{name}={config.text(KEPT[name])}, not {config.text(wanted)}" in text
+    assert len(text.splitlines()) == 1
+    assert "--resume False" in text
+
+
+def test_other_changes_are_listed():
+    c = config.resolve(parse("--epoch 30 --learning_rate 0.001 --max_steps 5"), KEPT)
+    config.refuse_changes(c, KEPT)
+    rates = [(n, KEPT[n], 1e-3) for n in ("learning_rate", "d_learning_rate")]
+    assert config.changes(c, KEPT) == [("epoch", 25, 30), *rates]
+    assert config.changes(config.resolve({}, KEPT), KEPT) == []
+
+
+def test_identity_is_what_tells_runs_apart():
+    given = parse("--z_dim 5 --mode None --epoch 3 --name x --output_height 8 --sample_dir s")
+    assert config.identity(given) == {"name": "x", "output_height": 8, "z_dim": 5}
+
+
+# ---- what is shown ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("preset", [None, *recipes.PRESETS])
+def test_pages_show_every_field(preset):
+    c = config.resolve({"preset": preset})
+    page, help_page = config.describe(c), cli.help_text(c)
+    assert max(map(len, (page + "\n" + help_page).splitlines())) <= 100
+    shown = dict(item.split("=", 1) for line in page.splitlines() for item in line.split("  "))
+    assert shown == {n: config.text(v) for n, v in c.to_json().items()}
+    for name in FIELDS:
+        value = config.text(getattr(c, name))
+        assert f"\n  --{name}={value} " in help_page
+    for name, field in FIELDS.items():  # with what it may be
+        entry = help_page.split(f"\n  --{name}=")[1].split("\n  --")[0]
+        entry = " ".join(entry.split())
+        assert field.metadata["help"] in entry
+        assert ", ".join(field.metadata["choices"] or ()) in entry
+
+
+def test_the_presets_are_listed():
+    head, *lines = cli.preset_table().splitlines()
+    assert len(lines) == len(recipes.PRESETS)
+    assert max(map(len, lines)) <= 100
+    for line, (name, row) in zip(lines, recipes.PRESETS.items()):
+        shown = dict(zip(head.split(), line.split()))
+        c = config.resolve({"preset": name})
+        assert (shown.pop("preset"), shown.pop("source")) == (name, row["source"])
+        assert {"arch", "mode", "dataset"} <= set(shown)
+        assert shown == {n: config.text(getattr(c, n)) for n in shown}
+
+
+def test_a_long_path_has_a_line_to_itself():
+    first, second, *_ = config.describe(config.resolve({"dataset": "x" * 200})).splitlines()
+    assert first == "dataset=" + "x" * 200
+    assert 0 < len(second) <= 100
+
+
+# ---- the program -----------------------------------------------------------------------------
+
+
+def test_a_wrong_call_ends_with_status_2(tmp_path):
+    done = run_main(tmp_path, "--train", "--epoch", "0", status=2)
+    assert done.stdout == ""
+    assert done.stderr.count("\n") == 1 and done.stderr.endswith("\n")
+    assert "--epoch=0" in done.stderr and "at least 1" in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_help_ends_with_status_0_and_needs_no_tensorflow(tmp_path):
+    done = run_main(tmp_path, "--help", "--preset", "faces", status=0)
+    assert done.stderr == "" and not list(tmp_path.iterdir())
+    assert "  --output_height=48 " in done.stdout
+    code = "import sys, main; status = main.main(['main.py', '--help']); " + (
+        "print(status, {'tensorflow', 'keras'} & set(sys.modules), file=sys.stderr)"
+    )
+    words = [sys.executable, "-c", code]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stderr == "0 set()\n"
+    assert not [name for name in FIELDS if f"\n  --{name}=" not in done.stdout]

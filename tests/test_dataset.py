@@ -1,0 +1,726 @@
+"""From pictures to a packed array, what it remembers, and the order of training."""
+
+import json
+import os
+import threading
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import dataset
+import sources
+import utils
+
+RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
+
+
+@pytest.fixture(autouse=True)
+def user_cache(tmp_path, monkeypatch):
+    """A cache of the user's for each test alone."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "user"))
+    return tmp_path / "user" / "gan-trainer"
+
+
+@pytest.fixture
+def load(tmp_path):
+    """`dataset.load` of the set `data/set` in small, with whatever else is given."""
+
+    def load(name="set", **given):
+        options = {
+            "reader": sources.read_folder,
+            "data_dir": tmp_path / "data",
+            "cache_dir": tmp_path / "cache",
+            "size": (4, 4),
+            "workers": 2,
+        }
+        return dataset.load(name, **{**options, **given})
+
+    return load
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Writes a picture of one colour into the set `data/set`."""
+
+    def put(name, colour=RED, mode="RGB", size=(6, 5), **options):
+        path = tmp_path / "data" / "set" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new(mode, size, colour).save(path, **options)
+        return path
+
+    put.path = tmp_path / "data" / "set"
+    return put
+
+
+@pytest.fixture
+def no_decoder(monkeypatch):
+    """A function after whose call no picture can be decoded."""
+
+    def stop(*_):
+        raise AssertionError("decoded again")
+
+    return lambda: monkeypatch.setattr(dataset, "_pack", stop)
+
+
+def colours(packed):
+    """The middle pixel of each image."""
+    return [tuple(pixel.tolist()) for pixel in packed.images[:, 2, 2]]
+
+
+def cached(tmp_path, suffix):
+    (path,) = (tmp_path / "cache").glob(f"*.{suffix}")
+    return path
+
+
+# ---- what is read
+
+TYPES = {
+    "a.png": ("RGB", RED, RED),
+    "b/a.webp": ("RGB", GREEN, GREEN),
+    "b/c/a.bmp": ("RGB", BLUE, BLUE),
+    "b/c/b.gif": ("L", 90, (90, 90, 90)),
+    "c.JPG": ("L", 40, (40, 40, 40)),
+    "d.jpeg": ("CMYK", (0, 0, 0, 255), (0, 0, 0)),
+    "e.png": ("RGBA", (0, 0, 0, 0), (255, 255, 255)),
+    "f.png": ("P", 0, (0, 0, 0)),
+    "g.png": ("LA", (9, 255), (9, 9, 9)),
+    "h.png": ("I;16", 257 * 33, (33, 33, 33)),
+    "i.png": ("1", 1, (255, 255, 255)),
+}
+
+
+def test_every_type_and_mode_in_nested_folders(folder, load):
+    for name, (mode, colour, _) in TYPES.items():
+        options = {"lossless": True} if name.endswith("webp") else {}
+        folder(name, colour, mode, **options)
+    packed = load()
+    assert packed.spec == dataset.ImageSpec(4, 4, 3, len(TYPES), 0)
+    assert packed.images.shape == (len(TYPES), 4, 4, 3) and packed.images.dtype == np.uint8
+    assert packed.labels.dtype == np.int32 and not packed.labels.any()
+    assert packed.skipped == []
+    for found, name in zip(colours(packed), TYPES):
+        np.testing.assert_allclose(found, TYPES[name][2], atol=1, err_msg=name)
+
+
+def test_images_are_packed_as_load_image_gives_them(tmp_path, load):
+    (tmp_path / "data" / "set").mkdir(parents=True)
+    arrays = np.random.default_rng(0).integers(0, 256, (150, 7, 9, 3), dtype=np.uint8)
+    for i, array in enumerate(arrays):
+        Image.fromarray(array).save(tmp_path / "data" / "set" / f"{i:03d}.png")
+    for crop in (None, (4, 5)):
+        packed = load(size=(4, 6), crop=crop)
+        expected = [utils.load_image(Image.fromarray(a), (4, 6), 3, crop) for a in arrays]
+        np.testing.assert_array_equal(packed.images, expected)
+
+
+def test_only_images_are_read(folder, load):
+    folder("a.png")
+    (folder.path / "notes.txt").write_text("text")
+    (folder.path / "folder.png").mkdir()
+    packed = load()
+    assert packed.spec.count == 1 and packed.skipped == []
+
+
+def test_pattern_selects(folder, load):
+    folder("a.png", RED)
+    folder("b/c.jpg", BLUE)
+    folder("d.bmp", GREEN)
+    assert colours(load(pattern="*.bmp")) == [GREEN]
+    assert colours(load(pattern="[ab]*")) == [RED]
+    assert load(pattern="*.jpg").spec.count == 1
+    folder("e.tif", BLUE)
+    assert colours(load(pattern="*.tif")) == [BLUE]
+
+
+@pytest.mark.parametrize("pattern", ["*.tif", "", "*.PNG"])
+def test_pattern_that_selects_nothing(folder, load, pattern):
+    folder("a.png")
+    with pytest.raises(utils.Failed) as error:
+        load(pattern=pattern)
+    assert f"({pattern})" in str(error.value) and str(folder.path) in str(error.value)
+
+
+def test_hidden_files_and_folders_are_left_out(folder, load):
+    folder("a.png", RED)
+    folder(".b.png", BLUE)
+    folder(".thumbnails/c.png", BLUE)
+    folder("d/.e/f.png", BLUE)
+    packed = load()
+    assert colours(packed) == [RED] and packed.skipped == []
+
+
+def test_links_are_followed_once(folder, load, tmp_path):
+    folder("a.png", RED)
+    (tmp_path / "elsewhere").mkdir()
+    Image.new("RGB", (5, 5), GREEN).save(tmp_path / "elsewhere" / "b.png")
+    (folder.path / "link").symlink_to(tmp_path / "elsewhere")
+    (folder.path / "other").symlink_to(tmp_path / "elsewhere")
+    (folder.path / "loop").symlink_to(folder.path)
+    (tmp_path / "elsewhere" / "back").symlink_to(folder.path)
+    (folder.path / "gone.png").symlink_to(tmp_path / "nowhere.png")
+    (folder.path / "z.png").symlink_to(folder.path / "a.png")
+    assert colours(load()) == [RED, GREEN, RED]
+
+
+def test_a_set_that_is_a_link(folder, load):
+    folder("a.png", RED)
+    (folder.path.parent / "alias").symlink_to(folder.path)
+    assert colours(load("alias")) == [RED]
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+def test_folder_order_is_not_the_file_systems(folder, monkeypatch, backwards):
+    folder("x/a.png")
+    for link in "yz":
+        (folder.path / link).symlink_to(folder.path / "x")
+    real = os.walk
+
+    def walk(*args, **options):  # os.walk in the order that a file system may give
+        for top, inner, files in real(*args, **options):
+            inner.sort(reverse=backwards)
+            yield top, inner, files
+
+    monkeypatch.setattr(os, "walk", walk)
+    assert sources.read_folder(folder.path).names == ["x/a.png"]
+
+
+# ---- what cannot be read
+
+
+def break_file(path, body=b"no image"):
+    path.write_bytes(body)
+
+
+def test_unreadable_files_are_skipped_and_named_in_one_line(folder, load, capsys, tmp_path):
+    folder("a.png", RED)
+    folder("e.png", BLUE)
+    break_file(folder("b.png"))
+    break_file(folder("c/d.jpg"), b"")
+    cut = folder("d.png", size=(90, 90))
+    break_file(cut, cut.read_bytes()[:60])
+    packed = load()
+    assert colours(packed) == [RED, BLUE] and packed.spec.count == 2
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("skipped")]
+    assert len(lines) == 1 and lines[0].startswith("skipped 3 of 5 images as unreadable: b.png")
+    assert "c/d.jpg" in lines[0] and "d.png" in lines[0]
+    assert [name.split(" (")[0] for name in packed.skipped] == ["b.png", "c/d.jpg", "d.png"]
+    assert sorted(p.suffix for p in (tmp_path / "cache").iterdir()) == [".json", ".npy"]
+
+
+def test_many_unreadable_files_are_counted_but_not_all_named(folder, load, capsys):
+    folder("z.png")
+    for i in range(9):
+        break_file(folder(f"{i}.png"))
+    assert len(load().skipped) == 9
+    (line,) = [x for x in capsys.readouterr().out.splitlines() if x.startswith("skipped")]
+    assert line.startswith("skipped 9 of 10 ") and line.endswith("...")
+    assert [f"{i}.png" in line for i in range(9)] == [True] * 5 + [False] * 4
+
+
+def test_nothing_is_said_where_nothing_is_skipped(folder, load, capsys):
+    folder("a.png")
+    load()
+    assert "\nskipped" not in "\n" + capsys.readouterr().out
+
+
+def test_skipped_files_are_named_again_from_the_cache(folder, load, capsys, no_decoder):
+    folder("a.png")
+    break_file(folder("b.png"))
+    first = load()
+    said = [x for x in capsys.readouterr().out.splitlines() if x.startswith("skipped")]
+    no_decoder()
+    second = load()
+    assert second.skipped == first.skipped and len(first.skipped) == 1
+    assert capsys.readouterr().out.splitlines() == said
+
+
+def test_no_readable_image(folder, load, tmp_path):
+    for name in "ab":
+        break_file(folder(f"{name}.png"))
+    with pytest.raises(utils.Failed, match=r"none of 2 images can be read.* a\.png"):
+        load()
+    assert os.listdir(tmp_path / "cache") == []
+
+
+def test_no_images(folder, load):
+    folder("a.png").unlink()
+    with pytest.raises(utils.Failed, match="no images") as error:
+        load()
+    assert str(folder.path) in str(error.value) and ".webp" in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["absent", "a/b", "file"])
+def test_missing_folder(load, tmp_path, name):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "file").write_text("not a folder")
+    with pytest.raises(utils.Failed) as error:
+        load(name)
+    assert str(tmp_path / "data" / name) in str(error.value) and "\n" not in str(error.value)
+
+
+# ---- channels
+
+
+@pytest.mark.parametrize(
+    "pictures, channels",
+    [
+        ([("L", 50)], 1),
+        ([("1", 1), ("LA", (50, 99)), ("I;16", 999)], 1),
+        ([("L", 50), ("RGB", (9, 9, 9))], 3),
+        ([("L", 50), ("L", 50), ("CMYK", (0, 0, 0, 9))], 3),
+        ([("P", 0), ("L", 50)], 3),
+    ],
+)
+def test_channels(tmp_path, folder, load, pictures, channels):
+    for i, (mode, colour) in enumerate(pictures):
+        folder(f"{i}.{'jpg' if mode == 'CMYK' else 'png'}", colour, mode)
+    packed = load()
+    assert packed.images.shape == (len(pictures), 4, 4, channels)
+    assert packed.spec.channels == channels
+
+
+def test_channels_do_not_come_from_unreadable_files(folder, load):
+    folder("b.png", 70, "L")
+    break_file(folder("a.png", RED))
+    assert colours(load()) == [(70,)]
+
+
+# ---- the cache
+
+
+def test_cache_is_read_the_second_time(folder, load, tmp_path, monkeypatch):
+    folder("a.png", RED)
+    folder("b.png", BLUE)
+    first = load()
+    assert isinstance(first.images, np.memmap)
+
+    def stop(*_):
+        raise AssertionError("decoded again")
+
+    monkeypatch.setattr(utils, "load_image", stop)
+    second = load()
+    np.testing.assert_array_equal(first.images, second.images)
+    assert second.spec == first.spec and second.skipped == []
+    assert sorted(p.suffix for p in (tmp_path / "cache").iterdir()) == [".json", ".npy"]
+
+
+def test_cache_is_rebuilt_when_a_file_is_added_or_goes(folder, load):
+    folder("b.png", BLUE)
+    assert colours(load()) == [BLUE]
+    added = folder("a.png", RED)
+    assert colours(load()) == [RED, BLUE]
+    added.unlink()
+    assert colours(load()) == [BLUE]
+
+
+def test_cache_is_rebuilt_when_a_file_changes(folder, load):
+    path = folder("a.bmp", RED)
+    stat = path.stat()
+    assert colours(load()) == [RED]
+    folder("a.bmp", BLUE)
+    assert path.stat().st_size == stat.st_size
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns + 1_000_000))
+    assert colours(load()) == [BLUE]
+
+
+def test_cache_is_rebuilt_when_a_file_is_renamed(folder, load):
+    for path in (folder("a.bmp", RED), folder("b.bmp", BLUE)):
+        os.utime(path, ns=(10**18, 10**18))
+    assert colours(load()) == [RED, BLUE]
+    os.rename(folder.path / "a.bmp", folder.path / "c.bmp")
+    assert colours(load()) == [BLUE, RED]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"size": (8, 4)},
+        {"size": (4, 8)},
+        {"crop": (2, 2)},
+        {"crop": (4, 4)},
+        {"pattern": "b*"},
+    ],
+    ids=str,
+)
+def test_cache_is_not_read_for_other_settings(tmp_path, load, change, capsys):
+    (tmp_path / "data" / "set").mkdir(parents=True)
+    for name in "ab":
+        array = np.random.default_rng(ord(name)).integers(0, 256, (16, 16, 3), dtype=np.uint8)
+        Image.fromarray(array).save(tmp_path / "data" / "set" / f"{name}.png")
+    before = np.array(load().images)
+    changed = np.array(load(**change).images)
+    np.testing.assert_array_equal(changed, load(cache_dir=tmp_path / "fresh", **change).images)
+    assert changed.shape != before.shape or (changed != before).any()
+    capsys.readouterr()
+    np.testing.assert_array_equal(load().images, before)
+    assert capsys.readouterr().out == ""  # the first is still there
+
+
+def test_cache_tells_sets_of_one_name_apart(load, tmp_path):
+    for place, colour in (("one", RED), ("two", BLUE)):
+        (tmp_path / place / "set").mkdir(parents=True)
+        Image.new("RGB", (5, 5), colour).save(tmp_path / place / "set" / "a.bmp")
+        os.utime(tmp_path / place / "set" / "a.bmp", ns=(10**18, 10**18))
+    assert colours(load(data_dir=tmp_path / "one")) == [RED]
+    assert colours(load(data_dir=tmp_path / "two")) == [BLUE]
+
+
+BREAKS = {
+    "empty array": ("npy", lambda body: b""),
+    "cut array": ("npy", lambda body: body[:-1]),
+    "cut header": ("npy", lambda body: body[:40]),
+    "garbage array": ("npy", lambda body: b"garbage" * 99),
+    "no array": ("npy", None),
+    "fewer images": ("npy", lambda body: _npy(np.zeros((1, 4, 4, 3), np.uint8))),
+    "pickled array": ("npy", lambda body: _npy(np.array([{}, {}], object))),
+    "empty notes": ("json", lambda body: b""),
+    "cut notes": ("json", lambda body: body[:-2]),
+    "garbage notes": ("json", lambda body: b"\xff\xfe garbage"),
+    "notes of nothing": ("json", lambda body: b"null"),
+    "notes of a list": ("json", lambda body: b"[1, 2]"),
+    "notes that lack all": ("json", lambda body: b"{}"),
+    "notes that lack the count": ("json", lambda body: _without(body, "count")),
+    "notes that lack the skipped": ("json", lambda body: _without(body, "skipped")),
+    "skipped is a list": ("json", lambda body: _with(body, skipped=["a"])),
+    "skipped is an empty list": ("json", lambda body: _with(body, skipped=[])),
+    "skipped is out of range": ("json", lambda body: _with(body, skipped={"99": "a"})),
+    "count is a word": ("json", lambda body: _with(body, count="two")),
+    "another signature": ("json", lambda body: _with(body, signature="0")),
+    "no notes": ("json", None),
+}
+
+
+def _npy(array):
+    import io
+
+    stream = io.BytesIO()
+    np.save(stream, array)
+    return stream.getvalue()
+
+
+def _with(body, **changes):
+    return json.dumps({**json.loads(body), **changes}).encode()
+
+
+def _without(body, key):
+    return json.dumps({k: v for k, v in json.loads(body).items() if k != key}).encode()
+
+
+@pytest.mark.parametrize("suffix, change", BREAKS.values(), ids=BREAKS)
+def test_broken_cache_is_rebuilt(folder, load, tmp_path, capsys, suffix, change):
+    folder("a.png", RED)
+    folder("b.png", BLUE)
+    load()
+    path = cached(tmp_path, suffix)
+    whole = path.read_bytes()
+    path.unlink()
+    if change:
+        path.write_bytes(change(whole))
+    capsys.readouterr()
+    assert colours(load()) == [RED, BLUE]
+    assert "packed 2 images" in capsys.readouterr().out  # anew
+    assert cached(tmp_path, suffix).read_bytes() == whole
+
+
+def test_interrupted_packing_leaves_nothing(folder, load, tmp_path, monkeypatch):
+    folder("a.png", RED)
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(dataset, "_all_gray", stop)
+        with pytest.raises(KeyboardInterrupt):
+            load()
+    assert os.listdir(tmp_path / "cache") == []
+    assert colours(load()) == [RED]
+
+
+def test_notes_are_written_after_the_array(folder, load, tmp_path, monkeypatch):
+    folder("a.png", RED)
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(utils, "save_text", stop)
+        with pytest.raises(KeyboardInterrupt):
+            load()
+    assert [p.suffix for p in (tmp_path / "cache").iterdir()] == [".npy"]
+    assert colours(load()) == [RED]
+
+
+def test_unwritable_cache_falls_back_to_the_users(folder, load, tmp_path, user_cache, no_decoder):
+    folder("a.png", RED)
+    (tmp_path / "file").write_text("in the way")
+    packed = load(cache_dir=tmp_path / "file" / "cache")
+    assert colours(packed) == [RED]
+    assert sorted(p.suffix for p in user_cache.iterdir()) == [".json", ".npy"]
+    no_decoder()
+    assert colours(load(cache_dir=tmp_path / "file" / "cache")) == [RED]
+
+
+def test_writable_cache_leaves_the_users_alone(folder, load, user_cache):
+    folder("a.png", RED)
+    load()
+    assert not user_cache.exists()
+
+
+@pytest.mark.parametrize("value", ["", None])
+def test_users_cache_lies_in_the_home_where_nothing_is_set(monkeypatch, tmp_path, value):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    if value is not None:
+        monkeypatch.setenv("XDG_CACHE_HOME", value)
+    assert dataset._user_cache() == tmp_path / ".cache" / "gan-trainer"
+
+
+def test_no_cache_can_be_written(folder, load, tmp_path, monkeypatch):
+    folder("a.png", RED)
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    with pytest.raises(utils.Failed, match="cannot write") as error:
+        load(cache_dir=tmp_path / "file" / "cache")
+    assert str(tmp_path / "file" / "cache") in str(error.value)
+
+
+@pytest.mark.parametrize("workers, threads", [(0, 5), (1, 1), (3, 3)])
+def test_workers(folder, load, monkeypatch, workers, threads):
+    asked, pool = [], dataset.ThreadPoolExecutor
+    monkeypatch.setattr(dataset, "ThreadPoolExecutor", lambda n: asked.append(n) or pool(n))
+    monkeypatch.setattr(os, "cpu_count", lambda: 5)
+    monkeypatch.setattr(dataset, "JOB", 1)
+    for i in range(8):
+        folder(f"{i}.png", (10 * i, 0, 0))
+    packed = load(workers=workers)
+    assert asked == [threads] and packed.skipped == []
+    assert colours(packed) == [(10 * i, 0, 0) for i in range(8)]
+
+
+def test_skipped_are_in_order_whichever_thread_is_first(folder, load, monkeypatch):
+    monkeypatch.setattr(dataset, "JOB", 1)
+    for name in "abc":
+        folder(f"{name}.png", GREEN)
+    real, later = utils.load_image, threading.Event()
+
+    def fail(image, *args):
+        if str(image).endswith("a.png"):
+            later.wait(2)
+            time.sleep(0.05)
+            raise OSError("slow")
+        if str(image).endswith("b.png"):
+            later.set()
+            raise OSError("quick")
+        return real(image, *args)
+
+    monkeypatch.setattr(utils, "load_image", fail)
+    packed = load(workers=2)
+    assert packed.skipped == ["a.png (slow)", "b.png (quick)"] and colours(packed) == [GREEN]
+
+
+# ---- names, labels, arrays
+
+
+def test_name_may_be_a_path(folder, load, tmp_path, monkeypatch):
+    folder("a.png", RED)
+    elsewhere = tmp_path / "no data here"
+    assert colours(load(str(folder.path), data_dir=elsewhere)) == [RED]
+    monkeypatch.chdir(tmp_path)
+    assert colours(load("data/set", data_dir=elsewhere)) == [RED]
+    assert colours(load("data/set/", data_dir="data")) == [RED]
+
+
+def test_name_is_a_folder_of_the_data_first(folder, load, tmp_path, monkeypatch):
+    folder("a.png", RED)
+    (tmp_path / "set").mkdir()
+    Image.new("RGB", (5, 5), BLUE).save(tmp_path / "set" / "a.png")
+    monkeypatch.chdir(tmp_path)
+    assert colours(load("set")) == [RED]
+    assert colours(load("set", data_dir="nothing")) == [BLUE]
+
+
+def test_labels_are_the_first_folders(folder, load):
+    folder("cat/a.png", RED)
+    folder("dog/big/a.png", BLUE)
+    folder("ant/a.png", GREEN)
+    folder("cat/old/dog/a.png", RED)
+    packed = load(conditional=True)
+    assert packed.spec.classes == 3 and packed.labels.dtype == np.int32
+    by_colour = {GREEN: 0, RED: 1, BLUE: 2}  # ant, cat, dog
+    assert packed.labels.tolist() == [by_colour[c] for c in colours(packed)]
+    assert sorted(packed.labels) == [0, 1, 1, 2]
+
+
+def test_folders_are_no_labels_unless_asked_for(folder, load):
+    folder("cat/a.png")
+    folder("dog/a.png")
+    packed = load()
+    assert packed.spec.classes == 0 and packed.labels.tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("names", [["a.png"], ["cat/a.png", "b.png"]])
+def test_images_outside_of_class_folders(folder, load, names):
+    for name in names:
+        folder(name)
+    with pytest.raises(utils.Failed, match="outside") as error:
+        load(conditional=True)
+    assert str(folder.path) in str(error.value) and "--conditional" in str(error.value)
+
+
+def test_labels_stay_with_their_images_when_some_are_skipped(folder, load, no_decoder):
+    shades = {"a": RED, "b": GREEN, "c": BLUE}
+    for name, colour in shades.items():
+        for i in range(5):
+            path = folder(f"{name}/{i}.png", colour)
+            if (name, i) in (("a", 0), ("a", 3), ("b", 4), ("c", 1)):
+                break_file(path)
+    expected = [RED] * 3 + [GREEN] * 4 + [BLUE] * 4
+    for _ in range(2):  # as packed, and from the cache
+        packed = load(conditional=True)
+        assert colours(packed) == expected
+        assert packed.labels.tolist() == [0] * 3 + [1] * 4 + [2] * 4
+        assert packed.spec == dataset.ImageSpec(4, 4, 3, 11, 3)
+        no_decoder()
+
+
+def test_class_of_unreadable_images_keeps_its_number(folder, load):
+    break_file(folder("a/1.png"))
+    folder("b/1.png", BLUE)
+    packed = load(conditional=True)
+    assert packed.labels.tolist() == [1] and packed.spec.classes == 2
+
+
+def array_reader(images, labels):
+    def reader(path, **_):
+        names, classes = [f"made {i}" for i in range(len(images))], tuple("0123456789")
+        return dataset.Source(
+            names, lambda i: Image.fromarray(images[i, ..., 0]), "0", labels, classes, images
+        )
+
+    return reader
+
+
+def test_arrays_of_the_right_size_are_not_packed(load, tmp_path):
+    images = np.arange(3 * 4 * 4, dtype=np.uint8).reshape(3, 4, 4, 1)
+    packed = load("made", reader=array_reader(images, np.array([4, 0, 9])), conditional=True)
+    np.testing.assert_array_equal(packed.images, images)
+    assert packed.labels.tolist() == [4, 0, 9]
+    assert packed.spec == dataset.ImageSpec(4, 4, 1, 3, 10)
+    assert not (tmp_path / "cache").exists()
+
+
+@pytest.mark.parametrize("options", [{"size": (8, 8)}, {"crop": (2, 2)}], ids=str)
+def test_arrays_of_another_size_are_packed(load, options):
+    images = np.random.default_rng(0).integers(0, 256, (3, 4, 4, 1), dtype=np.uint8)
+    packed = load("made", reader=array_reader(images, np.array([4, 0, 9])), **options)
+    size, crop = options.get("size", (4, 4)), options.get("crop")
+    expected = [utils.load_image(Image.fromarray(i[..., 0]), size, 1, crop) for i in images]
+    np.testing.assert_array_equal(packed.images, expected)
+    assert packed.labels.tolist() == [0, 0, 0] and packed.spec.classes == 0
+
+
+def test_labels_are_asked_of_a_set_that_has_none(load, tmp_path):
+    def reader(path, **_):
+        return dataset.Source(["a"], None, "0")
+
+    with pytest.raises(utils.Failed, match="no labels"):
+        load(reader=reader, conditional=True)
+
+
+# ---- Batches
+
+
+def batches(count=10, seed=0, **options):
+    """Of images whose every pixel is their number, and whose label is it tenfold."""
+    images = np.arange(count, dtype=np.uint8)[:, None, None, None].repeat(2, 1).repeat(3, 2)
+    return dataset.Batches(images, 10 * np.arange(count, dtype=np.int32), seed=seed, **options)
+
+
+def test_each_pass_is_a_permutation_of_its_own():
+    b = batches(50)
+    passes = [tuple(b.indices(50 * i, 50).tolist()) for i in range(4)]
+    assert [sorted(p) for p in passes] == [list(range(50))] * 4
+    assert len({*passes, tuple(range(50))}) == 5  # none alike, none in order
+
+
+def test_order_depends_on_the_seed_alone():
+    orders = [batches(50, seed=s).indices(0, 120).tolist() for s in (0, 0, 1, 2)]
+    assert orders[0] == orders[1]
+    assert len({tuple(o) for o in orders}) == 3
+
+
+def test_order_is_pinned():
+    """A run resumed with a later release goes on with the same images."""
+    second = [4, 3, 1, 6, 0, 2, 5, 7]
+    assert batches(8, seed=3).indices(0, 16).tolist() == [6, 7, 2, 1, 4, 5, 3, 0, *second]
+
+
+def test_take_does_not_depend_on_the_calls_before():
+    places = [(0, 7), (21, 7), (7, 7), (33, 40), (0, 7), (3, 1), (10, 10), (9, 2), (21, 7)]
+    b = batches()
+    for position, count in places:
+        images, labels = b.take(position, (count,))
+        fresh = batches().take(position, (count,))
+        np.testing.assert_array_equal(images, fresh[0])
+        np.testing.assert_array_equal(labels, fresh[1])
+
+
+@pytest.mark.parametrize("step", [1, 3, 4, 10, 23])
+def test_stream_is_the_same_in_any_portions(step):
+    whole = batches().indices(0, 92)
+    b = batches()
+    parts = [b.indices(i, min(step, 92 - i)) for i in range(0, 92, step)]
+    np.testing.assert_array_equal(np.concatenate(parts), whole)
+
+
+def test_batch_larger_than_the_set_wraps():
+    images, labels = batches(3).take(0, (8,))
+    assert sorted(labels[:3]) == sorted(labels[3:6]) == [0, 10, 20]
+    np.testing.assert_array_equal(labels, 10 * images[:, 0, 0, 0].astype(int))
+    assert len(labels) == 8 and len(batches(3)) == 3
+
+
+def test_batch_of_a_single_image():
+    assert batches(1).take(5, (4,))[1].tolist() == [0, 0, 0, 0]
+
+
+@pytest.mark.parametrize("shape", [(4,), (2, 3), (5, 1), (2, 2, 3)])
+def test_take_shapes_and_labels_aligned(shape):
+    images, labels = batches().take(6, shape)
+    assert images.shape == (*shape, 2, 3, 1) and images.dtype == np.uint8
+    assert labels.shape == shape and labels.dtype == np.int32
+    np.testing.assert_array_equal(images[..., 0, 0, 0].astype(int) * 10, labels)
+    flat = batches().take(6, (int(np.prod(shape)),))[1]
+    np.testing.assert_array_equal(labels.ravel(), flat)
+
+
+def test_take_reads_a_memory_mapped_array(tmp_path):
+    np.save(tmp_path / "a.npy", np.arange(12, dtype=np.uint8).reshape(12, 1, 1, 1))
+    images = np.load(tmp_path / "a.npy", mmap_mode="r")
+    b = dataset.Batches(images, np.arange(12), seed=0)
+    taken, labels = b.take(0, (12,))
+    assert taken.ravel().tolist() == labels.tolist()
+    taken[:] = 0  # it is a copy: the mapped array cannot be written
+
+
+def test_train_size_is_the_first_of_a_seeded_permutation():
+    subsets = {n: set(batches(50, train_size=n).subset.tolist()) for n in (1, 5, 20, 50)}
+    assert {n: len(s) for n, s in subsets.items()} == {1: 1, 5: 5, 20: 20, 50: 50}
+    assert subsets[1] < subsets[5] < subsets[20] < subsets[50]
+    assert subsets[20] != set(range(20))
+    assert subsets[20] != set(batches(50, seed=1, train_size=20).subset.tolist())
+
+
+def test_train_size_bounds_what_is_taken():
+    b = batches(50, train_size=7)
+    taken = b.indices(0, 21)
+    assert len(b) == 7 and sorted(taken[:7]) == sorted(taken[7:14]) == b.subset.tolist()
+
+
+@pytest.mark.parametrize("train_size", [0, 10, 11, 999])
+def test_train_size_of_all(train_size):
+    b = batches(train_size=train_size)
+    assert len(b) == 10
+    np.testing.assert_array_equal(b.indices(0, 30), batches().indices(0, 30))

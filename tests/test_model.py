@@ -1,0 +1,377 @@
+"""The networks' sizes and the train step."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import build
+import config
+import dcgan
+import model
+import recipes
+from dataset import ImageSpec
+from tests.conftest import TINY, batch, same, values
+
+MODES = list(recipes.MODES)
+
+
+def networks(spec, **given):
+    c = config.resolve(given)
+    row = recipes.ARCHS[c.arch]
+    return dcgan.build_dcgan(spec, **{n: getattr(c, n) for n in row["network"]})
+
+
+def counts(network):
+    trained = sum(int(np.prod(w.shape)) for w in network.trainable_variables)
+    return trained, network.count_params() - trained
+
+
+def test_parameters_of_the_seeds_mnist_networks():
+    spec = ImageSpec(28, 28, 1, 1, 10)
+    generator, critic = networks(spec, preset="mnist_conditional", critic_norm="batch")
+    assert counts(generator) == (7_065_211, 14_848)
+    assert counts(critic) == (3_769_479, 2_196)
+    assert counts(networks(spec, preset="mnist_conditional")[1]) == (3_767_283, 0)
+
+
+@pytest.mark.parametrize(
+    ("size", "g", "d", "plain"),
+    [
+        (48, (4_773_379, 1_920), (4_312_961, 1_792), 4_311_169),
+        (64, (5_135_363, 1_920), (4_316_545, 1_792), 4_314_753),
+    ],
+)
+def test_parameters_of_the_seeds_face_networks(size, g, d, plain):
+    spec = ImageSpec(size, size, 3, 1, 0)
+    generator, critic = networks(spec, preset="faces", critic_norm="batch")
+    assert (counts(generator), counts(critic)) == (g, d)
+    assert counts(networks(spec, preset="faces")[1]) == (plain, 0)
+
+
+def test_parameters_of_the_default_networks():
+    generator, critic = networks(ImageSpec(28, 28, 1, 1, 10), dataset="mnist")
+    assert (generator.count_params(), critic.count_params()) == (387_073, 202_475)
+    generator, critic = networks(ImageSpec(48, 48, 3, 1, 0), dataset="faces")
+    assert (generator.count_params(), critic.count_params()) == (924_515, 692_449)
+
+
+@pytest.mark.parametrize("size", [(8, 8), (9, 31), (28, 28), (50, 33), (64, 48), (100, 100)])
+@pytest.mark.parametrize("classes", [0, 3])
+@pytest.mark.parametrize("widths", [(4,), (4, 3, 2)])
+def test_any_size(size, classes, widths):
+    spec = ImageSpec(*size, 3, 1, classes)
+    generator, critic = networks(spec, dataset="x", z_dim=5, g_width=widths, d_width=widths)
+    labels = [np.eye(3, dtype=np.float32)[[0, 1]]] if classes else []
+    images = generator([np.zeros((2, 5)), *labels])
+    assert images.shape == (2, *size, 3)
+    assert critic([images, *map(tf.constant, labels)]).shape == (2,)
+
+
+def test_chains_of_sizes():
+    assert [s[0] for s in dcgan.generator_sizes((28, 28))] == [28, 14, 7]
+    assert [s[0] for s in dcgan.generator_sizes((48, 48))] == [48, 24, 12, 6, 3]
+    assert [s[0] for s in dcgan.generator_sizes((64, 64))] == [64, 32, 16, 8, 4]
+    assert [s[0] for s in dcgan.generator_sizes((50, 50))] == [50, 25, 13, 7]
+    assert [s[0] for s in dcgan.critic_sizes((28, 28))] == [28, 14, 7, 4]
+    assert dcgan.halvings((64, 64), (512,), dcgan.critic_sizes)[1] == [512] * 4
+    assert dcgan.halvings((64, 64), (32,), dcgan.critic_sizes)[1] == [32, 64, 128, 256]
+
+
+def test_images_are_in_range(make_trainer):
+    trainer = make_trainer()
+    weights = [50 * w for w in trainer.average.get_weights()]
+    trainer.average.set_weights(weights)
+    images, columns = trainer.preview()
+    assert images.shape == (80, 8, 8, 1)
+    assert columns == 10
+    assert images.min() >= -1
+    assert images.max() <= 1
+    assert np.abs(images).max() > 0.9
+
+
+ARCHS = {
+    "dcgan": {},
+    "mlp": {},
+    "lenet": {"output_height": 28},
+    "resnet": {"output_height": 16},
+}
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("norm", ["none", "layer", "instance", "batch"])
+@pytest.mark.parametrize("arch", ARCHS)
+def test_every_arch_mode_and_norm_steps(make_trainer, arch, mode, norm):
+    trainer = make_trainer(arch=arch, mode=mode, critic_norm=norm, critic_num=1, **ARCHS[arch])
+    tf.config.run_functions_eagerly(True)
+    try:
+        terms = trainer.step(*map(tf.constant, batch(trainer, 1)))
+    finally:
+        tf.config.run_functions_eagerly(False)
+    assert all(np.isfinite(v) for v in terms.values())
+    assert recipes.MODES[mode]["gap"] in terms
+    assert ("penalty" in terms) == ("penalty" in recipes.MODES[mode])
+    assert ("d_real" in terms) == ("logit" in recipes.MODES[mode]["gap"])
+
+
+@pytest.mark.parametrize(
+    ("arch", "mode", "norm", "more"),
+    [
+        ("mlp", "gp", "layer", {"label_mode": "projection"}),
+        ("lenet", "div", "none", {"g_head": "orig", "conditional": False}),
+        ("resnet", "r1", "instance", {"label_mode": "projection", "penalty_every": 3}),
+        ("resnet", "regular", "batch", {"g_norm": "none"}),
+        ("dcgan", "dragan", "layer", {"bias": "unnormed", "penalty_fraction": 0.5}),
+        ("dcgan", "hinge", "none", {"bias": "none", "label_mode": "projection"}),
+        ("lenet", "lsgan", "batch", {}),
+    ],
+)
+def test_a_pairwise_selection_is_traced_once(make_trainer, arch, mode, norm, more):
+    classes = 10 if more.get("conditional", True) else 0
+    given = {"arch": arch, "mode": mode, "critic_norm": norm, **ARCHS[arch], **more}
+    trainer = make_trainer(classes=classes, **given)
+    for n in (1, 3):
+        terms = trainer.step(*batch(trainer, n))
+    assert all(np.isfinite(v) for v in terms.values())
+    assert trainer.step.experimental_get_tracing_count() == 1
+
+
+@pytest.mark.parametrize("mode", ["gp", "regular", "gan", "r1"])
+def test_one_trace_whatever_the_number_of_critic_updates(make_trainer, mode):
+    trainer = make_trainer(mode=mode)
+    for n in (2, 5, 2):
+        trainer.step(*batch(trainer, n))
+    assert trainer.step.experimental_get_tracing_count() == 1
+    assert int(trainer.d_optimizer.iterations) == 9
+    assert int(trainer.g_optimizer.iterations) == 3
+    assert int(trainer.count) == 3
+    assert int(trainer.seen) == 9 * trainer.batch_size
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_an_update_leaves_the_other_network_alone(make_trainer, mode):
+    trainer = make_trainer(mode=mode)
+    images, labels = batch(trainer)
+    hot, key = trainer._one_hot(tf.constant(labels[0])), tf.constant([1, 2])
+    before = values(trainer.state)
+    trainer._update_critic(tf.constant(images[0]), hot, key)
+    middle = values(trainer.state)
+    changed = same(before, middle)
+    assert any(name.startswith("critic") for name in changed)
+    assert not any(name.startswith("generator") for name in changed)
+    weights = [np.array(w) for w in trainer.critic.trainable_variables]
+    trainer._update_generator(hot, key)
+    changed = same(middle, values(trainer.state))
+    assert any(name.startswith("generator") for name in changed)
+    for old, now in zip(weights, trainer.critic.trainable_variables):
+        np.testing.assert_array_equal(old, now)
+
+
+def test_the_generators_statistics_are_not_touched_by_training(make_trainer):
+    trainer = make_trainer()
+    before = [np.array(w) for w in trainer.generator.non_trainable_variables]
+    trainer.step(*batch(trainer))
+    for old, now in zip(before, trainer.generator.non_trainable_variables):
+        np.testing.assert_array_equal(old, now)
+
+
+def test_clipping_bounds_every_weight(make_trainer):
+    trainer = make_trainer(mode="regular", clip_up=0.01, clip_down=-0.02)
+    trainer.step(*batch(trainer))
+    weights = np.concatenate([np.ravel(w) for w in trainer.critic.trainable_variables])
+    assert weights.min() == pytest.approx(-0.02, abs=1e-8)
+    assert weights.max() == pytest.approx(0.01, abs=1e-8)
+    assert np.std(weights) > 0.001  # they did not all become one bound
+
+
+def test_clipping_leaves_inner_weights_alone():
+    bounds = build.build_objective("regular", {"clip_down": -0.01, "clip_up": 0.01}).clip
+    got = tf.clip_by_value(tf.constant([-1.0, 0.0, 0.005, 1.0]), *bounds)
+    np.testing.assert_allclose(got, [-0.01, 0.0, 0.005, 0.01])
+
+
+def test_generator_follows_the_critic(make_trainer):
+    """A critic that scores brightness must make the images of gp and div brighter."""
+    for mode in MODES:
+        trainer = make_trainer(mode=mode, learning_rate=0.01, ema=0.0)
+        x = trainer.critic.inputs
+        score = keras.ops.mean(x[0], axis=(1, 2, 3)) + 0 * keras.ops.sum(x[1], axis=-1)
+        trainer.critic = keras.Model(x, score)
+        before = trainer.preview()[0].mean()
+        hot = trainer._one_hot(tf.range(4))
+        for i in range(10):
+            trainer._update_generator(hot, tf.constant([i, 0]))
+            trainer._average()
+        assert trainer.preview()[0].mean() > before + 0.1
+
+
+def test_moving_average_is_short_at_first(make_trainer):
+    trainer = make_trainer(ema=0.999)
+    before = [np.array(w) for w in trainer.average.trainable_variables]
+    trainer.step(*batch(trainer))
+    keep = 2 / 11  # (1 + t) / (10 + t) at t = 1
+    pairs = zip(before, trainer.generator.trainable_variables, trainer.average.trainable_variables)
+    for old, weight, mean in pairs:
+        np.testing.assert_allclose(mean, keep * old + (1 - keep) * np.array(weight), atol=1e-6)
+    trainer.count.assign(10**6)
+    before = [np.array(w) for w in trainer.average.trainable_variables]
+    trainer._average()
+    pairs = zip(before, trainer.generator.trainable_variables, trainer.average.trainable_variables)
+    for old, weight, mean in pairs:
+        np.testing.assert_allclose(mean, 0.999 * old + 0.001 * np.array(weight), atol=1e-6)
+
+
+def test_no_average_is_the_generator_itself(make_trainer):
+    trainer = make_trainer(ema=0.0)
+    trainer.step(*batch(trainer))
+    pairs = zip(trainer.generator.trainable_variables, trainer.average.trainable_variables)
+    for weight, mean in pairs:
+        np.testing.assert_allclose(weight, mean, atol=1e-7)
+
+
+def test_refresh_estimates_the_averages_own_statistics(make_trainer, monkeypatch):
+    trainer = make_trainer()
+    trainer.step(*batch(trainer))
+    trainer.refresh()
+    norm = next(x for x in trainer.average.layers if isinstance(x, keras.layers.BatchNormalization))
+    inner = keras.Model(trainer.average.inputs, norm.input)
+    means = [
+        np.mean(
+            inner([trainer.latents(key, (model.CHUNK, 4)), *trainer._cycle(model.CHUNK)]),
+            axis=(0, 1, 2),
+        )
+        for i in range(model.N_STATISTICS // model.CHUNK)
+        for key in [model.fold(trainer.key, model.STATISTICS, i)]
+    ]
+    np.testing.assert_allclose(norm.moving_mean, np.mean(means, 0), atol=1e-6)
+    assert norm.momentum == 0.9
+
+
+def test_a_refresh_repeats_itself(make_trainer):
+    trainer = make_trainer()
+    trainer.step(*batch(trainer))
+    first = trainer.preview()[0]
+    np.testing.assert_array_equal(first, trainer.preview()[0])
+
+
+def test_same_seed_same_run(make_trainer):
+    states = []
+    for seed in (0, 0, 1):
+        trainer = make_trainer(seed=seed, mirror=True)
+        for i in range(3):
+            trainer.step(*batch(trainer, seed=i))
+        states.append(values(trainer.state))
+    assert same(states[0], states[1]) == []
+    assert same(states[0], states[2])
+
+
+def test_mirror_flips_about_half(make_trainer):
+    trainer = make_trainer(mirror=True, batch_size=512)
+    images = np.zeros((512, 8, 8, 1), np.uint8)
+    images[:, :, 0] = 255
+    got = trainer._to_float(tf.constant(images), tf.constant([0, 1])).numpy()
+    kept, flipped = got[:, 0, 0, 0] == 1, got[:, 0, -1, 0] == 1
+    assert np.all(kept ^ flipped)
+    assert 200 < flipped.sum() < 312
+    plain = make_trainer(mirror=False)._to_float(tf.constant(images), tf.constant([0, 1]))
+    assert np.all(plain[:, :, 0] == 1)
+
+
+def test_a_batch_normed_critic_scores_real_and_fake_apart(make_trainer):
+    assert not make_trainer(mode="gan", output_height=16).joint
+    assert make_trainer(mode="gp", output_height=16).joint
+
+
+def test_labels_matter(make_trainer):
+    """The same latents with another label give another image and another score."""
+    trainer = make_trainer()
+    for i in range(3):
+        trainer.step(*batch(trainer, seed=i))
+    z = np.zeros((1, 4), np.float32)
+    images = [trainer.generator([z, np.eye(10)[[k]]]).numpy() for k in (0, 1)]
+    scores = [float(trainer.critic([images[0], np.eye(10)[[k]]])[0]) for k in (0, 1)]
+    assert np.abs(images[0] - images[1]).max() > 1e-4
+    assert abs(scores[0] - scores[1]) > 1e-6
+
+
+def test_the_first_problem_is_kept(make_trainer):
+    trainer = make_trainer()
+    trainer.step(*batch(trainer))
+    assert trainer.problem() is None
+    weight = trainer.critic.trainable_variables[0]
+    weight.assign(np.full(weight.shape, np.nan))
+    trainer.step(*batch(trainer))
+    trainer.step(*batch(trainer))
+    assert "step 2" in trainer.problem()
+    assert "critic_loss" in trainer.problem()
+
+
+def test_the_whole_step_by_hand(make_trainer):
+    """One critic update of plain SGD against the gradient of the formula, in float64."""
+    c = {**TINY, "mode": "gp", "optimizer": "sgd", "learning_rate": 0.1, "critic_num": 1}
+    trainer = make_trainer(classes=0, conditional=False, **c)
+    image = keras.Input((8, 8, 1))
+    layer = keras.layers.Dense(1, use_bias=False)
+    score = keras.layers.Reshape(())(layer(keras.layers.Flatten()(image)))
+    trainer.critic = keras.Model([image], score)
+    trainer.d_optimizer = keras.optimizers.SGD(0.1)
+    trainer.d_optimizer.build(trainer.critic.trainable_variables)
+    images, _ = batch(trainer, 1)
+    w = np.array(layer.kernel, np.float64)[:, 0]
+    key = tf.constant([3, 4])
+    real = images[0].reshape(4, -1) / 127.5 - 1
+    fake = np.array(trainer._generate([], key), np.float64).reshape(4, -1)
+    norm = np.linalg.norm(w)
+    gradient = fake.mean(0) - real.mean(0) + 10 * 2 * (norm - 1) * w / norm
+    trainer._update_critic(tf.constant(images[0]), [], key)
+    np.testing.assert_allclose(layer.kernel[:, 0], w - 0.1 * gradient, atol=1e-5)
+
+
+def test_bursts_of_critic_updates(make_trainer):
+    """Seed 002: ten times 25, then critic_num, and 25 at every 200th step of an epoch."""
+    trainer = make_trainer(per_epoch=450, critic_num=5, critic_bursts=True)
+    counts = [trainer.batch_spec(step)[0] for step in range(900)]
+    assert counts[:12] == [25] * 10 + [5, 5]
+    assert [i for i in range(10, 450) if counts[i] == 25] == [200, 400]
+    assert counts[450:] == counts[:450]
+    plain = make_trainer(per_epoch=450, critic_num=5)
+    assert {plain.batch_spec(step)[0] for step in range(900)} == {5}
+
+
+def test_lazy_penalties_are_as_many_times_heavier(make_trainer):
+    """Every third update, threefold; the log keeps the newest plain value."""
+    trainer = make_trainer(mode="r1", penalty_every=3, critic_num=1)
+    real, hot = tf.ones((4, 8, 8, 1)), trainer._one_hot(tf.range(4))
+    added, kept = [], []
+    for i in range(4):
+        trainer.d_optimizer.iterations.assign(i)
+        added.append(float(trainer._penalise(real, real, hot, tf.constant([1, i]))))
+        kept.append(float(trainer.penalised[0]))
+    assert added[1] == added[2] == 0
+    assert added[0] == pytest.approx(3 * kept[0])
+    assert added[0] > 0
+    assert kept[1] == kept[2] == kept[0]
+    assert added[3] == pytest.approx(added[0])
+
+
+def test_a_share_of_the_batch_is_penalised(make_trainer):
+    trainer = make_trainer(mode="r1", penalty_fraction=0.5)
+    hot, key = trainer._one_hot(tf.range(4)), tf.constant([1, 2])
+    real = np.random.default_rng(0).normal(size=(4, 8, 8, 1)).astype(np.float32)
+    values = []
+    for change in (0, 3, 1):
+        x = real.copy()
+        x[change] += 5 if change else 0
+        values.append(float(trainer._penalise(tf.constant(x), tf.constant(x), hot, key)))
+    assert values[0] == values[1]  # the last sample is not looked at
+    assert values[0] != values[2]
+
+
+def test_gradient_norm_is_measured_in_every_mode(make_trainer):
+    for mode in ("regular", "gan"):
+        trainer = make_trainer(mode=mode)
+        before = values(trainer.state)
+        norm = trainer.measure(*batch(trainer))["gradient_norm"]
+        assert 0 < float(norm) < 100
+        assert same(before, values(trainer.state)) == []
+    assert make_trainer(mode="gp").measure(None, None) == {}

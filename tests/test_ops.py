@@ -1,0 +1,77 @@
+"""Layer helpers, against TensorFlow's own convolutions."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import ops
+
+
+@pytest.mark.parametrize("kernel", [3, 4, 5])
+@pytest.mark.parametrize("size", [(14, 14), (13, 13), (13, 14), (25, 9)])
+def test_deconv_is_the_transpose_of_conv(kernel, size):
+    """The gradient of conv with regard to its input is the transposed convolution, in place."""
+    small = tuple((n + 1) // 2 for n in size)
+    x = keras.Input((*small, 2))
+    model = keras.Model(x, ops.deconv(x, 3, kernel, size))
+    weight = model.trainable_variables[0].value
+    y = np.random.default_rng(0).normal(size=(1, *small, 2)).astype(np.float32)
+    expected = tf.nn.conv2d_transpose(y, weight, (1, *size, 3), 2, "SAME")
+    np.testing.assert_allclose(model(y), expected, atol=1e-5)
+
+
+def test_conv_halves_rounding_up():
+    x = keras.Input((7, 6, 1))
+    assert ops.conv(x, 5, 4).shape == (None, 4, 3, 5)
+
+
+@pytest.mark.parametrize("name", ["layer", "instance"])
+def test_sample_norms_do_not_mix_samples(name):
+    x = keras.Input((4, 4, 3))
+    model = keras.Model(x, ops.norm(x, name))
+    data = np.random.default_rng(0).normal(3, 2, (5, 4, 4, 3)).astype(np.float32)
+    whole = model(data, training=True).numpy()
+    one = model(data[2:3], training=True).numpy()
+    np.testing.assert_allclose(whole[2:3], one, atol=1e-5)
+    axes = (1, 2) if name == "instance" else (1, 2, 3)
+    np.testing.assert_allclose(whole.mean(axes), 0, atol=1e-4)
+    np.testing.assert_allclose(whole.std(axes), 1, atol=1e-3)
+
+
+def test_instance_norm_of_features_is_layer_norm():
+    x = keras.Input((8,))
+    model = keras.Model(x, ops.norm(x, "instance"))
+    data = np.random.default_rng(0).normal(3, 2, (5, 8)).astype(np.float32)
+    np.testing.assert_allclose(model(data).numpy().std(1), 1, atol=1e-3)
+
+
+def test_batch_norm_has_the_seeds_constants():
+    x = keras.Input((8,))
+    layer = keras.Model(x, ops.norm(x, "batch")).layers[-1]
+    assert (layer.momentum, layer.epsilon) == (0.9, 1e-5)
+
+
+def test_no_norm_adds_nothing():
+    x = keras.Input((8,))
+    assert ops.norm(x, "none") is x
+
+
+def test_concat_labels():
+    x, y = keras.Input((2, 3, 1)), keras.Input((4,))
+    model = keras.Model([x, y], ops.concat_labels(x, [y]))
+    out = model([np.zeros((1, 2, 3, 1)), np.eye(4)[[2]]]).numpy()
+    assert out.shape == (1, 2, 3, 5)
+    np.testing.assert_array_equal(out[0, :, :, 1:], np.broadcast_to(np.eye(4)[2], (2, 3, 4)))
+    assert ops.concat_labels(x, []) is x
+
+
+def test_latents():
+    key = tf.constant([1, 2])
+    uniform, normal = ops.uniform_latents(key, (2000, 5)), ops.normal_latents(key, (2000, 5))
+    assert -1 <= np.min(uniform) < -0.99 < 0.99 < np.max(uniform) < 1
+    assert np.std(uniform) == pytest.approx(1 / np.sqrt(3), abs=0.02)
+    assert np.mean(normal) == pytest.approx(0, abs=0.05)
+    assert np.std(normal) == pytest.approx(1, abs=0.03)
+    np.testing.assert_array_equal(uniform, ops.uniform_latents(key, (2000, 5)))
+    assert np.any(uniform != ops.uniform_latents(tf.constant([1, 3]), (2000, 5)))

@@ -1,0 +1,277 @@
+"""A run's folder: what is in it after every kind of ending."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import outputs
+import utils
+from tests.conftest import ROOT, batch, same, values
+
+
+@pytest.fixture
+def make_run(tmp_path):
+    def make(name="r"):
+        return outputs.Run(name, *(tmp_path / d for d in ("checkpoint", "samples", "logs")))
+
+    return make
+
+
+def begin(run, resume=False, **settings):
+    run.begin({"dataset": "d", **settings}, {"height": 8}, resume=resume)
+    return run
+
+
+def grid(value=0.0):
+    return np.full((4, 8, 8, 1), value, np.float32), 2
+
+
+def log(run, step, loss=1.0):
+    run.log(step, 0, step / 10, {"loss": loss})
+
+
+def rows(run):
+    with open(run.folder / "metrics.csv", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_new_run_is_hidden_until_it_is_saved(make_run, make_trainer):
+    run, trainer = begin(make_run()), make_trainer()
+    log(run, 1)
+    run.sample(1, 0, 1, *grid())
+    assert not run.has_state()
+    assert [p.name for p in run.folder.iterdir()] == [".new"]
+    run.save(2, trainer)
+    names = {p.name for p in run.folder.iterdir()}
+    assert {"config.json", "generator.keras", "critic.keras", "checkpoint", "frames"} <= names
+    assert not [n for n in names if n.startswith(".")]
+    log(run, 3)
+    assert [r["step"] for r in rows(run)] == ["1", "3"]
+
+
+def test_a_new_run_replaces_the_old_one_only_when_saved(make_run, make_trainer):
+    old, trainer = begin(make_run(), seed=1), make_trainer()
+    log(old, 5)
+    old.save(5, trainer)
+    new = begin(make_run(), seed=2)
+    log(new, 1, 7.0)
+    assert json.loads((old.folder / "config.json").read_text())["seed"] == 1
+    assert [r["step"] for r in rows(old)] == ["5"]
+    new.save(1, trainer)
+    assert json.loads((new.folder / "config.json").read_text())["seed"] == 2
+    assert [(r["step"], r["loss"]) for r in rows(new)] == [("1", "7")]
+    assert not list(new.folder.glob("ckpt-5*"))
+    assert list(new.folder.glob("ckpt-1*"))
+
+
+@pytest.mark.parametrize("stage", ["ready", "half removed", "half moved"])
+def test_a_kill_while_a_new_run_takes_its_place(make_run, stage):
+    run = make_run()
+    for name in ("config.json", "generator.keras", "old"):
+        (run.folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (run.folder / name).write_text("old")
+    home = run.folder / (".moving" if stage == "half moved" else ".ready")
+    (home / "frames").mkdir(parents=True)
+    for name in ("config.json", "generator.keras"):
+        (home / name).write_text("new")
+    if stage != "ready":
+        (run.folder / "old").unlink()
+    if stage == "half moved":
+        (run.folder / "generator.keras").unlink()
+        (home / "config.json").rename(run.folder / "config.json")
+    with run.lock():
+        assert {p.name for p in run.folder.iterdir()} == {
+            *("config.json", "generator.keras", "frames", "lock")
+        }
+        assert (run.folder / "config.json").read_text() == "new"
+
+
+def test_restore_is_exact_and_forgets_what_came_later(make_run, make_trainer):
+    run, trainer = begin(make_run()), make_trainer()
+    for step in (1, 2, 3):
+        trainer.step(*batch(trainer, seed=step))
+        log(run, step)
+        run.sample(step, 0, step, *grid())
+        if step == 2:
+            run.save(step, trainer)
+            saved = values(trainer.state)
+    with open(run.folder / "metrics.csv", "a") as file:
+        file.write("4,0,0.")  # a kill in the middle of a line
+    again, other = make_run(), make_trainer(seed=1)
+    assert again.restore(other) == 2
+    assert same(saved, values(other.state)) == []
+    assert [r["step"] for r in rows(again)] == ["1", "2"]
+    assert sorted(p.name for p in (run.folder / "frames").iterdir()) == [
+        "00000001.png",
+        "00000002.png",
+    ]
+    begin(again, resume=True)
+    log(again, 3)
+    assert [(r["step"], r["seconds"]) for r in rows(again)][-1] == ("3", "0.5")
+
+
+def test_only_the_newest_checkpoints_are_kept(make_run, make_trainer):
+    run, trainer = begin(make_run()), make_trainer()
+    for step in range(1, 6):
+        run.save(step, trainer)
+    kept = {p.name.split(".")[0] for p in run.folder.glob("ckpt-*")}
+    assert kept == {"ckpt-3", "ckpt-4", "ckpt-5"}
+
+
+def test_a_broken_checkpoint_is_one_line(make_run, make_trainer):
+    run, trainer = begin(make_run()), make_trainer()
+    run.save(1, trainer)
+    data = next(run.folder.glob("ckpt-1.data*"))
+    data.write_bytes(data.read_bytes()[:100])
+    with pytest.raises(utils.Failed, match=r"ckpt-1.*--resume False") as error:
+        make_run().restore(make_trainer())
+    assert "\n" not in str(error.value)
+
+
+def test_another_networks_checkpoint_is_refused(make_run, make_trainer):
+    run = begin(make_run())
+    run.save(1, make_trainer())
+    with pytest.raises(utils.Failed, match="cannot restore"):
+        make_run().restore(make_trainer(g_width=(6,)))
+
+
+def test_a_second_trainer_is_refused_by_process_id(make_run, tmp_path):
+    code = (
+        "import outputs, sys, time\n"
+        "with outputs.Run('r', *sys.argv[1:]).lock():\n"
+        "    print('in', flush=True); time.sleep(60)"
+    )
+    places = [str(tmp_path / d) for d in ("checkpoint", "samples", "logs")]
+    other = subprocess.Popen(
+        [sys.executable, "-c", code, *places], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert other.stdout.readline() == "in\n"
+        with pytest.raises(utils.Failed, match=f"process {other.pid}:"), make_run().lock():
+            pass
+        with make_run("another").lock():
+            pass
+    finally:
+        other.kill()
+        other.wait()
+        other.stdout.close()
+    with make_run().lock():
+        assert (make_run().folder / "lock").read_text() == str(os.getpid())
+
+
+def test_pictures(make_run):
+    run = begin(make_run())
+    log(run, 1)
+    for i, value in enumerate((-1.0, 0.0, 1.0)):
+        run.sample(200 * i, i, 7, *grid(value))
+    run.redraw()
+    for i, level in enumerate((0, 128, 255)):
+        with Image.open(run.samples / f"train_0{i}_0007.png") as image:
+            assert image.size == (16, 16)
+            assert image.getextrema() == (level, level)
+    for suffix in ("gif", "webp"):
+        with Image.open(run.samples / f"training.{suffix}") as film:
+            assert film.n_frames == 3
+    with Image.open(run.samples / "losses.png") as plot:
+        assert plot.width > 500
+
+
+def test_the_films_frames_are_few_and_span_the_run(make_run, monkeypatch):
+    monkeypatch.setattr(run_class := outputs.Run, "redraw", lambda self: None)
+    run = begin(make_run())
+    for i in range(500):
+        run._keep_frame(i, np.zeros((4, 4, 1), np.uint8))
+    steps = [int(p.stem) for p in run._frames()]
+    assert run_class is outputs.Run
+    assert outputs.MAX_FRAMES / 2 <= len(steps) <= outputs.MAX_FRAMES
+    assert (steps[0], steps[-1]) == (0, 499)
+
+
+def test_large_frames_are_made_smaller(make_run):
+    run = begin(make_run())
+    run._keep_frame(1, np.zeros((1024, 512, 3), np.uint8))
+    with Image.open(run._frames()[0]) as frame:
+        assert frame.size == (256, 512)
+
+
+def test_a_film_stays_under_its_budget(make_run, monkeypatch):
+    monkeypatch.setattr(outputs, "MAX_BYTES", 40_000)
+    run, rng = begin(make_run()), np.random.default_rng(0)
+    for i in range(12):
+        noise = rng.integers(0, 256, (64, 64, 3), dtype=np.uint8)
+        run._keep_frame(i, noise)
+    run.redraw()
+    assert 5_000 < (run.samples / "training.gif").stat().st_size < 40_000
+
+
+def test_redrawing_takes_a_small_share_of_the_time(make_run, monkeypatch):
+    run, drawn = begin(make_run()), []
+
+    def redraw():
+        drawn.append(1)
+        run._redrawn, run._cost = time.monotonic(), 10.0
+
+    monkeypatch.setattr(run, "redraw", redraw)
+    for i in range(5):
+        run.sample(i, 0, i, *grid())
+    assert len(drawn) == 1
+    run._redrawn -= 10.0 / outputs.REDRAW_SHARE
+    run.sample(9, 0, 9, *grid())
+    assert len(drawn) == 2
+
+
+def test_events_can_be_read(make_run, make_trainer):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    run = begin(make_run())
+    log(run, 3, 2.5)
+    run.sample(4, 0, 4, *grid())
+    run.save(5, make_trainer())
+    run._events().flush()
+    events = EventAccumulator(str(run.logs), size_guidance={"tensors": 0})
+    events.Reload()
+    tags = events.Tags()["tensors"]
+    assert "loss" in tags
+    assert "samples" in tags
+    assert any(t.startswith("critic/") for t in tags)
+    assert events.Tensors("loss")[0].step == 3
+
+
+def test_smooth():
+    np.testing.assert_allclose(outputs.smooth(np.array([3.0] * 7)), [3.0] * 7)
+    np.testing.assert_allclose(outputs.smooth(np.array([0.0, 3.0, 6.0])), [1.5, 3.0, 4.5])
+
+
+def shipped(tmp_path, name, **saved):
+    folder = tmp_path / name
+    folder.mkdir()
+    (folder / "generator.keras").write_text("")
+    (folder / "config.json").write_text(json.dumps({"dataset": "d", **saved}))
+    return folder
+
+
+def test_find_run_takes_the_newest_and_names_the_others(tmp_path):
+    a, b = shipped(tmp_path, "a", mode="gp"), shipped(tmp_path, "b", mode="div")
+    shipped(tmp_path, "c", dataset="other")
+    (tmp_path / "unfinished").mkdir()
+    os.utime(a / "generator.keras", (2e9, 2e9))
+    assert outputs.find_run(tmp_path, "d", {}) == (a, ["b"])
+    assert outputs.find_run(tmp_path, "d", {"mode": "div"}) == (b, [])
+    assert outputs.find_run(tmp_path, "d", {"name": "c"})[0].name == "c"
+
+
+def test_find_run_says_what_it_looked_for(tmp_path):
+    shipped(tmp_path, "a", batch_size=64)
+    with pytest.raises(utils.Failed) as error:
+        outputs.find_run(tmp_path, "d", {"batch_size": 32})
+    for part in ("--batch_size 32", str(tmp_path), "there are a", "--dataset d", "--train True"):
+        assert part in str(error.value)
+    with pytest.raises(utils.Failed, match="no trained generator of other"):
+        outputs.find_run(tmp_path, "other", {})

@@ -1,0 +1,209 @@
+"""The tables: that their rows name what there is, and hold all that is needed."""
+
+import ast
+import inspect
+import itertools
+import re
+
+import pytest
+
+import build
+import config
+import recipes
+import utils
+from tests.conftest import ROOT
+
+TABLES = {  # the keys of a row that are no Config fields: those it must have, those it may
+    "MODES": (
+        {"critic_loss", "generator_loss", "gap"},
+        {"points", "penalty", "weights", "clip", "probabilities"},
+    ),
+    "ARCHS": ({"builder", "trainer", "network", "min_size", "multiple_of"}, set()),
+    "DATASETS": ({"reader"}, set()),
+    "PRESETS": ({"source"}, set()),
+}
+ROWS = [(table, name) for table in TABLES for name in getattr(recipes, table)]
+CODE = (
+    "critic_loss",
+    "generator_loss",
+    "points",
+    "penalty",
+    "builder",
+    "trainer",
+    "reader",
+    "function",
+)
+
+
+def strings(value):
+    """Every text inside a table."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        yield from itertools.chain(*map(strings, [*value, *value.values()]))
+    elif isinstance(value, tuple):
+        yield from itertools.chain(*map(strings, value))
+
+
+def public(module):
+    return {n: v for n, v in vars(module).items() if not n.startswith("_")}
+
+
+@pytest.mark.parametrize("table, name", ROWS)
+def test_a_row_holds_fields_and_the_known_parts(table, name):
+    row = getattr(recipes, table)[name]
+    must, may = TABLES[table]
+    assert must <= set(row)
+    settings = set(row) - must - may
+    assert settings <= set(config.FIELDS)
+    for field in settings:
+        config.check_value(field, row[field])
+        assert row[field] is not None  # that is what a field without a row is
+
+
+def test_there_is_a_row_for_every_choice():
+    tables = {"mode": "MODES", "arch": "ARCHS", "preset": "PRESETS", "optimizer": "OPTIMIZERS"}
+    for field, table in {**tables, "z_distribution": "LATENTS"}.items():
+        assert config.FIELDS[field].metadata["choices"] is getattr(recipes, table)
+    for alias, mode in recipes.MODE_ALIASES.items():
+        assert mode in recipes.MODES
+        assert alias not in recipes.MODES
+
+
+def test_datasets_settle_what_depends_on_them():
+    for row in (*recipes.DATASETS.values(), recipes.FOLDER):
+        assert {"reader", "output_height", "conditional", "mirror"} <= set(row)
+    for row in recipes.LATENTS.values():
+        assert set(row) == {"function", "sweep"}
+        low, high = row["sweep"]
+        assert low < high
+
+
+def test_every_name_is_that_of_something_to_call():
+    names = {s for s in strings(public(recipes)) if ":" in s}
+    rows = [r for n, r in public(recipes).items() if n not in ("FOLDER", "MODE_ALIASES")]
+    for row in [recipes.FOLDER, *itertools.chain(*(table.values() for table in rows))]:
+        if isinstance(row, dict):  # a part that is code is named as such
+            assert {row[k] for k in CODE if k in row} <= names
+    assert {"losses:wasserstein_critic", "model:WGAN", "sources:read_lsun"} <= names
+    assert {"ops:normal_latents", "keras.optimizers:SGD"} <= names
+    for name in names:
+        assert re.fullmatch(r"[\w.]+:[\w.]+", name), name
+        assert callable(utils.resolve(name)), name
+
+
+@pytest.mark.parametrize("name", recipes.MODES)
+def test_a_mode_has_the_words_of_its_parts(name):
+    row = recipes.MODES[name]
+    fields = set(config.FIELDS)
+    weights = row.get("weights", {})
+    assert set(weights.values()) <= fields
+    assert set(row.get("clip", ())) <= fields
+    assert len(row.get("clip", "12")) == 2
+    if "penalty" in row:
+        words = inspect.signature(utils.resolve(row["penalty"])).parameters.values()
+        assert {w.name for w in words if w.kind is w.KEYWORD_ONLY} == set(weights)
+    assert ("penalty" in row) == ("points" in row) == bool(weights)
+    assert row["gap"] not in ("critic_loss", "generator_loss", "penalty", "gradient_norm")
+
+
+@pytest.mark.parametrize("name", recipes.ARCHS)
+def test_a_builder_takes_the_fields_of_its_row(name):
+    row = recipes.ARCHS[name]
+    words = inspect.signature(utils.resolve(row["builder"])).parameters.values()
+    assert {w.name for w in words if w.kind is w.KEYWORD_ONLY} == set(row["network"])
+    assert set(row["network"]) <= set(config.FIELDS)
+    assert row["mode"] in recipes.MODES
+    c = config.resolve({"arch": name, "output_height": 64})
+    assert [n for n in row["network"] if getattr(c, n) is None] == []
+    assert c.z_distribution in recipes.LATENTS
+
+
+@pytest.mark.parametrize("name", recipes.MODES)
+def test_a_mode_has_its_optimisers_settings(name):
+    row = recipes.MODES[name]
+    assert {"optimizer", "learning_rate", "critic_num", "critic_norm"} <= set(row)
+    words = recipes.OPTIMIZERS[row["optimizer"]][1]
+    assert set(words) - {"momentum"} <= set(row)  # no paper here has momentum: 0 unless given
+    for optimizer in recipes.OPTIMIZERS:  # and with any other that a flag names
+        c = config.resolve({"mode": name, "optimizer": optimizer})
+        rates = (c.learning_rate, c.d_learning_rate)
+        assert rates == (row["learning_rate"],) * 2
+        built = build.build_optimizer(c.optimizer, c.learning_rate, vars(c)).get_config()
+        assert built["learning_rate"] == pytest.approx(c.learning_rate)
+        for field, word in recipes.OPTIMIZERS[optimizer][1].items():
+            assert built[word] == pytest.approx(getattr(c, field)), field
+
+
+@pytest.mark.parametrize("name", recipes.MODES)
+def test_an_objective_is_built_of_a_mode(name):
+    row, c = recipes.MODES[name], config.resolve({"mode": name})
+    built = build.build_objective(name, vars(c))
+    assert built.critic_loss is utils.resolve(row["critic_loss"])
+    assert built.generator_loss is utils.resolve(row["generator_loss"])
+    assert (built.penalty is None) == ("penalty" not in row)
+    assert (built.clip is None) == ("clip" not in row)
+    assert built.weights == {w: getattr(c, f) for w, f in row.get("weights", {}).items()}
+
+
+@pytest.mark.parametrize(
+    "name, optimizer, rate, decays, critic_num, norm, more",
+    [
+        ("lenet_mnist", "adam", 5e-4, (0.9, 0.99), 5, "none", {"LAMBDA": 10}),
+        ("wgan_mnist", "rmsprop", 5e-5, (0.99,), 5, "instance", {"clip_up": 0.01}),
+        ("wgan_gp_mnist", "adam", 1e-4, (0.0, 0.9), 5, "instance", {"LAMBDA": 10}),
+        ("mnist_conditional", "rmsprop", 2e-4, (0.9,), 5, "none", {"kernel_size": 5}),
+        ("faces", "rmsprop", 2e-4, (0.9,), 5, "none", {"kernel_size": 5}),
+        ("regular", "rmsprop", 5e-5, (0.99,), 5, "batch", {"clip_down": -0.01, "clip_up": 0.01}),
+        ("div", "adam", 2e-4, (0.5, 0.999), 5, "none", {"div_k": 2, "div_p": 6}),
+        ("gan", "adam", 2e-4, (0.5, 0.999), 1, "batch", {}),
+        ("lsgan", "adam", 2e-4, (0.5, 0.999), 1, "batch", {}),
+        ("hinge", "adam", 2e-4, (0.5, 0.999), 1, "none", {}),
+        ("dragan", "adam", 2e-4, (0.5, 0.999), 1, "none", {"LAMBDA": 10}),
+        ("r1", "adam", 2e-4, (0.5, 0.999), 1, "none", {"LAMBDA": 10}),
+    ],
+)
+def test_the_published_settings(name, optimizer, rate, decays, critic_num, norm, more):
+    c = config.resolve({"mode" if name in recipes.MODES else "preset": name})
+    assert (c.optimizer, c.learning_rate, c.critic_num) == (optimizer, rate, critic_num)
+    assert c.critic_norm == norm
+    assert ((c.beta1, c.beta2) if optimizer == "adam" else (c.rho,)) == decays
+    assert {n: getattr(c, n) for n in more} == more
+
+
+@pytest.mark.parametrize("name", recipes.PRESETS)
+def test_a_preset_resolves_to_its_values(name):
+    row = {n: v for n, v in recipes.PRESETS[name].items() if n in config.FIELDS}
+    c = config.resolve({"preset": name})
+    assert {n: getattr(c, n) for n in row} == row
+    assert row["dataset"] in recipes.DATASETS
+    assert c.mode in recipes.MODES
+    assert c.arch in recipes.ARCHS
+    assert "preset" not in row
+
+
+LITERALS = (ast.Module, ast.Assign, ast.Name, ast.Constant, ast.Dict, ast.Tuple, ast.List)
+LITERALS += (ast.UnaryOp, ast.USub, ast.Load, ast.Store, ast.Starred, ast.AugAssign, ast.BitOr)
+
+
+def code_in(source):
+    """What in a source is more than literals under names, a docstring aside."""
+    tree = ast.parse(source)
+    tree.body = tree.body[1:] if ast.get_docstring(tree) else tree.body
+    return [type(node).__name__ for node in ast.walk(tree) if not isinstance(node, LITERALS)]
+
+
+def test_the_tables_are_data():
+    assert code_in((ROOT / "recipes.py").read_text()) == []
+    for source in (
+        "import os",
+        "a = f(1)",
+        "def f(): 1",
+        "a = 1 + 1",
+        "a = [b for b in c]",
+        "a = b if c else d",
+        "a = b.c",
+        "class A: 1",
+    ):
+        assert code_in(source), source
+    assert code_in('"""Text."""\na = {"b": (1, -2.0), **c}') == []

@@ -1,0 +1,205 @@
+"""Test mode's pictures, from a generator that paints its first two latents."""
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+import model
+import ops
+import sample
+import utils
+
+
+def painter(classes=0, channels=1):
+    """Left half: latent 0; right half: latent 1; with labels, the bottom row is the class."""
+    z = keras.Input((3,))
+    inputs, rows = [z], keras.layers.RepeatVector(4)(z[:, :2])
+    image = keras.layers.Reshape((4, 2, 1))(rows)
+    if classes:
+        y = keras.Input((classes,))
+        inputs.append(y)
+        number = keras.ops.sum(y * np.arange(classes) / classes, axis=-1, keepdims=True)
+        band = keras.layers.Reshape((1, 2, 1))(keras.layers.RepeatVector(2)(number))
+        image = keras.layers.Concatenate(axis=1)([image[:, :3], band])
+    if channels > 1:
+        image = keras.layers.Concatenate()([image] * channels)
+    return keras.Model(inputs, image)
+
+
+def sampler(folder, classes=0, channels=1, count=16, seed=0, label=None):
+    return sample.Sampler(
+        painter(classes, channels),
+        ops.uniform_latents,
+        model.draw,
+        sweep=(-1.0, 1.0),
+        folder=folder,
+        count=count,
+        seed=seed,
+        label=label,
+    )
+
+
+def read(path):
+    with Image.open(path) as image:
+        return np.asarray(image)
+
+
+def frames(path):
+    with Image.open(path) as film:
+        found = []
+        for i in range(film.n_frames):
+            film.seek(i)
+            found.append((np.asarray(film.convert("L")), film.info["duration"]))
+    return found
+
+
+@pytest.mark.parametrize(("classes", "channels"), [(0, 1), (0, 3), (5, 1)])
+def test_every_option_writes_what_it_returns(tmp_path, classes, channels):
+    expected = {None: 1, 0: 1, 1: 1 + 3, 2: 1 + 3, 3: 1 + 3, 4: 1 + 4}
+    for option, count in expected.items():
+        paths = list(sampler(tmp_path / str(option), classes, channels).all(option, 2))
+        assert len(paths) == count + 2
+        assert sorted(paths) == sorted((tmp_path / str(option)).iterdir())
+
+
+def test_sheet_of_a_plain_set_is_square(tmp_path):
+    assert read(*sampler(tmp_path).sheet()).shape == (16, 8)
+
+
+def test_sheet_has_a_column_for_each_class(tmp_path):
+    image = read(*sampler(tmp_path, classes=5, count=16).sheet())
+    assert image.shape == (4 * 4, 5 * 2)  # 20 of them: the last row is filled up
+    expected = utils.to_uint8(np.repeat(np.arange(5) / 5, 2).astype(np.float32))
+    for row in range(4):
+        np.testing.assert_array_equal(image[4 * row + 3], expected)
+
+
+def test_sweep_runs_over_the_whole_range_of_one_latent(tmp_path):
+    s = sampler(tmp_path)
+    images = s.sweep(0)
+    left = utils.to_uint8(np.linspace(-1, 1, 16))
+    np.testing.assert_array_equal(images[:, 0, 0, 0], left)
+    assert len(set(images[:, 0, 1, 0].tolist())) > 8  # the others are random
+
+
+def test_draws_move_one_latent_of_one_image(tmp_path):
+    s = sampler(tmp_path, classes=5)
+    paths = {p.name: p for p in s.draw_gifs()}
+    film = frames(paths["test_gif_0.gif"])
+    assert len({int(f[0, 1]) for f, _ in film}) == 1
+    assert len({int(f[0, 0]) for f, _ in film}) == 16
+    assert len({int(f[3, 0]) for f, _ in film}) == 1  # and one label
+
+
+def test_films_last_two_seconds_and_the_merged_one_eight(tmp_path):
+    paths = {p.name: p for p in sampler(tmp_path).merged_gif()}
+    seconds = sum(d for _, d in frames(paths["test_gif_1.gif"])[:-1])
+    assert seconds == pytest.approx(2000 * 15 / 16, rel=0.1)
+    merged = frames(paths["test_gif_merged.gif"])
+    assert merged[0][0].shape == (4, 2 * 10)
+    assert sum(d for _, d in merged) == pytest.approx(8000, rel=0.1)
+
+
+def test_separate_images_do_not_depend_on_the_count(tmp_path):
+    few = sampler(tmp_path / "a").separate(3)
+    many = sampler(tmp_path / "b").separate(70)
+    assert [p.name for p in few] == ["test_00000.png", "test_00001.png", "test_00002.png"]
+    for a, b in zip(few, many):
+        np.testing.assert_array_equal(read(a), read(b))
+    assert len({read(p).tobytes() for p in many}) > 60
+
+
+def test_same_seed_same_pictures(tmp_path):
+    sheets = [read(*sampler(tmp_path, seed=s).sheet()) for s in (0, 0, 1)]
+    np.testing.assert_array_equal(sheets[0], sheets[1])
+    assert np.any(sheets[0] != sheets[2])
+
+
+def test_option_0_is_new_every_time(tmp_path):
+    s = sampler(tmp_path)
+    (first,) = s.fresh_sheet()
+    a = read(first)
+    assert first.name.startswith("test_20")
+    assert np.any(a != read(*s.sheet("other.png", s.z(99))))
+    (second,) = s.fresh_sheet()
+    assert np.any(a != read(second)) or first != second
+
+
+def test_what_is_not_a_generator_is_one_line(tmp_path):
+    path = tmp_path / "generator.keras"
+    path.write_text("no zip")
+    with pytest.raises(utils.Failed, match="cannot load") as error:
+        sample.load_network(path)
+    assert "\n" not in str(error.value)
+
+
+def test_a_lambda_is_refused(tmp_path):
+    x = keras.Input((2,))
+    path = tmp_path / "generator.keras"
+    keras.Model(x, keras.layers.Lambda(lambda t: t * 2)(x)).save(path)
+    with pytest.raises(utils.Failed, match="cannot load"):
+        sample.load_network(path)
+
+
+def test_nothing_asked_for_is_a_sheet_and_the_sweeps(tmp_path):
+    names = [p.name for p in sampler(tmp_path).all()]
+    assert names == ["test.png", *(f"test_arange_{d}.png" for d in range(3))]
+
+
+def test_a_seeds_image_does_not_depend_on_the_others(tmp_path):
+    a = sampler(tmp_path / "a", classes=5, seed=1).of_seeds((3, 11))
+    b = sampler(tmp_path / "b", classes=5, seed=1, count=4).of_seeds((11,))
+    assert [p.name for p in a] == ["seed_0003.png", "seed_0011.png"]
+    np.testing.assert_array_equal(read(a[1]), read(b[0]))
+    assert np.any(read(a[0]) != read(a[1]))
+
+
+def test_one_label(tmp_path):
+    image = read(*sampler(tmp_path, classes=5, label=3).sheet())
+    assert image.shape == (16, 8)
+    assert set(image[3::4].ravel().tolist()) == {int(utils.to_uint8(np.float32(3 / 5)))}
+
+
+@pytest.mark.parametrize("classes", [0, 3])
+def test_a_label_that_is_none(tmp_path, classes):
+    with pytest.raises(utils.Failed, match="--label=3: this generator has"):
+        sampler(tmp_path, classes=classes, label=3)
+
+
+def test_interpolation_passes_through_the_seeds_and_comes_back(tmp_path):
+    s = sampler(tmp_path)
+    stops = [read(p).astype(int) for p in s.of_seeds((1, 2, 3))]
+    paths = s.interpolation(6, (1, 2, 3))
+    assert [p.suffix for p in paths[:2]] == [".gif", ".webp"]
+    film = [f.astype(int) for f, _ in frames(paths[0])]
+    assert len(film) == 18
+    for i, stop in enumerate(stops):
+        assert np.abs(film[6 * i] - stop).max() <= 1
+    jumps = [np.abs(a - b).max() for a, b in zip(film, film[1:] + film[:1])]
+    assert max(jumps) < 100
+    assert read_size(s.interpolation(2)[0]) == (4 * 2, 4 * 4)
+
+
+def read_size(path):
+    with Image.open(path) as film:
+        assert film.n_frames == 16
+        return film.size
+
+
+def test_slerp():
+    a, b = np.array([[3.0, 0.0]]), np.array([[0.0, 1.0]])
+    np.testing.assert_allclose(sample.slerp(a, b, 0), a, atol=1e-12)
+    np.testing.assert_allclose(sample.slerp(a, b, 1), b, atol=1e-12)
+    np.testing.assert_allclose(sample.slerp(a, b, 0.5), [[2**0.5, 2**0.5]])  # length 2, at 45°
+    np.testing.assert_allclose(sample.slerp(a, 2 * a, 0.5), [[4.5, 0.0]])
+
+
+@pytest.mark.parametrize("here", [True, False])
+def test_a_video_where_the_library_is(tmp_path, monkeypatch, here):
+    written = []
+    monkeypatch.setattr(utils.importlib.util, "find_spec", lambda name: "spec" if here else None)
+    monkeypatch.setattr(utils.iio, "imwrite", lambda p, f, **k: (p.touch(), written.append((f, k))))
+    path = utils.save_video(tmp_path / "a.mp4", [np.zeros((5, 4, 1), np.uint8)] * 3, 12)
+    assert path == (tmp_path / "a.mp4" if here else None)
+    assert [(f.shape, k["fps"]) for f, k in written] == ([((3, 6, 4, 3), 12)] if here else [])

@@ -1,0 +1,542 @@
+"""Readers: digits, MNIST from every place and in every state, LSUN's databases."""
+
+import gzip
+import hashlib
+import io
+import os
+import struct
+import subprocess
+import sys
+import types
+from pathlib import Path
+
+import lmdb
+import numpy as np
+import pytest
+from PIL import Image
+
+import dataset
+import sources
+import utils
+
+ROOT = Path(__file__).parents[1]
+REAL = Path(__file__).parents[2] / "shared/data/mnist"
+REAL_MD5 = "6bbc9ace898e44ae57da46a324031adb"
+
+
+@pytest.fixture(autouse=True)
+def keras_home(tmp_path, monkeypatch):
+    """An empty home of Keras, and no way to the network."""
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
+    offline(monkeypatch)
+    return tmp_path / "keras"
+
+
+def fake_keras(monkeypatch, get_file):
+    for name in ("keras", "keras.utils"):
+        monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
+    sys.modules["keras.utils"].get_file = get_file
+
+
+def offline(monkeypatch, message="no network"):
+    def get_file(*_, **__):
+        raise OSError(message)
+
+    fake_keras(monkeypatch, get_file)
+
+
+def digit_set(count=3, seed=0, side=28):
+    """Random images [N, side, side] and labels [N]."""
+    rng = np.random.default_rng(seed)
+    images = rng.integers(0, 256, (count, side, side), dtype=np.uint8)
+    return images, rng.integers(0, 10, count).astype(np.uint8)
+
+
+def idx(array, magic=None):
+    """The bytes of an IDX file."""
+    header = struct.pack(f">{1 + array.ndim}I", magic or 0x800 + array.ndim, *array.shape)
+    return header + array.tobytes()
+
+
+def put(path, body):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(gzip.compress(body, 1) if path.suffix == ".gz" else body)
+    return path
+
+
+def put_idx(folder, images, labels, dash="-", suffix="", part="train"):
+    put(folder / f"{part}-labels{dash}idx1-ubyte{suffix}", idx(labels))
+    return put(folder / f"{part}-images{dash}idx3-ubyte{suffix}", idx(images))
+
+
+def put_npz(path, images, labels, part="train"):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.savez(path, **{f"x_{part}": images, f"y_{part}": labels})
+    return path
+
+
+def check(source, images, labels):
+    """Does a source hold these?"""
+    np.testing.assert_array_equal(source.images[..., 0], images)
+    np.testing.assert_array_equal(source.labels, labels)
+    assert source.images.shape == (*images.shape, 1) and source.images.dtype == np.uint8
+    assert len(source.names) == len(images) == len(set(source.names))
+    assert source.classes == tuple("0123456789")
+
+
+def failure(path, named):
+    """The one line that reading MNIST ends with, which must name a file."""
+    with pytest.raises(utils.Failed) as error:
+        sources.read_mnist(path)
+    line = str(error.value)
+    assert "\n" not in line and str(named) in line, line
+    return line
+
+
+# ---- digits
+
+
+def test_digits():
+    source = sources.read_digits(Path("nowhere"))
+    assert source.images.shape == (1797, 8, 8, 1) and source.images.dtype == np.uint8
+    assert source.images.min() == 0 and source.images.max() == 255  # 16 levels, spread
+    assert len(np.unique(source.images)) == 17
+    assert len(source.labels) == len(source.names) == 1797
+    assert sorted(set(source.labels.tolist())) == list(range(10))
+    assert source.classes == tuple("0123456789")
+
+
+def test_digits_are_enlarged_when_packed(tmp_path):
+    packed = dataset.load(
+        "digits",
+        reader=sources.read_digits,
+        data_dir=tmp_path,
+        cache_dir=tmp_path / "cache",
+        size=(10, 10),
+        conditional=True,
+    )
+    assert packed.spec == dataset.ImageSpec(10, 10, 1, 1797, 10)
+    source = sources.read_digits(tmp_path)
+    expected = utils.load_image(Image.fromarray(source.images[5, ..., 0]), (10, 10), 1)
+    np.testing.assert_array_equal(packed.images[5], expected)
+    np.testing.assert_array_equal(packed.labels, source.labels)
+
+
+# ---- MNIST: where it is found
+
+
+@pytest.mark.parametrize("dash", ["-", "."])
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+def test_mnist_from_idx_files(tmp_path, dash, suffix):
+    images, labels = digit_set()
+    put_idx(tmp_path, images, labels, dash, suffix)
+    check(sources.read_mnist(tmp_path), images, labels)
+
+
+def test_mnist_is_the_training_part(tmp_path):
+    put_idx(tmp_path, *digit_set(5), part="t10k")
+    images, labels = digit_set(seed=1)
+    put_idx(tmp_path, images, labels)
+    check(sources.read_mnist(tmp_path), images, labels)
+
+
+def test_mnist_from_npz(tmp_path):
+    images, labels = digit_set()
+    put_npz(tmp_path / "mnist.npz", images, labels)
+    check(sources.read_mnist(tmp_path), images, labels)
+
+
+def test_mnist_from_the_cache_of_keras(tmp_path, keras_home):
+    images, labels = digit_set()
+    put_npz(keras_home / "datasets" / "mnist.npz", images, labels)
+    check(sources.read_mnist(tmp_path / "nothing"), images, labels)
+
+
+@pytest.mark.parametrize("value", ["", None])
+def test_mnist_from_the_cache_in_the_home(tmp_path, monkeypatch, value):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("KERAS_HOME")
+    if value is not None:
+        monkeypatch.setenv("KERAS_HOME", value)
+    images, labels = digit_set()
+    put_npz(tmp_path / ".keras" / "datasets" / "mnist.npz", images, labels)
+    check(sources.read_mnist(tmp_path / "nothing"), images, labels)
+
+
+def test_mnist_order_of_preference(tmp_path, keras_home):
+    places = [
+        put_idx(tmp_path, *digit_set(seed=0)),
+        put_idx(tmp_path, *digit_set(seed=1), suffix=".gz"),
+        put_idx(tmp_path, *digit_set(seed=2), dash="."),
+        put_idx(tmp_path, *digit_set(seed=3), dash=".", suffix=".gz"),
+        put_npz(tmp_path / "mnist.npz", *digit_set(seed=4)),
+        put_npz(keras_home / "datasets" / "mnist.npz", *digit_set(seed=5)),
+    ]
+    for seed, place in enumerate(places):
+        check(sources.read_mnist(tmp_path), *digit_set(seed=seed))
+        place.unlink()
+    failure(tmp_path, tmp_path)
+
+
+def test_mnist_needs_images_and_labels(tmp_path):
+    images, labels = digit_set(seed=1)
+    put_npz(tmp_path / "mnist.npz", images, labels)
+    put_idx(tmp_path, *digit_set()).unlink()
+    check(sources.read_mnist(tmp_path), images, labels)
+
+
+def downloader(body):
+    """A get_file as Keras 3 has it: a bare name, in a folder of the cache."""
+
+    def get_file(fname=None, origin=None, cache_subdir="datasets", file_hash=None, cache_dir=None):
+        if os.sep in fname:
+            raise ValueError("Paths are no longer accepted as the `fname` argument")
+        assert (origin, file_hash) == (sources.MNIST_NPZ, sources.MNIST_SHA256)
+        assert os.access(cache_dir, os.W_OK)
+        return str(put(Path(cache_dir) / cache_subdir / fname, body))
+
+    return get_file
+
+
+def test_mnist_is_downloaded_into_the_cache_of_keras(tmp_path, keras_home, monkeypatch):
+    images, labels = digit_set()
+    body = put_npz(tmp_path / "served.npz", images, labels).read_bytes()
+    fake_keras(monkeypatch, downloader(body))
+    check(sources.read_mnist(tmp_path / "nothing"), images, labels)
+    assert (keras_home / "datasets" / "mnist.npz").read_bytes() == body
+    offline(monkeypatch)  # from now on it is there
+    check(sources.read_mnist(tmp_path / "nothing"), images, labels)
+
+
+def test_download_is_checked_by_its_sha256():
+    assert len(sources.MNIST_SHA256) == 64 and int(sources.MNIST_SHA256, 16)
+    assert sources.MNIST_NPZ.startswith("https://")
+
+
+def test_download_hides_the_greetings_of_libraries(tmp_path, monkeypatch, capfd):
+    greeting = "import os\nos.write(2, b'oneDNN custom operations are on')\n"
+    (tmp_path / "keras").mkdir()
+    (tmp_path / "keras" / "__init__.py").write_text(greeting)
+    (tmp_path / "keras" / "utils.py").write_text("def get_file(*a, **b): raise OSError('off')")
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in ("keras", "keras.utils"):  # set by the fixture, so that both are put back
+        del sys.modules[name]
+    assert "(off)" in failure(tmp_path / "nothing", tmp_path)
+    assert capfd.readouterr().err == ""
+
+
+def test_no_mnist_anywhere(tmp_path, keras_home, monkeypatch):
+    offline(monkeypatch, "URL fetch failure:\nno such host")
+    line = failure(tmp_path / "mnist", tmp_path / "mnist")
+    for part in (
+        "train-images-idx3-ubyte(.gz)",
+        f"mnist.npz in {tmp_path / 'mnist'}",
+        str(keras_home / "datasets" / "mnist.npz"),
+        "URL fetch failure: no such host",
+        f"Put the files in {tmp_path / 'mnist'}",
+        "--dataset digits",
+    ):
+        assert part in line, part
+
+
+# ---- MNIST: what is wrong with it
+
+IMAGES, LABELS = digit_set()
+IDX_FAULTS = {
+    "empty": b"",
+    "short magic": idx(IMAGES)[:3],
+    "wrong magic": idx(IMAGES, 0x0903),  # signed bytes
+    "little-endian": idx(IMAGES, 0x03080000),
+    "labels for images": idx(LABELS),
+    "rank 2": idx(IMAGES[0]),
+    "cut header": idx(IMAGES)[:10],
+    "short body": idx(IMAGES)[:-1],
+    "long body": idx(IMAGES) + b"\0",
+    "no body": idx(IMAGES)[:16],
+    "huge count": struct.pack(">4I", 0x803, 2**32 - 1, 2**32 - 1, 2**32 - 1) + b"12",
+}
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+@pytest.mark.parametrize("body", IDX_FAULTS.values(), ids=IDX_FAULTS)
+def test_mnist_of_a_faulty_idx_file(tmp_path, body, suffix):
+    path = put_idx(tmp_path, IMAGES, LABELS, suffix=suffix)
+    put(path, body)
+    assert failure(tmp_path, path).startswith("cannot read")
+
+
+@pytest.mark.parametrize("body", [idx(IMAGES), idx(LABELS)[:-1], b""], ids=["images", "cut", "no"])
+def test_mnist_of_faulty_labels(tmp_path, body):
+    put_idx(tmp_path, IMAGES, LABELS)
+    failure(tmp_path, put(tmp_path / "train-labels-idx1-ubyte", body))
+
+
+GZIP_FAULTS = {
+    "cut": lambda body: body[:-20],
+    "cut at its start": lambda body: body[:5],
+    "not gzip": lambda body: idx(IMAGES),
+    "wrong checksum": lambda body: body[:-8] + b"\1\2\3\4" + body[-4:],
+    "wrong length": lambda body: body[:-4] + b"\1\2\3\4",
+    "wrong codes": lambda body: body[:10] + b"\xff\xff" + body[12:],
+}
+
+
+@pytest.mark.parametrize("change", GZIP_FAULTS.values(), ids=GZIP_FAULTS)
+def test_mnist_of_a_faulty_gzip_file(tmp_path, change):
+    path = put_idx(tmp_path, IMAGES, LABELS, suffix=".gz")
+    path.write_bytes(change(path.read_bytes()))
+    assert failure(tmp_path, path).startswith("cannot read")
+
+
+def test_mnist_of_unequal_counts(tmp_path):
+    path = put_idx(tmp_path, IMAGES, LABELS[:2])
+    line = failure(tmp_path, path)
+    assert "3 images" in line and "2 labels" in line
+
+
+def test_mnist_npz_of_unequal_counts(tmp_path):
+    path = put_npz(tmp_path / "mnist.npz", IMAGES[:2], LABELS)
+    line = failure(tmp_path, path)
+    assert "2 images" in line and "3 labels" in line
+
+
+NPZ_FAULTS = {
+    "pickled images": {"x_train": np.array([{}, {}], object), "y_train": LABELS},
+    "pickled labels": {"x_train": IMAGES, "y_train": np.array(["1", 2, None], object)},
+    "no labels": {"x_train": IMAGES},
+    "no images": {"y_train": LABELS},
+    "other names": {"images": IMAGES, "labels": LABELS},
+    "floats": {"x_train": IMAGES / 255, "y_train": LABELS},
+    "flat": {"x_train": IMAGES.reshape(3, -1), "y_train": LABELS},
+    "a long header": {"x_train": np.zeros(1, [(f"f{i}", "u1") for i in range(999)])},
+}
+
+
+@pytest.mark.parametrize("arrays", NPZ_FAULTS.values(), ids=NPZ_FAULTS)
+def test_mnist_of_a_faulty_npz(tmp_path, arrays):
+    np.savez(tmp_path / "mnist.npz", **arrays)
+    assert failure(tmp_path, tmp_path / "mnist.npz").startswith("cannot read")
+
+
+class Trap:
+    def __reduce__(self):
+        return os.mkdir, ("sprung",)
+
+
+def test_mnist_npz_never_runs_a_pickle(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    np.savez("mnist.npz", x_train=np.array([Trap()], object), y_train=LABELS[:1])
+    failure(tmp_path, tmp_path / "mnist.npz")
+    assert not Path("sprung").exists()
+    with np.load("mnist.npz", allow_pickle=True) as arrays:  # the trap is a real one
+        arrays["x_train"]
+    assert Path("sprung").exists()
+
+
+BODY_FAULTS = {
+    "empty": lambda body: b"",
+    "text": lambda body: b"<html>not found</html>",
+    "cut": lambda body: body[: len(body) // 2],
+    "one bit": lambda body: body[:500] + bytes([body[500] ^ 1]) + body[501:],
+    "npy": lambda body: body[body.index(b"\x93NUMPY") : body.index(b"PK", 100)],
+}
+
+
+@pytest.mark.parametrize("change", BODY_FAULTS.values(), ids=BODY_FAULTS)
+@pytest.mark.parametrize("place", ["data", "keras/datasets"])
+def test_mnist_of_a_broken_npz(tmp_path, change, place):
+    path = put_npz(tmp_path / place / "mnist.npz", IMAGES, LABELS)
+    path.write_bytes(change(path.read_bytes()))
+    assert failure(tmp_path / "data", path).startswith("cannot read")
+
+
+# ---- what a source of arrays promises
+
+
+def test_signature_changes_with_the_images(tmp_path):
+    signatures = []
+    for change in (0, 0, 1):
+        images = IMAGES.copy()
+        images[2, 9, 9] += change
+        put_idx(tmp_path, images, LABELS)
+        signatures.append(sources.read_mnist(tmp_path).signature)
+    assert signatures[0] == signatures[1] != signatures[2]
+
+
+def test_arrays_open_as_images(tmp_path):
+    put_idx(tmp_path, IMAGES, LABELS)
+    image = sources.read_mnist(tmp_path).open(1)
+    assert image.mode == "L"
+    np.testing.assert_array_equal(np.asarray(image), IMAGES[1])
+
+
+# ---- LSUN
+
+COLOURS = {b"k0": (255, 0, 0), b"k1": (0, 255, 0), b"k2": (0, 0, 255)}
+
+
+def webp(colour, side=8):
+    stream = io.BytesIO()
+    Image.new("RGB", (side, side), colour).save(stream, "webp", lossless=True)
+    return stream.getvalue()
+
+
+def put_lmdb(folder, values):
+    folder.mkdir(parents=True)
+    with lmdb.open(str(folder), map_size=1 << 22) as env, env.begin(write=True) as transaction:
+        for key, value in values.items():
+            transaction.put(key, value)
+    (folder / "lock.mdb").unlink()  # LSUN ships none
+    return folder / "data.mdb"
+
+
+def lsun(path):
+    return dataset.load(
+        path.name,
+        reader=sources.read_lsun,
+        data_dir=path.parent,
+        cache_dir=path.parent / "cache",
+        size=(4, 4),
+        conditional=True,
+    )
+
+
+def test_lsun_from_a_database(tmp_path):
+    data = put_lmdb(tmp_path / "lsun" / "bed_lmdb", {k: webp(c) for k, c in COLOURS.items()})
+    packed = lsun(tmp_path / "lsun")
+    assert packed.images[:, 1, 1].tolist() == [list(c) for c in COLOURS.values()]
+    assert packed.spec == dataset.ImageSpec(4, 4, 3, 3, 1) and packed.skipped == []
+    assert os.listdir(data.parent) == ["data.mdb"]  # it is only read
+
+
+def test_lsun_from_two_databases(tmp_path):
+    for name, keys in (("tower_lmdb", [b"k2"]), ("deep/bed_lmdb", [b"k0", b"k1"])):
+        put_lmdb(tmp_path / "lsun" / name, {k: webp(COLOURS[k]) for k in keys})
+    packed = lsun(tmp_path / "lsun")
+    assert packed.images[:, 1, 1].tolist() == [list(c) for c in COLOURS.values()]
+    assert packed.labels.tolist() == [0, 0, 1] and packed.spec.classes == 2
+    source = sources.read_lsun(tmp_path / "lsun")
+    assert source.classes == ("bed_lmdb", "tower_lmdb")
+    assert source.names == ["bed_lmdb/k0", "bed_lmdb/k1", "tower_lmdb/k2"]
+
+
+def test_lsun_from_linked_databases_each_once(tmp_path):
+    put_lmdb(tmp_path / "disk" / "bed_lmdb", {b"k0": webp(COLOURS[b"k0"])})
+    (tmp_path / "lsun").mkdir()
+    for name in ("bed_lmdb", "bed_again"):
+        (tmp_path / "lsun" / name).symlink_to(tmp_path / "disk" / "bed_lmdb")
+    assert sources.read_lsun(tmp_path / "lsun").names == ["bed_lmdb/k0"]
+
+
+def test_lsun_skips_and_names_a_broken_value(tmp_path):
+    values = {b"k0": webp(COLOURS[b"k0"]), b"k1": b"no image", b"k2": webp(COLOURS[b"k2"])}
+    put_lmdb(tmp_path / "lsun" / "bed_lmdb", values)
+    packed = lsun(tmp_path / "lsun")
+    assert packed.images[:, 1, 1].tolist() == [[255, 0, 0], [0, 0, 255]]
+    (name,) = packed.skipped
+    assert name.startswith("bed_lmdb/k1 (")
+
+
+def test_lsun_signature_changes_with_a_database(tmp_path):
+    signatures = []
+    for values in ({b"k0": webp((1, 2, 3))}, {b"k0": webp((1, 2, 3)), b"k1": webp((1, 2, 3))}):
+        data = put_lmdb(tmp_path / "lsun" / "bed_lmdb", values)
+        os.utime(data, ns=(10**18, 10**18))
+        signatures += [sources.read_lsun(tmp_path / "lsun").signature for _ in range(2)]
+        data.unlink()
+        data.parent.rmdir()
+    assert signatures[0] == signatures[1] != signatures[2] == signatures[3]
+
+
+@pytest.mark.parametrize("body", [b"garbage" * 999, b"", None], ids=["garbage", "empty", "header"])
+def test_lsun_of_a_corrupt_database(tmp_path, body):
+    data = put_lmdb(tmp_path / "lsun" / "bed_lmdb", {b"k0": webp((1, 2, 3))})
+    data.write_bytes(data.read_bytes()[:100] if body is None else body)
+    with pytest.raises(utils.Failed, match="cannot read the database") as error:
+        sources.read_lsun(tmp_path / "lsun")
+    assert str(data.parent) in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("pages", [2, 3, 20])
+def test_lsun_of_a_database_cut_short(tmp_path, pages):
+    """To read past a mapped file's end kills the process, so another one tries it."""
+    data = put_lmdb(tmp_path / "lsun" / "bed_lmdb", {b"%d" % i: b"x" * 5000 for i in range(20)})
+    os.truncate(data, 4096 * pages)
+    code = (
+        "import pathlib, sys, sources, utils\n"
+        "try: sources.read_lsun(pathlib.Path(sys.argv[1]))\n"
+        "except utils.Failed as error: print(error)\n"
+    )
+    words = [sys.executable, "-c", code, str(tmp_path / "lsun")]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(f"cannot read the database {data.parent}")
+    assert f"cut short at {4096 * pages} bytes" in done.stdout
+
+
+def test_lsun_of_empty_databases(tmp_path):
+    put_lmdb(tmp_path / "lsun" / "bed_lmdb", {})
+    with pytest.raises(utils.Failed, match="empty") as error:
+        sources.read_lsun(tmp_path / "lsun")
+    assert str(tmp_path / "lsun") in str(error.value)
+
+
+def test_lsun_from_a_plain_folder(tmp_path):
+    for name, colour in (("bed/a.webp", (255, 0, 0)), ("tower/b.webp", (0, 0, 255))):
+        put(tmp_path / "lsun" / name, webp(colour))
+    packed = lsun(tmp_path / "lsun")
+    assert packed.images[:, 1, 1].tolist() == [[255, 0, 0], [0, 0, 255]]
+    assert packed.labels.tolist() == [0, 1]
+
+
+def test_lsun_of_a_missing_folder(tmp_path):
+    with pytest.raises(utils.Failed, match="no folder") as error:
+        sources.read_lsun(tmp_path / "lsun")
+    assert str(tmp_path / "lsun") in str(error.value)
+
+
+# ---- the real MNIST
+
+real = pytest.mark.skipif(not REAL.is_dir(), reason="MNIST is not in ../shared/data/mnist")
+
+
+@real
+def test_real_mnist():
+    source = sources.read_mnist(REAL)
+    assert source.images.shape == (60000, 28, 28, 1)
+    counts = [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]  # of the digits 0 to 9
+    assert np.bincount(source.labels).tolist() == counts
+    header = struct.pack(">4I", 0x803, 60000, 28, 28)
+    assert hashlib.md5(header + source.images.tobytes()).hexdigest() == REAL_MD5
+
+
+def cifar(path, records):
+    path.mkdir(parents=True, exist_ok=True)
+    (path / "data_batch_1.bin").write_bytes(b"".join(records))
+
+
+def test_cifar10_planes_become_pixels(tmp_path):
+    planes = bytes([1] * 1024 + [2] * 1024 + [3] * 1023 + [9])
+    cifar(tmp_path / "cifar-10-batches-bin", [bytes([7]) + planes, bytes([0]) + planes])
+    source = sources.read_cifar10(tmp_path)
+    assert source.images.shape == (2, 32, 32, 3)
+    assert source.images[0, 0, 0].tolist() == [1, 2, 3]
+    assert source.images[1, 31, 31].tolist() == [1, 2, 9]
+    assert source.labels.tolist() == [7, 0]
+    assert source.open(0).size == (32, 32)
+    assert source.open(0).getpixel((0, 0)) == (1, 2, 3)
+
+
+@pytest.mark.parametrize(
+    ("records", "says"),
+    [([b"abc"], "data_batch_1.bin"), ([bytes([10]) + bytes(3072)], "label is 10"), ([], "data_b")],
+)
+def test_what_is_not_cifar10(tmp_path, records, says):
+    cifar(tmp_path, records)
+    with pytest.raises(utils.Failed, match=says):
+        sources.read_cifar10(tmp_path)
+
+
+def test_no_cifar10(tmp_path):
+    with pytest.raises(utils.Failed, match="no CIFAR-10"):
+        sources.read_cifar10(tmp_path)
