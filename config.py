@@ -69,7 +69,9 @@ BIASES = ("all", "unnormed", "none")
 class Config:
     """The settings of one call. A default of None is taken from the tables of `recipes.py`."""
 
-    dataset: str = _flag("mnist", "mnist, digits, lsun, a folder under data_dir, or a path")
+    dataset: str = _flag(
+        "mnist", "mnist, digits, cifar10, lsun, a folder under data_dir, or a path"
+    )
     data_dir: str = _flag("data", "where the data sets are", once=True)
     cache_dir: str = _flag(None, "packed images; None: data_dir/.cache", str, once=True)
     input_fname_pattern: str = _flag("*", "glob of the image files to take, as *.jpg")
@@ -110,7 +112,7 @@ class Config:
     div_k: float = _flag(2.0, "weight of div's penalty", low=0)
     div_p: float = _flag(6.0, "power of div's penalty", low=1)
     penalty_every: int = _flag(1, "penalise at every k-th critic update, k-fold", low=1)
-    penalty_fraction: float = _flag(1.0, "share of the batch that is penalised", low=0, high=1)
+    penalty_fraction: float = _flag(1.0, "share of the batch that is penalised", low=0.01, high=1)
 
     z_dim: int = _flag(None, "length of a latent", int, low=1)
     z_distribution: str = _flag(None, "uniform in [-1, 1), or normal", str, choices=recipes.LATENTS)

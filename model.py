@@ -7,7 +7,7 @@ import tensorflow as tf
 import losses
 
 # What a random number is for; it keys the stateless generators beside the seed and the step.
-LATENT, POINTS, FLIP, PREVIEW, STATISTICS = range(5)
+LATENT, POINTS, FLIP, PREVIEW, STATISTICS, MEASURE = range(6)
 N_STATISTICS = 512  # latents that the average's batch-norm statistics are estimated from
 CHUNK = 64
 # Seed 002 (and WGAN's authors, with 100): 25 critic updates in the first ten steps of an epoch
@@ -56,7 +56,8 @@ class WGAN:
         self.latents, self.ema, self.mirror = latents, ema, mirror
         self.z_dim = generator.inputs[0].shape[-1]
         self.classes = generator.inputs[1].shape[-1] if len(generator.inputs) > 1 else 0
-        self.key = tf.constant([seed, 0], tf.int32)
+        # Roots of the random keys: of training, and of what only looks at it.
+        self.key, self.still = tf.constant([seed, 0], tf.int32), tf.constant([seed, 2], tf.int32)
         self.average = keras.models.clone_model(generator)
         self.average.set_weights(generator.get_weights())
         # Batch norm's statistics are a batch's own: real and fake images then go apart.
@@ -239,23 +240,32 @@ class WGAN:
         """What the log has beside a step's terms: the gradient norm where no penalty gives it."""
         if self.objective.penalty:
             return {}
-        key = fold(self.key, self.count, POINTS)
+        key = fold(self.still, MEASURE, self.count)
         real, hot = self._to_float(tf.constant(images[0]), key), self._one_hot(labels[0])
         return {"gradient_norm": self._norm(real, hot, key)}
 
     @tf.function
     def _norm(self, real, labels, key):
-        points = losses.interpolates(real, self._generate(labels, key), key)
+        points = losses.interpolates(real, self._generate(labels, key), fold(key, POINTS))
         critic = lambda x: self.critic([x, *labels], training=False)  # noqa: E731
         return self._mean(losses.norm(losses.squared_gradient(critic, points)))
 
     def problem(self):
-        """None, or which step and terms were the first not to be finite. Waits for the device."""
-        if self.broken.numpy() < 0:
-            return None
-        values = zip(self.terms, self.broken_terms.numpy())
-        wrong = ", ".join(name for name, v in values if not np.isfinite(v))
-        return f"{wrong} not finite at step {self.broken.numpy()}"
+        """None, or which step and terms were the first not to be finite. Waits for the device.
+
+        Weights are looked at too: a gradient can overflow where its loss does not.
+        """
+        step, wrong = self.broken.numpy(), []
+        if step >= 0:
+            values = zip(self.terms, self.broken_terms.numpy())
+            wrong = [name for name, v in values if not np.isfinite(v)]
+        else:
+            step, parts = self.count.numpy(), {"generator": self.generator, "critic": self.critic}
+            for name, network in parts.items():
+                sums = [tf.reduce_sum(w) for w in network.trainable_variables]
+                if not np.isfinite(tf.add_n(sums)):
+                    wrong.append(f"the {name}'s weights")
+        return f"{', '.join(wrong)} not finite at step {step}" if wrong else None
 
     def refresh(self):
         """Estimate the averaged generator's batch-norm statistics, from seeded latents."""
@@ -266,7 +276,7 @@ class WGAN:
         for i in range(N_STATISTICS // CHUNK):
             for layer in norms:  # 0, 1/2, 2/3, ...: the plain mean over the chunks
                 layer.momentum = i / (i + 1)
-            key = fold(self.key, STATISTICS, i)
+            key = fold(self.still, STATISTICS, i)
             self.average(
                 [self.latents(key, (CHUNK, self.z_dim)), *self._cycle(CHUNK)], training=True
             )
@@ -286,7 +296,7 @@ class WGAN:
         """
         self.refresh()
         columns = self.classes if 1 < self.classes <= 16 else 8
-        z = self.latents(fold(self.key, PREVIEW), (8 * columns, self.z_dim))
+        z = self.latents(fold(self.still, PREVIEW), (8 * columns, self.z_dim))
         return draw(self.average, z, self._cycle(8 * columns)), columns
 
 

@@ -241,7 +241,7 @@ def test_refresh_estimates_the_averages_own_statistics(make_trainer, monkeypatch
             axis=(0, 1, 2),
         )
         for i in range(model.N_STATISTICS // model.CHUNK)
-        for key in [model.fold(trainer.key, model.STATISTICS, i)]
+        for key in [model.fold(trainer.still, model.STATISTICS, i)]
     ]
     np.testing.assert_allclose(norm.moving_mean, np.mean(means, 0), atol=1e-6)
     assert norm.momentum == 0.9
@@ -375,3 +375,12 @@ def test_gradient_norm_is_measured_in_every_mode(make_trainer):
         assert 0 < float(norm) < 100
         assert same(before, values(trainer.state)) == []
     assert make_trainer(mode="gp").measure(None, None) == {}
+
+
+@pytest.mark.parametrize("name", ["generator", "critic"])
+def test_weights_that_are_not_finite_are_a_problem(make_trainer, name):
+    trainer = make_trainer()
+    assert trainer.problem() is None
+    weight = getattr(trainer, name).trainable_variables[0]
+    weight.assign(np.full(weight.shape, np.inf))
+    assert trainer.problem() == f"the {name}'s weights not finite at step 0"

@@ -1,0 +1,52 @@
+"""What the README and the Makefile say is what the program does."""
+
+import re
+
+import pytest
+
+import cli
+import config
+from tests.conftest import ROOT
+
+README = (ROOT / "README.md").read_text()
+MAKEFILE = (ROOT / "Makefile").read_text()
+COMMANDS = re.findall(r"python main\.py((?: +[^\s`#|]+)+)", README)
+COMMANDS += re.findall(r"python main\.py (.+)", MAKEFILE)
+
+
+def test_commands_are_found():
+    assert len(COMMANDS) > 10
+
+
+@pytest.mark.parametrize("words", COMMANDS)
+def test_every_command_is_one_that_the_program_takes(words):
+    given = cli.parse_flags(["main.py", *words.replace("\\", "").strip('" ').split()])
+    given.pop("help", None)
+    config.resolve(given)
+
+
+def test_every_flag_is_in_the_table():
+    rows = re.findall(r"^\| `(\w+)` \|", README.partition("## Flags")[2], re.M)
+    assert rows == list(config.FIELDS)
+
+
+@pytest.mark.parametrize("name", config.FIELDS)
+def test_the_tables_defaults(name):
+    """Plain defaults are given as they are; those of the tables name their rows in words."""
+    table = README.partition("## Flags")[2].splitlines()
+    row = next(x for x in table if x.startswith(f"| `{name}` |"))
+    default = row.split(" | ")[1].replace("\\", "")
+    value = config.FIELDS[name].default
+    layers = [config.resolve({"mode": m, "dataset": d}) for m in ("gp", "regular") for d in DATA]
+    if len({getattr(c, name) for c in layers}) == 1 and value is not None:
+        assert default.split(";")[0] in (config.text(value), {"train_size": "inf"}.get(name))
+
+
+DATA = ("mnist", "faces", "folder")
+
+
+def test_files_named_are_there():
+    for path in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", README):
+        assert (ROOT / path).is_file(), path
+    for path in re.findall(r"`(\w+\.md)`", README):
+        assert (ROOT / path).is_file(), path
