@@ -3,7 +3,7 @@ BIN := .venv/bin
 
 .PHONY: train test lint clean
 
-train: .venv/installed ## train on the digits that need no download, then make pictures
+train: .venv/installed ## train on the digits that need no download
 	$(BIN)/python main.py --preset digits --train True --max_minutes 2
 	@echo "Look at samples/training.gif. More digits: $(BIN)/python main.py --dataset digits"
 

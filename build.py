@@ -4,7 +4,11 @@ import math
 import os
 from pathlib import Path
 
+import config
+import dataset
+import outputs
 import recipes
+import train
 import utils
 from utils import resolve
 
@@ -37,7 +41,7 @@ def import_tensorflow(device="auto"):
 def load_data(c):
     """The packed images of a config: a `dataset.Packed`."""
     row = recipes.DATASETS.get(c.dataset, recipes.FOLDER)
-    return resolve("dataset:load")(
+    return dataset.load(
         c.dataset,
         reader=resolve(row["reader"]),
         data_dir=c.data_dir,
@@ -52,9 +56,7 @@ def load_data(c):
 
 def build_batches(c, data):
     """The stream of training images of packed data (`dataset.Batches`)."""
-    batches = resolve("dataset:Batches")(
-        data.images, data.labels, seed=c.seed, train_size=c.train_size
-    )
+    batches = dataset.Batches(data.images, data.labels, seed=c.seed, train_size=c.train_size)
     if len(batches) < c.batch_size:
         print(f"{len(batches)} images are fewer than a batch of {c.batch_size}: they repeat")
     return batches
@@ -113,13 +115,18 @@ def build_trainer(c, spec, per_epoch=0):
     )
 
 
+def compared(folder):
+    """What the comparison page asks of a run: (folder, its clipping bounds, its gap's name)."""
+    saved = config.read_saved(folder / "config.json")
+    return folder, clip_bounds(saved["mode"], saved), recipes.MODES[saved["mode"]]["gap"]
+
+
 def init_networks(trainer, source, checkpoint_dir):
     """Give a new trainer the networks that another run, by name or folder, has saved."""
     folder = Path(source) if Path(source).is_dir() else Path(checkpoint_dir) / source
-    load = resolve("sample:load_network")
     for name, networks in trainer.starters.items():
         path = folder / f"{name}.keras"
-        weights = load(path).get_weights()
+        weights = outputs.load_network(path).get_weights()
         for network in networks:
             shapes = [w.shape for w in network.get_weights()]
             if shapes != [w.shape for w in weights]:
@@ -130,7 +137,7 @@ def init_networks(trainer, source, checkpoint_dir):
 def build_schedule(c, count, started):
     """When a run of `count` images logs, samples, saves and ends (`train.Schedule`)."""
     per_epoch = max(1, count // c.batch_size)
-    return resolve("train:Schedule")(
+    return train.Schedule(
         last=min(c.epoch * per_epoch, c.max_steps or math.inf),
         per_epoch=per_epoch,
         log_every=c.log_every,
@@ -144,7 +151,7 @@ def build_sampler(c, path):
     """A `sample.Sampler` of the generator saved at `path`."""
     row = recipes.LATENTS[c.z_distribution]
     return resolve("sample:Sampler")(
-        resolve("sample:load_network")(path),
+        outputs.load_network(path),
         resolve(row["function"]),
         resolve("model:draw"),
         sweep=row["sweep"],

@@ -100,7 +100,9 @@ class Config:
     beta1: float = _flag(0.5, "Adam's decay of the mean", float, low=0, high=0.999999)
     beta2: float = _flag(0.999, "Adam's decay of the square", float, low=0, high=0.999999)
     rho: float = _flag(0.9, "RMSprop's decay of the square", float, low=0, high=0.999999)
-    epsilon: float = _flag(1e-8, "added to the root of the square", float, low=0)
+    epsilon: float = _flag(
+        1e-8, "against division by 0: Adam's, or under RMSprop's root", float, low=0
+    )
     momentum: float = _flag(0.0, "of RMSprop and SGD", float, low=0, high=0.999999)
     critic_num: int = _flag(None, "critic updates to one generator update", int, low=1)
     critic_bursts: bool = _flag(
@@ -185,6 +187,7 @@ class Config:
 FIELDS = {f.name: f for f in dataclasses.fields(Config)}
 # What a run cannot change once begun: the shapes in its checkpoint, and what they mean.
 FIXED = ("arch", "mode", "optimizer", "conditional", "output_height", "output_width")
+FIXED += ("z_distribution",)
 FOLLOWS = {  # where None, a field is as another
     "input_width": "input_height",
     "output_width": "output_height",
@@ -240,11 +243,12 @@ def _fits(field, value):
     return low <= value <= high  # False for nan
 
 
-def resolve(given, saved=None):
+def resolve(given, saved=None, *, check=True):
     """The settings of a call, from the flags given and the tables.
 
     A flag wins over the preset, the preset over the run's own `saved` settings, those over
-    the rows of the data set, the network and the mode, in this order.
+    the rows of the data set, the network and the mode, in this order. Without `check`, settings
+    that do not go together are let pass: until the run's own are known.
 
     Raises:
       WrongCall: where the settings do not go together.
@@ -267,7 +271,8 @@ def resolve(given, saved=None):
     values |= {n: values[other] for n, other in FOLLOWS.items() if values[n] is None}
     values["cache_dir"] = values["cache_dir"] or str(Path(values["data_dir"]) / ".cache")
     config = Config(**values)
-    _check_combinations(config)
+    if check:
+        _check_combinations(config)
     return config
 
 
@@ -279,6 +284,11 @@ def _check_combinations(c):
             raise WrongCall(
                 f"--{name}={size} does not suit --arch={c.arch}: at least {row['min_size']}"
                 f" and a multiple of {row['multiple_of']}"
+            )
+    for name in ("g_width", "d_width"):
+        if row.get("one_width") and len(getattr(c, name)) > 1:
+            raise WrongCall(
+                f"--{name}={text(getattr(c, name))}: --arch={c.arch} takes one base width"
             )
     if not re.fullmatch("auto|cpu|gpu(:[0-9]+)?", c.device):
         raise WrongCall(f"--device={c.device} must be auto, cpu, gpu, or one as gpu:0")
@@ -292,14 +302,29 @@ def _check_combinations(c):
         raise WrongCall(f"--name={c.name} must be a plain folder name")
 
 
-def advice(c):
-    """Lines on settings that are allowed and that papers advise against."""
+def advice(c, given):
+    """Lines on settings that papers advise against, and on flags that have no effect."""
+    lines = []
     if c.critic_norm == "batch" and "penalty" in recipes.MODES[c.mode]:
-        return [
+        lines.append(
             f"note: batch norm in the critic mixes the samples that {c.mode} penalises one by one"
             " (1704.00028, section 4); --critic_norm layer does not"
-        ]
-    return []
+        )
+    groups = {  # fields of one kind, by what has them, and the one of this run
+        "arch": ({n: r["network"] for n, r in recipes.ARCHS.items()}, c.arch),
+        "mode": ({n: _mode_fields(r) for n, r in recipes.MODES.items()}, c.mode),
+        "optimizer": ({n: tuple(r[1]) for n, r in recipes.OPTIMIZERS.items()}, c.optimizer),
+    }
+    for kind, (fields, own) in groups.items():
+        idle = set().union(*fields.values()) - set(fields[own])
+        lines += [f"note: --{n} has no effect with --{kind} {own}" for n in sorted(idle & {*given})]
+    return lines
+
+
+def _mode_fields(row):
+    """The fields that a mode's penalty and clipping take."""
+    penalties = ("penalty_every", "penalty_fraction") if "penalty" in row else ()
+    return (*row.get("weights", {}).values(), *row.get("clip", ()), *penalties)
 
 
 def read_saved(path):
@@ -332,7 +357,8 @@ def read_saved(path):
 
 
 def identity(given):
-    """Of the flags given, those that tell one run from another: for test mode to match."""
+    """Of the flags given, and a preset's, those that tell one run from another: for test mode."""
+    given = {**recipes.PRESETS.get(given.get("preset"), {}), **given}
     networks = {n for row in recipes.ARCHS.values() for n in row["network"]}
     names = ("name", "batch_size", *FIXED, *sorted(networks))
     return {n: given[n] for n in names if given.get(n) is not None}
@@ -345,8 +371,8 @@ def refuse_changes(config, saved):
         if getattr(config, name) != saved[name]:
             raise WrongCall(
                 f"run {config.run_name} has {name}={text(saved[name])}, not "
-                f"{text(getattr(config, name))}: leave that flag out, give another --name, "
-                "or start anew with --resume False"
+                f"{text(getattr(config, name))}: leave that flag or preset out, give another "
+                "--name, or start anew with --resume False"
             )
 
 

@@ -98,7 +98,7 @@ def load(
     if source.images is not None and source.images.shape[1:3] == tuple(size) and not crop:
         images, keep, skipped = source.images, slice(None), []
     else:
-        key = [str(path.resolve()), pattern, size, crop, conditional]
+        key = [str(path.resolve()), pattern, size, crop]
         digest = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:8]
         stem = f"{path.name}_{size[0]}_{size[1]}_{digest}"
         images, keep, skipped = _packed(source, stem, cache_dir, size, crop, workers)
@@ -154,6 +154,8 @@ def _pack(source, part, size, crop, workers):
     count = len(source.names)
     channels = 1 if _all_gray(source) else 3
     array = np.lib.format.open_memmap(part, "w+", np.uint8, (count, *size, channels))
+    with open(part, "r+b") as file:  # a full disk is an error here, and a crash in a mapped page
+        os.posix_fallocate(file.fileno(), 0, part.stat().st_size)
     bad = {}
 
     def job(start):
@@ -171,10 +173,14 @@ def _pack(source, part, size, crop, workers):
     ):
         warnings.simplefilter("ignore")
         warnings.simplefilter("error", Image.DecompressionBombWarning)
-        for future in as_completed([pool.submit(job, i) for i in range(0, count, JOB)]):
-            future.result()
-            done = min(done + JOB, count)
-            bar.update(done, "")
+        try:
+            for future in as_completed([pool.submit(job, i) for i in range(0, count, JOB)]):
+                future.result()
+                done = min(done + JOB, count)
+                bar.update(done, "")
+        except BaseException:  # Ctrl-C: do not decode the rest first
+            pool.shutdown(cancel_futures=True)
+            raise
     if len(bad) == count:
         raise utils.Failed(f"none of {count} images can be read, the first is {bad[0]}")
     if bad:

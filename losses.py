@@ -86,7 +86,8 @@ def perturbed_reals(real, fake, key):
     """
     del fake
     mix = tf.random.stateless_uniform([tf.shape(real)[0], 1, 1, 1], key)
-    noise = tf.random.stateless_uniform(tf.shape(real), key + 1)
+    other = tf.random.experimental.stateless_fold_in(key, 1)
+    noise = tf.random.stateless_uniform(tf.shape(real), other)
     return real + mix * 0.5 * tf.math.reduce_std(real) * noise
 
 

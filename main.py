@@ -7,6 +7,7 @@ from pathlib import Path
 import build
 import cli
 import config as settings
+import outputs
 import train as loop
 import utils
 
@@ -18,20 +19,20 @@ def train(given, started=STARTED):
 
     It is None where a signal ended the training. `max_minutes` counts from `started`.
     """
-    import outputs
-
-    c = settings.resolve(given)
+    c = settings.resolve(given, check=False)
     run = outputs.Run(c.run_name, c.checkpoint_dir, c.sample_dir, c.log_dir)
     with run.lock():
         resume = c.resume and run.has_state()
+        saved = settings.read_saved(run.folder / "config.json") if resume else {}
+        c = settings.resolve(given, saved)
         if resume:
-            saved = settings.read_saved(run.folder / "config.json")
-            c = settings.resolve(given, saved)
             settings.refuse_changes(c, saved)
-            for name, old, new in settings.changes(c, saved):
-                print(f"changed: {name} {settings.text(old)} -> {settings.text(new)}")
-        print("\n".join([f"run {c.run_name}", settings.describe(c), *settings.advice(c)]))
+        print("\n".join([f"run {c.run_name}", settings.describe(c), *settings.advice(c, given)]))
+        for name, old, new in settings.changes(c, saved):
+            print(f"changed: {name} {settings.text(old)} -> {settings.text(new)}")
         data = build.load_data(c)
+        if resume:
+            run.check_data(vars(data.spec))
         build.import_tensorflow(c.device)
         batches = build.build_batches(c, data)
         schedule = build.build_schedule(c, len(batches), started)
@@ -53,7 +54,8 @@ def fit(run, trainer, batches, schedule):
     """Run the loop and say how it ended; return the exit status as `train` does."""
     bar = utils.Progress(run.name, schedule.last, int(trainer.count))
     step, stop = loop.fit(trainer, batches, run, schedule, bar)
-    print(f"{'stopped by ' + stop if stop else 'done'} at step {step} of {schedule.last}; wrote")
+    why = f"stopped by {stop}" if stop else "done" if step == schedule.last else "time is up"
+    print(f"{why} at step {step} of {schedule.last}; wrote")
     print("\n".join(map(str, run.written())), flush=True)
     return None if stop else 0
 
@@ -62,26 +64,22 @@ def compare(given):
     """Train each of several modes on the same data, seed and budget, and write a page of them."""
     runs = {}
     for mode in given["compare"]:
-        part = {**given, "mode": mode}
-        part["sample_dir"] = str(Path(settings.resolve(part).sample_dir) / "compare" / mode)
-        if "name" in given:
-            part["name"] = f"{given['name']}_{mode}"
+        c = settings.resolve({**given, "mode": mode})
+        folder = Path(c.sample_dir) / "compare"
+        name = f"{c.name}_{mode}" if c.name else f"compare_{c.run_name}"
+        part = {**given, "mode": mode, "name": name, "sample_dir": str(folder / mode)}
         if train(part, time.monotonic()) is None:
             return None
-        c = settings.resolve(part)
-        runs[mode] = (Path(c.checkpoint_dir) / c.run_name, build.clip_bounds(mode, vars(c)))
+        runs[mode] = build.compared(Path(c.checkpoint_dir) / name)
     import report
 
-    for path in report.write_page(Path(c.sample_dir).parent, runs):
-        print(path)
+    print("\n".join(map(str, report.write_page(folder, runs))))
     return 0
 
 
 def test(given):
     """Make pictures with a trained generator; return the exit status."""
-    import outputs
-
-    c = settings.resolve(given)
+    c = settings.resolve(given, check=False)
     folder, others = outputs.find_run(c.checkpoint_dir, c.dataset, settings.identity(given))
     c = settings.resolve(given, settings.read_saved(folder / "config.json"))
     print(f"run {folder}" + (f" (the newest; also there: {', '.join(others)})" if others else ""))
@@ -107,8 +105,8 @@ def main(argv):
     except settings.WrongCall as error:
         print(f"main.py: {error}", file=sys.stderr)
         return 2
-    except (utils.Failed, loop.Diverged, OSError) as error:
-        print(f"main.py: {error}", file=sys.stderr)
+    except (utils.Failed, loop.Diverged, OSError, MemoryError) as error:
+        print(f"main.py: {utils.first_line(error, 2000)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("main.py: interrupted", file=sys.stderr)

@@ -25,7 +25,7 @@ def fold(key, *numbers):
 class WGAN:
     """One generator against one critic, and the moving average of the generator.
 
-    Members that `fit` uses: `batch_spec`, `step`, `preview`, `state`, `refresh`, `problem`.
+    Its members are those that `train.fit` asks for.
     With `bursts`, the steps of an epoch, the critic has more updates now and then.
     All randomness is keyed by (seed, step, purpose), so that a run continues bit for bit
     from its weights, its optimisers' slots and the count of its steps.

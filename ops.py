@@ -17,15 +17,17 @@ def normal_latents(key, shape):
     return tf.random.stateless_normal(shape, key)
 
 
-# How first weights are drawn: DCGAN's N(0, 0.02), cut at two deviations, with biases of 0; or
-# PyTorch's own, uniform within 1/sqrt(fan in) for weights and biases.
+# How first weights are drawn: DCGAN's N(0, 0.02), with biases of 0, or PyTorch's own, uniform
+# within 1/sqrt(fan in) for weights and biases. Deviations: seed 002 cuts the normal at two
+# deviations in its convolutions, seed 001 has PyTorch's biases beside the normal, and seeds 001
+# and 004 draw batch norm's scales around 1 (or 0), which are 1 here.
 NORMAL, TORCH = "normal", "torch"
 
 
 def _initializers(name, fan_in):
     """The keywords of a layer's initialisers. A transposed convolution's fan in is its output's."""
     if name == NORMAL:
-        return {"kernel_initializer": keras.initializers.TruncatedNormal(stddev=0.02)}
+        return {"kernel_initializer": keras.initializers.RandomNormal(stddev=0.02)}
     bound = fan_in**-0.5
     draw = keras.initializers.RandomUniform
     return {

@@ -16,10 +16,12 @@ import utils
 
 KEPT = 3  # checkpoints
 MAX_FRAMES = 60
-MAX_BYTES = 3_000_000  # of an animation
+MAX_BYTES = 2_000_000  # of an animation
 FRAME_SIDE = 512  # pixels
 REDRAW_SHARE = 0.03  # of the time may go into animations and plots
 LOCK = "lock"
+# What a run writes into its folder, and a new one takes the place of.
+OWN = ("config.json", "*.keras", "ckpt-*", "checkpoint", "metrics.csv", "frames", ".new", ".moving")
 
 
 class Run:
@@ -64,6 +66,16 @@ class Run:
         """Is there a checkpoint to go on from?"""
         return (self.folder / "checkpoint").is_file()
 
+    def check_data(self, spec):
+        """Raise utils.Failed where the run was trained on images of another kind than `spec`."""
+        was = json.loads((self.folder / "config.json").read_text())["data"]
+        for name in ("height", "width", "channels", "classes"):
+            if was.get(name) != spec[name]:
+                raise utils.Failed(
+                    f"run {self.name} was trained on images with {name} {was.get(name)}, and these "
+                    f"have {spec[name]}: give another --name, or start anew with --resume False"
+                )
+
     def begin(self, settings, spec, *, resume):
         """Write the settings; a run that is not resumed starts in a hidden folder."""
         if not resume:
@@ -84,7 +96,7 @@ class Run:
         ready, moving = self.folder / ".ready", self.folder / ".moving"
         if ready.exists():
             for entry in self.folder.iterdir():
-                if entry.name not in (LOCK, ready.name):
+                if any(entry.match(name) for name in OWN):  # the user's files are left alone
                     shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
             ready.rename(moving)
         if moving.exists():
@@ -110,7 +122,7 @@ class Run:
         try:
             self._checkpoint.restore(path).assert_consumed()
         except Exception as error:  # TensorFlow raises its own errors, ValueError or AssertionError
-            reason = str(error).strip().splitlines()[0][:150]
+            reason = utils.first_line(error)
             raise utils.Failed(
                 f"cannot restore {path}: {reason}. Start anew with --resume False"
             ) from None
@@ -142,6 +154,7 @@ class Run:
 
     def _write_log(self):
         if not self._rows:
+            (self.home / "metrics.csv").unlink(missing_ok=True)
             return
         with utils.atomic_path(self.home / "metrics.csv") as part, open(part, "w") as file:
             writer = csv.DictWriter(file, self._rows[0], lineterminator="\n")
@@ -186,7 +199,8 @@ class Run:
         with self._events().as_default(step=step):
             tf.summary.image("samples", grid[None])
         self._keep_frame(step, grid)
-        if time.monotonic() - self._redrawn > self._cost / REDRAW_SHARE:
+        held = self.home != self.folder and self.has_state()  # the old run's film stays
+        if not held and time.monotonic() - self._redrawn > self._cost / REDRAW_SHARE:
             self.redraw()
 
     def _frames(self):
@@ -208,7 +222,7 @@ class Run:
     def redraw(self):
         """Write training.gif, training.webp, losses.png and real_vs_fake.png anew."""
         start = time.monotonic()
-        frames = [read_image(path) for path in self._frames()]
+        frames = [utils.read_image(path) for path in self._frames()]
         for suffix in ("gif", "webp"):
             path, kept = self.samples / f"training.{suffix}", frames
             utils.save_animation(path, kept)
@@ -219,7 +233,7 @@ class Run:
             plot_log(self.samples / "losses.png", self._rows)
         reals = self.samples / "reals.png"
         if reals.is_file():
-            pair = utils.side_by_side(read_image(reals), frames[-1])
+            pair = utils.side_by_side(utils.read_image(reals), frames[-1])
             utils.save_image(self.samples / "real_vs_fake.png", pair)
         self._redrawn = time.monotonic()
         self._cost = self._redrawn - start
@@ -227,7 +241,8 @@ class Run:
     def written(self):
         """The files that a person will look at."""
         names = ("training.gif", "training.webp", "losses.png", "real_vs_fake.png")
-        return [*(self.samples / n for n in names), self.folder / "generator.keras"]
+        paths = [*(self.samples / n for n in names), self.folder / "generator.keras"]
+        return [path for path in paths if path.is_file()]
 
     def _histograms(self, step, networks):
         """The networks' weights, for TensorBoard."""
@@ -239,11 +254,14 @@ class Run:
                     tf.summary.histogram(f"{name}/{weight.path}", weight.value)
 
 
-def read_image(path):
-    """A PNG as uint8 [H, W, C]."""
-    with Image.open(path) as image:
-        values = np.asarray(image)
-    return values.reshape(*values.shape[:2], -1)
+def load_network(path):
+    """A saved Keras model. Raises utils.Failed where it is not one that loads safely."""
+    import keras
+
+    try:
+        return keras.saving.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:  # Keras raises whatever its zip, JSON and layers raise
+        raise utils.Failed(f"cannot load {path}: {utils.first_line(error)}") from None
 
 
 def read_log(path):
@@ -298,19 +316,29 @@ def find_run(checkpoint_dir, dataset, wanted):
         try:
             saved = json.loads((file.parent / "config.json").read_text())
             saved = {**saved, "name": file.parent.name}
-        except (OSError, ValueError, TypeError):
+            trained_on = Path(saved["dataset"]).name
+        except (OSError, ValueError, TypeError, KeyError):
             continue
-        same = [saved.get(k) == (list(v) if isinstance(v, tuple) else v) for k, v in wanted.items()]
-        if "name" not in wanted and saved.get("dataset") != dataset:
+        if "name" not in wanted and trained_on != Path(dataset).name:
             continue
-        (runs if all(same) else near).append((file.stat().st_mtime, file.parent))
+        same = {
+            k: saved.get(k) == (list(v) if isinstance(v, tuple) else v) for k, v in wanted.items()
+        }
+        # A batch size is a wish: without a run of it, it is the number of images to make.
+        fits = all(same[k] for k in same if k != "batch_size")
+        rank = (same.get("batch_size", True), file.stat().st_mtime, file.parent)
+        (runs if fits else near).append(rank)
     if not runs:
-        asked = "".join(f" --{name} {value}" for name, value in wanted.items())
-        there = f" (there are {', '.join(p.name for _, p in near)})" if near else ""
+        asked = "".join(f" --{name} {_word(value)}" for name, value in wanted.items())
+        there = f" (there are {', '.join(rank[-1].name for rank in near)})" if near else ""
         raise utils.Failed(
             f"no trained generator of {dataset} with{asked or ' any settings'} in "
             f"{checkpoint_dir}{there}; train one: "
             f"python main.py --dataset {dataset}{asked} --train True"
         )
-    runs = [path for _, path in sorted(runs, reverse=True)]
+    runs = [rank[-1] for rank in sorted(runs, reverse=True)]
     return runs[0], [path.name for path in runs[1:]]
+
+
+def _word(value):
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)

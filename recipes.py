@@ -110,7 +110,7 @@ MODE_ALIASES = {"wgan-gp": "gp", "wgan": "regular", "wgan-div": "div"}
 # `builder` takes (spec, **network) and returns (generator, critic); `network` lists the
 # Config fields that it takes. A width is a base, doubled as the maps shrink, or all of
 # them from the network's entry to its exit: "512,256,128,64". A size must be at least
-# `min_size` and a multiple of `multiple_of`.
+# `min_size` and a multiple of `multiple_of`; `one_width`: widths are bases alone.
 _NORMAL = {"z_dim": 100, "z_distribution": "normal"}
 _LABELS = ("critic_norm", "label_mode")
 ARCHS = {
@@ -161,6 +161,7 @@ ARCHS = {
         "network": ("z_dim", "g_width", "d_width", "g_norm", *_LABELS),
         "min_size": 16,
         "multiple_of": 8,
+        "one_width": True,
         "mode": "gp",
         **_NORMAL,
         "z_dim": 128,
@@ -242,10 +243,12 @@ _SEED_002 = {
     "critic_bursts": True,
     "label_mode": "concat",
     "batch_size": 64,
+    "ema": 0.0,
+    "mirror": False,
 }
 _SEED_003 = {"source": "003", "arch": "resnet", "dataset": "cifar10", "conditional": False}
 _SEED_003 |= {"output_height": 64, "batch_size": 64, "critic_num": 5, "ema": 0.0, "seed": 42}
-_SEED_003 |= {"epoch": 128}  # 100,000 updates of 50,000 images
+_SEED_003 |= {"epoch": 129}  # of 781 updates: just over 100,000
 _SEED_004 = {"source": "004", "arch": "dcgan", "dataset": "faces", "output_height": 64}
 _SEED_004 |= {"g_width": (512, 256, 128, 64), "d_width": (64, 128, 256, 512), **_NORMAL}
 _SEED_004 |= {"kernel_size": 4, "bias": "none", "batch_size": 128, "epoch": 50, "ema": 0.0}

@@ -3,10 +3,8 @@
 import csv
 from pathlib import Path
 
-import keras
 import numpy as np
 from matplotlib.figure import Figure
-from PIL import Image
 
 import outputs
 import utils
@@ -17,7 +15,7 @@ NEAR = 0.99  # a weight of at least this share of the clipping bound counts as a
 
 def kernels(path):
     """All convolution and dense weights of a saved network, flat; no norms, no biases."""
-    network = keras.saving.load_model(path, compile=False)
+    network = outputs.load_network(path)
     found = [w.numpy().ravel() for w in network.weights if w.path.endswith("kernel")]
     return np.concatenate(found)
 
@@ -42,18 +40,22 @@ def write_page(folder, runs):
     """Write compare.png, weights_hist.csv and weights.csv into `folder`; return their paths.
 
     Args:
-      runs: mode → (the run's folder, its clipping bounds or None).
+      runs: mode → (the run's folder, its clipping bounds or None, what its gap is called).
+
+    Raises:
+      utils.Failed: where a run is too short to have logged anything.
     """
     figure = Figure(figsize=(4.5 * len(runs), 19), layout="constrained")
     panels = figure.subplots(5, len(runs), squeeze=False, height_ratios=[4, 3, 3, 3, 3])
     bins, facts = [], []
-    for column, (mode, (run, clip)) in zip(panels.T, runs.items()):
+    for column, (mode, (run, clip, gap)) in zip(panels.T, runs.items()):
         rows = outputs.read_log(run / "metrics.csv")
+        if not rows:
+            raise utils.Failed(f"{run} has no rows in metrics.csv yet: train it for longer")
         grid, losses, gaps, norms, weights = column
         _show_grid(grid, run, mode, rows)
         _show_curves(losses, rows, ("critic_loss", "generator_loss"), "losses")
-        names = [n for n in rows[0] if n in ("wasserstein", "logit_gap", "score_gap")]
-        _show_curves(gaps, rows, names, "critic(real) - critic(fake)")
+        _show_curves(gaps, rows, (gap,), "critic(real) - critic(fake)")
         _show_curves(norms, rows, ("gradient_norm",), "gradient norm at the interpolates")
         norms.axhline(1, color="gray", linewidth=0.8, linestyle=":")
         values = kernels(run / "critic.keras")
@@ -72,8 +74,8 @@ def write_page(folder, runs):
 
 
 def _show_grid(panel, run, mode, rows):
-    with Image.open(sorted((run / "frames").glob("[0-9]*.png"))[-1]) as image:
-        panel.imshow(np.asarray(image), cmap="gray", vmin=0, vmax=255)
+    image = utils.read_image(sorted((run / "frames").glob("[0-9]*.png"))[-1])
+    panel.imshow(image, cmap="gray", vmin=0, vmax=255)
     minutes = float(rows[-1]["seconds"]) / 60
     panel.set_title(f"{mode}, {rows[-1]['step']} updates, {minutes:.1f} minutes")
     panel.axis("off")

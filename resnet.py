@@ -23,7 +23,7 @@ def widths(base, count):
 def build_resnet(spec, *, z_dim, g_width, d_width, g_norm, critic_norm, label_mode):
     """Seed 003's pair, for sizes that are multiples of 8. No biases but the last one's.
 
-    Returns (generator, critic) as `model.build_dcgan` does. The initialiser is PyTorch's.
+    Returns (generator, critic) as `dcgan.build_dcgan` does. The initialiser is PyTorch's.
     """
     chain = sizes((spec.height, spec.width))
     steps = len(chain) - 1

@@ -15,17 +15,6 @@ FRAME_RATE = 12  # frames a second of an interpolation
 MOSAIC = 10  # rows and columns of the merged animation
 
 
-def load_network(path):
-    """A saved Keras model. Raises utils.Failed where it is not one that loads safely."""
-    import keras
-
-    try:
-        return keras.saving.load_model(path, compile=False, safe_mode=True)
-    except Exception as error:  # Keras raises whatever its zip, JSON and layers raise
-        reason = str(error).strip().splitlines()[0][:150]
-        raise utils.Failed(f"cannot load {path}: {reason}") from None
-
-
 class Sampler:
     """Draws pictures from a trained generator, the same ones for the same seed.
 
@@ -60,13 +49,18 @@ class Sampler:
         return np.array(self.latents(key, (count or self.count, self.z_dim)))
 
     def images(self, z, labels=None):
-        """uint8 images of latents; labels 0, 1, … in turn unless given."""
+        """uint8 images of latents; labels 0, 1, … in turn unless given, whole or one-hot."""
         hot = ()
         if self.classes:
-            labels = np.arange(len(z)) % self.classes if labels is None else labels
-            labels = labels if self.label is None else np.full(len(z), self.label)
-            hot = (np.eye(self.classes, dtype=np.float32)[labels],)
+            labels = np.arange(len(z)) if labels is None else labels
+            hot = (self.one_hot(labels) if np.ndim(labels) == 1 else labels,)
         return utils.to_uint8(self.draw(self.generator, z, hot))
+
+    def one_hot(self, labels):
+        """Labels [N] modulo the classes, or `label` for all of them, as float32 [N, classes]."""
+        labels = np.asarray(labels) % self.classes
+        labels = labels if self.label is None else np.full(len(labels), self.label)
+        return np.eye(self.classes, dtype=np.float32)[labels]
 
     def sheet(self, name="test.png", z=None):
         """One grid of samples; with labels, a column for each class."""
@@ -79,9 +73,11 @@ class Sampler:
     def fresh_sheet(self):
         """Option 0: a grid named by the time, of latents never drawn before."""
         now = datetime.datetime.now(datetime.UTC)
-        key = tf.constant([now.microsecond, int(now.timestamp()) % 2**31], tf.int32)
-        self.key = key
-        return self.sheet(f"test_{now:%Y%m%d%H%M%S}.png")
+        kept = self.key
+        self.key = tf.constant([now.microsecond, int(now.timestamp()) % 2**31], tf.int32)
+        paths = self.sheet(f"test_{now:%Y%m%d%H%M%S}.png")
+        self.key = kept
+        return paths
 
     def sweep(self, dim):
         """Images whose latents differ at random, and in dimension `dim` from low to high."""
@@ -106,8 +102,7 @@ class Sampler:
         for dim in sorted(set(self.rng.integers(0, self.z_dim, N_DRAWS).tolist())):
             z = np.repeat(self.z(DRAWS, dim, count=1), self.count, 0)
             z[:, dim] = self.values
-            labels = np.full(len(z), dim % self.classes) if self.classes else None
-            paths.append(self._gif(dim, self.images(z, labels)))
+            paths.append(self._gif(dim, self.images(z, np.full(len(z), dim))))
         return paths
 
     def sweep_gifs(self):
@@ -130,15 +125,14 @@ class Sampler:
         for start in range(0, count, 64):
             numbers = range(start, min(start + 64, count))
             z = np.concatenate([self.z(SEPARATE, i, count=1) for i in numbers])
-            images = self.images(z, np.array(numbers) % self.classes if self.classes else None)
+            images = self.images(z, np.array(numbers))
             for i, image in zip(numbers, images):
                 paths.append(utils.save_image(self.folder / f"test_{i:05d}.png", image))
         return paths
 
     def of_seeds(self, seeds):
         """`seed_0007.png`, …: the image of each seed, the same whatever the others are."""
-        labels = np.array(seeds) % self.classes if self.classes else None
-        images = self.images(self._seeded(seeds), labels)
+        images = self.images(self._seeded(seeds), np.array(seeds))
         names = [self.folder / f"seed_{seed:04d}.png" for seed in seeds]
         return [utils.save_image(path, image) for path, image in zip(names, images)]
 
@@ -152,14 +146,18 @@ class Sampler:
           steps: frames from one latent to the next.
           seeds: those of one image's latents; without them, 16 images between 8 latents each.
         """
-        if seeds:
-            z = self._seeded(seeds)[:, None]
-        else:
-            z = self.z(PATHS, count=8 * 16).reshape(8, 16, self.z_dim)
-        shares = np.linspace(0, 1, steps, endpoint=False, dtype=np.float32)
-        stops = zip(z, np.roll(z, -1, 0))
-        path = np.concatenate([[slerp(a, b, s) for s in shares] for a, b in stops])
-        frames = [utils.make_grid(self.images(latents)) for latents in path]
+        stops, images = (len(seeds), 1) if seeds else (8, 16)
+        z = self._seeded(seeds) if seeds else self.z(PATHS, count=stops * images)
+        z = z.reshape(stops, images, self.z_dim)
+        # Between seeds the label changes as the latent does; elsewhere each image keeps its own.
+        labels = np.array(seeds)[:, None] if seeds else np.tile(np.arange(images), (stops, 1))
+        hot = [self.one_hot(row) if self.classes else np.zeros((images, 0)) for row in labels]
+        frames = []
+        for i in range(stops):
+            j = (i + 1) % stops
+            for share in np.linspace(0, 1, steps, endpoint=False, dtype=np.float32):
+                between = ((1 - share) * hot[i] + share * hot[j]).astype(np.float32)
+                frames.append(utils.make_grid(self.images(slerp(z[i], z[j], share), between)))
         seconds = len(frames) / FRAME_RATE
         names = [self.folder / f"interpolation.{suffix}" for suffix in ("gif", "webp")]
         paths = [utils.save_animation(name, frames, seconds, hold=0) for name in names]

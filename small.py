@@ -8,7 +8,7 @@ import ops
 def build_mlp(spec, *, z_dim, g_width, d_width, critic_norm, label_mode):
     """SimpleGAN: dense layers of the widths listed, from the entry to the exit, and LReLU(0.1).
 
-    Returns (generator, critic) as `model.build_dcgan` does.
+    Returns (generator, critic) as `dcgan.build_dcgan` does.
     """
     shape = (spec.height, spec.width, spec.channels)
     z, labels = ops.latent_inputs(z_dim, spec.classes)
@@ -23,9 +23,8 @@ def build_mlp(spec, *, z_dim, g_width, d_width, critic_norm, label_mode):
     x = keras.layers.Flatten()(images)
     if label_mode == "concat":
         x = ops.concat_labels(x, labels)
-    for i, width in enumerate(d_width):
-        x = ops.dense(x, width, init=ops.TORCH)
-        x = ops.leaky_relu(ops.norm(x, critic_norm if i else "none"), 0.1)
+    for width in d_width:
+        x = ops.leaky_relu(ops.norm(ops.dense(x, width, init=ops.TORCH), critic_norm), 0.1)
     score = ops.score(x, labels, label_mode, init=ops.TORCH)
     return generator, keras.Model([images, *labels], score, name="critic")
 
@@ -35,7 +34,7 @@ def build_lenet(spec, *, z_dim, critic_norm, label_mode, g_head):
 
     `g_head` "orig" is the seed's batch norm and LReLU before tanh, which squash the dark half
     of the range; "tanh" leaves them out. The critic is linear but for its max-pools, as the
-    seed's. Returns (generator, critic) as `model.build_dcgan` does.
+    seed's. Returns (generator, critic) as `dcgan.build_dcgan` does.
     """
     z, labels = ops.latent_inputs(z_dim, spec.classes)
     height, width = (spec.height + 4) // 2, (spec.width + 4) // 2

@@ -55,9 +55,10 @@ def fit(trainer, batches, run, schedule, progress):
     """Train from the trainer's own step on until the schedule's end or a stop.
 
     Args:
-      trainer: has `batch_spec(step)`, `step(images, labels)`, `preview()`, `problem()`,
-        `measure(images, labels)` for the log, and the variables `count` of steps done and
-        `seen` of images eaten.
+      trainer: has `count` of steps done, `seen` of images eaten, `batch_spec(step)` → (updates,
+        batch), `step(images, labels)` → dict of scalars, `measure(images, labels)` → more of
+        them for the log, `preview()` → (images, columns) and `problem()` → text or None. The run
+        uses its `state`, `networks` and `refresh()`.
       batches: `take(position, shape)` gives uint8 images and labels.
       run: has `reals`, `log`, `sample`, `save` and `redraw`.
       progress: a context manager with `update(done, text)`.
@@ -91,7 +92,8 @@ def fit(trainer, batches, run, schedule, progress):
                 run.log(step, where[0], now - begun, terms)
                 speed, lap = (seen - lap[1]) / (now - lap[0]), (now, seen)
                 progress.update(step, _line(step / schedule.per_epoch, speed, terms))
-            if schedule.due(step, schedule.sample_every) or where[1] == 0:
+            epoch_ends = where[1] == 0 and step - sampled >= schedule.sample_every // 4
+            if schedule.due(step, schedule.sample_every) or epoch_ends:
                 sampled = _sample(trainer, run, step, where)
             if schedule.due(step, schedule.save_every):
                 saved = _save(trainer, run, step)
@@ -119,8 +121,8 @@ def _check(trainer):
     problem = trainer.problem()
     if problem:
         raise Diverged(
-            f"{problem}: the run's last checkpoint is from before; try a lower --learning_rate "
-            "or another --seed"
+            f"{problem}: nothing from then on is saved; try a lower --learning_rate or another "
+            "--seed"
         )
 
 

@@ -104,6 +104,18 @@ def make_grid(images, columns=None):
     return cells.transpose(0, 2, 1, 3, 4).reshape(rows * height, columns * width, channels)
 
 
+def read_image(path):
+    """A PNG as uint8 [H, W, C]."""
+    with Image.open(path) as image:
+        values = np.asarray(image)
+    return values.reshape(*values.shape[:2], -1)
+
+
+def first_line(error, most=150):
+    """The first line of an exception, of at most so many characters; its type where it has none."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:most]
+
+
 def side_by_side(left, right, gap=8):
     """Two images [H, W, C] on white, at their own heights, `gap` pixels apart."""
     height = max(left.shape[0], right.shape[0])
@@ -119,7 +131,7 @@ def atomic_path(path):
     """A temporary path beside `path`, moved onto it when the block ends without an error."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.stem}.part{path.suffix}")
+    part = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
     try:
         yield part
         os.replace(part, path)

@@ -138,7 +138,10 @@ def test_resume_false_keeps_the_old_run_until_the_first_save(cli):
 
 @pytest.mark.parametrize(
     ("flag", "value"),
-    [("z_dim", 5), ("g_width", 6), ("critic_norm", "layer"), ("mode", "div"), ("optimizer", "sgd")],
+    [
+        *(("z_dim", 5), ("g_width", 6), ("critic_norm", "layer"), ("mode", "div")),
+        *(("optimizer", "sgd"), ("z_distribution", "normal")),
+    ],
 )
 def test_a_changed_network_is_refused(cli, flag, value):
     words = ("--dataset", "digits", "--train", *SMALL, "--name", "r")
@@ -309,6 +312,8 @@ def test_the_seeds_commands(cli, tmp_path):
 
 
 def test_compare_trains_each_mode_and_writes_a_page(cli):
+    own = ("--dataset", "digits", "--train", *SMALL, "--max_steps", 1)
+    assert cli(*own)[0] == 0
     words = ("--compare", "regular,gp", "--dataset", "digits", *SMALL)
     assert cli(*words, "--max_steps", 4)[0] == 0
     status, out, _ = cli(*words, "--max_steps", 6)
@@ -327,14 +332,15 @@ def test_compare_trains_each_mode_and_writes_a_page(cli):
     with open(page / "weights_hist.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert [r["mode"] for r in rows] == ["regular"] * 80 + ["gp"] * 80
-    assert "gradient_norm" in log_rows("checkpoint/digits_8_8_8_regular")[0]
+    assert "gradient_norm" in log_rows("checkpoint/compare_digits_8_8_8_regular")[0]
+    assert Path("checkpoint/digits_8_8_8/ckpt-1.index").is_file()  # the user's own run
 
 
 def test_compare_stops_at_a_signal(cli, monkeypatch):
     monkeypatch.setattr(main, "fit", lambda run, *_: print(run.name))  # None: it was stopped
     status, out, _ = cli("--compare", "gp,div", "--dataset", "digits", *SMALL)
     assert status == 0
-    assert "digits_8_8_8\n" in out
+    assert "compare_digits_8_8_8\n" in out
     assert "digits_8_8_8_div" not in out
 
 
@@ -376,6 +382,34 @@ def test_batch_norm_in_a_penalised_critic_is_advised_against_and_allowed(cli):
     assert "note: batch norm in the critic" in out
     _, out, _ = cli(*words, "layer", "--name", "b")
     assert "note:" not in out
+
+
+def test_flags_without_effect_are_named(cli):
+    words = ("--dataset", "digits", "--train", "--max_steps", 1, "--batch_size", 8)
+    _, out, _ = cli(*words, "--arch", "mlp", "--fc_width", 3, "--mode", "gan", "--div_k", 3)
+    notes = [line for line in out.splitlines() if line.startswith("note:")]
+    assert notes == [
+        "note: --fc_width has no effect with --arch mlp",
+        "note: --div_k has no effect with --mode gan",
+    ]
+
+
+def test_a_runs_own_settings_come_before_the_check_of_sizes(cli):
+    words = ("--name", "r", "--train", "--arch", "resnet")
+    more = ("--dataset", "digits", "--output_height", 16, "--g_width", 4, "--d_width", 4)
+    assert cli(*words, *more, "--batch_size", 2, "--max_steps", 1)[0] == 0
+    assert cli(*words, "--max_steps", 2)[0] == 0
+    status, _, err = cli("--dataset", "digits", "--arch", "resnet", "--train")
+    assert (status, err.count("\n")) == (2, 1)
+    assert "--output_height=28 does not suit --arch=resnet" in err
+
+
+def test_a_preset_picks_its_run_in_test_mode(cli):
+    assert cli("--dataset", "digits", "--train", *SMALL, "--max_steps", 1)[0] == 0
+    status, _, err = cli("--preset", "digits", "--kernel_size", 5)
+    assert status == 1
+    assert "--kernel_size 5" in err
+    assert cli("--preset", "digits")[0] == 0
 
 
 def test_a_gpu_that_is_not_there(cli):

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 
+import keras
 import numpy as np
 import pytest
 from PIL import Image
@@ -74,7 +75,7 @@ def test_a_new_run_replaces_the_old_one_only_when_saved(make_run, make_trainer):
 @pytest.mark.parametrize("stage", ["ready", "half removed", "half moved"])
 def test_a_kill_while_a_new_run_takes_its_place(make_run, stage):
     run = make_run()
-    for name in ("config.json", "generator.keras", "old"):
+    for name in ("config.json", "generator.keras", "ckpt-9.index", "notes.txt"):
         (run.folder / name).parent.mkdir(parents=True, exist_ok=True)
         (run.folder / name).write_text("old")
     home = run.folder / (".moving" if stage == "half moved" else ".ready")
@@ -82,13 +83,13 @@ def test_a_kill_while_a_new_run_takes_its_place(make_run, stage):
     for name in ("config.json", "generator.keras"):
         (home / name).write_text("new")
     if stage != "ready":
-        (run.folder / "old").unlink()
+        (run.folder / "ckpt-9.index").unlink()
     if stage == "half moved":
         (run.folder / "generator.keras").unlink()
         (home / "config.json").rename(run.folder / "config.json")
     with run.lock():
         assert {p.name for p in run.folder.iterdir()} == {
-            *("config.json", "generator.keras", "frames", "lock")
+            *("config.json", "generator.keras", "frames", "lock", "notes.txt")
         }
         assert (run.folder / "config.json").read_text() == "new"
 
@@ -267,11 +268,76 @@ def test_find_run_takes_the_newest_and_names_the_others(tmp_path):
     assert outputs.find_run(tmp_path, "d", {"name": "c"})[0].name == "c"
 
 
+def test_find_run_prefers_the_batch_size_asked_for(tmp_path):
+    a, b = shipped(tmp_path, "a", batch_size=64), shipped(tmp_path, "b", batch_size=32)
+    for size, expected in ((64, (a, ["b"])), (32, (b, ["a"]))):
+        assert outputs.find_run(tmp_path, "d", {"batch_size": size}) == expected
+    assert outputs.find_run(tmp_path, "d", {"batch_size": 5})[0] in (a, b)
+
+
+def test_find_run_knows_a_data_set_by_the_last_part_of_its_path(tmp_path):
+    a = shipped(tmp_path, "a", dataset="pictures/d")
+    assert outputs.find_run(tmp_path, "d", {})[0] == a
+    assert outputs.find_run(tmp_path, "elsewhere/d/", {})[0] == a
+
+
+def test_images_of_another_kind_are_refused(make_run, make_trainer):
+    run = begin(make_run())
+    run.save(1, make_trainer())
+    spec = {"height": 8, "width": 8, "channels": 3, "classes": 0}
+    text = json.loads((run.folder / "config.json").read_text())
+    for name, value in (("channels", 1), ("classes", 10)):
+        kept = {**text, "data": {**spec, name: value}}
+        (run.folder / "config.json").write_text(json.dumps(kept))
+        with pytest.raises(utils.Failed, match=f"{name} {value}, and these have"):
+            run.check_data(spec)
+    (run.folder / "config.json").write_text(json.dumps({**text, "data": spec}))
+    run.check_data(spec)
+
+
+def test_a_log_whose_rows_are_all_forgotten_is_gone(make_run, make_trainer):
+    run, trainer = begin(make_run()), make_trainer()
+    run.save(3, trainer)
+    log(run, 5)
+    again = make_run()
+    again.restore(make_trainer())
+    assert not (run.folder / "metrics.csv").exists()
+
+
+def test_the_old_runs_film_stays_until_the_new_one_is_saved(make_run, make_trainer):
+    old, trainer = begin(make_run()), make_trainer()
+    old.sample(0, 0, 0, *grid(-1.0))
+    old.save(1, trainer)
+    film = (old.samples / "training.gif").read_bytes()
+    new = begin(make_run())
+    new.sample(0, 0, 0, *grid(1.0))
+    assert (old.samples / "training.gif").read_bytes() == film
+    new.save(1, trainer)
+    new.sample(1, 0, 1, *grid(1.0))
+    assert (old.samples / "training.gif").read_bytes() != film
+
+
+def test_what_is_not_a_network_is_one_line(tmp_path):
+    path = tmp_path / "generator.keras"
+    path.write_text("no zip")
+    with pytest.raises(utils.Failed, match="cannot load") as error:
+        outputs.load_network(path)
+    assert "\n" not in str(error.value)
+
+
+def test_a_lambda_is_refused(tmp_path):
+    x = keras.Input((2,))
+    path = tmp_path / "generator.keras"
+    keras.Model(x, keras.layers.Lambda(lambda t: t * 2)(x)).save(path)
+    with pytest.raises(utils.Failed, match="cannot load"):
+        outputs.load_network(path)
+
+
 def test_find_run_says_what_it_looked_for(tmp_path):
-    shipped(tmp_path, "a", batch_size=64)
+    shipped(tmp_path, "a", g_width=[32])
     with pytest.raises(utils.Failed) as error:
-        outputs.find_run(tmp_path, "d", {"batch_size": 32})
-    for part in ("--batch_size 32", str(tmp_path), "there are a", "--dataset d", "--train True"):
+        outputs.find_run(tmp_path, "d", {"g_width": (64, 32)})
+    for part in ("--g_width 64,32", str(tmp_path), "there are a", "--dataset d", "--train True"):
         assert part in str(error.value)
     with pytest.raises(utils.Failed, match="no trained generator of other"):
         outputs.find_run(tmp_path, "other", {})

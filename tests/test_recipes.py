@@ -18,7 +18,7 @@ TABLES = {  # the keys of a row that are no Config fields: those it must have, t
         {"critic_loss", "generator_loss", "gap"},
         {"points", "penalty", "weights", "clip", "probabilities"},
     ),
-    "ARCHS": ({"builder", "trainer", "network", "min_size", "multiple_of"}, set()),
+    "ARCHS": ({"builder", "trainer", "network", "min_size", "multiple_of"}, {"one_width"}),
     "DATASETS": ({"reader"}, set()),
     "PRESETS": ({"source"}, set()),
 }

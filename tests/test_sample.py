@@ -126,22 +126,6 @@ def test_option_0_is_new_every_time(tmp_path):
     assert np.any(a != read(second)) or first != second
 
 
-def test_what_is_not_a_generator_is_one_line(tmp_path):
-    path = tmp_path / "generator.keras"
-    path.write_text("no zip")
-    with pytest.raises(utils.Failed, match="cannot load") as error:
-        sample.load_network(path)
-    assert "\n" not in str(error.value)
-
-
-def test_a_lambda_is_refused(tmp_path):
-    x = keras.Input((2,))
-    path = tmp_path / "generator.keras"
-    keras.Model(x, keras.layers.Lambda(lambda t: t * 2)(x)).save(path)
-    with pytest.raises(utils.Failed, match="cannot load"):
-        sample.load_network(path)
-
-
 def test_nothing_asked_for_is_a_sheet_and_the_sweeps(tmp_path):
     names = [p.name for p in sampler(tmp_path).all()]
     assert names == ["test.png", *(f"test_arange_{d}.png" for d in range(3))]
@@ -185,6 +169,22 @@ def read_size(path):
     with Image.open(path) as film:
         assert film.n_frames == 16
         return film.size
+
+
+def test_an_interpolation_of_labelled_seeds_passes_through_their_images(tmp_path):
+    s = sampler(tmp_path, classes=5)
+    stops = [read(p).astype(int) for p in s.of_seeds((1, 3))]
+    film = [f.astype(int) for f, _ in frames(s.interpolation(5, (1, 3))[0])]
+    assert len(film) == 10
+    for i, stop in enumerate(stops):
+        assert np.abs(film[5 * i] - stop).max() <= 1
+
+
+def test_a_fresh_sheet_leaves_the_seeds_images_alone(tmp_path):
+    s = sampler(tmp_path)
+    before = read(*s.of_seeds((4,)))
+    s.fresh_sheet()
+    np.testing.assert_array_equal(before, read(*s.of_seeds((4,))))
 
 
 def test_slerp():

@@ -86,6 +86,10 @@ def test_what_is_done_when():
     assert result == (20, None)
     assert run.steps("log") == [4, 8, 12, 16, 20]
     assert run.steps("sample") == [0, 5, 8, 10, 15, 16, 20]
+    often = fit(sample_every=16, last=12)[1]  # an epoch of 8 ends 8 steps after the last grid
+    assert often.steps("sample") == [0, 8, 12]
+    rarely = fit(sample_every=50, last=12)[1]
+    assert rarely.steps("sample") == [0, 12]
     assert run.steps("save") == [6, 12, 18, 20]
     assert [c for c in run.calls if c[0] in ("reals", "redraw")] == [("reals", 0), ("redraw",)]
     assert ("sample", 10, 1, 2) in run.calls
