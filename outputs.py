@@ -124,7 +124,7 @@ class Run:
         except Exception as error:  # TensorFlow raises its own errors, ValueError or AssertionError
             reason = utils.first_line(error)
             raise utils.Failed(
-                f"cannot restore {path}: {reason}. Start anew with --resume False"
+                f"cannot restore {path or self.folder}: {reason}. Start anew with --resume False"
             ) from None
         step = int(trainer.state["step"].numpy())
         self._rows = [r for r in read_log(self.home / "metrics.csv") if int(r["step"]) <= step]
@@ -224,11 +224,7 @@ class Run:
         start = time.monotonic()
         frames = [utils.read_image(path) for path in self._frames()]
         for suffix in ("gif", "webp"):
-            path, kept = self.samples / f"training.{suffix}", frames
-            utils.save_animation(path, kept)
-            while path.stat().st_size > MAX_BYTES and len(kept) > 2:
-                kept = kept[:-1:2] + kept[-1:]
-                utils.save_animation(path, kept)
+            save_film(self.samples / f"training.{suffix}", frames)
         if self._rows:
             plot_log(self.samples / "losses.png", self._rows)
         reals = self.samples / "reals.png"
@@ -252,6 +248,18 @@ class Run:
             for name, network in networks.items():
                 for weight in network.trainable_variables:
                     tf.summary.histogram(f"{name}/{weight.path}", weight.value)
+
+
+def save_film(path, frames):
+    """Write an animation of at most MAX_BYTES, with as many of the frames as fit, evenly."""
+    count = len(frames)
+    while count:
+        shown = np.linspace(0, len(frames) - 1, count).round().astype(int)
+        utils.save_animation(path, [frames[i] for i in shown])
+        size = path.stat().st_size
+        if size <= MAX_BYTES or count == 1:
+            return
+        count = max(1, int(0.95 * count * MAX_BYTES / size))
 
 
 def load_network(path):

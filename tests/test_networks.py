@@ -52,7 +52,7 @@ def test_parameters_of_every_preset(preset):
 
 
 def test_every_system_has_its_preset():
-    assert set(SIZES) | {"digits"} == set(recipes.PRESETS)
+    assert set(SIZES) | {"digits", "faces_r1"} == set(recipes.PRESETS)
 
 
 @pytest.mark.parametrize(
