@@ -121,6 +121,13 @@ def compared(folder):
     return folder, clip_bounds(saved["mode"], saved), recipes.MODES[saved["mode"]]["gap"]
 
 
+def restore(c, run, trainer):
+    """Give a trainer its run's newest state, and the rates of the config; return the step."""
+    step = run.restore(trainer)
+    trainer.set_rates(c.learning_rate, c.d_learning_rate)
+    return step
+
+
 def init_networks(trainer, source, checkpoint_dir):
     """Give a new trainer the networks that another run, by name or folder, has saved."""
     folder = Path(source) if Path(source).is_dir() else Path(checkpoint_dir) / source
@@ -160,3 +167,9 @@ def build_sampler(c, path):
         seed=c.seed,
         label=c.label,
     )
+
+
+def build_progress(name, trainer, schedule):
+    """The progress bar of a run."""
+    start = int(trainer.count)
+    return utils.Progress(name, schedule.last, start, deadline=schedule.deadline)

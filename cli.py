@@ -9,7 +9,18 @@ from itertools import pairwise
 from absl import flags
 
 import recipes
-from config import FIELDS, WrongCall, allowed, check_value, is_switch, resolve, text
+from config import (
+    FIELDS,
+    WrongCall,
+    advice,
+    allowed,
+    changes,
+    check_value,
+    describe,
+    is_switch,
+    resolve,
+    text,
+)
 
 HELP = {"--help", "--h", "--helpfull", "--helpshort"}
 
@@ -101,6 +112,16 @@ def parse_flags(argv):
         raise WrongCall(f"unexpected word: {left[0]!r} (every setting is a flag: --name value)")
     given = {n: values[n].value for n in FIELDS if values[n].present}
     return {**given, "help": True} if HELP & set(words) else given
+
+
+def opening(config, given, saved):
+    """What training says first: its settings, advice, and what a resumed run does otherwise."""
+    lines = [f"run {config.run_name}", describe(config), *advice(config, given)]
+    if saved and config.init_from:
+        lines.append("note: --init_from has no effect on a run that goes on")
+    for name, old, new in changes(config, saved):
+        lines.append(f"changed: {name} {text(old)} -> {text(new)}")
+    return "\n".join(lines)
 
 
 def preset_table():

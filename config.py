@@ -365,8 +365,8 @@ def identity(given):
 
 
 def refuse_changes(config, saved):
-    """Raise WrongCall where `config` would continue the run of `saved` with another network."""
-    fixed = FIXED + recipes.ARCHS[saved["arch"]]["network"]
+    """Raise WrongCall where `config` would go on with another network than the run's `saved`."""
+    fixed = FIXED + recipes.ARCHS[saved["arch"]]["network"] if saved else ()
     for name in fixed:
         if getattr(config, name) != saved[name]:
             raise WrongCall(

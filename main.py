@@ -25,11 +25,8 @@ def train(given, started=STARTED):
         resume = c.resume and run.has_state()
         saved = settings.read_saved(run.folder / "config.json") if resume else {}
         c = settings.resolve(given, saved)
-        if resume:
-            settings.refuse_changes(c, saved)
-        print("\n".join([f"run {c.run_name}", settings.describe(c), *settings.advice(c, given)]))
-        for name, old, new in settings.changes(c, saved):
-            print(f"changed: {name} {settings.text(old)} -> {settings.text(new)}")
+        settings.refuse_changes(c, saved)
+        print(cli.opening(c, given, saved), flush=True)
         data = build.load_data(c)
         if resume:
             run.check_data(vars(data.spec))
@@ -38,8 +35,7 @@ def train(given, started=STARTED):
         schedule = build.build_schedule(c, len(batches), started)
         trainer = build.build_trainer(c, data.spec, schedule.per_epoch)
         if resume:
-            step = run.restore(trainer)
-            trainer.set_rates(c.learning_rate, c.d_learning_rate)
+            step = build.restore(c, run, trainer)
             print(f"resumed {run.folder} at step {step}")
             if step >= schedule.last:
                 print(f"nothing left to do: {schedule.last} steps asked (--epoch, --max_steps)")
@@ -52,7 +48,7 @@ def train(given, started=STARTED):
 
 def fit(run, trainer, batches, schedule):
     """Run the loop and say how it ended; return the exit status as `train` does."""
-    bar = utils.Progress(run.name, schedule.last, int(trainer.count))
+    bar = build.build_progress(run.name, trainer, schedule)
     step, stop = loop.fit(trainer, batches, run, schedule, bar)
     why = f"stopped by {stop}" if stop else "done" if step == schedule.last else "time is up"
     print(f"{why} at step {step} of {schedule.last}; wrote")
@@ -81,8 +77,8 @@ def test(given):
     """Make pictures with a trained generator; return the exit status."""
     c = settings.resolve(given, check=False)
     folder, others = outputs.find_run(c.checkpoint_dir, c.dataset, settings.identity(given))
-    c = settings.resolve(given, settings.read_saved(folder / "config.json"))
     print(f"run {folder}" + (f" (the newest; also there: {', '.join(others)})" if others else ""))
+    c = settings.resolve(given, settings.read_saved(folder / "config.json"))
     build.import_tensorflow(c.device)
     sampler = build.build_sampler(c, folder / "generator.keras")
     for path in sampler.all(c.visualize, c.num_samples, c.seeds, c.interpolate):
@@ -103,14 +99,21 @@ def main(argv):
             return task(given) or 0
         return 0
     except settings.WrongCall as error:
-        print(f"main.py: {error}", file=sys.stderr)
-        return 2
+        return complain(error, 2)
     except (utils.Failed, loop.Diverged, OSError, MemoryError) as error:
-        print(f"main.py: {utils.first_line(error, 2000)}", file=sys.stderr)
-        return 1
+        return complain(utils.first_line(error, 2000), 1)
     except KeyboardInterrupt:
-        print("main.py: interrupted", file=sys.stderr)
-        return 130
+        return complain("interrupted", 130)
+    except Exception as error:
+        if type(error).__name__ != "ResourceExhaustedError":  # TensorFlow's, not imported here
+            raise
+        return complain("out of memory: take a smaller --batch_size or --g_width", 1)
+
+
+def complain(text, status):
+    """Print one line on stderr; return the exit status."""
+    print(f"main.py: {text}", file=sys.stderr)
+    return status
 
 
 if __name__ == "__main__":

@@ -192,11 +192,13 @@ class Progress:
     """A bar with the time left on a terminal; elsewhere plain lines, now and then.
 
     Use as a context manager. On a terminal every update shows; elsewhere one with a text is
-    printed if the last was `every` seconds ago.
+    printed if the last was `every` seconds ago. It may end sooner, at `deadline` seconds of
+    `time.monotonic`.
     """
 
-    def __init__(self, what, total, done=0, every=5.0):
+    def __init__(self, what, total, done=0, every=5.0, deadline=math.inf):
         self.what, self.total, self.start, self.every = what, total, done, every
+        self.deadline = deadline
         self.begun, self.spoken = time.monotonic(), -math.inf
         self.bar = None
 
@@ -212,14 +214,16 @@ class Progress:
 
     def update(self, done, text=None):
         """Show that `done` of the total are done; without a `text` the last one stays."""
+        now = time.monotonic()
+        left = (now - self.begun) / max(done - self.start, 1) * (self.total - done)
+        left = clock(max(0, min(left, self.deadline - now)))
         if self.bar:
             fields = {} if text is None else {"text": text}
-            self.bar.update(self.task, completed=done, **fields)
-        elif time.monotonic() - self.spoken > self.every and text is not None:
-            self.spoken = time.monotonic()
-            left = (self.spoken - self.begun) / max(done - self.start, 1) * (self.total - done)
+            self.bar.update(self.task, completed=done, left=left, **fields)
+        elif now - self.spoken > self.every and text is not None:
+            self.spoken = now
             text = f"  {text}" if text else ""
-            print(f"{self.what} {done}/{self.total}{text}  {clock(left)} left", flush=True)
+            print(f"{self.what} {done}/{self.total}{text}  {left} left", flush=True)
 
 
 def _terminal_bar(what, total, done):
@@ -235,12 +239,11 @@ def _terminal_bar(what, total, done):
         progress.TextColumn("{task.description}"),
         progress.BarColumn(bar_width=20),
         progress.MofNCompleteColumn(),
-        progress.TimeRemainingColumn(compact=True, elapsed_when_finished=True),
-        progress.TextColumn("left"),
+        progress.TextColumn("{task.fields[left]} left"),
         console=console.Console(stderr=True),
         redirect_stdout=False,
     )
-    return bar, bar.add_task(what, total=total, completed=done, text="")
+    return bar, bar.add_task(what, total=total, completed=done, text="", left="-:--:--")
 
 
 def clock(seconds):

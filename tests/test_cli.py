@@ -418,6 +418,17 @@ def test_a_gpu_that_is_not_there(cli):
     assert "--device=gpu:7" in err
 
 
+def test_out_of_memory_is_one_line(cli, monkeypatch):
+    def grow(*_):
+        raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
+
+    monkeypatch.setattr(main.loop, "fit", grow)
+    status, _, err = cli("--dataset", "digits", "--train", *SMALL)
+    assert (status, err.count("\n")) == (1, 1)
+    assert "out of memory" in err
+    assert "--batch_size" in err
+
+
 def test_list_presets(cli):
     status, out, _ = cli("--list_presets")
     assert status == 0

@@ -4,6 +4,7 @@ import io
 import os
 import subprocess
 import sys
+import time
 import types
 from pathlib import Path
 
@@ -553,3 +554,24 @@ def test_quiet_stderr_restores_after_an_error(capfd):
     again = os.dup(0)
     os.close(again)
     assert again == free  # no descriptor is left open
+
+
+def test_the_time_left_is_no_more_than_to_the_deadline(capsys):
+    with utils.Progress("eating", 10**9, deadline=time.monotonic() + 90.2) as bar:
+        time.sleep(0.02)
+        bar.update(1, "")
+    assert "0:01:30 left" in capsys.readouterr().out
+
+
+def test_an_error_in_one_line():
+    assert utils.first_line(ValueError(" a\nb ")) == "a"
+    assert utils.first_line(ValueError()) == "ValueError"
+    assert utils.first_line(ValueError("x" * 200)) == "x" * 150
+
+
+def test_two_images_side_by_side():
+    left, right = np.zeros((2, 3, 1), np.uint8), np.full((4, 1, 1), 7, np.uint8)
+    both = utils.side_by_side(left, right, gap=2)
+    assert both.shape == (4, 6, 1)
+    assert both[..., 0].tolist()[1] == [0, 0, 0, 255, 255, 7]
+    assert both[..., 0].tolist()[3] == [255] * 5 + [7]
