@@ -186,8 +186,8 @@ class Config:
 
 FIELDS = {f.name: f for f in dataclasses.fields(Config)}
 # What a run cannot change once begun: the shapes in its checkpoint, and what they mean.
-FIXED = ("arch", "mode", "optimizer", "conditional", "output_height", "output_width")
-FIXED += ("z_distribution",)
+FIXED = ("arch", "mode", "optimizer", "conditional", "z_distribution")
+FIXED += ("output_height", "output_width")
 FOLLOWS = {  # where None, a field is as another
     "input_width": "input_height",
     "output_width": "output_height",

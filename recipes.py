@@ -7,15 +7,24 @@ no flag changes, named as `module:function`.
 # Losses and penalties are functions of `losses.py`; `weights` maps a penalty's keyword to
 # the Config field that holds it. `gap` names mean critic(real) - mean critic(fake).
 _ADAM = {"optimizer": "adam", "beta1": 0.5, "beta2": 0.999, "epsilon": 1e-8}
+_WASSERSTEIN = {
+    "critic_loss": "losses:wasserstein_critic",
+    "generator_loss": "losses:wasserstein_generator",
+    "gap": "wasserstein",
+}
+_LOGISTIC = {
+    "critic_loss": "losses:logistic_critic",
+    "generator_loss": "losses:logistic_generator",
+    "gap": "logit_gap",
+    "probabilities": True,
+}
 
 MODES = {
     "gp": {  # WGAN-GP, 1704.00028
-        "critic_loss": "losses:wasserstein_critic",
-        "generator_loss": "losses:wasserstein_generator",
+        **_WASSERSTEIN,
         "points": "losses:interpolates",
         "penalty": "losses:one_centred",
         "weights": {"weight": "LAMBDA"},
-        "gap": "wasserstein",
         **_ADAM,
         # The paper's are 1e-4 and 5: in the same minutes one critic update at a higher rate
         # gives clearly better digits. The published values are in the presets.
@@ -25,10 +34,8 @@ MODES = {
         "critic_norm": "none",
     },
     "regular": {  # WGAN with weight clipping, 1701.07875
-        "critic_loss": "losses:wasserstein_critic",
-        "generator_loss": "losses:wasserstein_generator",
+        **_WASSERSTEIN,
         "clip": ("clip_down", "clip_up"),
-        "gap": "wasserstein",
         "optimizer": "rmsprop",
         "learning_rate": 5e-5,
         "rho": 0.99,
@@ -38,22 +45,17 @@ MODES = {
         "critic_norm": "batch",
     },
     "div": {  # WGAN-div, 1712.01026
-        "critic_loss": "losses:wasserstein_critic",
-        "generator_loss": "losses:wasserstein_generator",
+        **_WASSERSTEIN,
         "points": "losses:interpolates",
         "penalty": "losses:power",
         "weights": {"weight": "div_k", "power": "div_p"},
-        "gap": "wasserstein",
         **_ADAM,
         "learning_rate": 2e-4,
         "critic_num": 5,
         "critic_norm": "none",
     },
     "gan": {  # non-saturating GAN, 1406.2661, with DCGAN's settings, 1511.06434
-        "critic_loss": "losses:logistic_critic",
-        "generator_loss": "losses:logistic_generator",
-        "gap": "logit_gap",
-        "probabilities": True,
+        **_LOGISTIC,
         **_ADAM,
         "learning_rate": 2e-4,
         "critic_num": 1,
@@ -78,26 +80,20 @@ MODES = {
         "critic_norm": "none",
     },
     "dragan": {  # 1705.07215
-        "critic_loss": "losses:logistic_critic",
-        "generator_loss": "losses:logistic_generator",
+        **_LOGISTIC,
         "points": "losses:perturbed_reals",
         "penalty": "losses:one_centred",
         "weights": {"weight": "LAMBDA"},
-        "gap": "logit_gap",
-        "probabilities": True,
         **_ADAM,
         "learning_rate": 2e-4,
         "critic_num": 1,
         "critic_norm": "none",
     },
     "r1": {  # 1801.04406
-        "critic_loss": "losses:logistic_critic",
-        "generator_loss": "losses:logistic_generator",
+        **_LOGISTIC,
         "points": "losses:reals",
         "penalty": "losses:half_square",
         "weights": {"weight": "LAMBDA"},
-        "gap": "logit_gap",
-        "probabilities": True,
         **_ADAM,
         "learning_rate": 2e-4,
         "critic_num": 1,
