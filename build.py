@@ -1,11 +1,12 @@
 """From a Config to the parts of a run: its data, networks, trainer, schedule and sampler."""
 
+import functools
 import math
 import os
 from pathlib import Path
 
-import config
 import dataset
+import kept
 import outputs
 import recipes
 import train
@@ -38,8 +39,8 @@ def import_tensorflow(device="auto"):
         tf.config.experimental.set_memory_growth(gpu, True)
 
 
-def load_data(c):
-    """The packed images of a config: a `dataset.Packed`."""
+def load_data(c, part=None):
+    """The packed images of a config, or a part of its set: a `dataset.Packed`."""
     row = recipes.DATASETS.get(c.dataset, recipes.FOLDER)
     return dataset.load(
         c.dataset,
@@ -50,6 +51,7 @@ def load_data(c):
         crop=(c.input_height, c.input_width) if c.crop else None,
         pattern=c.input_fname_pattern,
         conditional=c.conditional,
+        part=part,
         workers=c.num_workers,
     )
 
@@ -117,7 +119,7 @@ def build_trainer(c, spec, per_epoch=0):
 
 def compared(folder):
     """What the comparison page asks of a run: (folder, its clipping bounds, its gap's name)."""
-    saved = config.read_saved(folder / "config.json")
+    saved = kept.read_saved(folder / "config.json")
     return folder, clip_bounds(saved["mode"], saved), recipes.MODES[saved["mode"]]["gap"]
 
 
@@ -150,6 +152,7 @@ def build_schedule(c, count, started):
         log_every=c.log_every,
         sample_every=c.sample_every,
         save_every=c.save_every,
+        eval_every=c.eval_every,
         deadline=started + 60 * c.max_minutes if c.max_minutes else math.inf,
     )
 
@@ -167,6 +170,53 @@ def build_sampler(c, path):
         seed=c.seed,
         label=c.label,
     )
+
+
+def build_extractor(name, shape):
+    """The `evaluate.Extractor` of that name, or of that file, for images [H, W, C]."""
+    if name in recipes.EXTRACTORS:
+        return resolve(recipes.EXTRACTORS[name])(shape)
+    if not os.path.isfile(name):
+        known = ", ".join(recipes.EXTRACTORS)
+        raise utils.Failed(f"--extractor={name} is no file, and none of {known}")
+    if name.endswith(".h5"):
+        return resolve("evaluate:inception_v3")(shape, name)
+    return resolve("evaluate:load_extractor")(name)
+
+
+def build_evaluation(c, data):
+    """An `evaluate.Evaluation` beside the real images of a config's set.
+
+    Those are a part of the set that is not trained on where its row names one, else `data`.
+    """
+    part = recipes.DATASETS.get(c.dataset, recipes.FOLDER).get("part")
+    real = load_data(c, part) if part else data
+    return resolve("evaluate:Evaluation")(
+        build_extractor(c.extractor, real.images.shape[1:]),
+        real.images,
+        real.labels if real.spec.classes else None,
+        count=c.eval_samples,
+        cache_dir=c.cache_dir,
+        by=c.best_by,
+        higher=recipes.MEASURES[c.best_by]["higher"],
+    )
+
+
+def measure(c, folder):
+    """Measure a run's generator; yield lines to print as they are known."""
+    data = load_data(c)
+    import_tensorflow(c.device)
+    generator = outputs.load_network(folder / "generator.keras")
+    latents = resolve(recipes.LATENTS[c.z_distribution]["function"])
+    evaluation = build_evaluation(c, data)
+    yield f"{len(evaluation.real)} samples, and as many real images of {c.dataset}"
+    draw = functools.partial(resolve("model:draw_measured"), generator, latents)
+    found = evaluation.measure(draw)
+    yield from (f"{name:32} {value:.6g}" for name, value in found.items())
+    if evaluation.shares is not None:
+        shares = " ".join(f"{100 * share:.1f}" for share in evaluation.shares)
+        yield f"{'% in each class_' + evaluation.extractor.name:32} {shares}"
+    yield from evaluation.write(Path(c.sample_dir), draw, found, data.images, c.mirror)
 
 
 def build_progress(name, trainer, schedule):

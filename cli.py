@@ -8,19 +8,19 @@ from itertools import pairwise
 
 from absl import flags
 
-import recipes
+import presets
 from config import (
     FIELDS,
     WrongCall,
     advice,
     allowed,
-    changes,
     check_value,
     describe,
     is_switch,
     resolve,
     text,
 )
+from kept import changes
 
 HELP = {"--help", "--h", "--helpfull", "--helpshort"}
 
@@ -128,7 +128,7 @@ def preset_table():
     """The presets, one a line, in columns as wide as their longest entry."""
     names = ("arch", "mode", "dataset", "output_height", "optimizer", "learning_rate", "epoch")
     rows = [("preset", *names, "source")]
-    for name, row in recipes.PRESETS.items():
+    for name, row in presets.PRESETS.items():
         c = resolve({"preset": name})
         rows.append((name, *(text(getattr(c, n)) for n in names), row["source"]))
     wide = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]

@@ -1,12 +1,12 @@
 """Every setting of a run: one `Config` field is one flag. Imports no TensorFlow."""
 
 import dataclasses
-import json
 import os
 import re
 import sys
 from pathlib import Path
 
+import presets
 import recipes
 
 
@@ -93,7 +93,7 @@ class Config:
     mode: str = _flag(None, "objective", str, choices=recipes.MODES, aliases=recipes.MODE_ALIASES)
     arch: str = _flag("dcgan", "pair of networks", choices=recipes.ARCHS)
     list_presets: bool = _flag(False, "print the presets and end", once=True)
-    preset: str = _flag(None, "a named row of settings", str, choices=recipes.PRESETS, once=True)
+    preset: str = _flag(None, "a named row of settings", str, choices=presets.PRESETS, once=True)
     optimizer: str = _flag(None, "of both networks", str, choices=recipes.OPTIMIZERS)
     learning_rate: float = _flag(None, "of the generator", float, low=0)
     d_learning_rate: float = _flag(None, "of the critic; None: as learning_rate", float, low=0)
@@ -141,11 +141,18 @@ class Config:
     log_every: int = _flag(50, "generator updates between two log lines", low=1)
     sample_every: int = _flag(200, "... of them between two sample grids", low=1)
     save_every: int = _flag(500, "... of them between two checkpoints", low=1)
+    eval_every: int = _flag(0, "... of them between two evaluations; 0: none", low=0)
+    eval_samples: int = _flag(10000, "samples, and real images, of an evaluation", low=100)
+    extractor: str = _flag(
+        None, "network that measures: mnist-cnn, random-cnn, inception-v3, or a .keras file", str
+    )
+    best_by: str = _flag("fid", "measure of the best checkpoint", choices=recipes.MEASURES)
     checkpoint_dir: str = _flag("checkpoint", "where the runs are kept", once=True)
     sample_dir: str = _flag("samples", "where pictures are written", once=True)
     log_dir: str = _flag("logs", "where TensorBoard's events are written", once=True)
     name: str = _flag(None, "the run; None: made of its settings", str, once=True)
     resume: bool = _flag(True, "go on with the run of that name", once=True)
+    evaluate: bool = _flag(False, "measure a trained generator", once=True)
     num_samples: int = _flag(0, "test mode: so many separate images", low=0, once=True)
     seeds: tuple = _flag(
         None, "test mode: single images of these seeds, as 0-31 or 3,7", _seeds, once=True, low=0
@@ -253,7 +260,7 @@ def resolve(given, saved=None, *, check=True):
     Raises:
       WrongCall: where the settings do not go together.
     """
-    preset = recipes.PRESETS.get(given.get("preset"), {})
+    preset = presets.PRESETS.get(given.get("preset"), {})
     saved = saved or {}  # what was as another field is so again, unless it is given itself
     saved = {n: v for n, v in saved.items() if n not in FOLLOWS or v != saved.get(FOLLOWS[n])}
     layers = [given, preset, saved]
@@ -325,61 +332,6 @@ def _mode_fields(row):
     """The fields that a mode's penalty and clipping take."""
     penalties = ("penalty_every", "penalty_fraction") if "penalty" in row else ()
     return (*row.get("weights", {}).values(), *row.get("clip", ()), *penalties)
-
-
-def read_saved(path):
-    """The settings kept in a run's config.json, as a dict of Config fields.
-
-    Raises:
-      WrongCall: where it cannot be read, or holds what this program does not know.
-    """
-    try:
-        read = json.loads(Path(path).read_text())
-        if not isinstance(read, dict):
-            raise ValueError("it holds no fields")
-        saved = {n: tuple(v) if isinstance(v, list) else v for n, v in read.items() if n != "data"}
-        for name, value in saved.items():
-            if name not in FIELDS or FIELDS[name].metadata["once"]:
-                raise ValueError(f"unknown field {name!r}")
-            try:
-                check_value(name, value)
-            except ValueError as error:
-                raise ValueError(f"{name}={read[name]!r} {error}") from None
-        row = recipes.ARCHS.get(saved.get("arch"), {"network": ()})
-        for name in row["network"]:  # a field that is newer than the run has its first value
-            saved.setdefault(name, row.get(name, FIELDS[name].default))
-        for name in ("data", *FIXED, *row["network"]):
-            if {**read, **saved}.get(name) is None:
-                raise ValueError(f"no field {name!r}")
-    except (OSError, ValueError, RecursionError) as error:
-        raise WrongCall(f"cannot use {path}: {error}") from None
-    return saved
-
-
-def identity(given):
-    """Of the flags given, and a preset's, those that tell one run from another: for test mode."""
-    given = {**recipes.PRESETS.get(given.get("preset"), {}), **given}
-    networks = {n for row in recipes.ARCHS.values() for n in row["network"]}
-    names = ("name", "batch_size", *FIXED, *sorted(networks))
-    return {n: given[n] for n in names if given.get(n) is not None}
-
-
-def refuse_changes(config, saved):
-    """Raise WrongCall where `config` would go on with another network than the run's `saved`."""
-    fixed = FIXED + recipes.ARCHS[saved["arch"]]["network"] if saved else ()
-    for name in fixed:
-        if getattr(config, name) != saved[name]:
-            raise WrongCall(
-                f"run {config.run_name} has {name}={text(saved[name])}, not "
-                f"{text(getattr(config, name))}: leave that flag or preset out, give another "
-                "--name, or start anew with --resume False"
-            )
-
-
-def changes(config, saved):
-    """(field, old, new) of what a resumed run does otherwise than before."""
-    now = config.to_json()
-    return [(n, saved[n], now[n]) for n in now if n in saved and saved[n] != now[n]]
 
 
 def text(value):

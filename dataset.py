@@ -72,6 +72,7 @@ def load(
     crop=None,
     pattern="*",
     conditional=False,
+    part=None,
     workers=0,
 ):
     """Read a data set, from its packed array where that is still right.
@@ -82,6 +83,7 @@ def load(
       size: (height, width) to crop and resize to.
       crop: (height, width) of the centre box taken first, or None.
       conditional: keep the labels; an error where the set has none.
+      part: of the set, for a reader that has several.
 
     Raises:
       utils.Failed: where there is nothing to read, saying what to do.
@@ -89,7 +91,8 @@ def load(
     path = Path(data_dir) / name
     if not path.exists() and Path(name).is_dir():
         path = Path(name)
-    source = reader(path, pattern=pattern, conditional=conditional)
+    words = {"part": part} if part else {}
+    source = reader(path, pattern=pattern, conditional=conditional, **words)
     if conditional and source.labels is None:
         raise utils.Failed(
             f"{path} has no labels: put each class in a folder of its own, or "
@@ -98,7 +101,7 @@ def load(
     if source.images is not None and source.images.shape[1:3] == tuple(size) and not crop:
         images, keep, skipped = source.images, slice(None), []
     else:
-        key = [str(path.resolve()), pattern, size, crop]
+        key = [str(path.resolve()), pattern, size, crop, *words.values()]
         digest = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:8]
         stem = f"{path.name}_{size[0]}_{size[1]}_{digest}"
         images, keep, skipped = _packed(source, stem, cache_dir, size, crop, workers)

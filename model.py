@@ -5,6 +5,7 @@ import numpy as np
 import tensorflow as tf
 
 import losses
+import utils
 
 # What a random number is for; it keys the stateless generators beside the seed and the step.
 LATENT, POINTS, FLIP, PREVIEW, STATISTICS, MEASURE = range(6)
@@ -117,6 +118,8 @@ class WGAN:
     def _step(self, images, labels):
         """`step`: `n` critic updates, each on fresh images, then one generator update.
 
+        The generator's update takes the fakes of the last critic update: one pass less.
+
         Args:
           images: uint8 [n, B, H, W, C].
           labels: int32 [n, B].
@@ -125,18 +128,35 @@ class WGAN:
           A dict of scalars: losses and the rest, of the critic's as means over its updates.
         """
         key = fold(self.key, self.count)
-        n = tf.shape(images)[0]
-        sums = [tf.zeros([]) for _ in self._critic_terms()]
-        for i in tf.range(n):
-            terms = self._update_critic(images[i], self._one_hot(labels[i]), fold(key, i))
-            sums = [s + terms[t] for s, t in zip(sums, self._critic_terms())]
-        terms = {t: s / tf.cast(n, s.dtype) for s, t in zip(sums, self._critic_terms())}
-        terms |= self._update_generator(self._one_hot(labels[-1]), fold(key, n))
+        last = tf.shape(images)[0] - 1
+        hot = self._one_hot(labels[-1])
+        weights = self.generator.trainable_variables
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch([w.value for w in weights])
+            fake = self._generate(hot, fold(key, last))
+            with tape.stop_recording():
+                terms = self._update_critic(images, labels, fake, key)
+            scores = self.critic([fake, *hot], training=True)
+            loss = self._mean(self.objective.generator_loss(scores))
+        self.g_optimizer.apply(tape.gradient(loss, weights), weights)
+        terms["generator_loss"] = loss
         self.count.assign_add(1)
         self.seen.assign_add(tf.size(labels, tf.int64))
         self._average()
         self._watch(terms)
         return terms
+
+    def _update_critic(self, images, labels, fake, key):
+        """All critic updates of a step, the last one on `fake`; the means of their terms."""
+        n = tf.shape(images)[0]
+        names = self._critic_terms()
+        sums = [tf.zeros([]) for _ in names]
+        for i in tf.range(n):
+            hot, own = self._one_hot(labels[i]), fold(key, i)
+            fakes = tf.cond(i < n - 1, lambda: self._generate(hot, own), lambda: fake)  # noqa: B023
+            terms = self._critic_update(images[i], fakes, hot, own)
+            sums = [s + terms[t] for s, t in zip(sums, names)]
+        return {t: s / tf.cast(n, s.dtype) for s, t in zip(sums, names)}
 
     def _critic_terms(self):
         penalised = ("penalty", "gradient_norm") if self.objective.penalty else ()
@@ -148,11 +168,10 @@ class WGAN:
 
     def _to_float(self, images, key):
         """uint8 → [-1, 1], flipped left-right at random where the set allows it."""
-        images = tf.cast(images, tf.float32) / 127.5 - 1
-        if not self.mirror:
-            return images
-        flip = tf.random.stateless_uniform([self.batch_size, 1, 1, 1], fold(key, FLIP)) < 0.5
-        return tf.where(flip, tf.reverse(images, [2]), images)
+        if self.mirror:
+            flip = tf.random.stateless_uniform([self.batch_size, 1, 1, 1], fold(key, FLIP)) < 0.5
+            images = tf.where(flip, tf.reverse(images, [2]), images)
+        return tf.cast(images, tf.float32) / 127.5 - 1
 
     def _generate(self, labels, key):
         """Fakes of fresh latents, by batch statistics that leave the moving ones alone."""
@@ -169,8 +188,8 @@ class WGAN:
     def _mean(self, values):
         return tf.reduce_sum(values) / self.batch_size
 
-    def _update_critic(self, images, labels, key):
-        real, fake = self._to_float(images, key), self._generate(labels, key)
+    def _critic_update(self, images, fake, labels, key):
+        real = self._to_float(images, key)
         terms, objective = {}, self.objective
         with tf.GradientTape() as tape:
             real_scores, fake_scores = self._score(real, fake, labels)
@@ -210,15 +229,6 @@ class WGAN:
             return penalty()
         due = tf.cast(self.d_optimizer.iterations.value, tf.int64) % self.penalty_every == 0
         return tf.cond(due, penalty, lambda: tf.constant(0.0))
-
-    def _update_generator(self, labels, key):
-        weights = self.generator.trainable_variables
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch([w.value for w in weights])
-            scores = self.critic([self._generate(labels, key), *labels], training=True)
-            loss = self._mean(self.objective.generator_loss(scores))
-        self.g_optimizer.apply(tape.gradient(loss, weights), weights)
-        return {"generator_loss": loss}
 
     def _average(self):
         """w̄ ← d·w̄ + (1 - d)·w with d = min(ema, (1 + t) / (10 + t)), short at first."""
@@ -287,6 +297,11 @@ class WGAN:
         """Labels 0, 1, …, K - 1, 0, … one-hot, or none."""
         return self._one_hot(tf.range(count) % max(self.classes, 1))
 
+    def samples(self, labels):
+        """uint8 images of the averaged generator for labels int [N], to be measured."""
+        self.refresh()
+        return draw_measured(self.average, self.latents, labels)
+
     def preview(self):
         """Fixed latents as the averaged generator shows them.
 
@@ -298,6 +313,17 @@ class WGAN:
         columns = self.classes if 1 < self.classes <= 16 else 8
         z = self.latents(fold(self.still, PREVIEW), (8 * columns, self.z_dim))
         return draw(self.average, z, self._cycle(8 * columns)), columns
+
+
+def draw_measured(generator, latents, labels):
+    """uint8 images for a measure: latents that are the same for each run and seed.
+
+    `labels` int [N] go to a generator that takes them.
+    """
+    inputs = generator.inputs
+    z = latents(tf.constant([0, 3], tf.int32), (len(labels), inputs[0].shape[-1]))
+    hot = [tf.one_hot(labels, inputs[1].shape[-1])] if len(inputs) > 1 else []
+    return utils.to_uint8(draw(generator, z, hot))
 
 
 def _batch_norms(model):

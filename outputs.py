@@ -1,7 +1,6 @@
 """What a run leaves behind: its folder, lock, settings, checkpoints, log, plots and pictures."""
 
 import contextlib
-import csv
 import fcntl
 import json
 import os
@@ -12,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+import curves
 import utils
 
 KEPT = 3  # checkpoints
@@ -19,9 +19,19 @@ MAX_FRAMES = 60
 MAX_BYTES = 2_000_000  # of an animation
 FRAME_SIDE = 512  # pixels
 REDRAW_SHARE = 0.03  # of the time may go into animations and plots
-LOCK = "lock"
+LOCK, BEST = "lock", "best"
 # What a run writes into its folder, and a new one takes the place of.
-OWN = ("config.json", "*.keras", "ckpt-*", "checkpoint", "metrics.csv", "frames", ".new", ".moving")
+OWN = (
+    "config.json",
+    "*.keras",
+    "ckpt-*",
+    "checkpoint",
+    "metrics.csv",
+    "frames",
+    "best",
+    ".new",
+    ".moving",
+)
 
 
 class Run:
@@ -38,7 +48,7 @@ class Run:
         self.home = self.folder  # where files go now
         self._writer = self._manager = None
         self._redrawn, self._cost = -np.inf, 0.0
-        self._rows, self._spent = [], 0.0  # of metrics.csv; seconds trained before this call
+        self._log, self._spent = curves.Log(), 0.0  # seconds trained before this call
         self._stale = []
 
     # ---- the folder ----------------------------------------------------------------------
@@ -103,6 +113,7 @@ class Run:
             for entry in list(moving.iterdir()):
                 entry.rename(self.folder / entry.name)
             moving.rmdir()
+        _swap_best(self.folder)
 
     # ---- checkpoints ---------------------------------------------------------------------
 
@@ -127,9 +138,8 @@ class Run:
                 f"cannot restore {path or self.folder}: {reason}. Start anew with --resume False"
             ) from None
         step = int(trainer.state["step"].numpy())
-        self._rows = [r for r in read_log(self.home / "metrics.csv") if int(r["step"]) <= step]
-        self._spent = float(self._rows[-1]["seconds"]) if self._rows else 0.0
-        self._write_log()
+        self._log.read(self.home / "metrics.csv", step)
+        self._spent = float(self._log.rows[-1]["seconds"]) if self._log.rows else 0.0
         for frame in self._frames():
             if int(frame.stem) > step:
                 frame.unlink()
@@ -138,9 +148,7 @@ class Run:
     def save(self, step, trainer):
         """Save the state, and the networks for use without training."""
         trainer.refresh()
-        for name, network in trainer.networks.items():
-            with utils.atomic_path(self.home / f"{name}.keras") as part:
-                network.save(part)
+        _save_networks(self.home, trainer)
         self._checkpoints(trainer).save(checkpoint_number=step)
         if self.home != self.folder:
             self.home.rename(self.folder / ".ready")
@@ -150,32 +158,44 @@ class Run:
                 events.unlink(missing_ok=True)
         self._histograms(step, trainer.networks)
 
-    # ---- the log -------------------------------------------------------------------------
+    def best(self):
+        """The measures of the best checkpoint, or none."""
+        try:
+            return json.loads((self.home / BEST / "measures.json").read_text())
+        except (OSError, ValueError):
+            return {}
 
-    def _write_log(self):
-        if not self._rows:
-            (self.home / "metrics.csv").unlink(missing_ok=True)
-            return
-        with utils.atomic_path(self.home / "metrics.csv") as part, open(part, "w") as file:
-            writer = csv.DictWriter(file, self._rows[0], lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(self._rows)
-
-    def log(self, step, epoch, seconds, terms):
-        """Add a row to metrics.csv and scalars to TensorBoard's events."""
-        row = {"step": step, "epoch": epoch, "seconds": f"{self._spent + seconds:.1f}"}
-        row |= {name: f"{value:.7g}" for name, value in terms.items()}
-        self._rows.append(row)
-        path = self.home / "metrics.csv"
-        if path.is_file():
-            with open(path, "a", newline="") as file:
-                csv.DictWriter(file, row, lineterminator="\n").writerow(row)
-        else:
-            self._write_log()
+    def keep_best(self, step, trainer, measures):
+        """Keep this state as the best: a run of its own, in the folder `best` of this one."""
         import tensorflow as tf
 
+        part, whole = self.home / ".best-part", self.home / ".best"
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir()
+        trainer.refresh()
+        _save_networks(part, trainer)
+        state = tf.train.Checkpoint(**trainer.state)
+        manager = tf.train.CheckpointManager(state, str(part), 1, checkpoint_name="ckpt")
+        manager.save(checkpoint_number=step)
+        shutil.copy(self.home / "config.json", part)
+        self._log.write(part / "metrics.csv")
+        text = json.dumps({"step": step, **measures}, indent=1)
+        utils.save_text(part / "measures.json", text)
+        part.rename(whole)
+        _swap_best(self.home)
+
+    # ---- the log -------------------------------------------------------------------------
+
+    def log(self, step, epoch, seconds, terms, measures=None):
+        """Add a row to metrics.csv and scalars to TensorBoard's events."""
+        import tensorflow as tf
+
+        measures = {curves.MEASURED + name: value for name, value in (measures or {}).items()}
+        row = {"step": step, "epoch": epoch, "seconds": f"{self._spent + seconds:.1f}"}
+        row |= {name: f"{value:.7g}" for name, value in {**terms, **measures}.items()}
+        self._log.add(self.home / "metrics.csv", row)
         with self._events().as_default(step=step):
-            for name, value in terms.items():
+            for name, value in {**terms, **measures}.items():
                 tf.summary.scalar(name, value)
 
     def _events(self):
@@ -220,13 +240,13 @@ class Run:
                 frame.unlink()
 
     def redraw(self):
-        """Write training.gif, training.webp, losses.png and real_vs_fake.png anew."""
+        """Write the film, the curves and real_vs_fake.png anew."""
         start = time.monotonic()
         frames = [utils.read_image(path) for path in self._frames()]
         for suffix in ("gif", "webp"):
             save_film(self.samples / f"training.{suffix}", frames)
-        if self._rows:
-            plot_log(self.samples / "losses.png", self._rows)
+        if self._log.rows:
+            curves.plot_log(self.samples, self._log.rows)
         reals = self.samples / "reals.png"
         if reals.is_file():
             pair = utils.side_by_side(utils.read_image(reals), frames[-1])
@@ -236,8 +256,9 @@ class Run:
 
     def written(self):
         """The files that a person will look at."""
-        names = ("training.gif", "training.webp", "losses.png", "real_vs_fake.png")
-        paths = [*(self.samples / n for n in names), self.folder / "generator.keras"]
+        names = ("training.gif", "training.webp", "losses.png", "measures.png", "real_vs_fake.png")
+        paths = [self.samples / name for name in names]
+        paths += [self.folder / "generator.keras", self.folder / BEST / "generator.keras"]
         return [path for path in paths if path.is_file()]
 
     def _histograms(self, step, networks):
@@ -248,6 +269,19 @@ class Run:
             for name, network in networks.items():
                 for weight in network.trainable_variables:
                     tf.summary.histogram(f"{name}/{weight.path}", weight.value)
+
+
+def _save_networks(folder, trainer):
+    for name, network in trainer.networks.items():
+        with utils.atomic_path(folder / f"{name}.keras") as part:
+            network.save(part)
+
+
+def _swap_best(folder):
+    """Put a best state that is whole in the place of the older one; can be begun again."""
+    if (folder / ".best").exists():
+        shutil.rmtree(folder / BEST, ignore_errors=True)
+        (folder / ".best").rename(folder / BEST)
 
 
 def save_film(path, frames):
@@ -270,44 +304,6 @@ def load_network(path):
         return keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # Keras raises whatever its zip, JSON and layers raise
         raise utils.Failed(f"cannot load {path}: {utils.first_line(error)}") from None
-
-
-def read_log(path):
-    """The whole rows of a metrics.csv, as dicts of text; none where there is no file."""
-    try:
-        with open(path, newline="") as file:
-            rows = list(csv.DictReader(file))
-    except FileNotFoundError:
-        return []
-    return [r for r in rows if None not in r.values() and None not in r]
-
-
-def plot_log(path, rows):
-    """Draw the columns of metrics.csv over the steps, one panel each, as a PNG."""
-    from matplotlib.figure import Figure
-
-    names = [n for n in rows[0] if n not in ("step", "epoch", "seconds")]
-    steps = np.array([int(r["step"]) for r in rows])
-    figure = Figure(figsize=(9, 2 * len(names)), layout="constrained")
-    panels = figure.subplots(len(names), 1, sharex=True, squeeze=False)[:, 0]
-    for panel, name in zip(panels, names):
-        values = np.array([float(r[name]) for r in rows])
-        panel.plot(steps, values, linewidth=0.6, alpha=0.5)
-        panel.plot(steps, smooth(values), linewidth=1.2)
-        panel.set_ylabel(name)
-        panel.grid(alpha=0.3)
-    panels[-1].set_xlabel("generator updates")
-    with utils.atomic_path(path) as part:
-        figure.savefig(part, dpi=100)
-
-
-def smooth(values, share=0.02):
-    """The mean over a window of `share` of all values, centred, shorter at both ends."""
-    half = max(1, round(len(values) * share / 2))
-    sums = np.concatenate([[0.0], np.cumsum(values)])
-    index = np.arange(len(values))
-    low, high = np.maximum(index - half, 0), np.minimum(index + half + 1, len(values))
-    return (sums[high] - sums[low]) / (high - low)
 
 
 def find_run(checkpoint_dir, dataset, wanted):

@@ -1,4 +1,4 @@
-"""The tables: what each mode, network, data set and preset is made of.
+"""The tables: what each mode, network, optimiser, data set and extractor is made of.
 
 Data only. A row's keys are `Config` fields, which a flag overrides, and the parts that
 no flag changes, named as `module:function`.
@@ -183,16 +183,37 @@ LATENTS = {  # `sweep`: the lowest and highest value that test mode's sweeps go 
     "normal": {"function": "ops:normal_latents", "sweep": (-2.0, 2.0)},
 }
 
-# A name that is not here is a folder, read by FOLDER's row.
+# Networks that images are measured through: functions of a shape [H, W, C] that give an
+# `evaluate.Extractor`. Any other --extractor is the path of a file.
+EXTRACTORS = {
+    "mnist-cnn": "evaluate:mnist_cnn",
+    "random-cnn": "evaluate:random_cnn",
+    "inception-v3": "evaluate:inception_v3",
+}
+
+# What --best_by goes by, and whether more of it is better. `swd` needs no extractor.
+MEASURES = {
+    "fid": {"higher": False},
+    "kid": {"higher": False},
+    "swd": {"higher": False},
+    "precision": {"higher": True},
+    "recall": {"higher": True},
+}
+
+# A name that is not here is a folder, read by FOLDER's row. `part`: the images that a generator
+# is measured against, where they are others than those it is trained on.
 FOLDER = {
     "reader": "sources:read_folder",
     "output_height": 64,
+    "extractor": "random-cnn",
     "conditional": False,
     "mirror": False,
 }
 DATASETS = {
     "mnist": {
         "reader": "sources:read_mnist",
+        "part": "test",
+        "extractor": "mnist-cnn",
         "input_height": 28,
         "output_height": 28,
         "conditional": True,
@@ -200,6 +221,7 @@ DATASETS = {
     },
     "digits": {
         "reader": "sources:read_digits",
+        "extractor": "mnist-cnn",
         "input_height": 8,
         "output_height": 28,
         "conditional": True,
@@ -207,6 +229,8 @@ DATASETS = {
     },
     "cifar10": {
         "reader": "sources:read_cifar10",
+        "part": "test",
+        "extractor": "random-cnn",
         "input_height": 32,
         "output_height": 32,
         "conditional": True,
@@ -215,160 +239,4 @@ DATASETS = {
     "lsun": {**FOLDER, "reader": "sources:read_lsun", "input_height": 256},
     "celebA": {**FOLDER, "input_height": 108, "mirror": True},
     "faces": {**FOLDER, "input_height": 96, "output_height": 48, "mirror": True},
-}
-
-# What the five programs run, their faults mended: `source` says which one it is. Names with
-# mnist or anime are those of their data; a flag beside a preset wins.
-_SEED_001 = {"arch": "dcgan", "dataset": "mnist", "conditional": False, **_NORMAL, "ema": 0.0}
-_SEED_001 |= {"output_height": 64, "kernel_size": 4, "bias": "unnormed"}
-_SEED_001_F64 = {"g_width": (1024, 512, 256, 128), "d_width": (64, 128, 256, 512)}
-_ADAM_2E_4 = {"optimizer": "adam", "learning_rate": 2e-4, "beta1": 0.5, "beta2": 0.999}
-_RMSPROP = {"optimizer": "rmsprop", "rho": 0.99, "epsilon": 1e-10}
-_SEED_002 = {
-    "source": "002",
-    "arch": "dcgan",
-    "mode": "gp",
-    "kernel_size": 5,
-    "z_dim": 100,
-    "z_distribution": "uniform",
-    "optimizer": "rmsprop",
-    "learning_rate": 2e-4,
-    "rho": 0.9,
-    "epsilon": 1e-10,
-    "critic_num": 5,
-    "critic_bursts": True,
-    "label_mode": "concat",
-    "batch_size": 64,
-    "ema": 0.0,
-    "mirror": False,
-}
-_SEED_003 = {"source": "003", "arch": "resnet", "dataset": "cifar10", "conditional": False}
-_SEED_003 |= {"output_height": 64, "batch_size": 64, "critic_num": 5, "ema": 0.0, "seed": 42}
-_SEED_003 |= {"epoch": 129}  # of 781 updates: just over 100,000
-_SEED_004 = {"source": "004", "arch": "dcgan", "dataset": "faces", "output_height": 64}
-_SEED_004 |= {"g_width": (512, 256, 128, 64), "d_width": (64, 128, 256, 512), **_NORMAL}
-_SEED_004 |= {"kernel_size": 4, "bias": "none", "batch_size": 128, "epoch": 50, "ema": 0.0}
-_SEED_004 |= {"mirror": False}
-PRESETS = {
-    "digits": {  # `make train`: two minutes on two cores
-        "source": "ours",
-        "dataset": "digits",
-        "mode": "gp",
-        "learning_rate": 1e-3,
-        "epoch": 100,
-    },
-    "faces_r1": {  # ahead of gp's defaults after the same minutes
-        "source": "ours",
-        "dataset": "faces",
-        "mode": "r1",
-        "learning_rate": 5e-4,
-        "beta2": 0.99,
-        "LAMBDA": 2.0,
-        "penalty_every": 8,
-        "epoch": 200,
-    },
-    "mnist_conditional": {
-        **_SEED_002,
-        "dataset": "mnist",
-        "epoch": 50,
-        "g_width": (128, 128),
-        "d_width": (11, 74),
-        "fc_width": 1024,
-    },
-    "faces": {
-        **_SEED_002,
-        "dataset": "faces",
-        "epoch": 200,
-        "input_height": 96,
-        "output_height": 48,
-        "g_width": (512, 256, 128, 64),
-        "d_width": (64, 128, 256, 512),
-    },
-    "lenet_mnist": {
-        "source": "000",
-        "critic_num": 5,
-        "arch": "lenet",
-        "dataset": "mnist",
-        "conditional": False,
-        "mode": "gp",
-        "g_head": "orig",
-        **_ADAM_2E_4,
-        "learning_rate": 5e-4,
-        "beta1": 0.9,
-        "beta2": 0.99,
-        "batch_size": 128,
-        "epoch": 200,
-        "ema": 0.0,
-    },
-    "simple_gan": {
-        "source": "001",
-        "arch": "mlp",
-        "dataset": "mnist",
-        "conditional": False,
-        "mode": "gan",
-        "critic_norm": "none",
-        **_ADAM_2E_4,
-        "learning_rate": 1e-4,
-        "beta1": 0.9,
-        "batch_size": 32,
-        "epoch": 50,
-        "ema": 0.0,
-    },
-    "dcgan_mnist": {
-        "source": "001",
-        **_SEED_001,
-        **_SEED_001_F64,
-        "mode": "gan",
-        **_ADAM_2E_4,
-        "batch_size": 128,
-        "epoch": 5,
-    },
-    "wgan_mnist": {
-        "source": "001",
-        **_SEED_001,
-        **_SEED_001_F64,
-        "mode": "regular",
-        "z_dim": 128,
-        "critic_norm": "instance",
-        **_RMSPROP,
-        "learning_rate": 5e-5,
-        "batch_size": 64,
-        "epoch": 5,
-    },
-    "wgan_gp_mnist": {
-        "source": "001",
-        **_SEED_001,
-        "g_width": (256, 128, 64, 32),
-        "d_width": (16, 32, 64, 128),
-        "mode": "gp",
-        "critic_num": 5,
-        "critic_norm": "instance",
-        **_ADAM_2E_4,
-        "learning_rate": 1e-4,
-        "beta1": 0.0,
-        "beta2": 0.9,
-        "batch_size": 64,
-        "epoch": 100,
-    },
-    "resnet_gan": {
-        **_SEED_003,
-        "mode": "gan",
-        "optimizer": "sgd",
-        "learning_rate": 2e-4,
-        "momentum": 0.9,
-    },
-    "resnet_wgan": {**_SEED_003, "mode": "regular", **_RMSPROP, "learning_rate": 5e-5},
-    "resnet_wgan_gp": {
-        **_SEED_003,
-        "mode": "gp",
-        "g_norm": "none",
-        **_ADAM_2E_4,
-        "learning_rate": 1e-4,
-        "beta2": 0.9,
-    },
-    "resnet_wgan_div": {**_SEED_003, "mode": "div", **_ADAM_2E_4},
-    "anime_dcgan": {**_SEED_004, "mode": "gan", **_ADAM_2E_4},
-    "anime_wgan": {**_SEED_004, "mode": "regular", **_RMSPROP, "learning_rate": 2e-4},
-    "anime_wgan_gp": {**_SEED_004, "mode": "gp", "critic_num": 5, **_ADAM_2E_4},
-    "anime_wgan_div": {**_SEED_004, "mode": "div", **_ADAM_2E_4, "epoch": 100},
 }

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
+import curves
 import outputs
 import utils
 
@@ -49,7 +50,7 @@ def write_page(folder, runs):
     panels = figure.subplots(5, len(runs), squeeze=False, height_ratios=[4, 3, 3, 3, 3])
     bins, facts = [], []
     for column, (mode, (run, clip, gap)) in zip(panels.T, runs.items()):
-        rows = outputs.read_log(run / "metrics.csv")
+        rows = curves.read_log(run / "metrics.csv")
         if not rows:
             raise utils.Failed(f"{run} has no rows in metrics.csv yet: train it for longer")
         grid, losses, gaps, norms, weights = column
@@ -82,10 +83,9 @@ def _show_grid(panel, run, mode, rows):
 
 
 def _show_curves(panel, rows, names, title):
-    steps = [int(r["step"]) for r in rows]
     for name in names:
-        values = np.array([float(r[name]) for r in rows])
-        panel.plot(steps, outputs.smooth(values), linewidth=1, label=name)
+        steps, values = curves.series(rows, name)
+        panel.plot(steps, curves.smooth(values), linewidth=1, label=name)
     panel.set_title(title, fontsize=10)
     panel.set_xlabel("generator updates")
     panel.legend(fontsize=8)

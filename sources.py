@@ -130,15 +130,18 @@ def read_digits(path, *, pattern="*", conditional=True):
     return _array_source("digits", images, digits.target, "scikit-learn")
 
 
-def read_mnist(path, *, pattern="*", conditional=True):
-    """MNIST's 60,000 training images: IDX files or mnist.npz in `path`, or downloaded."""
-    for images, labels in _idx_pairs(path, "train"):
+def read_mnist(path, *, pattern="*", conditional=True, part="train"):
+    """MNIST's 60,000 training images: IDX files or mnist.npz in `path`, or downloaded.
+
+    `part` "test" is its 10,000 test images.
+    """
+    for images, labels in _idx_pairs(path, {"train": "train", "test": "t10k"}[part]):
         return _array_source("mnist", read_idx(images, 3)[..., None], read_idx(labels, 1), images)
     home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
     cached = home / "datasets" / "mnist.npz"
     for file in (path / "mnist.npz", cached):
         if file.is_file():
-            return _array_source("mnist", *_read_npz(file, "train"), file)
+            return _array_source("mnist", *_read_npz(file, part), file)
     try:
         with utils.quiet_stderr():  # TensorFlow's greetings
             from keras.utils import get_file
@@ -151,20 +154,24 @@ def read_mnist(path, *, pattern="*", conditional=True):
             f"{cached}, and a download failed ({_line(error)[:120]}). Put the files in {path}, "
             "or try --dataset digits, which needs none"
         ) from None
-    return _array_source("mnist", *_read_npz(file, "train"), file)
+    return _array_source("mnist", *_read_npz(file, part), file)
 
 
 def _line(error):
     return " ".join(str(error).split())
 
 
-def read_cifar10(path, *, pattern="*", conditional=True):
-    """CIFAR-10's 50,000 training images in its binary version: data_batch_1.bin to 5."""
-    files = sorted(path.glob("**/data_batch_*.bin"))
+def read_cifar10(path, *, pattern="*", conditional=True, part="train"):
+    """CIFAR-10's 50,000 training images in its binary version: data_batch_1.bin to 5.
+
+    `part` "test" is its 10,000 test images, test_batch.bin.
+    """
+    files = sorted(path.glob({"train": "**/data_batch_*.bin", "test": "**/test_batch.bin"}[part]))
     if not files:
         raise utils.Failed(
-            f"no CIFAR-10: put the files of its binary version, data_batch_1.bin to "
-            f"data_batch_5.bin, into {path} (the Python version is made of pickles: not read)"
+            f"no CIFAR-10 to {part}: put the files of its binary version, data_batch_1.bin to "
+            f"data_batch_5.bin and test_batch.bin, into {path} (the Python version is made of "
+            "pickles: not read)"
         )
     records = []
     for file in files:

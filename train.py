@@ -25,11 +25,12 @@ class Schedule:
     log_every: int
     sample_every: int
     save_every: int
+    eval_every: int = 0
     deadline: float = float("inf")
 
     def due(self, step, every):
-        """Is it time, after `step` steps, for what is done every so many and at the end?"""
-        return step % every == 0 or step == self.last
+        """Is it time, after so many steps, for what is done every k steps (0: never), and last?"""
+        return every > 0 and (step % every == 0 or step == self.last)
 
 
 @contextlib.contextmanager
@@ -51,17 +52,18 @@ def stop_requests():
             signal.signal(number, handler)
 
 
-def fit(trainer, batches, run, schedule, progress):
+def fit(trainer, batches, run, schedule, progress, evaluation=None):
     """Train from the trainer's own step on until the schedule's end or a stop.
 
     Args:
       trainer: has `count` of steps done, `seen` of images eaten, `batch_spec(step)` → (updates,
         batch), `step(images, labels)` → dict of scalars, `measure(images, labels)` → more of
-        them for the log, `preview()` → (images, columns) and `problem()` → text or None. The run
-        uses its `state`, `networks` and `refresh()`.
+        them for the log, `preview()` → (images, columns), `samples(labels)` → images to evaluate
+        and `problem()` → text or None. The run uses its `state`, `networks` and `refresh()`.
       batches: `take(position, shape)` gives uint8 images and labels.
-      run: has `reals`, `log`, `sample`, `save` and `redraw`.
+      run: has `reals`, `log`, `sample`, `save`, `redraw`, `best` and `keep_best`.
       progress: a context manager with `update(done, text)`.
+      evaluation: has `measure(draw)` → dict of numbers and `better(new, old)`; or None.
 
     Returns:
       (the step reached, the signal that stopped it or None). What was reached is saved.
@@ -70,8 +72,8 @@ def fit(trainer, batches, run, schedule, progress):
       Diverged: before anything that is not finite is saved.
     """
     step, seen = int(trainer.count), int(trainer.seen)
-    begun, sampled, saved = time.monotonic(), step, step
-    lap = (begun, seen)
+    sampled, saved = step, step
+    log = _Log(trainer, run, schedule, evaluation, seen)
     if step == 0:
         run.reals(batches.take(0, (64,))[0])
         run.sample(0, 0, 0, *trainer.preview())
@@ -84,14 +86,11 @@ def fit(trainer, batches, run, schedule, progress):
             step += 1
             where = divmod(step, schedule.per_epoch)
             progress.update(step)
-            if schedule.due(step, schedule.log_every):
+            measured = evaluation and schedule.due(step, schedule.eval_every)
+            if measured or schedule.due(step, schedule.log_every):
                 _check(trainer)
                 terms |= trainer.measure(*batch)
-                terms = {name: float(value) for name, value in terms.items()}
-                now = time.monotonic()
-                run.log(step, where[0], now - begun, terms)
-                speed, lap = (seen - lap[1]) / (now - lap[0]), (now, seen)
-                progress.update(step, _line(step / schedule.per_epoch, speed, terms))
+                progress.update(step, log.add(step, seen, terms, measured))
             epoch_ends = where[1] == 0 and step - sampled >= schedule.sample_every // 4
             if schedule.due(step, schedule.sample_every) or epoch_ends:
                 sampled = _sample(trainer, run, step, where)
@@ -103,6 +102,32 @@ def fit(trainer, batches, run, schedule, progress):
             _save(trainer, run, step)
         run.redraw()
     return step, asked[0] if asked else None
+
+
+class _Log:
+    """Rows for the run's log, and the evaluations, whose time does not count as training."""
+
+    def __init__(self, trainer, run, schedule, evaluation, seen):
+        self.trainer, self.run, self.evaluation = trainer, run, evaluation
+        self.per_epoch = schedule.per_epoch
+        self.begun = time.monotonic()
+        self.lap = (self.begun, seen)
+
+    def add(self, step, seen, terms, measured):
+        """Log a step, evaluated first where it is due; return a line about it."""
+        terms = {name: float(value) for name, value in terms.items()}
+        now = time.monotonic()
+        speed = (seen - self.lap[1]) / (now - self.lap[0])
+        found = self.evaluation.measure(self.trainer.samples) if measured else {}
+        self.run.log(step, step // self.per_epoch, now - self.begun, terms, found)
+        if measured:
+            if self.evaluation.better(found, self.run.best()):
+                self.run.keep_best(step, self.trainer, found)
+            self.begun += time.monotonic() - now
+            terms[self.evaluation.by] = found[self.evaluation.by]
+        self.lap = (time.monotonic(), seen)
+        values = "  ".join(f"{name} {value:.4g}" for name, value in terms.items())
+        return f"epoch {step / self.per_epoch:.2f}  {speed:.0f} images/s  {values}"
 
 
 def _sample(trainer, run, step, where):
@@ -124,8 +149,3 @@ def _check(trainer):
             f"{problem}: nothing from then on is saved; try a lower --learning_rate or another "
             "--seed"
         )
-
-
-def _line(epoch, speed, terms):
-    values = "  ".join(f"{name} {value:.4g}" for name, value in terms.items())
-    return f"epoch {epoch:.2f}  {speed:.0f} images/s  {values}"

@@ -17,7 +17,8 @@ from PIL import Image
 
 import main
 import model
-import recipes
+import presets
+import train
 from tests.conftest import ROOT, run_main
 
 SHARED = ROOT.parent / "shared" / "data"
@@ -422,7 +423,7 @@ def test_out_of_memory_is_one_line(cli, monkeypatch):
     def grow(*_):
         raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
 
-    monkeypatch.setattr(main.loop, "fit", grow)
+    monkeypatch.setattr(train, "fit", grow)
     status, _, err = cli("--dataset", "digits", "--train", *SMALL)
     assert (status, err.count("\n")) == (1, 1)
     assert "out of memory" in err
@@ -432,7 +433,7 @@ def test_out_of_memory_is_one_line(cli, monkeypatch):
 def test_list_presets(cli):
     status, out, _ = cli("--list_presets")
     assert status == 0
-    assert {line.split()[0] for line in out.splitlines()[1:]} == set(recipes.PRESETS)
+    assert {line.split()[0] for line in out.splitlines()[1:]} == set(presets.PRESETS)
     assert len({len(line.split()) for line in out.splitlines()}) == 1
 
 

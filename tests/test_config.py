@@ -9,6 +9,8 @@ import pytest
 
 import cli
 import config
+import kept
+import presets
 import recipes
 from config import FIELDS, FIXED, WrongCall
 from tests.conftest import ROOT, run_main
@@ -28,9 +30,9 @@ def call(line):
 
 def example(name):
     """A text that flag `name` takes, and its value."""
-    high, choices = (FIELDS[name].metadata[key] for key in ("high", "choices"))
+    low, high, choices = (FIELDS[name].metadata[key] for key in ("low", "high", "choices"))
     word = [*(choices or ["word"])][-1]
-    number = 4 if name == "visualize" else 9
+    number = 4 if name == "visualize" else max(9, low or 0)
     word = "gpu:1" if name == "device" else word
     fraction = -0.5 if name == "clip_down" else 0.5 if high else 2.5
     several = (*choices,)[:2] if choices else (8, 4)
@@ -239,7 +241,7 @@ WRONG = [  # a command line, and what its line must say
     ("--mode 'g\n\u2028p'", "--mode", f"one of {MODES}"),
     ("--arch vgg", "--arch=vgg", "one of dcgan"),
     ("--arch None", "--arch", "one of dcgan"),
-    ("--preset best", "--preset=best", f"one of {', '.join(recipes.PRESETS)}"),
+    ("--preset best", "--preset=best", f"one of {', '.join(presets.PRESETS)}"),
     ("--optimizer lion", "--optimizer=lion", "adam, rmsprop, sgd"),
     ("--critic_norm spectral", "--critic_norm", "none, layer, instance, batch"),
     ("--z_distribution cauchy", "--z_distribution", "uniform, normal"),
@@ -327,7 +329,7 @@ def test_precedence(monkeypatch, first):
     """The value of layer `first` wins where all the layers after it have one too."""
     values = {layer: i / 10 for i, layer in enumerate(LAYERS[:-1], 1)} | {"default": 0.0}
     rows = {n: {"momentum": v} if n in LAYERS[first:] else {} for n, v in values.items()}
-    monkeypatch.setitem(recipes.PRESETS, "mine", rows["preset"])
+    monkeypatch.setitem(presets.PRESETS, "mine", rows["preset"])
     for layer, table, key in (
         ("dataset", recipes.DATASETS, "faces"),
         ("arch", recipes.ARCHS, "dcgan"),
@@ -340,7 +342,7 @@ def test_precedence(monkeypatch, first):
 
 
 def test_rows_are_those_of_the_names_taken(monkeypatch):
-    monkeypatch.setitem(recipes.PRESETS, "mine", {"dataset": "faces", "mode": "regular"})
+    monkeypatch.setitem(presets.PRESETS, "mine", {"dataset": "faces", "mode": "regular"})
     c = config.resolve({"preset": "mine"}, {"dataset": "mnist", "mode": "gan"})
     assert (c.output_height, c.mirror, c.optimizer, c.rho) == (48, True, "rmsprop", 0.99)
     c = config.resolve({}, {"dataset": "celebA", "mode": "gan"})
@@ -511,7 +513,7 @@ def save(tmp_path):
 
 def refusal(path):
     with pytest.raises(WrongCall) as caught:
-        config.read_saved(path)
+        kept.read_saved(path)
     text = str(caught.value)
     assert len(text.splitlines()) == 1 and str(path) in text, text
     return text.replace(str(path), "")
@@ -530,7 +532,7 @@ def test_what_is_kept():
 )
 def test_round_trip(save, line):
     c = call(line)
-    saved = config.read_saved(save(**c.to_json()))
+    saved = kept.read_saved(save(**c.to_json()))
     assert saved == c.to_json()
     assert {n: type(v) for n, v in saved.items()} == {n: type(v) for n, v in c.to_json().items()}
     assert config.resolve({}, saved).to_json() == c.to_json()
@@ -575,7 +577,7 @@ def test_what_a_saved_file_may_not_lack(save, name):
 
 @pytest.mark.parametrize("name", sorted(set(NETWORK) - {"critic_norm"}))
 def test_a_field_newer_than_the_run_has_its_first_value(save, name):
-    assert config.read_saved(save(**{name: ...}))[name] == getattr(config.resolve({}), name)
+    assert kept.read_saved(save(**{name: ...}))[name] == getattr(config.resolve({}), name)
 
 
 @pytest.mark.parametrize(
@@ -589,10 +591,10 @@ def test_what_is_no_saved_file(tmp_path, content):
 
 
 def test_what_has_a_default_may_be_absent(save):
-    saved = config.read_saved(save(epoch=..., learning_rate=...))
+    saved = kept.read_saved(save(epoch=..., learning_rate=...))
     assert {"epoch", "learning_rate"} & set(saved) == set()
     assert config.resolve({}, saved).to_json() == KEPT
-    assert config.read_saved(save(LAMBDA=10, input_height=None))["LAMBDA"] == 10
+    assert kept.read_saved(save(LAMBDA=10, input_height=None))["LAMBDA"] == 10
 
 
 def other(name):
@@ -612,7 +614,7 @@ def test_another_network_is_refused(monkeypatch, name):
     wanted = other(name)
     c = config.resolve({name: wanted}, KEPT)
     with pytest.raises(WrongCall) as caught:
-        config.refuse_changes(c, KEPT)
+        kept.refuse_changes(c, KEPT)
     text = str(caught.value)
     assert f"{name}={config.text(KEPT[name])}, not {config.text(wanted)}" in text
     assert len(text.splitlines()) == 1
@@ -621,21 +623,21 @@ def test_another_network_is_refused(monkeypatch, name):
 
 def test_other_changes_are_listed():
     c = config.resolve(parse("--epoch 30 --learning_rate 0.001 --max_steps 5"), KEPT)
-    config.refuse_changes(c, KEPT)
+    kept.refuse_changes(c, KEPT)
     rates = [(n, KEPT[n], 1e-3) for n in ("learning_rate", "d_learning_rate")]
-    assert config.changes(c, KEPT) == [("epoch", 25, 30), *rates]
-    assert config.changes(config.resolve({}, KEPT), KEPT) == []
+    assert kept.changes(c, KEPT) == [("epoch", 25, 30), *rates]
+    assert kept.changes(config.resolve({}, KEPT), KEPT) == []
 
 
 def test_identity_is_what_tells_runs_apart():
     given = parse("--z_dim 5 --mode None --epoch 3 --name x --output_height 8 --sample_dir s")
-    assert config.identity(given) == {"name": "x", "output_height": 8, "z_dim": 5}
+    assert kept.identity(given) == {"name": "x", "output_height": 8, "z_dim": 5}
 
 
 # ---- what is shown ---------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("preset", [None, *recipes.PRESETS])
+@pytest.mark.parametrize("preset", [None, *presets.PRESETS])
 def test_pages_show_every_field(preset):
     c = config.resolve({"preset": preset})
     page, help_page = config.describe(c), cli.help_text(c)
@@ -654,9 +656,9 @@ def test_pages_show_every_field(preset):
 
 def test_the_presets_are_listed():
     head, *lines = cli.preset_table().splitlines()
-    assert len(lines) == len(recipes.PRESETS)
+    assert len(lines) == len(presets.PRESETS)
     assert max(map(len, lines)) <= 100
-    for line, (name, row) in zip(lines, recipes.PRESETS.items()):
+    for line, (name, row) in zip(lines, presets.PRESETS.items()):
         shown = dict(zip(head.split(), line.split()))
         c = config.resolve({"preset": name})
         assert (shown.pop("preset"), shown.pop("source")) == (name, row["source"])

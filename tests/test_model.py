@@ -150,21 +150,35 @@ def test_one_trace_whatever_the_number_of_critic_updates(make_trainer, mode):
 
 @pytest.mark.parametrize("mode", MODES)
 def test_an_update_leaves_the_other_network_alone(make_trainer, mode):
-    trainer = make_trainer(mode=mode)
-    images, labels = batch(trainer)
-    hot, key = trainer._one_hot(tf.constant(labels[0])), tf.constant([1, 2])
-    before = values(trainer.state)
-    trainer._update_critic(tf.constant(images[0]), hot, key)
-    middle = values(trainer.state)
-    changed = same(before, middle)
-    assert any(name.startswith("critic") for name in changed)
-    assert not any(name.startswith("generator") for name in changed)
-    weights = [np.array(w) for w in trainer.critic.trainable_variables]
-    trainer._update_generator(hot, key)
-    changed = same(middle, values(trainer.state))
-    assert any(name.startswith("generator") for name in changed)
-    for old, now in zip(weights, trainer.critic.trainable_variables):
-        np.testing.assert_array_equal(old, now)
+    """A network whose rate is 0 does not change while the other one does."""
+    for still, moving in (("generator", "critic"), ("critic", "generator")):
+        trainer = make_trainer(mode=mode)
+        trainer.step(*batch(trainer))  # clipping has been at the critic's weights
+        trainer.set_rates(*(0.0 if still == name else 1e-3 for name in ("generator", "critic")))
+        before = values(trainer.state)
+        trainer.step(*batch(trainer))
+        changed = [name.partition("/")[0] for name in same(before, values(trainer.state))]
+        assert moving in changed
+        assert still not in changed
+
+
+def test_the_last_critic_update_and_the_generators_share_their_fakes(make_trainer):
+    """With the critic held, the generator's loss is that of the fakes which the critic saw."""
+    trainer = make_trainer(mode="gp", critic_num=3, d_learning_rate=0.0)
+    seen = []
+    update = trainer._critic_update
+
+    def watch(images, fake, hot, key):
+        tf.py_function(lambda x: seen.append(x.numpy()), [fake], [])
+        return update(images, fake, hot, key)
+
+    trainer._critic_update = watch
+    images, labels = batch(trainer, 3)
+    terms = trainer.step(images, labels)
+    assert len(seen) == 3
+    assert len({x.tobytes() for x in seen}) == 3
+    score = trainer.critic([tf.constant(seen[-1]), *trainer._one_hot(tf.constant(labels[-1]))])
+    assert float(terms["generator_loss"]) == pytest.approx(-np.mean(score), abs=1e-5)
 
 
 def test_the_generators_statistics_are_not_touched_by_training(make_trainer):
@@ -195,13 +209,14 @@ def test_generator_follows_the_critic(make_trainer):
     for mode in MODES:
         trainer = make_trainer(mode=mode, learning_rate=0.01, ema=0.0)
         x = trainer.critic.inputs
-        score = keras.ops.mean(x[0], axis=(1, 2, 3)) + 0 * keras.ops.sum(x[1], axis=-1)
-        trainer.critic = keras.Model(x, score)
+        bright = keras.ops.mean(x[0], axis=(1, 2)) + 0 * keras.ops.sum(x[1], axis=-1)[:, None]
+        score = keras.layers.Dense(1, kernel_initializer="ones")(bright)
+        trainer.critic = keras.Model(x, keras.ops.squeeze(score, -1))
+        trainer.d_optimizer = keras.optimizers.SGD(0.0)
+        trainer.d_optimizer.build(trainer.critic.trainable_variables)
         before = trainer.preview()[0].mean()
-        hot = trainer._one_hot(tf.range(4))
         for i in range(10):
-            trainer._update_generator(hot, tf.constant([i, 0]))
-            trainer._average()
+            trainer.step(*batch(trainer, 1, seed=i))
         assert trainer.preview()[0].mean() > before + 0.1
 
 
@@ -323,7 +338,7 @@ def test_the_whole_step_by_hand(make_trainer):
     fake = np.array(trainer._generate([], key), np.float64).reshape(4, -1)
     norm = np.linalg.norm(w)
     gradient = fake.mean(0) - real.mean(0) + 10 * 2 * (norm - 1) * w / norm
-    trainer._update_critic(tf.constant(images[0]), [], key)
+    trainer._critic_update(tf.constant(images[0]), trainer._generate([], key), [], key)
     np.testing.assert_allclose(layer.kernel[:, 0], w - 0.1 * gradient, atol=1e-5)
 
 

@@ -7,6 +7,7 @@ import pytest
 import build
 import config
 import ops
+import presets
 import recipes
 import resnet
 from dataset import ImageSpec
@@ -52,7 +53,7 @@ def test_parameters_of_every_preset(preset):
 
 
 def test_every_system_has_its_preset():
-    assert set(SIZES) | {"digits", "faces_r1"} == set(recipes.PRESETS)
+    assert set(SIZES) | {"digits", "faces_r1"} == set(presets.PRESETS)
 
 
 @pytest.mark.parametrize(

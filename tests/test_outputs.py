@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import curves
 import outputs
 import utils
 from tests.conftest import ROOT, batch, same, values
@@ -246,8 +247,8 @@ def test_events_can_be_read(make_run, make_trainer):
 
 
 def test_smooth():
-    np.testing.assert_allclose(outputs.smooth(np.array([3.0] * 7)), [3.0] * 7)
-    np.testing.assert_allclose(outputs.smooth(np.array([0.0, 3.0, 6.0])), [1.5, 3.0, 4.5])
+    np.testing.assert_allclose(curves.smooth(np.array([3.0] * 7)), [3.0] * 7)
+    np.testing.assert_allclose(curves.smooth(np.array([0.0, 3.0, 6.0])), [1.5, 3.0, 4.5])
 
 
 def shipped(tmp_path, name, **saved):

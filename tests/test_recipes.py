@@ -9,20 +9,22 @@ import pytest
 
 import build
 import config
+import presets
 import recipes
 import utils
 from tests.conftest import ROOT
 
+ALL = {n: v for m in (recipes, presets) for n, v in vars(m).items() if n.isupper() and n[0] != "_"}
 TABLES = {  # the keys of a row that are no Config fields: those it must have, those it may
     "MODES": (
         {"critic_loss", "generator_loss", "gap"},
         {"points", "penalty", "weights", "clip", "probabilities"},
     ),
     "ARCHS": ({"builder", "trainer", "network", "min_size", "multiple_of"}, {"one_width"}),
-    "DATASETS": ({"reader"}, set()),
+    "DATASETS": ({"reader"}, {"part"}),
     "PRESETS": ({"source"}, set()),
 }
-ROWS = [(table, name) for table in TABLES for name in getattr(recipes, table)]
+ROWS = [(table, name) for table in TABLES for name in ALL[table]]
 CODE = (
     "critic_loss",
     "generator_loss",
@@ -45,13 +47,9 @@ def strings(value):
         yield from itertools.chain(*map(strings, value))
 
 
-def public(module):
-    return {n: v for n, v in vars(module).items() if not n.startswith("_")}
-
-
 @pytest.mark.parametrize("table, name", ROWS)
 def test_a_row_holds_fields_and_the_known_parts(table, name):
-    row = getattr(recipes, table)[name]
+    row = ALL[table][name]
     must, may = TABLES[table]
     assert must <= set(row)
     settings = set(row) - must - may
@@ -64,7 +62,7 @@ def test_a_row_holds_fields_and_the_known_parts(table, name):
 def test_there_is_a_row_for_every_choice():
     tables = {"mode": "MODES", "arch": "ARCHS", "preset": "PRESETS", "optimizer": "OPTIMIZERS"}
     for field, table in {**tables, "z_distribution": "LATENTS"}.items():
-        assert config.FIELDS[field].metadata["choices"] is getattr(recipes, table)
+        assert config.FIELDS[field].metadata["choices"] is ALL[table]
     for alias, mode in recipes.MODE_ALIASES.items():
         assert mode in recipes.MODES
         assert alias not in recipes.MODES
@@ -72,7 +70,10 @@ def test_there_is_a_row_for_every_choice():
 
 def test_datasets_settle_what_depends_on_them():
     for row in (*recipes.DATASETS.values(), recipes.FOLDER):
-        assert {"reader", "output_height", "conditional", "mirror"} <= set(row)
+        assert {"reader", "output_height", "conditional", "mirror", "extractor"} <= set(row)
+        assert row["extractor"] in recipes.EXTRACTORS
+    for row in recipes.MEASURES.values():
+        assert set(row) == {"higher"}
     for row in recipes.LATENTS.values():
         assert set(row) == {"function", "sweep"}
         low, high = row["sweep"]
@@ -80,8 +81,8 @@ def test_datasets_settle_what_depends_on_them():
 
 
 def test_every_name_is_that_of_something_to_call():
-    names = {s for s in strings(public(recipes)) if ":" in s}
-    rows = [r for n, r in public(recipes).items() if n not in ("FOLDER", "MODE_ALIASES")]
+    names = {s for s in strings(ALL) if ":" in s}
+    rows = [r for n, r in ALL.items() if n not in ("FOLDER", "MODE_ALIASES")]
     for row in [recipes.FOLDER, *itertools.chain(*(table.values() for table in rows))]:
         if isinstance(row, dict):  # a part that is code is named as such
             assert {row[k] for k in CODE if k in row} <= names
@@ -171,9 +172,9 @@ def test_the_published_settings(name, optimizer, rate, decays, critic_num, norm,
     assert {n: getattr(c, n) for n in more} == more
 
 
-@pytest.mark.parametrize("name", recipes.PRESETS)
+@pytest.mark.parametrize("name", presets.PRESETS)
 def test_a_preset_resolves_to_its_values(name):
-    row = {n: v for n, v in recipes.PRESETS[name].items() if n in config.FIELDS}
+    row = {n: v for n, v in presets.PRESETS[name].items() if n in config.FIELDS}
     c = config.resolve({"preset": name})
     assert {n: getattr(c, n) for n in row} == row
     assert row["dataset"] in recipes.DATASETS

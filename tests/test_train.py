@@ -30,6 +30,9 @@ class Trainer:
     def preview(self):
         return "images", 8
 
+    def samples(self, labels):
+        return ("samples", self.count, labels)
+
     def measure(self, *batch):
         return {}
 
@@ -44,13 +47,23 @@ class Batches:
 
 class Run:
     def __init__(self):
-        self.calls = []
+        self.calls, self.kept = [], {}
 
     def reals(self, images):
         self.calls.append(("reals", images))
 
-    def log(self, step, epoch, seconds, terms):
+    def log(self, step, epoch, seconds, terms, measures):
         self.calls.append(("log", step, epoch, terms["loss"]))
+        self.seconds = seconds
+        if measures:
+            self.calls.append(("measures", step, measures))
+
+    def best(self):
+        return self.kept
+
+    def keep_best(self, step, trainer, measures):
+        self.calls.append(("best", step))
+        self.kept = measures
 
     def sample(self, step, epoch, index, images, columns):
         self.calls.append(("sample", step, epoch, index))
@@ -65,6 +78,21 @@ class Run:
         return [call[1] for call in self.calls if call[0] == what]
 
 
+class Evaluation:
+    """Finds the steps 10 and 20 better than the others; takes its time."""
+
+    by = "fid_a"
+
+    def measure(self, draw):
+        time.sleep(0.05)
+        name, step, labels = draw("labels")
+        assert (name, labels) == ("samples", "labels")
+        return {"fid_a": float(step % 10), "step": step}
+
+    def better(self, new, old):
+        return not old or new["fid_a"] < old["fid_a"]
+
+
 class Bar(contextlib.nullcontext):
     def update(self, done, text=None):
         self.text = text or getattr(self, "text", None)
@@ -75,9 +103,9 @@ def schedule(last=20, **options):
     return train.Schedule(last=last, per_epoch=8, **{**every, **options})
 
 
-def fit(trainer=None, run=None, **options):
+def fit(trainer=None, run=None, evaluation=None, **options):
     run, trainer = run or Run(), trainer or Trainer()
-    result = train.fit(trainer, Batches(), run, schedule(**options), Bar())
+    result = train.fit(trainer, Batches(), run, schedule(**options), Bar(), evaluation)
     return result, run, trainer
 
 
@@ -94,6 +122,22 @@ def test_what_is_done_when():
     assert [c for c in run.calls if c[0] in ("reals", "redraw")] == [("reals", 0), ("redraw",)]
     assert ("sample", 10, 1, 2) in run.calls
     assert ("log", 12, 1, 12.0) in run.calls
+
+
+def test_evaluations_come_at_their_own_steps_and_the_best_is_kept():
+    run = fit(evaluation=Evaluation(), eval_every=5, log_every=8, last=22)[1]
+    assert run.steps("log") == [5, 8, 10, 15, 16, 20, 22]
+    assert run.steps("measures") == [5, 10, 15, 20, 22]
+    assert run.steps("best") == [5, 10]
+    assert run.seconds < 0.25  # without the time of five evaluations
+    assert fit(evaluation=None, eval_every=5)[1].steps("measures") == []
+
+
+def test_the_line_shows_the_measure_that_the_best_goes_by():
+    bar = Bar()
+    options = schedule(eval_every=7, last=7)
+    train.fit(Trainer(), Batches(), Run(), options, bar, Evaluation())
+    assert bar.text.endswith("loss 7  fid_a 7")
 
 
 def test_images_are_fresh_at_every_step():

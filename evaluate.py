@@ -1,0 +1,259 @@
+"""Measures of a generator: its samples beside real images, through a named extractor.
+
+The formulas are in `metrics.py`.
+"""
+
+import dataclasses
+import hashlib
+import json
+import zipfile
+from pathlib import Path
+
+import keras
+import numpy as np
+
+import metrics
+import outputs
+import utils
+
+BATCH = 250
+SWD_IMAGES = 2048  # of each side: sorting the patches of 10,000 would take minutes
+SSIM_PAIRS = 1000
+SHEET_ROWS, SHEET_NEAREST = 8, 7
+NEAREST_OF = 60_000
+RANDOM_CHANNELS, RANDOM_FEATURES = (64, 128, 256), 128
+
+
+@dataclasses.dataclass(frozen=True)
+class Extractor:
+    """A network that images are measured through.
+
+    Attributes:
+      name: which every measure taken through it carries.
+      model: images in [-1, 1] → {"features": [N, D], and perhaps "classes": [N, K]}.
+    """
+
+    name: str
+    model: keras.Model
+
+    def __call__(self, images):
+        """uint8 images [N, H, W, C] → (features [N, D], class probabilities [N, K] or None).
+
+        Resized to what the model takes, gray repeated as colour or colour weighed to gray.
+        """
+        parts = []
+        for i in range(0, len(images), BATCH):
+            x = self._fit(keras.ops.cast(images[i : i + BATCH], "float32") / 127.5 - 1)
+            parts.append({k: np.asarray(v) for k, v in self.model(x, training=False).items()})
+        found = {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}
+        return found["features"], found.get("classes")
+
+    def _fit(self, x):
+        height, width, channels = self.model.inputs[0].shape[1:]
+        if channels == 3 and x.shape[-1] == 1:
+            x = keras.ops.repeat(x, 3, -1)
+        elif channels == 1 and x.shape[-1] == 3:
+            x = keras.ops.image.rgb_to_grayscale(x)
+        if height and (height, width) != tuple(x.shape[1:3]):
+            x = keras.ops.image.resize(x, (height, width), antialias=True)
+        return x
+
+    @property
+    def key(self):
+        """Changes when the network or its weights do, and not with Keras' numbering of layers."""
+        text = self.model.to_json()
+        for i, part in enumerate((self.model, *self.model.operations)):
+            text = text.replace(f'"{part.name}"', f'"{i}"')
+        weights = b"".join(w.tobytes() for w in self.model.get_weights())
+        return hashlib.sha256(text.encode() + weights).hexdigest()
+
+
+def load_extractor(path):
+    """A saved Keras model of images in [-1, 1], named after its file.
+
+    Its features are the layer named "features", or its first output; its classes the layer
+    "classes", if there is one.
+    """
+    model = outputs.load_network(path)
+    shapes = [x.shape for x in getattr(model, "inputs", ())]  # none where it was never built
+    if len(shapes) != 1 or len(shapes[0]) != 4 or shapes[0][-1] not in (1, 3):
+        raise utils.Failed(f"{path} takes no images [N, H, W, 1 or 3]: it cannot extract features")
+    layers = {layer.name: layer.output for layer in model.layers}
+    features = layers.get("features", model.outputs[0])
+    if None in features.shape[1:]:
+        raise utils.Failed(f"{path} has features of no fixed size {features.shape[1:]}")
+    flat = (-1, int(np.prod(features.shape[1:])))
+    found = {"features": keras.ops.reshape(features, flat)}
+    if "classes" in layers:
+        found["classes"] = layers["classes"]
+    return Extractor(Path(path).stem, keras.Model(model.inputs, found))
+
+
+def mnist_cnn(shape):
+    """The classifier of MNIST that comes with the project; `benchmarks/mnist_cnn.py` made it."""
+    del shape
+    return load_extractor(Path(__file__).parent / "extractors" / "mnist-cnn.keras")
+
+
+def inception_v3(shape, weights="imagenet"):
+    """Keras' InceptionV3 before its last layer, 2,048 features of 299x299.
+
+    Not the network that published FIDs go by (that is TensorFlow's of 2015): the name says so.
+    `weights` is the path of its .h5 file without the top, where there is no network.
+    """
+    del shape
+    try:
+        model = keras.applications.InceptionV3(
+            include_top=False, pooling="avg", weights=weights, input_shape=(299, 299, 3)
+        )
+    except Exception as error:  # a download fails in many ways, as does a file that is another's
+        raise utils.Failed(
+            f"no weights of InceptionV3 ({utils.first_line(error)}): give their file, "
+            "--extractor PATH.h5, or take --extractor random-cnn"
+        ) from None
+    return Extractor("inception-v3-keras", keras.Model(model.inputs, {"features": model.output}))
+
+
+def random_cnn(shape):
+    """Features of an untrained network, drawn from a fixed seed, for images of any kind.
+
+    They order generators of images unlike ImageNet's at least as well as trained ones
+    (2002.09797, section 5), and need no file. Comparable between images of one shape alone.
+    """
+    rng = np.random.default_rng(0)
+    images = keras.Input(shape)
+    x = images
+    for channels in RANDOM_CHANNELS:
+        x = keras.layers.Conv2D(channels, 3, 2, padding="same", activation="relu")(x)
+    x = keras.layers.Dense(RANDOM_FEATURES)(keras.layers.Flatten()(x))
+    model = keras.Model(images, {"features": x})
+    for weight in model.weights:
+        fan_in = np.prod(weight.shape[:-1])
+        bias = len(weight.shape) == 1
+        scale = 0 if bias else np.sqrt(2 / fan_in)
+        weight.assign(scale * rng.standard_normal(weight.shape, np.float32))
+    return Extractor("random-cnn", model)
+
+
+class Evaluation:
+    """Measures samples against a fixed set of real images.
+
+    Args:
+      extractor: an `Extractor`.
+      real: uint8 images [N, H, W, C] to measure against; `labels` int [N], or None.
+      count: how many of them, and of samples, at most.
+      cache_dir: where the features of real images are kept.
+      by: the measure that the best is told by; `higher`: more of it is better.
+    """
+
+    def __init__(self, extractor, real, labels, *, count, cache_dir, by="fid", higher=False):
+        order = np.random.default_rng(0).permutation(len(real))[:count]
+        self.extractor, self.cache_dir = extractor, Path(cache_dir)
+        self.real = np.ascontiguousarray(real[np.sort(order)])
+        self.labels = None if labels is None else labels[np.sort(order)]
+        self.by, self.higher = by if by == "swd" else f"{by}_{extractor.name}", higher
+        self.shares = None  # of the classes among the samples last measured
+        self.features = self._cached(self.real)
+        self.moments = metrics.moments(self.features)
+
+    def _cached(self, images):
+        """Features of real images, from the cache where they are in it."""
+        key = hashlib.sha256(images.tobytes() + self.extractor.key.encode()).hexdigest()[:16]
+        path = self.cache_dir / f"features_{self.extractor.name}_{key}.npy"
+        try:
+            return np.load(path, allow_pickle=False)
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile):
+            features = self.extractor(images)[0]
+            with utils.atomic_path(path) as part:
+                np.save(part, features)
+            return features
+
+    def measure(self, draw):
+        """The measures of a generator.
+
+        Args:
+          draw: labels int [N] (zeros where there are none) → uint8 images [N, H, W, C].
+
+        Returns:
+          A dict of name → number. A name ends with its extractor's where one was used.
+        """
+        labels = np.zeros(len(self.real), np.int32) if self.labels is None else self.labels
+        fake = draw(labels)
+        features, classes = self.extractor(fake)
+        through = self._through_features(features)
+        if classes is not None:
+            self.shares, more = class_measures(classes, self.labels)
+            through |= more
+        found = {f"{name}_{self.extractor.name}": value for name, value in through.items()}
+        return {"samples": len(fake), **found, **image_measures(self.real, fake)}
+
+    def better(self, new, old):
+        """Is the first of two results better, or the other one of another kind?"""
+        if self.by not in old or old.get("samples") != new["samples"]:
+            return True
+        return new[self.by] > old[self.by] if self.higher else new[self.by] < old[self.by]
+
+    def write(self, folder, draw, found, images, mirror):
+        """Write measures.json and nearest.png into `folder`; return their paths.
+
+        The sheet's rows are a sample and the training images nearest to it by the features,
+        of at most `NEAREST_OF` of them; turned left-right, too, where they are trained on so.
+        """
+        order = np.random.default_rng(1).permutation(len(images))[:NEAREST_OF]
+        images = np.ascontiguousarray(images[np.sort(order)])
+        if mirror:
+            images = np.concatenate([images, images[:, :, ::-1]])
+        labels = np.arange(SHEET_ROWS) if self.labels is None else self.labels[:SHEET_ROWS]
+        samples = draw(labels.astype(np.int32))
+        near = metrics.nearest(self.extractor(samples)[0], self._cached(images), SHEET_NEAREST)
+        rows = [np.stack([x, *images[near_x]]) for x, near_x in zip(samples, near)]
+        if self.shares is not None:
+            found = found | {f"shares_{self.extractor.name}": self.shares.tolist()}
+        utils.save_text(folder / "measures.json", json.dumps(found, indent=1))
+        sheet = utils.make_grid(np.concatenate(rows), near.shape[1] + 1)
+        return [
+            folder / "measures.json",
+            utils.save_image(folder / "nearest.png", sheet),
+        ]
+
+    def _through_features(self, fake):
+        kid, deviation = metrics.kernel_distance(self.features, fake)
+        precision, recall = metrics.precision_recall(self.features, fake)
+        return {
+            "fid": metrics.frechet_distance(self.moments, metrics.moments(fake)),
+            "kid": kid,
+            "kid_deviation": deviation,
+            "precision": precision,
+            "recall": recall,
+        }
+
+
+def class_measures(classes, labels):
+    """From a classifier's view of the samples, its probabilities [N, K]: evenness and rightness.
+
+    Returns:
+      (shares of the classes seen [K], measures): `right` is the share of samples that are seen as
+      the class asked for, `labels` [N] or None; `rarest` and `commonest` are the shares of those.
+    """
+    seen = classes.argmax(1)
+    shares = np.bincount(seen, minlength=classes.shape[1]) / len(seen)
+    found = {"rarest": float(shares.min()), "commonest": float(shares.max())}
+    if labels is not None:
+        found["right"] = float((seen == labels).mean())
+    return shares, found
+
+
+def image_measures(real, fake):
+    """Measures of the pixels: `swd_H` by level of height H, their mean `swd`, `ssim_SCALES`.
+
+    The last is of pairs of samples, and left out where they are smaller than its window.
+    """
+    n = min(SWD_IMAGES, len(real))
+    distances = metrics.sliced_wasserstein(real[:n], fake[:n])
+    found = {f"swd_{height}": value for height, value in distances.items()}
+    found["swd"] = float(np.mean(list(distances.values())))
+    order = np.random.default_rng(0).permutation(len(fake))
+    pairs = order[: min(len(fake) // 2, SSIM_PAIRS) * 2].reshape(2, -1)
+    if scales := metrics.ssim_scales(fake.shape[1:3]):
+        found[f"ssim_{scales}"] = float(metrics.structural_similarity(*fake[pairs]).mean())
+    return found

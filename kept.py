@@ -1,0 +1,63 @@
+"""The settings kept with a run: reading them, telling runs apart, refusing other networks."""
+
+import json
+from pathlib import Path
+
+import presets
+import recipes
+from config import FIELDS, FIXED, WrongCall, check_value, text
+
+
+def read_saved(path):
+    """The settings kept in a run's config.json, as a dict of Config fields.
+
+    Raises:
+      WrongCall: where it cannot be read, or holds what this program does not know.
+    """
+    try:
+        read = json.loads(Path(path).read_text())
+        if not isinstance(read, dict):
+            raise ValueError("it holds no fields")
+        saved = {n: tuple(v) if isinstance(v, list) else v for n, v in read.items() if n != "data"}
+        for name, value in saved.items():
+            if name not in FIELDS or FIELDS[name].metadata["once"]:
+                raise ValueError(f"unknown field {name!r}")
+            try:
+                check_value(name, value)
+            except ValueError as error:
+                raise ValueError(f"{name}={read[name]!r} {error}") from None
+        row = recipes.ARCHS.get(saved.get("arch"), {"network": ()})
+        for name in row["network"]:  # a field that is newer than the run has its first value
+            saved.setdefault(name, row.get(name, FIELDS[name].default))
+        for name in ("data", *FIXED, *row["network"]):
+            if {**read, **saved}.get(name) is None:
+                raise ValueError(f"no field {name!r}")
+    except (OSError, ValueError, RecursionError) as error:
+        raise WrongCall(f"cannot use {path}: {error}") from None
+    return saved
+
+
+def identity(given):
+    """Of the flags given, and a preset's, those that tell one run from another: for test mode."""
+    given = {**presets.PRESETS.get(given.get("preset"), {}), **given}
+    networks = {n for row in recipes.ARCHS.values() for n in row["network"]}
+    names = ("name", "batch_size", *FIXED, *sorted(networks))
+    return {n: given[n] for n in names if given.get(n) is not None}
+
+
+def refuse_changes(config, saved):
+    """Raise WrongCall where `config` would go on with another network than the run's `saved`."""
+    fixed = FIXED + recipes.ARCHS[saved["arch"]]["network"] if saved else ()
+    for name in fixed:
+        if getattr(config, name) != saved[name]:
+            raise WrongCall(
+                f"run {config.run_name} has {name}={text(saved[name])}, not "
+                f"{text(getattr(config, name))}: leave that flag or preset out, give another "
+                "--name, or start anew with --resume False"
+            )
+
+
+def changes(config, saved):
+    """(field, old, new) of what a resumed run does otherwise than before."""
+    now = config.to_json()
+    return [(n, saved[n], now[n]) for n in now if n in saved and saved[n] != now[n]]

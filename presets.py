@@ -1,0 +1,158 @@
+"""The presets: named rows of settings. Data only, as in `recipes.py`."""
+
+# What the five programs run, their faults mended: `source` says which one it is. Names with
+# mnist or anime are those of their data; a flag beside a preset wins.
+_NORMAL = {"z_dim": 100, "z_distribution": "normal"}
+_SEED_001 = {"arch": "dcgan", "dataset": "mnist", "conditional": False, **_NORMAL, "ema": 0.0}
+_SEED_001 |= {"output_height": 64, "kernel_size": 4, "bias": "unnormed"}
+_SEED_001_F64 = {"g_width": (1024, 512, 256, 128), "d_width": (64, 128, 256, 512)}
+_ADAM_2E_4 = {"optimizer": "adam", "learning_rate": 2e-4, "beta1": 0.5, "beta2": 0.999}
+_RMSPROP = {"optimizer": "rmsprop", "rho": 0.99, "epsilon": 1e-10}
+_SEED_002 = {
+    "source": "002",
+    "arch": "dcgan",
+    "mode": "gp",
+    "kernel_size": 5,
+    "z_dim": 100,
+    "z_distribution": "uniform",
+    "optimizer": "rmsprop",
+    "learning_rate": 2e-4,
+    "rho": 0.9,
+    "epsilon": 1e-10,
+    "critic_num": 5,
+    "critic_bursts": True,
+    "label_mode": "concat",
+    "batch_size": 64,
+    "ema": 0.0,
+    "mirror": False,
+}
+_SEED_003 = {"source": "003", "arch": "resnet", "dataset": "cifar10", "conditional": False}
+_SEED_003 |= {"output_height": 64, "batch_size": 64, "critic_num": 5, "ema": 0.0, "seed": 42}
+_SEED_003 |= {"epoch": 129}  # of 781 updates: just over 100,000
+_SEED_004 = {"source": "004", "arch": "dcgan", "dataset": "faces", "output_height": 64}
+_SEED_004 |= {"g_width": (512, 256, 128, 64), "d_width": (64, 128, 256, 512), **_NORMAL}
+_SEED_004 |= {"kernel_size": 4, "bias": "none", "batch_size": 128, "epoch": 50, "ema": 0.0}
+_SEED_004 |= {"mirror": False}
+PRESETS = {
+    "digits": {  # `make train`: two minutes on two cores
+        "source": "ours",
+        "dataset": "digits",
+        "mode": "gp",
+        "learning_rate": 1e-3,
+        "epoch": 100,
+    },
+    "faces_r1": {  # ahead of gp's defaults after the same minutes
+        "source": "ours",
+        "dataset": "faces",
+        "mode": "r1",
+        "learning_rate": 5e-4,
+        "beta2": 0.99,
+        "LAMBDA": 2.0,
+        "penalty_every": 8,
+        "epoch": 200,
+    },
+    "mnist_conditional": {
+        **_SEED_002,
+        "dataset": "mnist",
+        "epoch": 50,
+        "g_width": (128, 128),
+        "d_width": (11, 74),
+        "fc_width": 1024,
+    },
+    "faces": {
+        **_SEED_002,
+        "dataset": "faces",
+        "epoch": 200,
+        "input_height": 96,
+        "output_height": 48,
+        "g_width": (512, 256, 128, 64),
+        "d_width": (64, 128, 256, 512),
+    },
+    "lenet_mnist": {
+        "source": "000",
+        "critic_num": 5,
+        "arch": "lenet",
+        "dataset": "mnist",
+        "conditional": False,
+        "mode": "gp",
+        "g_head": "orig",
+        **_ADAM_2E_4,
+        "learning_rate": 5e-4,
+        "beta1": 0.9,
+        "beta2": 0.99,
+        "batch_size": 128,
+        "epoch": 200,
+        "ema": 0.0,
+    },
+    "simple_gan": {
+        "source": "001",
+        "arch": "mlp",
+        "dataset": "mnist",
+        "conditional": False,
+        "mode": "gan",
+        "critic_norm": "none",
+        **_ADAM_2E_4,
+        "learning_rate": 1e-4,
+        "beta1": 0.9,
+        "batch_size": 32,
+        "epoch": 50,
+        "ema": 0.0,
+    },
+    "dcgan_mnist": {
+        "source": "001",
+        **_SEED_001,
+        **_SEED_001_F64,
+        "mode": "gan",
+        **_ADAM_2E_4,
+        "batch_size": 128,
+        "epoch": 5,
+    },
+    "wgan_mnist": {
+        "source": "001",
+        **_SEED_001,
+        **_SEED_001_F64,
+        "mode": "regular",
+        "z_dim": 128,
+        "critic_norm": "instance",
+        **_RMSPROP,
+        "learning_rate": 5e-5,
+        "batch_size": 64,
+        "epoch": 5,
+    },
+    "wgan_gp_mnist": {
+        "source": "001",
+        **_SEED_001,
+        "g_width": (256, 128, 64, 32),
+        "d_width": (16, 32, 64, 128),
+        "mode": "gp",
+        "critic_num": 5,
+        "critic_norm": "instance",
+        **_ADAM_2E_4,
+        "learning_rate": 1e-4,
+        "beta1": 0.0,
+        "beta2": 0.9,
+        "batch_size": 64,
+        "epoch": 100,
+    },
+    "resnet_gan": {
+        **_SEED_003,
+        "mode": "gan",
+        "optimizer": "sgd",
+        "learning_rate": 2e-4,
+        "momentum": 0.9,
+    },
+    "resnet_wgan": {**_SEED_003, "mode": "regular", **_RMSPROP, "learning_rate": 5e-5},
+    "resnet_wgan_gp": {
+        **_SEED_003,
+        "mode": "gp",
+        "g_norm": "none",
+        **_ADAM_2E_4,
+        "learning_rate": 1e-4,
+        "beta2": 0.9,
+    },
+    "resnet_wgan_div": {**_SEED_003, "mode": "div", **_ADAM_2E_4},
+    "anime_dcgan": {**_SEED_004, "mode": "gan", **_ADAM_2E_4},
+    "anime_wgan": {**_SEED_004, "mode": "regular", **_RMSPROP, "learning_rate": 2e-4},
+    "anime_wgan_gp": {**_SEED_004, "mode": "gp", "critic_num": 5, **_ADAM_2E_4},
+    "anime_wgan_div": {**_SEED_004, "mode": "div", **_ADAM_2E_4, "epoch": 100},
+}

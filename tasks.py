@@ -1,0 +1,99 @@
+"""What a call can do: train, compare, evaluate, test. Each takes the flags given."""
+
+import time
+from pathlib import Path
+
+import build
+import cli
+import config as settings
+import kept
+import outputs
+import train as loop
+
+STARTED = time.monotonic()
+
+
+def train(given, started=STARTED):
+    """Train, going on from the run's newest checkpoint; return the exit status.
+
+    It is None where a signal ended the training. `max_minutes` counts from `started`.
+    """
+    c = settings.resolve(given, check=False)
+    run = outputs.Run(c.run_name, c.checkpoint_dir, c.sample_dir, c.log_dir)
+    with run.lock():
+        resume = c.resume and run.has_state()
+        saved = kept.read_saved(run.folder / "config.json") if resume else {}
+        c = settings.resolve(given, saved)
+        kept.refuse_changes(c, saved)
+        print(cli.opening(c, given, saved), flush=True)
+        data = build.load_data(c)
+        if resume:
+            run.check_data(vars(data.spec))
+        build.import_tensorflow(c.device)
+        batches = build.build_batches(c, data)
+        schedule = build.build_schedule(c, len(batches), started)
+        trainer = build.build_trainer(c, data.spec, schedule.per_epoch)
+        if resume:
+            step = build.restore(c, run, trainer)
+            print(f"resumed {run.folder} at step {step}")
+            if step >= schedule.last:
+                print(f"nothing left to do: {schedule.last} steps asked (--epoch, --max_steps)")
+                return 0
+        elif c.init_from:
+            build.init_networks(trainer, c.init_from, c.checkpoint_dir)
+        run.begin(c.to_json(), vars(data.spec), resume=resume)
+        evaluation = build.build_evaluation(c, data) if c.eval_every else None
+        return fit(run, trainer, batches, schedule, evaluation)
+
+
+def fit(run, trainer, batches, schedule, evaluation):
+    """Run the loop and say how it ended; return the exit status as `train` does."""
+    bar = build.build_progress(run.name, trainer, schedule)
+    step, stop = loop.fit(trainer, batches, run, schedule, bar, evaluation)
+    why = f"stopped by {stop}" if stop else "done" if step == schedule.last else "time is up"
+    print(f"{why} at step {step} of {schedule.last}; wrote")
+    print("\n".join(map(str, run.written())), flush=True)
+    return None if stop else 0
+
+
+def compare(given):
+    """Train each of several modes on the same data, seed and budget, and write a page of them."""
+    runs = {}
+    for mode in given["compare"]:
+        c = settings.resolve({**given, "mode": mode})
+        folder = Path(c.sample_dir) / "compare"
+        name = f"{c.name}_{mode}" if c.name else f"compare_{c.run_name}"
+        part = {**given, "mode": mode, "name": name, "sample_dir": str(folder / mode)}
+        if train(part, time.monotonic()) is None:
+            return None
+        runs[mode] = build.compared(Path(c.checkpoint_dir) / name)
+    import report
+
+    print("\n".join(map(str, report.write_page(folder, runs))))
+    return 0
+
+
+def find(given):
+    """(settings, folder) of the trained run that a call means."""
+    c = settings.resolve(given, check=False)
+    folder, others = outputs.find_run(c.checkpoint_dir, c.dataset, kept.identity(given))
+    print(f"run {folder}" + (f" (the newest; also there: {', '.join(others)})" if others else ""))
+    return settings.resolve(given, kept.read_saved(folder / "config.json")), folder
+
+
+def evaluate(given):
+    """Measure a trained generator; return the exit status."""
+    for line in build.measure(*find(given)):
+        print(line, flush=True)
+
+
+def test(given):
+    """Make pictures with a trained generator; return the exit status."""
+    c, folder = find(given)
+    build.import_tensorflow(c.device)
+    sampler = build.build_sampler(c, folder / "generator.keras")
+    for path in sampler.all(c.visualize, c.num_samples, c.seeds, c.interpolate):
+        print(path, flush=True)
+
+
+TASKS = {"compare": compare, "train": train, "evaluate": evaluate}  # by the flag that asks for it
