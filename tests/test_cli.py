@@ -114,6 +114,66 @@ def test_what_a_run_leaves_behind(cli):
     assert config["data"]["classes"] == 10
 
 
+EVALUATE = ["--eval_every", 4, "--eval_samples", 150, "--extractor", "random-cnn"]
+
+
+def test_evaluate_gives_the_numbers_of_training(cli):
+    words = ("--dataset", "digits", "--train", *SMALL, *EVALUATE, "--max_steps", 6)
+    status, out, _ = cli(*words)
+    assert status == 0
+    run = "checkpoint/digits_8_8_8"
+    assert f"{run}/best/generator.keras" in out
+    rows = log_rows(run)
+    assert [r["step"] for r in rows if r["eval/fid_random-cnn"]] == ["4", "6"]
+    assert Path("samples/measures.png").is_file()
+    status, out, err = cli("--dataset", "digits", "--evaluate", "--eval_samples", 150)
+    assert (status, err) == (0, "")
+    measures = json.loads(Path("samples/measures.json").read_text())
+    assert measures["samples"] == 150
+    logged = {n.removeprefix("eval/"): v for n, v in rows[-1].items() if n.startswith("eval/")}
+    assert measures.keys() == logged.keys() > {"fid_random-cnn", "swd", "recall_random-cnn"}
+    for name, value in measures.items():
+        assert value == pytest.approx(float(logged[name]), rel=1e-5), name
+        assert any(line.split()[0] == name for line in out.splitlines())
+    assert "samples/nearest.png" in out.splitlines()
+    with Image.open("samples/nearest.png") as sheet:
+        assert sheet.size == (8 * 8, 8 * 8)
+
+
+def test_the_best_is_a_run_of_its_own(cli):
+    words = ("--dataset", "digits", *SMALL, *EVALUATE)
+    assert cli(*words, "--train", "--max_steps", 8)[0] == 0
+    run = Path("checkpoint/digits_8_8_8")
+    best = json.loads((run / "best" / "measures.json").read_text())
+    fids = {r["step"]: float(r["eval/fid_random-cnn"]) for r in log_rows(run)[1::2]}
+    assert fids.keys() == {"4", "8"}
+    assert str(best["step"]) == min(fids, key=fids.get)
+    assert best["fid_random-cnn"] == pytest.approx(min(fids.values()), rel=1e-5)
+    there = ("--checkpoint_dir", run, "--name", "best")
+    status, out, _ = cli("--dataset", "digits", "--evaluate", "--eval_samples", 150, *there)
+    assert status == 0
+    assert json.loads(Path("samples/measures.json").read_text()).items() <= best.items()
+    status, out, _ = cli(*words, "--train", "--max_steps", 9, *there)
+    assert f"resumed {run / 'best'} at step {best['step']}" in out
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["--extractor", "vgg"], "--extractor=vgg is no file, and none of mnist-cnn, random-cnn"),
+        (["--extractor", "no.keras"], "--extractor=no.keras is no file"),
+        (["--extractor", "bad.keras"], "cannot load bad.keras"),
+        (["--extractor", "bad.h5"], "--extractor PATH.h5"),
+    ],
+)
+def test_a_wrong_extractor_is_one_line(cli, words, expected):
+    for name in ("bad.keras", "bad.h5"):
+        Path(name).write_text("no network")
+    status, _, err = cli("--dataset", "digits", "--train", *SMALL, "--eval_every", 4, *words)
+    assert (status, err.count("\n")) == (1, 1)
+    assert expected in err
+
+
 def test_nothing_left_to_do(cli):
     words = ("--dataset", "digits", "--train", *SMALL, "--max_steps", 2)
     assert cli(*words)[0] == 0

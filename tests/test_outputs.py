@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -316,6 +317,46 @@ def test_the_old_runs_film_stays_until_the_new_one_is_saved(make_run, make_train
     new.save(1, trainer)
     new.sample(1, 0, 1, *grid(1.0))
     assert (old.samples / "training.gif").read_bytes() != film
+
+
+def test_the_best_state_is_whole(make_run, make_trainer):
+    run, trainer = begin(make_run()), make_trainer()
+    assert run.best() == {}
+    log(run, 1)
+    run.keep_best(1, trainer, {"fid": 3.0})
+    run.save(2, trainer)
+    assert run.best() == {"step": 1, "fid": 3.0}
+    names = {p.name for p in (run.folder / "best").iterdir()}
+    kept = {"generator.keras", "critic.keras", "config.json", "metrics.csv", "measures.json"}
+    assert names == kept | {"checkpoint", "ckpt-1.index", "ckpt-1.data-00000-of-00001"}
+    trainer.step(*batch(trainer))
+    run.keep_best(3, trainer, {"fid": 2.0})
+    state = values(trainer.state)
+    assert run.best() == {"step": 3, "fid": 2.0}
+    assert not list((run.folder / "best").glob("ckpt-1.*"))
+    other = make_trainer()
+    outputs.Run("best", run.folder, run.samples, run.logs).restore(other)
+    assert same(values(other.state), state) == []
+    begin(make_run()).save(1, trainer)  # a new run does away with the old one's best
+    assert not (run.folder / "best").exists()
+
+
+@pytest.mark.parametrize("stage", ["written in part", "written", "the old one half removed"])
+def test_a_kill_while_the_best_is_kept(make_run, make_trainer, stage):
+    run, trainer = begin(make_run()), make_trainer()
+    run.save(1, trainer)
+    run.keep_best(1, trainer, {"fid": 3.0})
+    part = run.folder / (".best-part" if stage == "written in part" else ".best")
+    shutil.copytree(run.folder / "best", part)
+    (part / "measures.json").write_text('{"step": 2, "fid": 2.0}')
+    if stage == "the old one half removed":
+        (run.folder / "best" / "measures.json").unlink()
+    again = make_run()
+    with again.lock():
+        assert again.best()["step"] == (1 if stage == "written in part" else 2)
+        assert (again.folder / "best" / "generator.keras").is_file()
+    begin(again, resume=True).keep_best(3, trainer, {"fid": 1.0})
+    assert not [p.name for p in run.folder.iterdir() if p.name.startswith(".")]
 
 
 def test_what_is_not_a_network_is_one_line(tmp_path):
