@@ -131,7 +131,7 @@ class Config:
     g_head: str = _flag(
         "tanh", "lenet's last layers: the seed's, or tanh", choices=("orig", "tanh")
     )
-    label_mode: str = _flag("concat", "how labels enter", choices=("concat", "projection"))
+    label_mode: str = _flag("projection", "how labels enter", choices=("concat", "projection"))
     critic_norm: str = _flag(
         None, "normalisation in the critic", str, choices=("none", "layer", "instance", "batch")
     )

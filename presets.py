@@ -3,6 +3,7 @@
 # What the five programs run, their faults mended: `source` says which one it is. Names with
 # mnist or anime are those of their data; a flag beside a preset wins.
 _NORMAL = {"z_dim": 100, "z_distribution": "normal"}
+_GP = {"mode": "gp", "penalty_fraction": 1.0}
 _SEED_001 = {"arch": "dcgan", "dataset": "mnist", "conditional": False, **_NORMAL, "ema": 0.0}
 _SEED_001 |= {"output_height": 64, "kernel_size": 4, "bias": "unnormed"}
 _SEED_001_F64 = {"g_width": (1024, 512, 256, 128), "d_width": (64, 128, 256, 512)}
@@ -11,7 +12,7 @@ _RMSPROP = {"optimizer": "rmsprop", "rho": 0.99, "epsilon": 1e-10}
 _SEED_002 = {
     "source": "002",
     "arch": "dcgan",
-    "mode": "gp",
+    **_GP,
     "kernel_size": 5,
     "z_dim": 100,
     "z_distribution": "uniform",
@@ -38,7 +39,6 @@ PRESETS = {
         "source": "ours",
         "dataset": "digits",
         "mode": "gp",
-        "learning_rate": 1e-3,
         "epoch": 100,
     },
     "faces_r1": {  # ahead of gp's defaults after the same minutes
@@ -74,7 +74,7 @@ PRESETS = {
         "arch": "lenet",
         "dataset": "mnist",
         "conditional": False,
-        "mode": "gp",
+        **_GP,
         "g_head": "orig",
         **_ADAM_2E_4,
         "learning_rate": 5e-4,
@@ -124,7 +124,7 @@ PRESETS = {
         **_SEED_001,
         "g_width": (256, 128, 64, 32),
         "d_width": (16, 32, 64, 128),
-        "mode": "gp",
+        **_GP,
         "critic_num": 5,
         "critic_norm": "instance",
         **_ADAM_2E_4,
@@ -144,7 +144,7 @@ PRESETS = {
     "resnet_wgan": {**_SEED_003, "mode": "regular", **_RMSPROP, "learning_rate": 5e-5},
     "resnet_wgan_gp": {
         **_SEED_003,
-        "mode": "gp",
+        **_GP,
         "g_norm": "none",
         **_ADAM_2E_4,
         "learning_rate": 1e-4,
@@ -153,6 +153,6 @@ PRESETS = {
     "resnet_wgan_div": {**_SEED_003, "mode": "div", **_ADAM_2E_4},
     "anime_dcgan": {**_SEED_004, "mode": "gan", **_ADAM_2E_4},
     "anime_wgan": {**_SEED_004, "mode": "regular", **_RMSPROP, "learning_rate": 2e-4},
-    "anime_wgan_gp": {**_SEED_004, "mode": "gp", "critic_num": 5, **_ADAM_2E_4},
+    "anime_wgan_gp": {**_SEED_004, **_GP, "critic_num": 5, **_ADAM_2E_4},
     "anime_wgan_div": {**_SEED_004, "mode": "div", **_ADAM_2E_4, "epoch": 100},
 }

@@ -482,7 +482,7 @@ OURS = {  # where they are otherwise here
     "input_fname_pattern": "*",  # every type of image
     "visualize": None,  # no option asked for, as 0 is one
     # measured: the row says why
-    **{n: recipes.MODES["gp"][n] for n in ("learning_rate", "critic_num")},
+    **{n: recipes.MODES["gp"][n] for n in ("learning_rate", "beta1", "critic_num")},
 }
 
 
@@ -491,7 +491,7 @@ def test_the_seeds_defaults():
     assert len(SEED) == 21
     assert {n: getattr(c, n) for n in SEED} == {n: v for n, (_, v) in SEED.items()} | OURS
     line = " ".join(f"--{n} {shlex.quote(text)}" for n, (text, _) in SEED.items())
-    ours = {n: OURS[n] for n in ("input_fname_pattern", "learning_rate", "critic_num")}
+    ours = {n: OURS[n] for n in ("input_fname_pattern", "learning_rate", "beta1", "critic_num")}
     assert config.resolve(parse(line) | ours) == c
 
 
@@ -622,9 +622,9 @@ def test_another_network_is_refused(monkeypatch, name):
 
 
 def test_other_changes_are_listed():
-    c = config.resolve(parse("--epoch 30 --learning_rate 0.001 --max_steps 5"), KEPT)
+    c = config.resolve(parse("--epoch 30 --learning_rate 0.003 --max_steps 5"), KEPT)
     kept.refuse_changes(c, KEPT)
-    rates = [(n, KEPT[n], 1e-3) for n in ("learning_rate", "d_learning_rate")]
+    rates = [(n, KEPT[n], 3e-3) for n in ("learning_rate", "d_learning_rate")]
     assert kept.changes(c, KEPT) == [("epoch", 25, 30), *rates]
     assert kept.changes(config.resolve({}, KEPT), KEPT) == []
 
