@@ -6,6 +6,7 @@ The formulas are in `metrics.py`.
 import dataclasses
 import hashlib
 import json
+import re
 import zipfile
 from pathlib import Path
 
@@ -61,9 +62,10 @@ class Extractor:
     @property
     def key(self):
         """Changes when the network or its weights do, and not with Keras' numbering of layers."""
-        text = self.model.to_json()
-        for i, part in enumerate((self.model, *self.model.operations)):
-            text = text.replace(f'"{part.name}"', f'"{i}"')
+        parts = (self.model, *self.model.operations)
+        numbers = {part.name: str(i) for i, part in enumerate(parts)}
+        names = r'(?<="name": ")[^"]+|(?<=\[")[^"]+'
+        text = re.sub(names, lambda m: numbers.get(m[0], m[0]), self.model.to_json())
         weights = b"".join(w.tobytes() for w in self.model.get_weights())
         return hashlib.sha256(text.encode() + weights).hexdigest()
 
