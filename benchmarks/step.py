@@ -1,0 +1,300 @@
+"""The time of a whole train step: ours, as tutorials write it, in PyTorch, and the machine's limit.
+
+`python -m benchmarks.step` times all updates of one step (`critic_num` of the critic, one of the
+generator) on a fixed random batch, for each case and mode with the defaults of our own flags.
+Everyone trains the same networks with the same optimisers. A ratio is the median, over the
+rounds, of their time over ours in the same round, with the lowest and the highest.
+`--competitors` takes names of COMPETITORS; those of PyTorch need requirements-bench.txt. Leave
+the machine alone while it runs.
+"""
+
+import argparse
+import functools
+import gc
+import time
+
+import numpy as np
+
+import build
+import cli
+import config
+import dataset
+import utils
+from benchmarks import timing
+
+# What each one changes of the defaults, and the channels and classes of its images.
+CASES = {
+    "mnist": ({"dataset": "mnist"}, 1, 10),
+    "faces": ({"dataset": "faces"}, 3, 0),
+    "resnet": ({"dataset": "photos", "arch": "resnet", "batch_size": 4}, 3, 0),
+}
+MODES = ("gp", "regular", "div")
+MATRIX = 2048  # rows of the square matrices whose product tells the machine's rate
+LAYOUTS = ("default", "channels_last")
+
+
+def settings(case, flags):
+    """(Config, ImageSpec) of a case with `flags` over it."""
+    given, channels, classes = CASES[case]
+    c = config.resolve({**given, **flags})
+    spec = (c.output_height, c.output_width, channels, 60_000, classes if c.conditional else 0)
+    return c, dataset.ImageSpec(*spec)
+
+
+def random_batch(c, spec):
+    """(uint8 images [n, B, H, W, C], int32 labels [n, B]) of one step."""
+    rng = np.random.default_rng(c.seed)
+    shape = (c.critic_num, c.batch_size)
+    image = (spec.height, spec.width, spec.channels)
+    images = rng.integers(0, 256, (*shape, *image), dtype=np.uint8)
+    return images, rng.integers(0, max(spec.classes, 1), shape, dtype=np.int32)
+
+
+# ---- the competitors: functions (c, spec, batch, seconds) → (run(steps), what it trains) ------
+
+
+class Ours:
+    """Our trainer, with what the others have for the tests."""
+
+    def __init__(self, c, spec, batch):
+        self.trainer, self.batch = build.build_trainer(c, spec), batch
+
+    def run(self, steps):
+        """Do so many steps, as `train.fit` asks for them, and wait for their end."""
+        for _ in range(steps):
+            terms = self.trainer.step(*self.batch)
+        float(terms["generator_loss"])
+
+    def weights_by_network(self):
+        """{"generator": trainable arrays, "critic": …}."""
+        networks = {"generator": self.trainer.generator, "critic": self.trainer.critic}
+        return {n: [w.numpy() for w in x.trainable_variables] for n, x in networks.items()}
+
+    def updates(self):
+        """How often (the generator, the critic) has been updated."""
+        optimizers = (self.trainer.g_optimizer, self.trainer.d_optimizer)
+        return tuple(int(o.iterations) for o in optimizers)
+
+
+def _ours(c, spec, batch, seconds):
+    ours = Ours(c, spec, batch)
+    return ours.run, ours
+
+
+def _tutorial(c, spec, batch, seconds, jit):
+    from benchmarks import keras_step
+
+    return keras_step.fit(c, spec, batch, jit)
+
+
+def _plain(c, spec, batch, seconds):
+    from benchmarks import keras_step
+
+    return keras_step.plain(c, spec, batch)
+
+
+def _torch(c, spec, batch, seconds, same, compiled):
+    """In the layout that is the faster one over `seconds`; in the first, where that is 0."""
+    import torch
+
+    from benchmarks import torch_step
+
+    torch.set_num_threads(timing.cores())
+    objective = build.build_objective(c.mode, vars(c))
+    options = {"same": same, "compiled": compiled}
+    found = []
+    for layout in LAYOUTS if seconds else LAYOUTS[:1]:
+        trainer = torch_step.Trainer(c, spec, objective, batch, layout=layout, **options)
+        found.append((timing.per_step(trainer.run, seconds)(), layout, trainer))
+    _, layout, trainer = min(found, key=lambda entry: entry[0])
+    timing.log(f"  {layout} layout")
+    return trainer.run, trainer
+
+
+COMPETITORS = {
+    "ours": _ours,
+    "fit": functools.partial(_tutorial, jit="auto"),
+    "fit-without-xla": functools.partial(_tutorial, jit=False),
+    "plain": _plain,
+    "torch": functools.partial(_torch, same=False, compiled=False),
+    "torch-same": functools.partial(_torch, same=True, compiled=False),
+    "torch-compiled": functools.partial(_torch, same=False, compiled=True),
+    "torch-same-compiled": functools.partial(_torch, same=True, compiled=True),
+}
+MEANING = {
+    "ours": "this project",
+    "fit": "Keras tutorial: train_step, compile and fit (XLA, as by default)",
+    "fit-without-xla": "the same with jit_compile=False",
+    "plain": "Keras: a tf.function for each update",
+    "torch": "PyTorch, as usually written",
+    "torch-same": "PyTorch, exactly our form",
+    "torch-compiled": "PyTorch, as usually written, compiled",
+    "torch-same-compiled": "PyTorch, exactly our form, compiled",
+}
+
+
+def parameters(trained):
+    """{"generator": trainable numbers, "critic": …}."""
+    return {n: sum(w.size for w in x) for n, x in trained.weights_by_network().items()}
+
+
+# ---- the limit ----------------------------------------------------------------------------------
+
+
+def products(network):
+    """Multiply-adds of one sample's forward pass: (of all layers, of those at the inputs).
+
+    Dense: inputs x outputs. Convolution: its kernel at every pixel of the output, and a
+    transposed one at every pixel of its input, zeros of the padding counted too. A layer is at
+    the inputs where no layer with weights comes before it: nobody needs its inputs' gradient
+    but the penalty and, in the critic, the generator.
+    """
+    import keras
+
+    total = first = 0
+    learnt = set()  # tensors that depend on weights
+    for layer in network.operations:
+        inputs, outputs = map(keras.tree.flatten, (layer.input, layer.output))
+        if isinstance(layer, keras.layers.Conv2DTranspose):
+            count = np.prod(inputs[0].shape[1:3]) * np.prod(layer.kernel.shape)
+        elif isinstance(layer, keras.layers.Conv2D):
+            count = np.prod(outputs[0].shape[1:3]) * np.prod(layer.kernel.shape)
+        else:
+            count = np.prod(layer.kernel.shape) if isinstance(layer, keras.layers.Dense) else 0
+        after = any(id(t) in learnt for t in inputs)
+        total += int(count)
+        first += 0 if after else int(count)
+        if after or getattr(layer, "trainable_variables", ()):
+            learnt |= {id(t) for t in outputs}
+    return total, first
+
+
+def step_products(generator, critic, *, batch, updates, penalised, smooth=False):
+    """Multiply-adds that one of our steps cannot do without.
+
+    `generator` and `critic` are (all, first) of `products`; g, d below. For each image:
+
+    - a critic update: fakes (g); both scores forward (2d), gradients of the weights (2d) and of
+      the inputs of all layers but the first (2d - 2 first);
+    - the penalty, for each of `penalised` images: scores at the points (d), their gradient down
+      to the pixels (d), and back through that gradient: its adjoint runs up the layers (d)
+      and meets their weights (d). Where no activation or norm is curved (`smooth` is false) the
+      slopes are constants, and nothing goes back through the scores themselves; else that
+      is another backward pass (2d - first);
+    - the generator's update, with the last critic update's fakes: scores (d), back to the pixels
+      (d), weights (g) and inputs (g - first) of the generator.
+
+    Norms, activations, optimisers and the average are left out: the limit is a lower bound.
+    `penalised` may be a mean over updates.
+    """
+    (g, g_first), (d, d_first) = generator, critic
+    penalty = 4 * d + (2 * d - d_first if smooth else 0)
+    update = batch * (g + 6 * d - 2 * d_first) + penalised * penalty
+    return updates * update + batch * (2 * d + 2 * g - g_first)
+
+
+def own_products(trainer):
+    """The same of one of our trainers."""
+    norms = [x for x in trainer.critic.layers if "Normalization" in type(x).__name__]
+    penalised = max(1, round(trainer.penalty_fraction * trainer.batch_size))
+    return step_products(
+        products(trainer.generator),
+        products(trainer.critic),
+        batch=trainer.batch_size,
+        updates=trainer.critic_num,
+        penalised=penalised / trainer.penalty_every if trainer.objective.penalty else 0,
+        smooth=bool(norms),
+    )
+
+
+def build_matmul(side):
+    """`run(n)`: n products of square float32 matrices on all cores."""
+    import tensorflow as tf
+
+    a, b = (tf.random.stateless_normal([side, side], [0, i]) for i in range(2))
+
+    def run(times):
+        for _ in range(times):
+            c = tf.matmul(a, b)
+        float(c[0, 0])
+
+    return run
+
+
+# ---- the program --------------------------------------------------------------------------------
+
+
+def build_competitors(names, c, spec, batch, seconds):
+    """({name: (run, trained)}, {name: why it is missing}); all of the same parameter counts."""
+    built, missing = {}, {}
+    for name in names:
+        timing.log(f"{c.run_name}: building {name}")
+        try:
+            built[name] = COMPETITORS[name](c, spec, batch, seconds)
+        except ImportError as error:
+            missing[name] = f"not installed: {error.name}"
+        except Exception as error:
+            if "compiled" not in name:
+                raise
+            missing[name] = why_not_compiled(error)
+    counts = {name: parameters(trained) for name, (_, trained) in built.items()}
+    wrong = [name for name, count in counts.items() if count != counts[names[0]]]
+    if wrong:
+        raise utils.Failed(f"other networks than ours: {wrong}, {counts}")
+    return built, missing
+
+
+def why_not_compiled(error):
+    """In a few words, why torch.compile has failed."""
+    text = f"{type(error).__name__}: {error}"
+    if "InvalidCxxCompiler" in text or "No working C++ compiler" in text:
+        return "no compiler"
+    return utils.first_line(text)
+
+
+def measure(names, c, spec, rounds, seconds):
+    """Time a case's competitors; return the rows of its table."""
+    batch = random_batch(c, spec)
+    built, missing = build_competitors(names, c, spec, batch, min(seconds, 2))
+    measures = {"matmul": timing.per_step(build_matmul(MATRIX), min(seconds, 1))}
+    measures |= {name: timing.per_step(run, seconds) for name, (run, _) in built.items()}
+    found = timing.interleave(measures, rounds)
+    rate = MATRIX**3 / min(found.pop("matmul"))
+    count = own_products(built["ours"][1].trainer)
+    label = [c.run_name, c.mode]
+    rows = [
+        [*label, MEANING[n], timing.ms_cell(found[n]), timing.ratio_cell(found[n], found["ours"])]
+        for n in built
+    ]
+    rows += [[*label, MEANING[name], "-", why] for name, why in missing.items()]
+    share = count / rate / np.median(found["ours"])
+    ideal = f"the limit: {count / 1e9:.3g} G multiply-adds at {rate / 1e9:.3g} G/s"
+    return [*rows, [*label, ideal, f"{1000 * count / rate:.4g}", f"{share:.2f} of the limit"]]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES))
+    parser.add_argument("--modes", nargs="+", choices=MODES, default=list(MODES))
+    parser.add_argument("--competitors", nargs="+", choices=COMPETITORS, default=list(COMPETITORS))
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--seconds", type=float, default=5, help="of each one in a round")
+    parser.add_argument("--set", nargs="+", default=[], metavar="FLAG=VALUE", help="our flags")
+    parser.add_argument("--quick", action="store_true", help="two rounds of a step: does it run?")
+    call = parser.parse_args()
+    rounds, seconds = (2, 0) if call.quick else (call.rounds, call.seconds)
+    names = list(dict.fromkeys(["ours", *call.competitors]))
+    given = cli.parse_flags(["step", *(f"--{word}" for word in call.set)])
+    build.import_tensorflow("cpu")
+    begun, rows = time.monotonic(), []
+    for case in call.cases:
+        for mode in call.modes:
+            c, spec = settings(case, {"mode": mode, **given})
+            rows += measure(names, c, spec, rounds, seconds)
+            gc.collect()
+            timing.log(f"{(time.monotonic() - begun) / 60:.1f} minutes")
+    print(timing.table(["run", "mode", "what", "ms", "times ours"], rows))
+
+
+if __name__ == "__main__":
+    main()

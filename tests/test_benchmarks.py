@@ -1,0 +1,261 @@
+"""The programs that measure: what they count and compare, not what they find."""
+
+import ast
+
+import keras
+import numpy as np
+import pytest
+
+import build
+import dataset
+import utils
+from benchmarks import loader, overhead, startup, step, timing
+from tests.conftest import ROOT
+from tests.test_design import long_functions
+
+FLAGS = {"output_height": 16, "g_width": (4,), "d_width": (4,), "z_dim": 4, "batch_size": 4}
+
+
+class Clock:
+    """Time that passes when it is told to."""
+
+    def __init__(self):
+        self.now = 0.0
+
+    def __call__(self):
+        return self.now
+
+    def run(self, seconds):
+        """A run of steps that take so long each."""
+
+        def run(steps):
+            self.now += seconds * steps
+
+        return run
+
+
+def test_a_turn_is_as_long_as_asked_and_gives_the_time_of_a_step():
+    clock, turns = Clock(), []
+    run = clock.run(0.5)
+
+    def watched(steps):
+        turns.append(steps)
+        run(steps)
+
+    measure = timing.per_step(watched, 4, clock)
+    assert measure() == pytest.approx(0.5)
+    assert turns == [1, 1, 1, 1, 8]
+
+
+def test_rounds_are_interleaved_and_each_begins_with_another():
+    order = []
+    measures = {n: lambda n=n: order.append(n) or len(order) for n in "abc"}
+    found = timing.interleave(measures, 2)
+    assert order == ["a", "b", "c", "b", "c", "a"]
+    assert found == {"a": [1, 6], "b": [2, 4], "c": [3, 5]}
+
+
+def test_ratios_are_taken_within_a_round():
+    assert timing.ratios([2, 30, 8], [1, 10, 2]) == (3, 2, 4)
+    assert timing.ratio_cell([2, 30, 8], [1, 10, 2]) == "3.00 (2.00-4.00)"
+    assert timing.ms_cell([0.1, 0.0251, 0.002]) == "25.1"
+    with pytest.raises(ValueError):
+        timing.ratios([1, 2], [1])
+
+
+def test_table():
+    assert timing.table(["a", "b"], [[1, "x"]]) == "| a | b |\n| --- | --- |\n| 1 | x |"
+
+
+def small_networks():
+    """z [2] → dense 2x2x3 → transposed 4x4x1; image 4x4x1 → conv 2x2x5 → dense 1."""
+    z = keras.Input((2,))
+    x = keras.layers.Reshape((2, 2, 3))(keras.layers.Dense(12)(z))
+    x = keras.layers.Conv2DTranspose(1, 4, 2, padding="same")(keras.layers.ReLU()(x))
+    image = keras.Input((4, 4, 1))
+    y = keras.layers.Conv2D(5, 3, 2, padding="same")(keras.layers.Rescaling(2.0)(image))
+    y = keras.layers.Dense(1)(keras.layers.Flatten()(keras.layers.LeakyReLU()(y)))
+    return keras.Model(z, x), keras.Model(image, y)
+
+
+def test_multiply_adds_of_networks_by_hand():
+    generator, critic = small_networks()
+    # dense 2·12 = 24; transposed: 2·2 pixels in, 4·4 taps, 3·1 channels = 192
+    assert step.products(generator) == (216, 24)
+    # convolution: 2·2 pixels out, 3·3 taps, 1·5 channels = 180; dense 20
+    assert step.products(critic) == (200, 180)
+
+
+def test_multiply_adds_of_a_step_by_hand():
+    networks = (216, 24), (200, 180)
+    # the generator's update: scores 200, back to the pixels 200, weights 216, inputs 192
+    last = 10 * (200 + 200 + 216 + 192)
+    # a critic update: fakes 216; scores 400, weights 400, inputs of the dense layer 40
+    update = 10 * (216 + 400 + 400 + 40)
+    count = step.step_products(*networks, batch=10, updates=3, penalised=0)
+    assert count == 3 * update + last
+    # the penalty: scores, gradient, its adjoint and its weights
+    count = step.step_products(*networks, batch=10, updates=3, penalised=4)
+    assert count == 3 * (update + 4 * 800) + last
+    # and back through the scores: weights 200, inputs 20
+    count = step.step_products(*networks, batch=10, updates=3, penalised=4, smooth=True)
+    assert count == 3 * (update + 4 * 1020) + last
+
+
+def test_multiply_adds_follow_the_settings():
+    def count(**flags):
+        c, spec = step.settings("mnist", {**FLAGS, **flags})
+        return step.own_products(build.build_trainer(c, spec))
+
+    whole, none = count(penalty_fraction=1.0), count(mode="regular", critic_num=1)
+    assert count(penalty_fraction=0.5) - none == pytest.approx((whole - none) / 2)
+    assert count(penalty_fraction=1.0, penalty_every=4) - none == pytest.approx((whole - none) / 4)
+
+
+def train_once(name, case, mode):
+    """(what has been trained for two steps, its first weights) of a tiny configuration."""
+    c, spec = step.settings(case, {**FLAGS, "mode": mode, "critic_num": 2, "seed": 3})
+    keras.utils.set_random_seed(0)
+    run, trained = step.COMPETITORS[name](c, spec, step.random_batch(c, spec), 0)
+    first, done = trained.weights_by_network(), trained.updates()
+    run(2)
+    assert np.subtract(trained.updates(), done).tolist() == [2, 4]
+    return trained, first
+
+
+@pytest.mark.parametrize(
+    "name, case, mode",
+    [
+        *[(name, "mnist", "gp") for name in ("ours", "fit-without-xla", "plain")],
+        *[("plain", "faces", mode) for mode in ("regular", "div")],
+        *[(name, "mnist", "gp") for name in ("torch", "torch-same")],
+        *[(name, "faces", "regular") for name in ("torch", "torch-same")],
+        *[(name, "resnet", "div") for name in ("torch", "torch-same")],
+    ],
+)
+def test_every_competitor_trains_the_same_amount(name, case, mode, monkeypatch):
+    monkeypatch.setattr(timing, "cores", lambda: 1)  # PyTorch's threads crawl on busy cores
+    if "torch" in name:
+        pytest.importorskip("torch")
+    trained, first = train_once(name, case, mode)
+    now = trained.weights_by_network()
+    for network, weights in first.items():
+        assert all(np.isfinite(w).all() for w in now[network])
+        assert any(not np.array_equal(a, b) for a, b in zip(weights, now[network])), network
+    c, spec = step.settings(case, {**FLAGS, "mode": mode})
+    ours = step.Ours(c, spec, None)
+    assert step.parameters(trained) == step.parameters(ours)
+
+
+def ordered(layers, kind):
+    """The layers of a kind in the order of their making: Keras' names count them."""
+    found = [x for x in layers if type(x).__name__ == kind]
+    last = [x.name.rpartition("_")[2] for x in found]
+    counts = [int(text) if text.isdigit() else 0 for text in last]
+    return [x for _, x in sorted(zip(counts, found), key=lambda pair: pair[0])]
+
+
+def copy_weights(ours, theirs, units):
+    """Give a PyTorch network ours, with the `units` features of 4x4 pixels channels first."""
+    import torch
+
+    first = np.arange(units).reshape(4, 4, -1).transpose(2, 0, 1).ravel()
+    kinds = {"Dense": ["Linear"], "Conv2D": ["Conv2d"], "Conv2DTranspose": ["ConvTranspose2d"]}
+    kinds["BatchNormalization"] = ("BatchNorm1d", "BatchNorm2d")
+    for ours_kind, kind in kinds.items():
+        pairs = zip(
+            ordered(ours.layers, ours_kind),
+            [m for m in theirs.modules() if type(m).__name__ in kind],
+            strict=True,
+        )
+        for layer, module in pairs:
+            for mine, its in zip(layer.trainable_variables, module.parameters(), strict=True):
+                w = mine.numpy()
+                w = np.transpose(w, {4: (3, 2, 0, 1), 2: (1, 0), 1: (0,)}[w.ndim])
+                for axis, size in enumerate(w.shape):
+                    if w.ndim < 4 and size in (units, units + 10):
+                        w = np.take(w, [*first, *range(units, size)], axis)
+                with torch.no_grad():
+                    its.copy_(torch.from_numpy(np.ascontiguousarray(w)))
+
+
+@pytest.mark.parametrize("label_mode", ["concat", "projection"])
+@pytest.mark.parametrize("arch", ["dcgan", "resnet"])
+def test_the_networks_in_pytorch_are_ours(arch, label_mode):
+    torch = pytest.importorskip("torch")
+    from benchmarks import torch_step
+
+    flags = {**FLAGS, "arch": arch, "label_mode": label_mode, "critic_norm": "batch"}
+    c, spec = step.settings("mnist", flags)
+    keras.backend.clear_session()  # names count layers from here
+    trainer = build.build_trainer(c, spec)
+    rng = np.random.default_rng(0)
+    hot = np.eye(10, dtype=np.float32)[rng.integers(0, 10, 4)]
+    generator, critic = (network(c, spec) for network in torch_step.NETWORKS[arch])
+    units = critic.score.linear.in_features - (10 if label_mode == "concat" else 0)
+    for ours, theirs, n, shape in (
+        (trainer.generator, generator, generator.dense.out_features, (4, 4)),
+        (trainer.critic, critic, units, (4, 16, 16, 1)),
+    ):
+        ours.set_weights([rng.normal(0, 0.1, w.shape) for w in ours.get_weights()])
+        copy_weights(ours, theirs, n)
+        x = rng.standard_normal(shape).astype(np.float32)
+        expected = ours([x, hot], training=True).numpy()
+        image = np.moveaxis(x, -1, 1).copy()
+        with torch.no_grad():
+            found = theirs(torch.from_numpy(image), torch.from_numpy(hot)).numpy()
+        found = np.moveaxis(found, 1, -1) if found.ndim == 4 else found
+        np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4)
+        assert np.std(expected) > 1e-3
+
+
+def test_a_missing_compiler_is_named():
+    assert step.why_not_compiled(RuntimeError("InvalidCxxCompiler: No working")) == "no compiler"
+    assert step.why_not_compiled(ValueError("a\nb")) == "ValueError: a"
+
+
+def test_a_log_is_seen_from_its_first_row_on(tmp_path):
+    path = tmp_path / "checkpoint" / "run" / ".new" / "metrics.csv"
+    path.parent.mkdir(parents=True)
+    assert not timing.logged(tmp_path)
+    path.write_text("step,seconds\n")
+    assert not timing.logged(tmp_path)
+    path.write_text("step,seconds\n50,4.5\n100,6.5\n2050,84.5\n")
+    assert timing.logged(tmp_path)
+    assert overhead.rows_between(tmp_path) == (80, 2000)
+
+
+def test_a_failed_call_is_an_error(tmp_path):
+    total, seen = timing.call(["-c", "open('a', 'w')"], tmp_path)
+    assert 0 < total < 10
+    assert seen is None
+    assert (tmp_path / "a").is_file()
+    with pytest.raises(utils.Failed, match="1/0"):
+        timing.call(["-c", "1/0"], tmp_path)
+
+
+def test_pictures_are_packed_and_taken(tmp_path, monkeypatch):
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    loader.draw_pictures(folder, 10)
+    _, data = loader.pack(folder, tmp_path / "cache")
+    assert data.images.shape == (10, 48, 48, 3)
+    assert data.images.std() > 20
+    images = loader.mapped(tmp_path / "a.npy", (20, 8, 8, 1))
+    c, _ = step.settings("mnist", {"batch_size": 4, "critic_num": 2})
+    taken = []
+    monkeypatch.setattr(dataset.Batches, "take", lambda *words: taken.append(words[1:]))
+    loader.build_taker(images, c)(3)
+    assert taken == [(0, (2, 4)), (8, (2, 4)), (16, (2, 4))]
+
+
+def test_the_programs_follow_the_rules_of_the_modules():
+    for path in (ROOT / "benchmarks").glob("*.py"):
+        tree = ast.parse(path.read_text())
+        assert ast.get_docstring(tree), path
+        assert long_functions(tree) == [], path
+        assert path.read_text().count("\n") <= 400, path
+
+
+def test_what_is_measured_at_start_up_has_a_base():
+    assert next(iter(startup.commands("data"))) == startup.BASE

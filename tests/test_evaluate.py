@@ -1,0 +1,547 @@
+"""Extractors of features, and what is measured through them."""
+
+import json
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+import build
+import evaluate
+import metrics
+import sources
+import utils
+from tests.conftest import ROOT
+
+MNIST = Path(__file__).parents[2] / "shared/data/mnist"
+SHIPPED = ROOT / "extractors" / "mnist-cnn.keras"
+
+
+def noise(*shape, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
+
+
+def flat(shape):
+    """A network whose features are its input."""
+    x = keras.Input(shape)
+    return keras.Model(x, {"features": keras.layers.Flatten()(x)})
+
+
+def network(seed=0, features="features", classes="classes", shape=(8, 8, 1)):
+    """Two layers, Dense(5) and Dense(3), of these names; the last one is the output."""
+    keras.utils.set_random_seed(seed)
+    x = keras.Input(shape)
+    y = keras.layers.Dense(5, name=features)(keras.layers.Flatten()(x))
+    return keras.Model(x, keras.layers.Dense(3, activation="softmax", name=classes)(y))
+
+
+@pytest.fixture
+def saved(tmp_path):
+    """A function that saves a network and loads it as an extractor."""
+
+    def load(model, name="mine"):
+        model.save(tmp_path / f"{name}.keras")
+        return evaluate.load_extractor(tmp_path / f"{name}.keras")
+
+    return load
+
+
+def pixels(name="pixels", key="k", levels=0, every=1):
+    """An extractor without a network; its `calls` are how many images it was given each time.
+
+    Features are one of `every` rows and columns; the class is the first pixel's, of so many levels.
+    """
+
+    def extract(images):
+        extract.calls.append(len(images))
+        seen = images[:, 0, 0, 0] // (256 // levels) if levels else None
+        classes = None if seen is None else np.eye(levels, dtype=np.float32)[seen]
+        features = images[:, ::every, ::every].reshape(len(images), -1)
+        return features.astype(np.float32), classes
+
+    extract.name, extract.key, extract.calls = name, key, []
+    return extract
+
+
+@pytest.fixture
+def make(tmp_path):
+    """A function that builds an evaluation whose cache is a folder of the test."""
+
+    def make(extractor, real, labels=None, count=100, **words):
+        return evaluate.Evaluation(
+            extractor, real, labels, count=count, cache_dir=tmp_path / "cache", **words
+        )
+
+    return make
+
+
+def fails(path, match):
+    with pytest.raises(utils.Failed, match=match) as error:
+        evaluate.load_extractor(path)
+    assert "\n" not in str(error.value) and str(path) in str(error.value)
+
+
+# ---- extractors
+
+
+def test_features_and_classes_are_the_layers_of_these_names(saved):
+    model, images = network(), noise(4, 8, 8, 1)
+    extractor = saved(model)
+    features, classes = extractor(images)
+    x = images / 127.5 - 1
+    first, last = (layer.get_weights() for layer in model.layers[-2:])
+    hand = x.reshape(4, 64) @ first[0] + first[1]
+    np.testing.assert_allclose(features, hand, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(classes, keras.ops.softmax(hand @ last[0] + last[1]), rtol=1e-4)
+    assert extractor.name == "mine"
+
+
+def test_without_such_layers_features_are_the_output(saved):
+    model, images = network(features="a", classes="b"), noise(2, 8, 8, 1)
+    features, classes = saved(model)(images)
+    np.testing.assert_allclose(features, model(images / 127.5 - 1), rtol=1e-4)
+    assert classes is None
+
+
+def test_features_of_any_shape_are_made_flat(saved):
+    x = keras.Input((8, 8, 1))
+    maps = saved(keras.Model(x, keras.layers.Conv2D(2, 3)(x)))
+    assert maps(noise(3, 8, 8, 1))[0].shape == (3, 6 * 6 * 2)
+    one = saved(keras.Model(x, keras.ops.mean(x, (1, 2, 3))))
+    assert one(noise(3, 8, 8, 1))[0].shape == (3, 1)
+
+
+def test_a_sequential_network_will_do(saved):
+    layers = [keras.Input((8, 8, 1)), keras.layers.Flatten(), keras.layers.Dense(4)]
+    assert saved(keras.Sequential(layers))(noise(2, 8, 8, 1))[0].shape == (2, 4)
+
+
+def test_what_is_no_extractor_is_one_line(tmp_path):
+    path = tmp_path / "a.keras"
+    fails(path, "cannot load")
+    path.write_text("no model")
+    fails(path, "cannot load")
+    two = keras.Input((8, 8, 1)), keras.Input((8, 8, 1))
+    keras.Model(two, keras.layers.Add()(two)).save(path)
+    fails(path, "takes no images")
+    for shape in ((4,), (8, 8, 4), (3, 8, 8), (8, 8, 8, 1)):
+        x = keras.Input(shape)
+        keras.Model(x, keras.layers.Flatten()(x)).save(path)
+        fails(path, "takes no images")
+    x = keras.Input((None, None, 3))
+    keras.Model(x, keras.layers.Conv2D(2, 3)(x)).save(path)
+    fails(path, "no fixed size")
+
+
+@pytest.mark.filterwarnings("ignore:You are saving a model that has not")
+def test_a_network_that_was_never_built_is_one_line(tmp_path):
+    keras.Sequential([keras.layers.Flatten()]).save(tmp_path / "a.keras")
+    fails(tmp_path / "a.keras", "takes no images")
+
+
+def test_images_go_in_between_minus_1_and_1():
+    extractor = evaluate.Extractor("flat", flat((2, 2, 1)))
+    images = np.array([0, 51, 204, 255], np.uint8).reshape(1, 2, 2, 1)
+    np.testing.assert_allclose(extractor(images)[0], [[-1, -0.6, 0.6, 1]], atol=1e-6)
+
+
+def test_gray_is_repeated_as_colour():
+    gray = noise(3, 4, 4, 1)
+    features = evaluate.Extractor("flat", flat((4, 4, 3)))(gray)[0].reshape(3, 4, 4, 3)
+    for channel in range(3):
+        np.testing.assert_allclose(features[..., channel], gray[..., 0] / 127.5 - 1, atol=1e-6)
+
+
+def test_colour_is_weighed_to_gray():
+    colour = noise(3, 4, 4, 3)
+    features = evaluate.Extractor("flat", flat((4, 4, 1)))(colour)[0]
+    hand = (colour / 127.5 - 1) @ [0.299, 0.587, 0.114]
+    np.testing.assert_allclose(features, hand.reshape(3, 16), atol=1e-3)
+
+
+def test_images_are_resized_to_what_the_network_takes():
+    """A ramp down and a ramp right stay so; halved, every pixel is the mean of 2x2."""
+    down, right = np.mgrid[:16, :16]
+    images = np.stack([10 * down, 10 * right], 0)[..., None].astype(np.uint8)
+    for size, at in ((8, [2 * i + 0.5 for i in range(8)]), (32, [i / 2 - 0.25 for i in range(32)])):
+        features = evaluate.Extractor("flat", flat((size, size, 1)))(images)[0]
+        features = (features.reshape(2, size, size) + 1) * 127.5
+        inner = slice(2, -2)
+        expected = np.broadcast_to(10 * np.array(at)[:, None], (size, size))[inner, inner]
+        np.testing.assert_allclose(features[0, inner, inner], expected, atol=0.05)
+        np.testing.assert_allclose(features[1].T[inner, inner], expected, atol=0.05)
+
+
+def test_halving_does_not_skip_pixels():
+    """Antialiased: stripes are gray at a quarter of the size, where the middle pixels are black."""
+    images = np.tile(np.array([255, 0, 0, 255], np.uint8), (1, 16, 4))[..., None]
+    features = evaluate.Extractor("flat", flat((4, 4, 1)))(images)[0]
+    assert np.abs(features.reshape(4, 4)[:, 1:3]).max() < 0.1
+
+
+def test_a_network_of_any_size_takes_images_as_they_are():
+    x = keras.Input((None, None, 1))
+    model = keras.Model(x, {"features": keras.ops.sum(x, (1, 2))})
+    images = np.full((1, 5, 7, 1), 255, np.uint8)
+    assert evaluate.Extractor("sum", model)(images)[0].tolist() == [[35]]
+
+
+def test_batches_change_nothing(monkeypatch):
+    extractor, images = evaluate.Extractor("a", flat((4, 4, 1))), noise(7, 4, 4, 1)
+    whole, sizes = extractor(images)[0], []
+    fit = evaluate.Extractor._fit
+    monkeypatch.setattr(evaluate, "BATCH", 3)
+    monkeypatch.setattr(
+        evaluate.Extractor, "_fit", lambda self, x: sizes.append(len(x)) or fit(self, x)
+    )
+    np.testing.assert_array_equal(extractor(images)[0], whole)
+    assert sizes == [3, 3, 1]
+
+
+def test_the_key_is_that_of_the_network_and_its_weights(saved):
+    key = saved(network()).key
+    assert saved(network()).key == key
+    assert saved(network(seed=1)).key != key
+    other = network()
+    other.layers[-1].activation = keras.activations.sigmoid
+    assert saved(other).key != key
+    # The features of another layer, of the same network.
+    assert saved(network(features="a", classes="features")).key != key
+
+
+def test_the_key_does_not_change_with_keras_own_names():
+    keys = {evaluate.random_cnn((8, 8, 1)).key for _ in range(3)}
+    assert len(keys) == 1
+    assert evaluate.random_cnn((8, 8, 3)).key not in keys
+    keys = set()
+    for _ in range(2):  # the layer is named "activation", as is a setting of others
+        x = keras.Input((4, 4, 1))
+        y = keras.layers.Activation("relu")(keras.layers.Conv2D(1, 1, activation="relu")(x))
+        model = keras.Model(x, {"features": keras.layers.Flatten()(y)})
+        for weight in model.weights:
+            weight.assign(weight * 0)
+        keys.add(evaluate.Extractor("a", model).key)
+    assert len(keys) == 1
+
+
+@pytest.mark.parametrize("shape", [(8, 8, 1), (28, 28, 1), (20, 16, 3)])
+def test_random_cnn_is_the_same_each_time(shape):
+    images, found = noise(3, *shape), []
+    for seed in (0, 1):
+        keras.utils.set_random_seed(seed)
+        found.append(evaluate.random_cnn(shape)(images))
+    assert found[0][0].shape == (3, 128)
+    assert found[0][1] is None
+    assert np.ptp(found[0][0], axis=0).min() > 0 and np.isfinite(found[0][0]).all()
+    np.testing.assert_array_equal(found[0][0], found[1][0])
+
+
+def test_random_cnns_weights_by_hand():
+    rng = np.random.default_rng(0)
+    extractor = evaluate.random_cnn((8, 8, 3))
+    kernel, bias, second = extractor.model.get_weights()[:3]
+    np.testing.assert_allclose(
+        kernel, np.sqrt(2 / 27) * rng.standard_normal((3, 3, 3, 64), np.float32), rtol=1e-5
+    )
+    assert not bias.any()
+    assert second.std() == pytest.approx(np.sqrt(2 / (9 * 64)), rel=0.02)
+    assert extractor.name == "random-cnn"
+
+
+def test_the_shipped_network_of_mnist():
+    assert 100_000 < SHIPPED.stat().st_size < 2_000_000
+    extractor = evaluate.mnist_cnn((28, 28, 1))
+    features, classes = extractor(noise(3, 32, 32, 3))
+    assert (extractor.name, features.shape, classes.shape) == ("mnist-cnn", (3, 128), (3, 10))
+    np.testing.assert_allclose(classes.sum(1), 1, rtol=1e-5)
+
+
+@pytest.mark.skipif(not MNIST.is_dir(), reason="wants ../shared/data/mnist")
+def test_the_shipped_network_knows_the_test_images():
+    source = sources.read_mnist(MNIST, part="test")
+    classes = evaluate.mnist_cnn((28, 28, 1))(source.images)[1]
+    right = np.mean(classes.argmax(1) == source.labels)
+    assert len(source.images) == 10_000
+    assert 0.993 < right < 0.9999
+
+
+def test_inception_takes_299_pixels_and_gives_2048_features():
+    extractor = evaluate.inception_v3((28, 28, 1), weights=None)
+    assert extractor.name == "inception-v3-keras"
+    assert extractor.model.inputs[0].shape == (None, 299, 299, 3)
+    assert extractor.model.output["features"].shape == (None, 2048)
+
+
+def test_inception_without_weights_is_one_line_that_says_what_to_do(tmp_path, monkeypatch):
+    def message(*words):
+        with pytest.raises(utils.Failed, match=r"InceptionV3.*PATH\.h5.*random-cnn") as error:
+            evaluate.inception_v3((28, 28, 1), *words)
+        assert "\n" not in str(error.value)
+        return str(error.value)
+
+    message(str(tmp_path / "none.h5"))
+    (tmp_path / "a.h5").write_text("no weights")
+    message(str(tmp_path / "a.h5"))
+
+    def download(**_):
+        raise OSError("URL fetch failure\non a second line")
+
+    monkeypatch.setattr(keras.applications, "InceptionV3", download)
+    assert "(URL fetch failure)" in message()
+
+
+def test_extractors_are_found_by_name_or_by_file(tmp_path):
+    assert build.build_extractor("random-cnn", (8, 8, 1)).name == "random-cnn"
+    network().save(tmp_path / "mine.keras")
+    assert build.build_extractor(str(tmp_path / "mine.keras"), (8, 8, 1)).name == "mine"
+    (tmp_path / "a.h5").write_text("no weights")
+    with pytest.raises(utils.Failed, match="no weights of InceptionV3"):
+        build.build_extractor(str(tmp_path / "a.h5"), (8, 8, 1))
+    with pytest.raises(utils.Failed, match="--extractor=none is no file, and none of mnist-cnn, "):
+        build.build_extractor("none", (8, 8, 1))
+
+
+# ---- measures
+
+
+def test_identical_images_are_as_good_as_can_be(make, saved):
+    real = noise(60, 8, 8, 1)
+    found = make(saved(network()), real).measure(lambda labels: real)
+    assert found["samples"] == 60
+    assert found["fid_mine"] == pytest.approx(0, abs=1e-4)
+    assert (found["precision_mine"], found["recall_mine"]) == (1, 1)
+    dark = make(saved(network()), real).measure(lambda labels: real // 4)
+    assert dark["fid_mine"] > 0.1 and dark["precision_mine"] < 0.9 and dark["swd"] > 0
+
+
+def test_measures_are_the_formulas_of_the_features(make):
+    real, fake = noise(40, 24, 24, 1), noise(40, 24, 24, 1, seed=1) // 2
+    extractor = pixels(levels=4, every=4)
+    found = make(extractor, real, np.arange(40) % 4).measure(lambda labels: fake)
+    a, b = (extractor(images)[0] for images in (real, fake))
+    kid = metrics.kernel_distance(a, b)
+    precision, recall = metrics.precision_recall(a, b)
+    distances = metrics.sliced_wasserstein(real, fake)
+    expected = {
+        "samples": 40,
+        "fid_pixels": metrics.frechet_distance(metrics.moments(a), metrics.moments(b)),
+        "kid_pixels": kid[0],
+        "kid_deviation_pixels": kid[1],
+        "precision_pixels": precision,
+        "recall_pixels": recall,
+        "swd_24": distances[24],
+        "swd_12": distances[12],
+        "swd": (distances[24] + distances[12]) / 2,
+    }
+    others = {"rarest_pixels", "commonest_pixels", "right_pixels", "ssim_2"}
+    assert {name: found[name] for name in expected} == pytest.approx(expected)
+    assert found.keys() == expected.keys() | others
+    assert {type(value) for value in found.values()} == {int, float}
+
+
+def test_no_measure_mixes_extractors(make):
+    real = noise(30, 12, 12, 1)
+    a, b = (make(pixels(name, levels=2), real).measure(lambda n: real) for name in ("a", "b"))
+    assert a.keys() & b.keys() == {"samples", "swd", "swd_12", "ssim_1"}
+    assert all(name.endswith("_a") for name in a.keys() - b.keys())
+    assert {name[:-2] for name in a.keys() - b.keys()} == {
+        name[:-2] for name in b.keys() - a.keys()
+    }
+
+
+def test_ssim_is_of_pairs_of_different_samples(make):
+    same = np.repeat(noise(1, 12, 12, 1), 20, 0)
+    evaluation = make(pixels(), noise(20, 12, 12, 1))
+    assert evaluation.measure(lambda labels: same)["ssim_1"] == pytest.approx(1)
+    varied = evaluation.measure(lambda labels: noise(20, 12, 12, 1, seed=1))["ssim_1"]
+    assert abs(varied) < 0.2
+
+
+def test_images_smaller_than_a_window_have_no_ssim(make):
+    real = noise(20, 8, 8, 1)
+    found = make(pixels(), real).measure(lambda labels: real)
+    assert [name for name in found if name.startswith("ssim")] == []
+    assert np.isfinite(list(found.values())).all()
+
+
+def test_class_measures_by_hand():
+    classes = np.eye(4, dtype=np.float32)[[0, 0, 0, 1, 1, 2, 2, 2]]
+    labels = np.array([0, 0, 1, 1, 1, 2, 3, 0])
+    shares, found = evaluate.class_measures(classes, labels)
+    assert shares.tolist() == [3 / 8, 2 / 8, 3 / 8, 0]
+    assert found == {"rarest": 0, "commonest": 3 / 8, "right": 5 / 8}
+    assert evaluate.class_measures(classes, None)[1] == {"rarest": 0, "commonest": 3 / 8}
+
+
+def test_samples_are_asked_for_by_the_labels_of_the_reals(make):
+    real, labels = noise(50, 12, 12, 1), np.random.default_rng(0).integers(0, 4, 50)
+    evaluation, asked = make(pixels(levels=4), real, labels, count=20), []
+
+    def draw(wanted):
+        asked.append(wanted)
+        images = noise(20, 12, 12, 1)
+        images[:, 0, 0, 0] = wanted * 64
+        images[:5, 0, 0, 0] = (wanted[:5] + 1) % 4 * 64  # another class than asked for
+        return images
+
+    assert evaluation.measure(draw)["right_pixels"] == 15 / 20
+    places = [np.flatnonzero((real == image).all((1, 2, 3)))[0] for image in evaluation.real]
+    assert len(set(places)) == 20
+    np.testing.assert_array_equal(asked[0], labels[places])
+
+
+def test_without_labels_zeros_are_asked_for(make):
+    real, asked = noise(30, 12, 12, 1), []
+    found = make(pixels(levels=2), real).measure(lambda n: asked.append(n) or real)
+    assert asked[0].tolist() == [0] * 30
+    assert "commonest_pixels" in found and "right_pixels" not in found
+
+
+# ---- the cache
+
+
+def test_features_of_reals_are_taken_once(make, tmp_path):
+    first, second, real = pixels(), pixels(), noise(30, 12, 12, 1)
+    features = make(first, real).features
+    again = make(second, real)
+    assert (first.calls, second.calls) == ([30], [])
+    np.testing.assert_array_equal(again.features, features)
+    files = list((tmp_path / "cache").iterdir())
+    assert [f.suffix for f in files] == [".npy"] and files[0].name.startswith("features_pixels_")
+    np.testing.assert_array_equal(np.load(files[0]), features)
+
+
+def test_other_features_have_another_file(make, tmp_path):
+    real = noise(30, 12, 12, 1)
+    for extractor, images in (
+        (pixels(), real),
+        (pixels(key="of other weights"), real),
+        (pixels("other"), real),
+        (pixels(), real[:-1]),
+        (pixels(), 255 - real),
+    ):
+        evaluation = make(extractor, images)
+        assert extractor.calls == [len(images)]
+        np.testing.assert_array_equal(evaluation.features, images.reshape(len(images), -1))
+    assert len(list((tmp_path / "cache").iterdir())) == 5
+
+
+def test_other_weights_are_not_taken_from_the_cache(make, saved):
+    real = noise(30, 8, 8, 1)
+    a, b = (make(saved(network(seed)), real) for seed in (0, 1))
+    assert not np.allclose(a.features, b.features)
+    np.testing.assert_array_equal(make(saved(network(0)), real).features, a.features)
+
+
+@pytest.mark.parametrize("content", [b"", b"junk", b"PK\x03\x04", b"\x93NUMPY\x01\x00", "half"])
+def test_a_broken_file_of_the_cache_is_made_anew(make, tmp_path, content):
+    real = noise(30, 12, 12, 1)
+    features = make(pixels(), real).features
+    (path,) = (tmp_path / "cache").iterdir()
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2] if content == "half" else content)
+    extractor = pixels()
+    np.testing.assert_array_equal(make(extractor, real).features, features)
+    assert extractor.calls == [30]
+    assert path.read_bytes() == whole
+
+
+# ---- the best, and what is written
+
+
+@pytest.mark.parametrize("by, higher", [("fid", False), ("precision", True), ("swd", False)])
+def test_better(make, by, higher):
+    evaluation = make(pixels(), noise(30, 12, 12, 1), by=by, higher=higher)
+    name = "swd" if by == "swd" else f"{by}_pixels"
+    one, two = ({"samples": 30, name: value, "kid_pixels": 1.0} for value in (1.0, 2.0))
+    assert evaluation.better(two, one) is higher
+    assert evaluation.better(one, two) is not higher
+    assert not evaluation.better(one, one)
+    for old in (
+        {},
+        {"samples": 30, f"{by}_other": 0.0},
+        {**one, "samples": 20},
+        {**two, "samples": 1},
+    ):
+        assert evaluation.better(one, old) and evaluation.better(two, old)
+
+
+def test_the_shares_of_the_classes_are_written(make, tmp_path):
+    real, fake = (np.full((20, 12, 12, 1), level, np.uint8) for level in (0, 200))
+    fake[:5] = 10
+    evaluation = make(pixels(levels=4), real)
+    found = evaluation.measure(lambda labels: fake)
+    paths = evaluation.write(tmp_path, lambda labels: fake[:8], found, real, False)
+    written = json.loads(paths[0].read_text())
+    assert written == {**found, "shares_pixels": [0.25, 0, 0, 0.75]}
+    assert (found["rarest_pixels"], found["commonest_pixels"]) == (0, 0.75)
+
+
+def sheet(paths, side):
+    """nearest.png as [rows, columns, side, side]."""
+    image = utils.read_image(paths[1])[..., 0]
+    rows, columns = (n // side for n in image.shape)
+    return image.reshape(rows, side, columns, side).swapaxes(1, 2)
+
+
+def test_the_nearest_of_a_training_image_is_itself(make, tmp_path):
+    images, extractor = noise(40, 12, 12, 1), pixels()
+    evaluation = make(extractor, noise(20, 12, 12, 1, seed=1))
+    found = {"samples": 20, "fid_pixels": 1.5}
+    paths = evaluation.write(
+        tmp_path, lambda labels: images[10 : 10 + len(labels)], found, images, False
+    )
+    assert paths == [tmp_path / "measures.json", tmp_path / "nearest.png"]
+    assert json.loads(paths[0].read_text()) == found
+    rows = sheet(paths, 12)
+    assert rows.shape == (8, 8, 12, 12)
+    np.testing.assert_array_equal(rows[:, 0], images[10:18, ..., 0])
+    np.testing.assert_array_equal(rows[:, 1], images[10:18, ..., 0])
+    for row in rows:  # the others are the next ones, in their order
+        far = np.square(row.astype(float) - row[0]).sum((1, 2))
+        every = np.square(images[..., 0].astype(float) - row[0]).sum((1, 2))
+        np.testing.assert_array_equal(far[1:], np.sort(every)[:7])
+    assert extractor.calls == [20, 8, 40] or extractor.calls == [20, 40, 8]
+
+
+@pytest.mark.parametrize("mirror", [False, True])
+def test_the_nearest_may_be_mirrored_where_training_is(make, tmp_path, mirror):
+    images = noise(40, 12, 12, 3)
+    evaluation = make(pixels(), noise(20, 12, 12, 3, seed=1))
+    samples = np.concatenate([images[:4], images[4:8, :, ::-1]])
+    paths = evaluation.write(tmp_path, lambda labels: samples, {}, images, mirror)
+    rows = sheet(paths, 12)
+    alike = (rows[:, 0] == rows[:, 1]).all((1, 2))
+    assert alike.tolist() == [True] * 4 + [mirror] * 4
+
+
+def test_the_sheet_of_few_training_images(make, tmp_path):
+    images = noise(3, 12, 12, 1)
+    evaluation = make(pixels(), noise(20, 12, 12, 1, seed=1))
+    samples = noise(8, 12, 12, 1, seed=2)
+    rows = sheet(evaluation.write(tmp_path, lambda labels: samples, {}, images, False), 12)
+    assert rows.shape == (8, 4, 12, 12)
+    np.testing.assert_array_equal(rows[:, 0], samples[..., 0])
+
+
+def test_the_sheet_shows_the_labels_of_the_first_reals(make, tmp_path):
+    real, labels, asked = noise(20, 12, 12, 1), np.arange(20) % 3, []
+
+    def draw(wanted):
+        asked.extend(wanted)
+        return real[: len(wanted)]
+
+    evaluation = make(pixels(), real, labels)
+    evaluation.write(tmp_path, draw, {}, real, False)
+    assert asked == evaluation.labels[:8].tolist() == [0, 1, 2, 0, 1, 2, 0, 1]
+
+
+def test_the_sheet_looks_at_so_many_training_images(make, tmp_path, monkeypatch):
+    monkeypatch.setattr(evaluate, "NEAREST_OF", 10)
+    images, extractor = noise(40, 12, 12, 1), pixels()
+    evaluation = make(extractor, noise(20, 12, 12, 1, seed=1))
+    evaluation.write(tmp_path, lambda labels: images[:8], {}, images, True)
+    assert sorted(extractor.calls) == [8, 20, 20]  # 10, and as many mirrored
+    evaluation.write(tmp_path, lambda labels: images[:8], {}, images, True)
+    assert sorted(extractor.calls) == [8, 8, 20, 20]  # theirs are kept
