@@ -9,70 +9,85 @@ machine alone while it runs.
 
 import argparse
 import csv
-import os
 import subprocess
 import sys
 import time
 from pathlib import Path
 
-import numpy as np
+from matplotlib.figure import Figure
 
 import build
 import config
 import dataset
 import evaluate
 import metrics
-import sources
+import utils
+from benchmarks import timing
 
 # What each one changes of the defaults of `--dataset mnist`.
-SLOW = {"learning_rate": 1e-4, "critic_num": 5, "penalty_fraction": 1.0}
-R1 = {"mode": "r1", "LAMBDA": 2.0, "penalty_every": 8, "beta2": 0.99}
+_SLOW = {"learning_rate": 5e-4}
+_NO_LABELS = {"conditional": False}
 CANDIDATES = {
     "default": {},
-    "unconditional": {"conditional": False},
-    "paper": {**SLOW, "beta1": 0.0, "beta2": 0.9},
-    "seed": {"preset": "mnist_conditional"},
-    "r1": R1,
+    "default, no labels": _NO_LABELS,
+    "rate 2e-3": {"learning_rate": 2e-3},
+    "rate 2e-3, no labels": {"learning_rate": 2e-3, **_NO_LABELS},
+    "rate 5e-4": _SLOW,
+    "rate 5e-4 for the critic": {"d_learning_rate": 5e-4},
+    "rate 5e-4 for the generator": {"learning_rate": 5e-4, "d_learning_rate": 1e-3},
+    "beta1 0.5": {"beta1": 0.5},
+    "beta1 0.5, rate 5e-4": {"beta1": 0.5, **_SLOW},
+    "beta1 0.5, rate 5e-4, no labels": {"beta1": 0.5, **_SLOW, **_NO_LABELS},
+    "beta2 0.99": {"beta2": 0.99},
+    "normal latents": {"z_distribution": "normal"},
+    "rate 5e-4, batch of 32": {"batch_size": 32, **_SLOW},
+    "rate 5e-4, penalty on the whole batch": {"penalty_fraction": 1.0, **_SLOW},
+    "labels concatenated": {"label_mode": "concat"},
+    "r1": {"mode": "r1", "LAMBDA": 2.0, "penalty_every": 8, "beta2": 0.99},
+    "the paper's rate and updates": {"learning_rate": 1e-4, "critic_num": 5},
+    "mnist_conditional": {"preset": "mnist_conditional"},
+    "wgan_gp_mnist": {"preset": "wgan_gp_mnist"},
+    "simple_gan": {"preset": "simple_gan"},
 }
-FIELDS = ("candidate", "seed", "minutes", "steps", "fid_mnist-cnn")
-COUNT = 10_000
+FID = "fid_mnist-cnn"
+FIELDS = ("candidate", "seed", "minutes", "updates", FID)
 
 
-def curve(flags, marks, *, by_steps=False):
+def curve(flags, marks, *, by_updates=False):
     """Train in this process, and measure where the marks are.
 
     Args:
       flags: settings by name.
-      marks: minutes of training, or counts of steps; rising.
+      marks: minutes of training, or counts of generator updates; rising.
 
     Yields:
-      (minutes, steps, FID) at each mark.
+      (minutes, updates, FID) at each mark.
     """
     c = config.resolve({"dataset": "mnist", **flags})
     data = build.load_data(c)
     trainer = build.build_trainer(c, data.spec, len(data.images) // c.batch_size)
     batches = dataset.Batches(data.images, data.labels, seed=c.seed)
-    test = sources.read_mnist(Path(c.data_dir) / "mnist", part="test")
+    test = build.load_data(c, "test")
     extractor = evaluate.mnist_cnn(test.images.shape[1:])
-    real = metrics.moments(extractor(test.images[:COUNT])[0])
-    labels = test.labels[:COUNT] if c.conditional else np.zeros(COUNT, np.int32)
+    real = metrics.moments(extractor(test.images)[0])
     spent, step, seen = 0.0, 0, 0
     for mark in marks:
         begun = time.monotonic()
-        while (step if by_steps else (spent + time.monotonic() - begun) / 60) < mark:
+        while (step if by_updates else (spent + time.monotonic() - begun) / 60) < mark:
             shape = trainer.batch_spec(step)
             terms = trainer.step(*batches.take(seen, shape))
             seen, step = seen + shape[0] * shape[1], step + 1
-            if step % 50 == 0:  # as the log does: the host does not run ahead
+            if step % c.log_every == 0:  # as the log does: the host does not run ahead
                 float(terms["critic_loss"])
         spent += time.monotonic() - begun
-        fake = extractor(trainer.samples(labels))[0]
+        fake = extractor(trainer.samples(test.labels))[0]
         yield spent / 60, step, metrics.frechet_distance(real, metrics.moments(fake))
 
 
-def measure(name, seed, minutes, output):
+def measure(name, seed, marks, by_updates, output):
     """Add a candidate's rows to the CSV file."""
-    for spent, step, fid in curve({**CANDIDATES[name], "seed": seed}, minutes):
+    flags = {**CANDIDATES[name], "seed": seed}
+    for spent, step, fid in curve(flags, marks, by_updates=by_updates):
         row = dict(zip(FIELDS, (name, seed, f"{spent:.1f}", step, f"{fid:.3f}")))
         with open(output, "a", newline="") as file:
             writer = csv.DictWriter(file, FIELDS, lineterminator="\n")
@@ -89,16 +104,36 @@ def read(output):
         return list(csv.DictReader(file))
 
 
-def table(rows):
-    """FIDs by candidate and minutes, the seeds' parted by spaces, as Markdown."""
-    minutes = sorted({row["minutes"] for row in rows}, key=float)
-    lines = ["| candidate | " + " | ".join(f"{m} min" for m in minutes) + " | steps |"]
-    lines.append("|---|" + "---:|" * (len(minutes) + 1))
+def table(rows, by_updates):
+    """FIDs by candidate and mark, a number a seed, and the updates done, as Markdown."""
+    what, unit = ("updates", "updates") if by_updates else ("minutes", "min")
+    marks = sorted({row[what] for row in rows}, key=float)
+    header = ["candidate", *(f"{float(mark):g} {unit}" for mark in marks), "updates"]
+    lines = []
     for name in dict.fromkeys(row["candidate"] for row in rows):
         own = [row for row in rows if row["candidate"] == name]
-        cells = [" ".join(r["fid_mnist-cnn"] for r in own if r["minutes"] == m) for m in minutes]
-        lines.append(f"| {name} | {' | '.join(cells)} | {max(int(r['steps']) for r in own)} |")
-    return "\n".join(lines)
+        cells = [" ".join(r[FID] for r in own if r[what] == mark) for mark in marks]
+        lines.append([name, *cells, max(int(r["updates"]) for r in own)])
+    return timing.table(header, lines)
+
+
+def plot(rows, path):
+    """Draw FID over minutes, both by logarithm: a line a candidate, the mean and range of seeds."""
+    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    panel = figure.subplots()
+    for name in dict.fromkeys(row["candidate"] for row in rows):
+        own = [row for row in rows if row["candidate"] == name]
+        minutes = sorted({float(row["minutes"]) for row in own})
+        fids = [[float(r[FID]) for r in own if float(r["minutes"]) == m] for m in minutes]
+        (line,) = panel.plot(minutes, [sum(f) / len(f) for f in fids], marker=".", label=name)
+        panel.fill_between(minutes, *([f(x) for x in fids] for f in (min, max)), alpha=0.2)
+        panel.annotate(f"{fids[-1][0]:.2g}", (minutes[-1], fids[-1][0]), color=line.get_color())
+    panel.set(xscale="log", yscale="log", xlabel="minutes of training", ylabel=FID)
+    panel.set_xticks(minutes, [f"{m:g}" for m in minutes], minor=False)
+    panel.grid(alpha=0.3)
+    panel.legend(fontsize=8)
+    with utils.atomic_path(path) as part:
+        figure.savefig(part, dpi=100)
 
 
 def main():
@@ -106,22 +141,28 @@ def main():
     parser.add_argument("--candidates", nargs="+", choices=CANDIDATES, default=list(CANDIDATES))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--minutes", nargs="+", type=float, default=[2, 5, 10])
+    parser.add_argument("--updates", nargs="+", type=int, help="measure by these counts instead")
     parser.add_argument("--output", default="quality.csv")
+    parser.add_argument("--plot", help="draw what the output has as a PNG, and end")
     parser.add_argument("--here", action="store_true", help="in this process: the first of each")
     call = parser.parse_args()
+    if call.plot:
+        plot(read(call.output), call.plot)
+        return
+    marks = call.updates or call.minutes
     if call.here:
-        build.import_tensorflow("cpu" if os.environ.get("CUDA_VISIBLE_DEVICES") == "" else "auto")
-        measure(call.candidates[0], call.seeds[0], call.minutes, call.output)
+        build.import_tensorflow("cpu")
+        measure(call.candidates[0], call.seeds[0], marks, bool(call.updates), call.output)
         return
     for seed in call.seeds:
         for name in call.candidates:
             own = (name, str(seed))
             done = [r for r in read(call.output) if (r["candidate"], r["seed"]) == own]
-            if len(done) < len(call.minutes):
+            if len(done) < len(marks):
                 words = ["--candidates", name, "--seeds", str(seed), "--output", call.output]
-                words += ["--minutes", *map(str, call.minutes), "--here"]
+                words += ["--updates" if call.updates else "--minutes", *map(str, marks), "--here"]
                 subprocess.run([sys.executable, "-m", "benchmarks.quality", *words], check=True)
-    print(table(read(call.output)))
+    print(table(read(call.output), bool(call.updates)))
 
 
 if __name__ == "__main__":
