@@ -526,7 +526,7 @@ def test_the_sheet_of_few_training_images(make, tmp_path):
 
 
 def test_the_sheet_shows_the_labels_of_the_first_reals(make, tmp_path):
-    real, labels, asked = noise(20, 12, 12, 1), np.arange(20) % 3, []
+    real, labels, asked = noise(20, 12, 12, 1), np.arange(20) % 7, []
 
     def draw(wanted):
         asked.extend(wanted)
@@ -534,7 +534,7 @@ def test_the_sheet_shows_the_labels_of_the_first_reals(make, tmp_path):
 
     evaluation = make(pixels(), real, labels)
     evaluation.write(tmp_path, draw, {}, real, False)
-    assert asked == evaluation.labels[:8].tolist() == [0, 1, 2, 0, 1, 2, 0, 1]
+    assert asked == evaluation.labels[:8].tolist() == [0, 1, 2, 3, 4, 5, 6, 0]
 
 
 def test_the_sheet_looks_at_so_many_training_images(make, tmp_path, monkeypatch):
