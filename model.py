@@ -16,6 +16,15 @@ CHUNK = 64
 BURST, FIRST_BURSTS, BURST_EVERY = 25, 10, 200
 
 
+def penalised(batch_size, fraction):
+    """How many images of a batch are penalised: that share of it, and two at least.
+
+    Of one image alone, TensorFlow 2.21 on a CPU takes the gradient of a strided 1x1 convolution
+    of few channels beyond its memory, and dies.
+    """
+    return max(2, round(fraction * batch_size))
+
+
 def fold(key, *numbers):
     """A stateless random key, int32 [2], out of a key and whole numbers."""
     for number in numbers:
@@ -53,7 +62,8 @@ class WGAN:
         self.generator, self.critic, self.objective = generator, critic, objective
         self.g_optimizer, self.d_optimizer = g_optimizer, d_optimizer
         self.batch_size, self.critic_num, self.bursts = batch_size, critic_num, bursts
-        self.penalty_every, self.penalty_fraction = penalty_every, penalty_fraction
+        self.penalty_every = penalty_every
+        self.n_penalised = penalised(batch_size, penalty_fraction)
         self.latents, self.ema, self.mirror = latents, ema, mirror
         self.z_dim = generator.inputs[0].shape[-1]
         self.classes = generator.inputs[1].shape[-1] if len(generator.inputs) > 1 else 0
@@ -214,7 +224,7 @@ class WGAN:
 
         `penalised` keeps the newest penalty and gradient norm for the log.
         """
-        n = max(1, round(self.penalty_fraction * self.batch_size))
+        n = self.n_penalised
         y = [t[:n] for t in labels]
 
         def penalty():

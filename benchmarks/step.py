@@ -196,13 +196,12 @@ def step_products(generator, critic, *, batch, updates, penalised, smooth=False)
 def own_products(trainer):
     """The same of one of our trainers."""
     norms = [x for x in trainer.critic.layers if "Normalization" in type(x).__name__]
-    penalised = max(1, round(trainer.penalty_fraction * trainer.batch_size))
     return step_products(
         products(trainer.generator),
         products(trainer.critic),
         batch=trainer.batch_size,
         updates=trainer.critic_num,
-        penalised=penalised / trainer.penalty_every if trainer.objective.penalty else 0,
+        penalised=trainer.n_penalised / trainer.penalty_every if trainer.objective.penalty else 0,
         smooth=bool(norms),
     )
 

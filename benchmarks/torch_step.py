@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 import dcgan
+import model
 import resnet
 
 FORMATS = {"default": torch.contiguous_format, "channels_last": torch.channels_last}
@@ -229,7 +230,7 @@ class Trainer:
     def _share(self):
         """How many images are penalised."""
         fraction = self.c.penalty_fraction if self.same else 1
-        share = max(1, round(fraction * self.c.batch_size))
+        share = model.penalised(self.c.batch_size, fraction)
         return share if self.objective.penalty else 0
 
     def _latents(self):

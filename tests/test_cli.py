@@ -18,6 +18,7 @@ from PIL import Image
 import main
 import model
 import presets
+import tasks
 import train
 from tests.conftest import ROOT, run_main
 
@@ -398,7 +399,7 @@ def test_compare_trains_each_mode_and_writes_a_page(cli):
 
 
 def test_compare_stops_at_a_signal(cli, monkeypatch):
-    monkeypatch.setattr(main, "fit", lambda run, *_: print(run.name))  # None: it was stopped
+    monkeypatch.setattr(tasks, "fit", lambda run, *_: print(run.name))  # None: it was stopped
     status, out, _ = cli("--compare", "gp,div", "--dataset", "digits", *SMALL)
     assert status == 0
     assert "compare_digits_8_8_8\n" in out

@@ -51,7 +51,7 @@ def test_parameters_of_the_seeds_face_networks(size, g, d, plain):
 
 def test_parameters_of_the_default_networks():
     generator, critic = networks(ImageSpec(28, 28, 1, 1, 10), dataset="mnist")
-    assert (generator.count_params(), critic.count_params()) == (387_073, 202_475)
+    assert (generator.count_params(), critic.count_params()) == (381_793, 187_105)
     generator, critic = networks(ImageSpec(48, 48, 3, 1, 0), dataset="faces")
     assert (generator.count_params(), critic.count_params()) == (924_515, 692_449)
 
@@ -367,6 +367,14 @@ def test_lazy_penalties_are_as_many_times_heavier(make_trainer):
     assert added[0] > 0
     assert kept[1] == kept[2] == kept[0]
     assert added[3] == pytest.approx(added[0])
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "fraction", "count"), [(64, 0.25, 16), (64, 1.0, 64), (4, 0.25, 2), (2, 0.01, 2)]
+)
+def test_how_many_are_penalised(batch_size, fraction, count):
+    """One image alone kills the process: see `model.penalised`."""
+    assert model.penalised(batch_size, fraction) == count
 
 
 def test_a_share_of_the_batch_is_penalised(make_trainer):
