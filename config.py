@@ -126,7 +126,9 @@ class Config:
     )
     fc_width: int = _flag(None, "units of a hidden dense layer; 0: no such layer", int, low=0)
     kernel_size: int = _flag(None, "of the convolutions", int, low=2, high=15)
-    bias: str = _flag("all", "biases in all layers, those without a norm, or none", choices=BIASES)
+    bias: str = _flag(
+        "unnormed", "biases in all layers, those without a norm, or none", choices=BIASES
+    )
     g_norm: str = _flag("batch", "normalisation in the generator", choices=("none", "batch"))
     g_head: str = _flag(
         "tanh", "lenet's last layers: the seed's, or tanh", choices=("orig", "tanh")

@@ -5,6 +5,7 @@ import numpy as np
 import tensorflow as tf
 
 import losses
+import ops
 import utils
 
 # What a random number is for; it keys the stateless generators beside the seed and the step.
@@ -69,8 +70,7 @@ class WGAN:
         self.classes = generator.inputs[1].shape[-1] if len(generator.inputs) > 1 else 0
         # Roots of the random keys: of training, and of what only looks at it.
         self.key, self.still = tf.constant([seed, 0], tf.int32), tf.constant([seed, 2], tf.int32)
-        self.average = keras.models.clone_model(generator)
-        self.average.set_weights(generator.get_weights())
+        self.average = ops.stock(generator, copy=True)
         # Batch norm's statistics are a batch's own: real and fake images then go apart.
         self.joint = not _batch_norms(critic)
         self.count = tf.Variable(0, dtype=tf.int64, name="step")
@@ -106,8 +106,8 @@ class WGAN:
 
     @property
     def networks(self):
-        """What is saved for use without training: file name → Keras model."""
-        return {"generator": self.average, "critic": self.critic}
+        """What is saved for use without training: file name → Keras model of stock layers."""
+        return {"generator": self.average, "critic": ops.stock(self.critic)}
 
     @property
     def starters(self):

@@ -23,6 +23,7 @@ _SEED_002 = {
     "critic_num": 5,
     "critic_bursts": True,
     "label_mode": "concat",
+    "bias": "all",
     "batch_size": 64,
     "ema": 0.0,
     "mirror": False,

@@ -129,7 +129,6 @@ ARCHS = {
         "d_width": (32,),
         "fc_width": 0,
         "kernel_size": 4,
-        "bias": "all",
     },
     "mlp": {  # seed 001's SimpleGAN
         "builder": "small:build_mlp",

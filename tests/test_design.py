@@ -24,7 +24,7 @@ MAY_IMPORT = {
     "sources": {"dataset", "utils"},
     "losses": set(),
     "ops": set(),
-    "model": {"losses", "utils"},
+    "model": {"losses", "ops", "utils"},
     "dcgan": {"ops"},
     "small": {"ops"},
     "resnet": {"ops"},

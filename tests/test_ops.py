@@ -26,6 +26,48 @@ def test_conv_halves_rounding_up():
     assert ops.conv(x, 5, 4).shape == (None, 4, 3, 5)
 
 
+@pytest.mark.parametrize("shape", [(6, 3), (5, 4, 2, 3)])
+def test_batch_norm_is_keras_own(shape):
+    """Outputs, moving statistics, and the first and second gradients."""
+    rng = np.random.default_rng(0)
+    data = rng.normal(2, 3, shape).astype(np.float32)
+    found = []
+    for kind in (ops.BatchNorm, keras.layers.BatchNormalization):
+        layer = kind(momentum=0.9, epsilon=1e-5)
+        layer.build(shape)
+        layer.gamma.assign([0.5, 1, 2])
+        layer.beta.assign([-1, 0, 1])
+        x = tf.constant(data)
+        with tf.GradientTape() as outer:
+            outer.watch(x)
+            with tf.GradientTape() as inner:
+                inner.watch(x)
+                y = layer(x, training=True)
+                loss = tf.reduce_sum(y**3)
+            first = inner.gradient(loss, [x, layer.gamma.value])
+            total = tf.reduce_sum(first[0] ** 2)
+        second = outer.gradient(total, [x, layer.gamma.value])
+        still = layer(x, training=False)
+        found.append([y, *first, *second, layer.moving_mean, layer.moving_variance, still])
+    for ours, theirs in zip(*found):
+        np.testing.assert_allclose(ours, theirs, rtol=2e-3, atol=1e-3)
+
+
+def test_stock_networks_have_the_same_weights_and_no_layers_of_ours():
+    x = keras.Input((8, 8, 2))
+    inner = keras.ops.square(ops.norm(ops.conv(x, 3, 3), "batch"))
+    network = keras.Model(x, ops.norm(ops.dense(keras.layers.Flatten()(inner), 4), "batch"))
+    data = np.random.default_rng(0).normal(size=(5, 8, 8, 2)).astype(np.float32)
+    network(data, training=True)  # moves the statistics
+    stock = ops.stock(network)
+    kinds = [type(layer) for layer in stock.layers]
+    assert kinds.count(keras.layers.BatchNormalization) == 2
+    assert not any(kind.__module__ == "ops" for kind in kinds)
+    np.testing.assert_allclose(stock(data), network(data), atol=1e-5)
+    assert ops.stock(stock) is stock
+    assert ops.stock(stock, copy=True) is not stock
+
+
 @pytest.mark.parametrize("name", ["layer", "instance"])
 def test_sample_norms_do_not_mix_samples(name):
     x = keras.Input((4, 4, 3))
