@@ -126,7 +126,7 @@ def compared(folder):
 def restore(c, run, trainer):
     """Give a trainer its run's newest state, and the rates of the config; return the step."""
     step = run.restore(trainer)
-    trainer.set_rates(c.learning_rate, c.d_learning_rate)
+    trainer.resume(c.learning_rate, c.d_learning_rate)
     return step
 
 

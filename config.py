@@ -137,6 +137,11 @@ class Config:
     critic_norm: str = _flag(
         None, "normalisation in the critic", str, choices=("none", "layer", "instance", "batch")
     )
+    on_nan: str = _flag(
+        "stop",
+        "after a step that is not finite: stop, or once go back a checkpoint, at half rates",
+        choices=("stop", "rollback"),
+    )
     ema: float = _flag(0.999, "decay of the averaged generator; 0: none", low=0, high=0.999999)
     seed: int = _flag(0, "of everything random", low=0)
 
@@ -283,6 +288,12 @@ def resolve(given, saved=None, *, check=True):
     if check:
         _check_combinations(config)
     return config
+
+
+def slower(config):
+    """The same settings at half the rates."""
+    rates = {name: getattr(config, name) / 2 for name in ("learning_rate", "d_learning_rate")}
+    return dataclasses.replace(config, **rates)
 
 
 def _check_combinations(c):

@@ -114,8 +114,9 @@ class WGAN:
         """What a run can start from: file name → the networks that take its weights."""
         return {"generator": (self.generator, self.average), "critic": (self.critic,)}
 
-    def set_rates(self, generator, critic):
-        """The learning rates, which a checkpoint restores, as the settings have them now."""
+    def resume(self, generator, critic):
+        """Go on from a restored state: at these learning rates, and with no step broken."""
+        self.broken.assign(-1)
         self.g_optimizer.learning_rate = generator
         self.d_optimizer.learning_rate = critic
 

@@ -76,6 +76,10 @@ class Run:
         """Is there a checkpoint to go on from?"""
         return (self.folder / "checkpoint").is_file()
 
+    def saved(self):
+        """Has this very run, not an older one of its name, been saved?"""
+        return self.home == self.folder and self.has_state()
+
     def check_data(self, spec):
         """Raise utils.Failed where the run was trained on images of another kind than `spec`."""
         was = json.loads((self.folder / "config.json").read_text())["data"]

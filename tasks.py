@@ -43,7 +43,18 @@ def train(given, started=STARTED):
             build.init_networks(trainer, c.init_from, c.checkpoint_dir)
         run.begin(c.to_json(), vars(data.spec), resume=resume)
         evaluation = build.build_evaluation(c, data) if c.eval_every else None
-        return fit(run, trainer, batches, schedule, evaluation)
+        parts = (run, trainer, batches, schedule, evaluation)
+        try:
+            return fit(*parts)
+        except loop.Diverged as error:
+            if c.on_nan == "stop" or not run.saved():
+                raise
+            c = settings.slower(c)
+            step = build.restore(c, run, trainer)
+            rates = settings.describe(c, ("learning_rate", "d_learning_rate"))
+            print(f"{error.args[0]}: back to step {step} with {rates}", flush=True)
+            run.begin(c.to_json(), vars(data.spec), resume=True)
+            return fit(*parts)
 
 
 def fit(run, trainer, batches, schedule, evaluation):

@@ -7,7 +7,13 @@ import time
 
 
 class Diverged(Exception):
-    """A step's terms were not finite; the message says which step and which."""
+    """A step's terms were not finite: made of the text that says which step and which."""
+
+    def __str__(self):
+        return (
+            f"{self.args[0]}: nothing from then on is saved; try a lower --learning_rate, another "
+            "--seed, or --on_nan rollback"
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -145,7 +151,4 @@ def _save(trainer, run, step):
 def _check(trainer):
     problem = trainer.problem()
     if problem:
-        raise Diverged(
-            f"{problem}: nothing from then on is saved; try a lower --learning_rate or another "
-            "--seed"
-        )
+        raise Diverged(problem)

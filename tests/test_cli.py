@@ -312,6 +312,51 @@ def test_divergence_is_one_line_and_saves_nothing(cli, monkeypatch):
     assert {p.name for p in Path("checkpoint/digits_8_8_8").glob("ckpt*.index")} == {"ckpt-5.index"}
 
 
+def break_weights_at(monkeypatch, *steps):
+    """Make the critic's weights infinite before each of these steps, once."""
+    left, inner = list(steps), train._Log.add
+
+    def add(log, step, *rest):
+        if left and step >= left[0]:
+            left.pop(0)
+            weight = log.trainer.critic.trainable_variables[0]
+            weight.assign(np.full(weight.shape, np.inf))
+        return inner(log, step, *rest)
+
+    monkeypatch.setattr(train._Log, "add", add)
+
+
+def test_a_divergence_can_be_rolled_back_once(cli, monkeypatch):
+    """The run goes on from its last checkpoint at half rates, which are kept."""
+    words = ("--dataset", "digits", "--train", *SMALL, "--learning_rate", 1e-3)
+    words += ("--d_learning_rate", 4e-3, "--on_nan", "rollback")
+    break_weights_at(monkeypatch, 8)
+    status, out, err = cli(*words, "--max_steps", 12)
+    assert (status, err) == (0, "")
+    assert "not finite at step 8: back to step 5 with learning_rate=0.0005" in out
+    folder = Path("checkpoint/digits_8_8_8")
+    assert [int(row["step"]) for row in log_rows(folder)] == [2, 4, 6, 8, 10, 12]
+    saved = json.loads((folder / "config.json").read_text())
+    assert (saved["learning_rate"], saved["d_learning_rate"]) == (5e-4, 2e-3)
+    rates = checkpoint(folder, 12)
+    found = {v.item() for n, v in rates.items() if "learning_rate" in n}
+    assert found == {np.float32(5e-4).item(), np.float32(2e-3).item()}
+    break_weights_at(monkeypatch, 16, 16)
+    status, out, err = cli(*words, "--max_steps", 30)
+    assert status == 1
+    assert "not finite at step 16: back to step 15" in out
+    assert "not finite at step 16: nothing from then on is saved" in err
+    assert (folder / "ckpt-15.index").is_file() and not (folder / "ckpt-20.index").exists()
+
+
+def test_without_a_checkpoint_of_its_own_a_run_is_not_rolled_back(cli, monkeypatch):
+    words = ("--dataset", "digits", "--train", *SMALL, "--max_steps", 5)
+    assert cli(*words)[0] == 0
+    break_weights_at(monkeypatch, 4)
+    status, out, err = cli(*words, "--resume", "False", "--on_nan", "rollback")
+    assert status == 1 and "not finite at step 4" in err and "back to" not in out
+
+
 def test_losses_are_the_same_in_two_processes(tmp_path):
     words = ["--dataset", "digits", "--train", *SMALL, "--max_steps", 4]
     for name in ("a", "b"):

@@ -154,7 +154,7 @@ def test_an_update_leaves_the_other_network_alone(make_trainer, mode):
     for still, moving in (("generator", "critic"), ("critic", "generator")):
         trainer = make_trainer(mode=mode)
         trainer.step(*batch(trainer))  # clipping has been at the critic's weights
-        trainer.set_rates(*(0.0 if still == name else 1e-3 for name in ("generator", "critic")))
+        trainer.resume(*(0.0 if still == name else 1e-3 for name in ("generator", "critic")))
         before = values(trainer.state)
         trainer.step(*batch(trainer))
         changed = [name.partition("/")[0] for name in same(before, values(trainer.state))]
