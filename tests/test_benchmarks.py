@@ -1,6 +1,7 @@
 """The programs that measure: what they count and compare, not what they find."""
 
 import ast
+import os
 
 import keras
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 import build
 import dataset
 import utils
-from benchmarks import loader, overhead, startup, step, timing
+from benchmarks import loader, overhead, soak, startup, step, timing
 from tests.conftest import ROOT
 from tests.test_design import long_functions
 
@@ -247,6 +248,26 @@ def test_pictures_are_packed_and_taken(tmp_path, monkeypatch):
     monkeypatch.setattr(dataset.Batches, "take", lambda *words: taken.append(words[1:]))
     loader.build_taker(images, c)(3)
     assert taken == [(0, (2, 4)), (8, (2, 4)), (16, (2, 4))]
+
+
+def test_the_slope_of_memory_is_of_what_came_after_the_start():
+    early = [(100, 5e8, 9), (199, 9e8, 9)]
+    late = [(step, 1e9 + 20 * step, 10) for step in range(200, 1001, 100)]
+    assert soak.slope([*early, *late]) == pytest.approx(20_000)
+
+
+def test_a_process_is_looked_at_from_outside(tmp_path):
+    assert soak.look(os.getpid(), tmp_path) is None
+    folder = tmp_path / "checkpoint" / "soak"
+    folder.mkdir(parents=True)
+    (folder / "metrics.csv").write_text("step,loss\n10,1\n20,1\n")
+    step, memory, files = soak.look(os.getpid(), tmp_path)
+    with open(tmp_path / "more", "w"):
+        assert soak.look(os.getpid(), tmp_path)[2] == files + 1
+    assert step == 20
+    with open("/proc/self/status") as file:
+        size = next(int(line.split()[1]) for line in file if line.startswith("VmRSS"))
+    assert memory == pytest.approx(1024 * size, rel=0.05)
 
 
 def test_the_programs_follow_the_rules_of_the_modules():
