@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 import build
+import config
 import dataset
 import utils
-from benchmarks import loader, overhead, soak, startup, step, timing
+from benchmarks import loader, overhead, quality, soak, startup, step, timing
 from tests.conftest import ROOT
 from tests.test_design import long_functions
 
@@ -268,6 +269,38 @@ def test_a_process_is_looked_at_from_outside(tmp_path):
     with open("/proc/self/status") as file:
         size = next(int(line.split()[1]) for line in file if line.startswith("VmRSS"))
     assert memory == pytest.approx(1024 * size, rel=0.05)
+
+
+def test_quality_is_measured_as_evaluate_does(tmp_path, monkeypatch):
+    flags = {"dataset": "digits", "output_height": 8, "eval_samples": 100, "ema": 0.0}
+    flags |= {"cache_dir": str(tmp_path / "cache"), "g_width": (4,), "d_width": (4,)}
+    monkeypatch.setitem(quality.CANDIDATES, "tiny", flags)
+    output = tmp_path / "quality.csv"
+    quality.measure("tiny", 3, [1, 2], True, output)
+    rows = quality.read(output)
+    assert [(r["candidate"], r["seed"], r["updates"]) for r in rows] == [
+        ("tiny", "3", "1"),
+        ("tiny", "3", "2"),
+    ]
+    assert {r["measure"] for r in rows} == {"fid_mnist-cnn"}
+    c = config.resolve({**flags, "seed": 3})
+    data = build.load_data(c)
+    trainer = build.build_trainer(c, data.spec)
+    batches = build.build_batches(c, data)
+    for step_number in range(2):
+        trainer.step(*batches.take(64 * step_number, (1, 64)))
+    found = build.build_evaluation(c, data).measure(trainer.samples)
+    assert float(rows[1]["value"]) == pytest.approx(found["fid_mnist-cnn"], abs=1e-3)
+
+
+def test_tables_never_mix_extractors():
+    row = {"candidate": "a", "seed": "0", "minutes": "1.0", "updates": "10", "value": "5"}
+    rows = [{**row, "measure": "fid_x"}, {**row, "measure": "fid_y", "value": "6"}]
+    rows.append({**rows[0], "seed": "1", "value": "7"})
+    text = quality.tables(rows, by_updates=True)
+    one, two = text.split("fid_y")
+    assert one.startswith("fid_x\n") and "| a | 5 7 | 10 |" in one
+    assert "| a | 6 | 10 |" in two
 
 
 def test_the_programs_follow_the_rules_of_the_modules():
