@@ -3,6 +3,7 @@
 Imports no TensorFlow. A reader gives a `Source`; `load` turns it into a `Packed` set.
 """
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -105,6 +106,8 @@ def load(
         digest = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:8]
         stem = f"{path.name}_{size[0]}_{size[1]}_{digest}"
         images, keep, skipped = _packed(source, stem, cache_dir, size, crop, workers)
+    if not len(images):
+        raise utils.Failed(f"{path} holds no images")
     if skipped:
         names = ", ".join(skipped[:5]) + (", ..." if len(skipped) > 5 else "")
         print(f"skipped {len(skipped)} of {len(source.names)} images as unreadable: {names}")
@@ -117,7 +120,7 @@ def _packed(source, stem, cache_dir, size, crop, workers):
     """(images, indices kept, names skipped) from the cache, filled first where it must be."""
     for folder in (Path(cache_dir), _user_cache()):
         meta, array = folder / f"{stem}.json", folder / f"{stem}.npy"
-        found = _read_cache(meta, array, source.signature)
+        found = _read_cache(meta, array, source, size)
         if found:
             return found
         try:
@@ -126,8 +129,8 @@ def _packed(source, stem, cache_dir, size, crop, workers):
                 bad = _pack(source, part, size, crop, workers)
             text = {"signature": source.signature, "skipped": bad, "count": len(source.names)}
             utils.save_text(meta, json.dumps(text))  # last: it says that the array is whole
-            print(f"packed {len(source.names) - len(bad)} images into {array}")
-            return _read_cache(meta, array, source.signature)
+            print(utils.plain(f"packed {len(source.names) - len(bad)} images into {array}"))
+            return _read_cache(meta, array, source, size)
         except OSError as error:
             reason = error
     raise utils.Failed(f"cannot write the packed images to {cache_dir}: {reason}")
@@ -137,25 +140,28 @@ def _user_cache():
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "gan-trainer"
 
 
-def _read_cache(meta, array, signature):
+def _read_cache(meta, array, source, size):
     """What was packed, or None where it is absent, broken or of other pictures."""
     try:
-        kept = json.loads(meta.read_text())
-        if kept["signature"] != signature:
+        kept, count = json.loads(meta.read_text()), len(source.names)
+        if (kept["signature"], kept["count"]) != (source.signature, count):
             return None
         images = np.load(array, mmap_mode="r", allow_pickle=False)
-        keep = np.delete(np.arange(kept["count"]), list(map(int, kept["skipped"])))
-        if len(keep) != len(images):
+        skipped = {int(index): str(name) for index, name in kept["skipped"].items()}
+        keep = np.delete(np.arange(count), list(skipped))
+        shapes = [(len(keep), *size, channels) for channels in (1, 3)]
+        if images.dtype != np.uint8 or images.shape not in shapes or not len(keep):
             return None
-        return images, keep, list(kept["skipped"].values())
-    except (OSError, EOFError, ValueError, KeyError, TypeError, IndexError, AttributeError):
+        return images, keep, list(skipped.values())
+    except Exception:  # whatever a broken file makes of JSON, NumPy and the lines above
         return None
 
 
 def _pack(source, part, size, crop, workers):
     """Decode every picture into the .npy file `part`; return {index: name} of the unreadable."""
     count = len(source.names)
-    channels = 1 if _all_gray(source) else 3
+    with _strict_pillow():
+        channels = 1 if _all_gray(source) else 3
     array = np.lib.format.open_memmap(part, "w+", np.uint8, (count, *size, channels))
     with open(part, "r+b") as file:  # a full disk is an error here, and a crash in a mapped page
         os.posix_fallocate(file.fileno(), 0, part.stat().st_size)
@@ -165,17 +171,17 @@ def _pack(source, part, size, crop, workers):
         for i in range(start, min(start + JOB, count)):
             try:
                 array[i] = utils.load_image(source.open(i), size, channels, crop)
+            except utils.Failed:
+                raise
             except Exception as error:  # whatever a broken file makes of a decoder
-                bad[i] = f"{source.names[i]} ({_reason(error)})"
+                bad[i] = utils.plain(f"{source.names[i]} ({_reason(error)})")
 
     done = 0
     with (
         ThreadPoolExecutor(workers or os.cpu_count()) as pool,
         utils.Progress("packing images", count) as bar,
-        warnings.catch_warnings(),
+        _strict_pillow(),
     ):
-        warnings.simplefilter("ignore")
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
         try:
             for future in as_completed([pool.submit(job, i) for i in range(0, count, JOB)]):
                 future.result()
@@ -189,6 +195,15 @@ def _pack(source, part, size, crop, workers):
     if bad:
         _compact(array, part, [i for i in range(count) if i not in bad])
     return {str(i): bad[i] for i in sorted(bad)}
+
+
+@contextlib.contextmanager
+def _strict_pillow():
+    """Pillow refuses pictures of over 89 million pixels, and says nothing of its other doubts."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        yield
 
 
 def _reason(error):
@@ -213,10 +228,12 @@ def _all_gray(source):
     gray = 0
     for i in range(len(source.names)):
         try:
-            with Image.open(source.open(i)) as image:
+            with utils.open_image(source.open(i)) as image:
                 if image.mode not in utils.GRAY_MODES:
                     return False
                 gray += 1
+        except utils.Failed:
+            raise
         except Exception:  # it will be counted and named when it is decoded
             continue
     return gray > 0

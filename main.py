@@ -11,6 +11,9 @@ import utils
 
 def main(argv):
     """Carry out a command line; return the exit status: 0 done, 1 failed, 2 a wrong call."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a name that the terminal has no letters for
+            stream.reconfigure(errors="backslashreplace")
     try:
         given = cli.parse_flags(argv)
         if given.pop("help", False):
@@ -24,7 +27,7 @@ def main(argv):
     except config.WrongCall as error:
         return complain(error, 2)
     except (utils.Failed, train.Diverged, OSError, MemoryError) as error:
-        return complain(utils.first_line(error, 2000), 1)
+        return complain(error, 1)
     except KeyboardInterrupt:
         return complain("interrupted", 130)
     except Exception as error:
@@ -33,9 +36,10 @@ def main(argv):
         return complain("out of memory: take a smaller --batch_size or --g_width", 1)
 
 
-def complain(text, status):
+def complain(error, status):
     """Print one line on stderr; return the exit status."""
-    print(f"main.py: {text}", file=sys.stderr)
+    text = str(error).strip() or type(error).__name__
+    print(f"main.py: {utils.plain(text)[:2000]}", file=sys.stderr)
     return status
 
 

@@ -3,8 +3,10 @@
 import fnmatch
 import gzip
 import hashlib
+import math
 import os
 import struct
+import zipfile
 import zlib
 from io import BytesIO
 from pathlib import Path
@@ -13,6 +15,7 @@ import numpy as np
 from PIL import Image
 
 import utils
+from databases import Corrupt, Database
 from dataset import Source
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif")
@@ -42,8 +45,8 @@ def read_folder(path, *, pattern="*", conditional=False):
 
 def _list_images(path, pattern):
     """Paths under `path`, sorted; follows links, each folder once; hidden ones left out."""
-    found, seen = [], set()
-    for folder, inner, files in os.walk(path, followlinks=True):
+    found, seen, closed = [], set(), []
+    for folder, inner, files in os.walk(path, followlinks=True, onerror=closed.append):
         real = os.path.realpath(folder)
         if real in seen:
             inner.clear()
@@ -57,6 +60,8 @@ def _list_images(path, pattern):
                 continue
             if fnmatch.fnmatchcase(name, pattern):
                 found.append(os.path.join(folder, name))
+    for error in closed:
+        print(utils.plain(f"left out a folder: {error}"))
     return sorted(found)
 
 
@@ -79,18 +84,22 @@ def read_lsun(path, *, pattern="*", conditional=False):
         return read_folder(path, pattern=pattern, conditional=conditional)
     items, names, facts = [], [], []
     for folder in databases:
-        env, keys = _open_database(folder)
-        items += [(env, key) for key in keys]
-        names += [f"{folder.name}/{key.decode(errors='replace')}" for key in keys]
+        database = _open_database(folder)
+        items += [(database, key) for key in database.keys]
+        names += [f"{folder.name}/{key.decode(errors='replace')}" for key in database.keys]
         stat = (folder / "data.mdb").stat()
-        facts.append((str(folder), len(keys), stat.st_size, stat.st_mtime_ns))
+        facts.append((str(folder), len(database.keys), stat.st_size, stat.st_mtime_ns))
     if not items:
         raise utils.Failed(f"the databases in {path} are empty")
 
     def open_item(i):
-        env, key = items[i]
-        with env.begin() as transaction:
-            return BytesIO(transaction.get(key))
+        database, key = items[i]
+        try:
+            return BytesIO(database.get(key))
+        except Corrupt as error:
+            if database.hopeless:
+                raise utils.Failed(f"cannot read the database {database.folder}: {error}") from None
+            raise
 
     signature = hashlib.sha256(repr(facts).encode()).hexdigest()
     owner = np.repeat(np.arange(len(databases)), [f[1] for f in facts])
@@ -105,19 +114,10 @@ def _list_databases(path):
 
 
 def _open_database(folder):
-    """(environment, keys) of an LMDB folder. Raises utils.Failed where it is broken."""
-    import lmdb
-
+    """The Database of an LMDB folder. Raises utils.Failed where it is broken."""
     try:
-        env = lmdb.open(str(folder), readonly=True, lock=False, readahead=False)
-        size, pages = (folder / "data.mdb").stat().st_size, env.info()["last_pgno"] + 1
-        # To read past the end of a file cut short would kill the process. A whole one may
-        # lack pages at its end that were never used.
-        if size < 0.99 * pages * env.stat()["psize"]:
-            raise lmdb.CorruptedError(f"it is cut short at {size} bytes")
-        with env.begin() as transaction:
-            return env, list(transaction.cursor().iternext(keys=True, values=False))
-    except lmdb.Error as error:
+        return Database(folder)
+    except Corrupt as error:
         raise utils.Failed(f"cannot read the database {folder}: {error}") from None
 
 
@@ -166,7 +166,8 @@ def read_cifar10(path, *, pattern="*", conditional=True, part="train"):
 
     `part` "test" is its 10,000 test images, test_batch.bin.
     """
-    files = sorted(path.glob({"train": "**/data_batch_*.bin", "test": "**/test_batch.bin"}[part]))
+    found = path.glob({"train": "**/data_batch_*.bin", "test": "**/test_batch.bin"}[part])
+    files = sorted(file for file in found if file.is_file())
     if not files:
         raise utils.Failed(
             f"no CIFAR-10 to {part}: put the files of its binary version, data_batch_1.bin to "
@@ -181,8 +182,6 @@ def read_cifar10(path, *, pattern="*", conditional=True, part="train"):
         records.append(body.reshape(-1, CIFAR_RECORD))
     records = np.concatenate(records)
     images = records[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)  # planes → pixels
-    if records[:, 0].max() > 9:
-        raise utils.Failed(f"cannot read {path}: a label is {records[:, 0].max()}, not 0 to 9")
     return _array_source("cifar10", np.ascontiguousarray(images), records[:, 0], path)
 
 
@@ -190,6 +189,13 @@ def _array_source(name, images, labels, origin):
     """A Source of images [N, H, W, C] in memory, of the classes 0 to 9."""
     if len(images) != len(labels):
         raise utils.Failed(f"{origin} has {len(images)} images and there are {len(labels)} labels")
+    if not images.size:  # of no pixels there could be billions
+        raise utils.Failed(f"cannot read {origin}: it holds no images")
+    if labels.ndim != 1 or labels.dtype.kind not in "iu":
+        raise utils.Failed(f"cannot read {origin}: labels are {labels.dtype} {labels.shape}")
+    wrong = labels[(labels < 0) | (labels > 9)]
+    if len(wrong):
+        raise utils.Failed(f"cannot read {origin}: a label is {wrong[0]}, not 0 to 9")
     return Source(
         names=[f"{name} {i}" for i in range(len(images))],
         open=lambda i: Image.fromarray(images[i] if images.shape[-1] > 1 else images[i, ..., 0]),
@@ -223,17 +229,23 @@ def read_idx(file, rank):
             if stream.read(4) != bytes([0, 0, 8, rank]):
                 raise ValueError(f"its first four bytes are not those of IDX data of rank {rank}")
             shape = struct.unpack(f">{rank}I", stream.read(4 * rank))
-            body = stream.read()
-        if len(body) != int(np.prod(shape)):
-            raise ValueError(f"it holds {len(body)} values and says {shape}")
+            count = math.prod(shape)
+            utils.check_size(count, os.path.getsize(file), f"it says {shape} values")
+            body = stream.read(count + 1)
+        if len(body) != count:
+            held = len(body) if len(body) < count else "more"
+            raise ValueError(f"it says {shape} values and holds {held}")
+        return np.frombuffer(body, np.uint8).reshape(shape)
     except (OSError, EOFError, ValueError, struct.error, zlib.error) as error:
         raise utils.Failed(f"cannot read {file}: {error}") from None
-    return np.frombuffer(body, np.uint8).reshape(shape)
 
 
 def _read_npz(file, part):
     """(images [N, 28, 28, 1], labels [N]) of a mnist.npz."""
     try:
+        with zipfile.ZipFile(file) as parts:
+            for member in parts.infolist():
+                utils.check_size(member.file_size, member.compress_size, member.filename)
         with np.load(file, allow_pickle=False) as arrays:
             images, labels = arrays[f"x_{part}"], arrays[f"y_{part}"]
         if images.dtype != np.uint8 or images.ndim != 3:

@@ -9,6 +9,7 @@ import importlib.util
 import math
 import os
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -16,7 +17,16 @@ import imageio.v3 as iio
 import numpy as np
 from PIL import Image, ImageOps
 
+# What a picture may be, by its content. Pillow knows more: some start other programs (EPS), and
+# some have no mark of their own, so that anything may be one of them.
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "PPM", "JPEG2000", "AVIF")
+LARGE = 1 << 23  # pixels; of larger pictures one is decoded at a time
+_ONE_LARGE = threading.Lock()
+ROWS = 64  # of a picture of 16 bits, at a time
 GRAY_MODES = ("1", "L", "LA", "La", "I", "F", "I;16", "I;16B", "I;16L", "I;16N")
+
+
+MOST_UNPACKED = 100  # bytes for each stored one: MNIST's files have 5
 
 
 class Failed(Exception):
@@ -51,14 +61,27 @@ def to_mode(image, channels):
     """A Pillow image turned upright, its transparency laid on white, as "L" or "RGB"."""
     image = ImageOps.exif_transpose(image)
     if image.mode[0] in "IF":  # 16 bits a pixel, or 32: scale to 8 rather than clip
-        values = np.asarray(image, np.float64)
-        wide = image.mode.startswith("I;16") or values.max() > 255
-        values = values / 257 if wide else values
-        image = Image.fromarray(values.clip(0, 255).round().astype(np.uint8))
+        image = _to_8_bits(image)
     if "A" in image.getbands() or "a" in image.getbands() or "transparency" in image.info:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     return image.convert("L" if channels == 1 else "RGB")
+
+
+def _to_8_bits(image):
+    """A gray image of 16 or 32 bits, some rows at a time: in float64 a large one is 700 MB."""
+    stored = np.asarray(image)
+    wide = image.mode.startswith("I;16") or stored.max() > 255
+    out = np.empty(stored.shape, np.uint8)
+    for top in range(0, len(stored), ROWS):
+        values = np.nan_to_num(stored[top : top + ROWS].astype(np.float64))
+        out[top : top + ROWS] = (values / 257 if wide else values).clip(0, 255).round()
+    return Image.fromarray(out)
+
+
+def open_image(file):
+    """A file, or its path, as a Pillow image: of the kinds that we read, whatever its name."""
+    return Image.open(file, formats=FORMATS)
 
 
 def load_image(image, size, channels, crop=None):
@@ -74,9 +97,12 @@ def load_image(image, size, channels, crop=None):
       OSError, ValueError and others of Pillow where a file is not a readable image.
     """
     if not isinstance(image, Image.Image):
-        with Image.open(image) as file:
+        with open_image(image) as file:
             if file.format == "JPEG" and not crop:  # decode at 1/2, 1/4, 1/8 where enough
                 file.draft(None, (2 * size[1], 2 * size[0]))
+            if file.width * file.height > LARGE:
+                with _ONE_LARGE:
+                    return load_image(to_mode(file, channels), size, channels, crop)
             return load_image(to_mode(file, channels), size, channels, crop)
     image = to_mode(image, channels)
     box = crop_box(*image.size, size, crop)
@@ -109,6 +135,21 @@ def read_image(path):
     with Image.open(path) as image:
         values = np.asarray(image)
     return values.reshape(*values.shape[:2], -1)
+
+
+def plain(text):
+    """A text with what cannot be printed written as escapes: line breaks, bytes that are no text.
+
+    Names of files may hold any of them.
+    """
+    escaped = (c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return "".join(escaped)
+
+
+def check_size(count, stored, what):
+    """Raise ValueError where so few stored bytes cannot be, or should not be, so many unpacked."""
+    if count > MOST_UNPACKED * stored + 1_000_000:
+        raise ValueError(f"{what}: too much for {stored} stored bytes")
 
 
 def first_line(error, most=150):
