@@ -7,9 +7,9 @@ from pathlib import Path
 
 import dataset
 import kept
-import outputs
 import recipes
 import train
+import trained
 import utils
 from utils import resolve
 
@@ -135,7 +135,7 @@ def init_networks(trainer, source, checkpoint_dir):
     folder = Path(source) if Path(source).is_dir() else Path(checkpoint_dir) / source
     for name, networks in trainer.starters.items():
         path = folder / f"{name}.keras"
-        weights = outputs.load_network(path).get_weights()
+        weights = trained.load_network(path).get_weights()
         for network in networks:
             shapes = [w.shape for w in network.get_weights()]
             if shapes != [w.shape for w in weights]:
@@ -161,7 +161,7 @@ def build_sampler(c, path):
     """A `sample.Sampler` of the generator saved at `path`."""
     row = recipes.LATENTS[c.z_distribution]
     return resolve("sample:Sampler")(
-        outputs.load_network(path),
+        trained.load_generator(path),
         resolve(row["function"]),
         resolve("model:draw"),
         sweep=row["sweep"],
@@ -206,9 +206,12 @@ def measure(c, folder):
     """Measure a run's generator; yield lines to print as they are known."""
     data = load_data(c)
     import_tensorflow(c.device)
-    generator = outputs.load_network(folder / "generator.keras")
+    generator = trained.load_generator(folder / "generator.keras")
     latents = resolve(recipes.LATENTS[c.z_distribution]["function"])
     evaluation = build_evaluation(c, data)
+    made, real = generator.outputs[0].shape[1:], evaluation.real.shape[1:]
+    if made != real:
+        raise utils.Failed(f"{folder} makes images {made}, and those of {c.dataset} are {real}")
     yield f"{len(evaluation.real)} samples, and as many real images of {c.dataset}"
     draw = functools.partial(resolve("model:draw_measured"), generator, latents)
     found = evaluation.measure(draw)

@@ -3,6 +3,8 @@
 Imports no TensorFlow.
 """
 
+import contextlib
+import io
 import textwrap
 from itertools import pairwise
 
@@ -102,8 +104,13 @@ def parse_flags(argv):
     try:
         if "--flagfile=" in (*argv, *(f"{a}={b}" for a, b in pairwise(argv))):
             raise WrongCall("flag --flagfile needs a value: a path")
-        words = _normalise(values.read_flags_from_files(argv[1:]))
+        with contextlib.redirect_stderr(io.StringIO()) as said:
+            words = _normalise(values.read_flags_from_files(argv[1:]))
+        if said.getvalue():  # absl's warning, which it goes on after
+            raise WrongCall(f"--flagfile names itself: {said.getvalue().strip().split(': ')[-1]}")
         left = values([argv[0], *(w for w in words if w not in HELP)])[1:]
+    except flags.CantOpenFlagFileError as error:
+        raise WrongCall(f"--flagfile: {str(error).removeprefix('ERROR:: ')}") from None
     except flags.Error as error:
         raise WrongCall(" ".join(str(error).splitlines())) from None
     except UnicodeError as error:

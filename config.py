@@ -3,7 +3,6 @@
 import dataclasses
 import os
 import re
-import sys
 from pathlib import Path
 
 import presets
@@ -62,6 +61,7 @@ def _option(text):
 
 
 MOST_SEEDS = 100_000
+LARGE = 65_536  # more images or channels than any machine holds at once
 BIASES = ("all", "unnormed", "none")
 
 
@@ -88,7 +88,7 @@ class Config:
     epoch: int = _flag(25, "epochs of floor(images / batch_size) generator updates", low=1)
     max_steps: int = _flag(0, "stop at this count of generator updates; 0: none", once=True, low=0)
     max_minutes: float = _flag(0.0, "stop after so many minutes; 0: none", once=True, low=0)
-    batch_size: int = _flag(64, "images of a step; in test mode, of a sheet", low=2)
+    batch_size: int = _flag(64, "images of a step; in test mode, of a sheet", low=2, high=LARGE)
 
     mode: str = _flag(None, "objective", str, choices=recipes.MODES, aliases=recipes.MODE_ALIASES)
     arch: str = _flag("dcgan", "pair of networks", choices=recipes.ARCHS)
@@ -104,7 +104,7 @@ class Config:
         1e-8, "against division by 0: Adam's, or under RMSprop's root", float, low=0
     )
     momentum: float = _flag(0.0, "of RMSprop and SGD", float, low=0, high=0.999999)
-    critic_num: int = _flag(None, "critic updates to one generator update", int, low=1)
+    critic_num: int = _flag(None, "critic updates to one generator update", int, low=1, high=1000)
     critic_bursts: bool = _flag(
         False, "25 critic updates in an epoch's first ten steps and every 200th"
     )
@@ -116,15 +116,25 @@ class Config:
     penalty_every: int = _flag(1, "penalise at every k-th critic update, k-fold", low=1)
     penalty_fraction: float = _flag(1.0, "share of the batch that is penalised", low=0.01, high=1)
 
-    z_dim: int = _flag(None, "length of a latent", int, low=1)
+    z_dim: int = _flag(None, "length of a latent", int, low=1, high=LARGE)
     z_distribution: str = _flag(None, "uniform in [-1, 1), or normal", str, choices=recipes.LATENTS)
     g_width: tuple = _flag(
-        None, "channels at the image, doubled inwards, or a list: 256,128,64", _widths, low=1
+        None,
+        "channels at the image, doubled inwards, or a list: 256,128,64",
+        _widths,
+        low=1,
+        high=LARGE,
     )
     d_width: tuple = _flag(
-        None, "channels at the image, doubled inwards, or a list: 64,128,256", _widths, low=1
+        None,
+        "channels at the image, doubled inwards, or a list: 64,128,256",
+        _widths,
+        low=1,
+        high=LARGE,
     )
-    fc_width: int = _flag(None, "units of a hidden dense layer; 0: no such layer", int, low=0)
+    fc_width: int = _flag(
+        None, "units of a hidden dense layer; 0: no such layer", int, low=0, high=LARGE
+    )
     kernel_size: int = _flag(None, "of the convolutions", int, low=2, high=15)
     bias: str = _flag(
         "unnormed", "biases in all layers, those without a norm, or none", choices=BIASES
@@ -173,14 +183,20 @@ class Config:
         once=True,
     )
     interpolate: int = _flag(
-        0, "test mode: frames from one latent to the next of a film; 0: none", low=0, once=True
+        0,
+        "test mode: frames from one latent to the next of a film; 0: none",
+        low=0,
+        high=1000,
+        once=True,
     )
     visualize: int = _flag(None, "test mode: True, 1..4 or 0: sweeps", _option, once=True)
     init_from: str = _flag(
         None, "a new run starts from the networks of this run, or folder", str, once=True
     )
     device: str = _flag("auto", "auto, cpu, gpu, or one: gpu:1", once=True)
-    num_workers: int = _flag(0, "threads that decode images; 0: all cores", low=0, once=True)
+    num_workers: int = _flag(
+        0, "threads that decode images; 0: all cores", low=0, high=1024, once=True
+    )
 
     @property
     def run_name(self):
@@ -207,7 +223,8 @@ FOLLOWS = {  # where None, a field is as another
     "output_width": "output_height",
     "d_learning_rate": "learning_rate",
 }
-FINITE = {"low": -sys.float_info.max, "high": sys.float_info.max}
+MOST = 3.4e38  # what the networks count in, float32, holds no more
+FINITE = {"low": -MOST, "high": MOST}
 
 
 def is_switch(field):

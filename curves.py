@@ -1,12 +1,15 @@
 """metrics.csv, and the curves drawn from it."""
 
+import contextlib
 import csv
+import shutil
 
 import numpy as np
 
 import utils
 
 INDEX = ("step", "epoch", "seconds")
+BAD = "metrics.bad.csv"  # a copy of a log with rows that cannot be read
 MEASURED = "eval/"  # what the names of an evaluation's columns begin with
 
 
@@ -18,7 +21,11 @@ class Log:
 
     def read(self, path, last):
         """Take a file's rows up to step `last`, and write it anew without the others."""
-        self.rows = [row for row in read_log(path) if int(row["step"]) <= last]
+        rows = read_log(path)
+        if path.is_file() and path.read_bytes().count(b"\n") > 1 + len(rows):
+            bad = shutil.copy(path, path.with_name(BAD))
+            print(f"left out rows of {path} that cannot be read; as it was: {bad}")
+        self.rows = [row for row in rows if int(row["step"]) <= last]
         self.columns = dict.fromkeys(self.rows[0]) if self.rows else {}
         self.write(path)
 
@@ -49,12 +56,27 @@ class Log:
 
 def read_log(path):
     """The whole rows of a metrics.csv, as dicts of text; none where there is no file."""
+    rows = []
+    with (
+        contextlib.suppress(FileNotFoundError, csv.Error),
+        open(path, newline="", errors="replace") as file,
+    ):
+        for row in csv.DictReader(line for line in file if line.endswith("\n")):
+            if _whole(row):
+                rows.append(row)
+    return rows
+
+
+def _whole(row):
+    """Has a row a value for each column, all numbers or blank, and a step?"""
+    if None in row or None in row.values() or not row.get("step", "").isdecimal():
+        return False
     try:
-        with open(path, newline="") as file:
-            rows = list(csv.DictReader(line for line in file if line.endswith("\n")))
-    except FileNotFoundError:
-        return []
-    return [r for r in rows if None not in r.values() and None not in r]
+        for value in row.values():
+            float(value or 0)
+    except ValueError:
+        return False
+    return True
 
 
 def series(rows, name):

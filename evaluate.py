@@ -14,7 +14,7 @@ import keras
 import numpy as np
 
 import metrics
-import outputs
+import trained
 import utils
 
 BATCH = 250
@@ -76,7 +76,7 @@ def load_extractor(path):
     Its features are the layer named "features", or its first output; its classes the layer
     "classes", if there is one.
     """
-    model = outputs.load_network(path)
+    model = trained.load_network(path)
     shapes = [x.shape for x in getattr(model, "inputs", ())]  # none where it was never built
     if len(shapes) != 1 or len(shapes[0]) != 4 or shapes[0][-1] not in (1, 3):
         raise utils.Failed(f"{path} takes no images [N, H, W, 1 or 3]: it cannot extract features")
@@ -163,8 +163,11 @@ class Evaluation:
         key = hashlib.sha256(images.tobytes() + self.extractor.key.encode()).hexdigest()[:16]
         path = self.cache_dir / f"features_{self.extractor.name}_{key}.npy"
         try:
-            return np.load(path, allow_pickle=False)
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile):
+            found = np.load(path, allow_pickle=False)
+            if found.dtype.kind != "f" or found.ndim != 2 or len(found) != len(images):
+                raise ValueError
+            return found
+        except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile):
             features = self.extractor(images)[0]
             with utils.atomic_path(path) as part:
                 np.save(part, features)

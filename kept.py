@@ -32,6 +32,8 @@ def read_saved(path):
         for name in ("data", *FIXED, *row["network"]):
             if {**read, **saved}.get(name) is None:
                 raise ValueError(f"no field {name!r}")
+        if not isinstance(read["data"], dict):
+            raise ValueError(f"data={read['data']!r} must be what the images were")
     except (OSError, ValueError, RecursionError) as error:
         raise WrongCall(f"cannot use {path}: {error}") from None
     return saved

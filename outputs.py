@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import json
 import os
+import re
 import shutil
 import time
 from pathlib import Path
@@ -27,6 +28,7 @@ OWN = (
     "ckpt-*",
     "checkpoint",
     "metrics.csv",
+    curves.BAD,
     "frames",
     "best",
     ".new",
@@ -133,8 +135,10 @@ class Run:
 
     def restore(self, trainer):
         """Put the newest checkpoint's state into the trainer; forget what was logged after it."""
-        path = self._checkpoints(trainer).latest_checkpoint
+        path = None
         try:
+            _check_pointer(self.folder / "checkpoint")
+            path = self._checkpoints(trainer).latest_checkpoint
             self._checkpoint.restore(path).assert_consumed()
         except Exception as error:  # TensorFlow raises its own errors, ValueError or AssertionError
             reason = utils.first_line(error)
@@ -143,7 +147,7 @@ class Run:
             ) from None
         step = int(trainer.state["step"].numpy())
         self._log.read(self.home / "metrics.csv", step)
-        self._spent = float(self._log.rows[-1]["seconds"]) if self._log.rows else 0.0
+        self._spent = float(self._log.rows[-1].get("seconds") or 0) if self._log.rows else 0.0
         for frame in self._frames():
             if int(frame.stem) > step:
                 frame.unlink()
@@ -165,8 +169,10 @@ class Run:
     def best(self):
         """The measures of the best checkpoint, or none."""
         try:
-            return json.loads((self.home / BEST / "measures.json").read_text())
-        except (OSError, ValueError):
+            found = json.loads((self.home / BEST / "measures.json").read_text())
+            # Not a number, or no number: as if there were none, or nothing would be better.
+            return {n: v for n, v in found.items() if abs(v) < np.finfo(np.float64).max}
+        except (OSError, ValueError, TypeError, AttributeError, RecursionError):
             return {}
 
     def keep_best(self, step, trainer, measures):
@@ -228,7 +234,8 @@ class Run:
             self.redraw()
 
     def _frames(self):
-        return sorted((self.home / "frames").glob("[0-9]*.png"))
+        found = (self.home / "frames").glob("[0-9]*.png")
+        return sorted(path for path in found if path.stem.isdecimal())
 
     def _keep_frame(self, step, grid):
         scale = FRAME_SIDE / max(grid.shape[:2])
@@ -246,14 +253,17 @@ class Run:
     def redraw(self):
         """Write the film, the curves and real_vs_fake.png anew."""
         start = time.monotonic()
-        frames = [utils.read_image(path) for path in self._frames()]
+        frames = [image for path in self._frames() if (image := _read(path)) is not None]
+        if not frames:
+            return
+        frames = [frame for frame in frames if frame.shape == frames[-1].shape]
         for suffix in ("gif", "webp"):
             save_film(self.samples / f"training.{suffix}", frames)
         if self._log.rows:
             curves.plot_log(self.samples, self._log.rows)
-        reals = self.samples / "reals.png"
-        if reals.is_file():
-            pair = utils.side_by_side(utils.read_image(reals), frames[-1])
+        reals = _read(self.samples / "reals.png")
+        if reals is not None and reals.shape[-1] == frames[-1].shape[-1]:
+            pair = utils.side_by_side(reals, frames[-1])
             utils.save_image(self.samples / "real_vs_fake.png", pair)
         self._redrawn = time.monotonic()
         self._cost = self._redrawn - start
@@ -273,6 +283,24 @@ class Run:
             for name, network in networks.items():
                 for weight in network.trainable_variables:
                     tf.summary.histogram(f"{name}/{weight.path}", weight.value)
+
+
+def _check_pointer(path):
+    """Raise ValueError where a file `checkpoint` names anything but checkpoints beside it.
+
+    TensorFlow would go on from what it names, and later delete that.
+    """
+    own = r'(all_)?model_checkpoint_paths?: "ckpt-[0-9]+"|\w+: [0-9.e+-]+'
+    if wrong := [line for line in path.read_text().splitlines() if not re.fullmatch(own, line)]:
+        raise ValueError(f"{path} says {wrong[0][:80]!r}: no checkpoint of this run")
+
+
+def _read(path):
+    """A picture, or None where it is absent or broken: a film does without it."""
+    try:
+        return utils.read_image(path)
+    except Exception:  # whatever Pillow makes of a broken file
+        return None
 
 
 def _save_networks(folder, trainer):
@@ -298,55 +326,3 @@ def save_film(path, frames):
         if size <= MAX_BYTES or count == 1:
             return
         count = max(1, int(0.95 * count * MAX_BYTES / size))
-
-
-def load_network(path):
-    """A saved Keras model. Raises utils.Failed where it is not one that loads safely."""
-    import keras
-
-    try:
-        return keras.saving.load_model(path, compile=False, safe_mode=True)
-    except Exception as error:  # Keras raises whatever its zip, JSON and layers raise
-        raise utils.Failed(f"cannot load {path}: {utils.first_line(error)}") from None
-
-
-def find_run(checkpoint_dir, dataset, wanted):
-    """The newest run with a generator of a data set, and the names of the others.
-
-    Args:
-      wanted: settings that the run must have, among them perhaps its `name`.
-
-    Raises:
-      utils.Failed: where there is none, saying what was looked for and what there is.
-    """
-    runs, near = [], []
-    for file in sorted(Path(checkpoint_dir).glob("*/generator.keras")):
-        try:
-            saved = json.loads((file.parent / "config.json").read_text())
-            saved = {**saved, "name": file.parent.name}
-            trained_on = Path(saved["dataset"]).name
-        except (OSError, ValueError, TypeError, KeyError):
-            continue
-        if "name" not in wanted and trained_on != Path(dataset).name:
-            continue
-        same = {
-            k: saved.get(k) == (list(v) if isinstance(v, tuple) else v) for k, v in wanted.items()
-        }
-        # A batch size is a wish: without a run of it, it is the number of images to make.
-        fits = all(same[k] for k in same if k != "batch_size")
-        rank = (same.get("batch_size", True), file.stat().st_mtime, file.parent)
-        (runs if fits else near).append(rank)
-    if not runs:
-        asked = "".join(f" --{name} {_word(value)}" for name, value in wanted.items())
-        there = f" (there are {', '.join(rank[-1].name for rank in near)})" if near else ""
-        raise utils.Failed(
-            f"no trained generator of {dataset} with{asked or ' any settings'} in "
-            f"{checkpoint_dir}{there}; train one: "
-            f"python main.py --dataset {dataset}{asked} --train True"
-        )
-    runs = [rank[-1] for rank in sorted(runs, reverse=True)]
-    return runs[0], [path.name for path in runs[1:]]
-
-
-def _word(value):
-    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)

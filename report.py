@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import curves
-import outputs
+import trained
 import utils
 
 BINS = 80  # of a weight histogram, as in seed 001's picture
@@ -16,7 +16,7 @@ NEAR = 0.99  # a weight of at least this share of the clipping bound counts as a
 
 def kernels(path):
     """All convolution and dense weights of a saved network, flat; no norms, no biases."""
-    network = outputs.load_network(path)
+    network = trained.load_network(path)
     found = [w.numpy().ravel() for w in network.weights if w.path.endswith("kernel")]
     return np.concatenate(found)
 
@@ -77,7 +77,7 @@ def write_page(folder, runs):
 def _show_grid(panel, run, mode, rows):
     image = utils.read_image(sorted((run / "frames").glob("[0-9]*.png"))[-1])
     panel.imshow(image, cmap="gray", vmin=0, vmax=255)
-    minutes = float(rows[-1]["seconds"]) / 60
+    minutes = float(rows[-1].get("seconds") or 0) / 60
     panel.set_title(f"{mode}, {rows[-1]['step']} updates, {minutes:.1f} minutes")
     panel.axis("off")
 

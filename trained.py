@@ -1,0 +1,80 @@
+"""Trained networks: finding a run's, and loading them without running what is in their files."""
+
+import json
+import zipfile
+from pathlib import Path
+
+import utils
+
+
+def load_network(path):
+    """A saved Keras model. Raises utils.Failed where it is not one that loads safely."""
+    import keras
+
+    try:
+        with zipfile.ZipFile(path) as parts:  # no older format either, whose code would be run
+            for member in parts.infolist():
+                utils.check_size(member.file_size, member.compress_size, member.filename)
+        return keras.saving.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:  # Keras raises whatever its zip, JSON and layers raise
+        raise utils.Failed(f"cannot load {path}: {utils.first_line(error)}") from None
+
+
+def load_generator(path):
+    """A saved generator of latents [N, Z], and perhaps labels [N, K].
+
+    Raises utils.Failed where it is none, or does not make images [N, H, W, 1 or 3].
+    """
+    network = load_network(path)
+    takes, gives = (
+        [x.shape for x in getattr(network, name, None) or ()] for name in ("inputs", "outputs")
+    )
+    vectors = len(takes) in (1, 2) and all(len(s) == 2 and s[1] for s in takes)
+    images = len(gives) == 1 and len(gives[0]) == 4 and all(gives[0][1:])
+    if not (vectors and images and gives[0][-1] in (1, 3)):
+        raise utils.Failed(f"{path} is no generator: it makes {gives} of {takes}")
+    return network
+
+
+def find_run(checkpoint_dir, dataset, wanted):
+    """The newest run with a generator of a data set, and the names of the others.
+
+    Args:
+      wanted: settings that the run must have, among them perhaps its `name`.
+
+    Raises:
+      utils.Failed: where there is none, saying what was looked for and what there is.
+    """
+    runs, near, broken = [], [], []
+    for file in sorted(Path(checkpoint_dir).glob("*/generator.keras")):
+        try:
+            saved = json.loads((file.parent / "config.json").read_text())
+            saved = {**saved, "name": file.parent.name}
+            trained_on = Path(saved["dataset"]).name
+        except (OSError, ValueError, TypeError, KeyError, RecursionError):
+            broken.append(file.parent.name)
+            continue
+        if "name" not in wanted and trained_on != Path(dataset).name:
+            continue
+        same = {
+            k: saved.get(k) == (list(v) if isinstance(v, tuple) else v) for k, v in wanted.items()
+        }
+        # A batch size is a wish: without a run of it, it is the number of images to make.
+        fits = all(same[k] for k in same if k != "batch_size")
+        rank = (same.get("batch_size", True), file.stat().st_mtime, file.parent)
+        (runs if fits else near).append(rank)
+    if not runs:
+        asked = "".join(f" --{name} {_word(value)}" for name, value in wanted.items())
+        there = f" (there are {', '.join(rank[-1].name for rank in near)})" if near else ""
+        there += f" (no settings can be read in {', '.join(broken)})" if broken else ""
+        raise utils.Failed(
+            f"no trained generator of {dataset} with{asked or ' any settings'} in "
+            f"{checkpoint_dir}{there}; train one: "
+            f"python main.py --dataset {dataset}{asked} --train True"
+        )
+    runs = [rank[-1] for rank in sorted(runs, reverse=True)]
+    return runs[0], [path.name for path in runs[1:]]
+
+
+def _word(value):
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
