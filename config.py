@@ -235,16 +235,16 @@ def is_switch(field):
 def allowed(field):
     """What a field takes, in words."""
     meta = field.metadata
-    names = {int: "a whole number", _count: "a whole number or inf", float: "a number"}
+    names = {int: "a whole number", _count: "a whole number or inf", float: "a finite number"}
     names |= {
         _widths: "a whole number, or several parted by commas",
-        _seeds: "seeds as 0-31 or 3,7",
+        _seeds: f"seeds as 0-31 or 3,7, {MOST_SEEDS} of them at most",
         _truth: "True or False",
     }
     names |= {_option: "True, False or 0 to 4"}
     if meta["choices"]:
         return "one of " + ", ".join(meta["choices"])
-    text = names.get(meta["kind"], "a printable text")
+    text = names.get(meta["kind"], "a printable text, not empty")
     text += f", at least {meta['low']}" if meta["low"] is not None else ""
     return text + (f", at most {meta['high']}" if meta["high"] is not None else "")
 
@@ -302,6 +302,7 @@ def resolve(given, saved=None, *, check=True):
     values |= {n: values[other] for n, other in FOLLOWS.items() if values[n] is None}
     values["cache_dir"] = values["cache_dir"] or str(Path(values["data_dir"]) / ".cache")
     config = Config(**values)
+    _check_names(config)
     if check:
         _check_combinations(config)
     return config
@@ -311,6 +312,16 @@ def slower(config):
     """The same settings at half the rates."""
     rates = {name: getattr(config, name) / 2 for name in ("learning_rate", "d_learning_rate")}
     return dataclasses.replace(config, **rates)
+
+
+def _check_names(c):
+    """Refuse what no run's settings can make right."""
+    if not re.fullmatch("auto|cpu|gpu(:[0-9]+)?", c.device, re.ASCII):
+        raise WrongCall(f"--device={c.device} must be auto, cpu, gpu, or one as gpu:0")
+    if c.compare and len(set(c.compare)) < len(c.compare):
+        raise WrongCall(f"--compare={text(c.compare)} names a mode twice")
+    if c.name and (Path(c.name).name != c.name or c.name.startswith(".")):
+        raise WrongCall(f"--name={c.name} must be a plain folder name")
 
 
 def _check_combinations(c):
@@ -327,16 +338,10 @@ def _check_combinations(c):
             raise WrongCall(
                 f"--{name}={text(getattr(c, name))}: --arch={c.arch} takes one base width"
             )
-    if not re.fullmatch("auto|cpu|gpu(:[0-9]+)?", c.device):
-        raise WrongCall(f"--device={c.device} must be auto, cpu, gpu, or one as gpu:0")
-    if c.compare and len(set(c.compare)) < len(c.compare):
-        raise WrongCall(f"--compare={text(c.compare)} names a mode twice")
     if c.clip_down > c.clip_up:
         raise WrongCall(f"--clip_down={c.clip_down} must not be above --clip_up={c.clip_up}")
     if c.crop and not c.input_height:
         raise WrongCall("--crop needs --input_height: the size of the centre box that is taken")
-    if c.name and (Path(c.name).name != c.name or c.name.startswith(".")):
-        raise WrongCall(f"--name={c.name} must be a plain folder name")
 
 
 def advice(c, given):

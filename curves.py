@@ -72,6 +72,7 @@ def _whole(row):
     if None in row or None in row.values() or not row.get("step", "").isdecimal():
         return False
     try:
+        int(row["step"])  # of thousands of digits it is refused
         for value in row.values():
             float(value or 0)
     except ValueError:

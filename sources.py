@@ -187,10 +187,10 @@ def read_cifar10(path, *, pattern="*", conditional=True, part="train"):
 
 def _array_source(name, images, labels, origin):
     """A Source of images [N, H, W, C] in memory, of the classes 0 to 9."""
-    if len(images) != len(labels):
-        raise utils.Failed(f"{origin} has {len(images)} images and there are {len(labels)} labels")
     if not images.size:  # of no pixels there could be billions
         raise utils.Failed(f"cannot read {origin}: it holds no images")
+    if len(images) != len(labels):
+        raise utils.Failed(f"{origin} has {len(images)} images and there are {len(labels)} labels")
     if labels.ndim != 1 or labels.dtype.kind not in "iu":
         raise utils.Failed(f"cannot read {origin}: labels are {labels.dtype} {labels.shape}")
     wrong = labels[(labels < 0) | (labels > 9)]

@@ -10,6 +10,7 @@ import kept
 import outputs
 import train as loop
 import trained
+import utils
 
 STARTED = time.monotonic()
 
@@ -21,6 +22,8 @@ def train(given, started=STARTED):
     """
     c = settings.resolve(given, check=False)
     run = outputs.Run(c.run_name, c.checkpoint_dir, c.sample_dir, c.log_dir)
+    if not (c.resume and run.has_state()):
+        settings.resolve(given)  # a wrong call leaves no folder
     with run.lock():
         resume = c.resume and run.has_state()
         saved = kept.read_saved(run.folder / "config.json") if resume else {}
@@ -88,7 +91,11 @@ def compare(given):
 def find(given):
     """(settings, folder) of the trained run that a call means."""
     c = settings.resolve(given, check=False)
-    folder, others = trained.find_run(c.checkpoint_dir, c.dataset, kept.identity(given))
+    try:
+        folder, others = trained.find_run(c.checkpoint_dir, c.dataset, kept.identity(given))
+    except utils.Failed:
+        settings.resolve(given)  # no run of settings that no run can have
+        raise
     print(f"run {folder}" + (f" (the newest; also there: {', '.join(others)})" if others else ""))
     return settings.resolve(given, kept.read_saved(folder / "config.json")), folder
 

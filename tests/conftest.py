@@ -1,6 +1,8 @@
 """Small parts that many tests build on."""
 
 import os
+import random
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -76,3 +78,32 @@ def run_main(folder, *words, status):
     assert "Traceback" not in done.stderr, done.stderr
     assert done.returncode == status, done.stdout + done.stderr
     return done
+
+
+@pytest.fixture
+def limited(tmp_path, monkeypatch):
+    """A folder to work in, caches of its own, and two minutes for what may hang."""
+
+    def stop(*_):
+        raise AssertionError("it hangs")
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.alarm(120)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "user"))
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
+
+
+def damaged(body, seed, cuts, flips):
+    """Copies of some bytes: cut short at random places, and with one to four bits flipped."""
+    rng = random.Random(seed)
+    for _ in range(cuts):
+        yield body[: rng.randrange(len(body))]
+    for _ in range(flips):
+        broken = bytearray(body)
+        for _ in range(rng.randint(1, 4)):
+            broken[rng.randrange(len(body))] ^= 1 << rng.randrange(8)
+        yield bytes(broken)

@@ -1,0 +1,441 @@
+"""Wrong command lines: each ends with exit status 2 and the one line that is written beside it."""
+
+import json
+import shlex
+from pathlib import Path
+
+import pytest
+
+import config
+import main
+import presets
+import recipes
+from tests.conftest import run_main
+
+pytestmark = pytest.mark.usefixtures("limited")
+
+WORDS = {  # what is said often, or is long
+    "MODES": ", ".join(recipes.MODES),
+    "PRESETS": ", ".join(presets.PRESETS),
+    "WORD": "(every setting is a flag: --name value)",
+    "NONE": "[Errno 2] No such file or directory",
+    "LENET": "at least 28 and a multiple of 2",
+    "RESNET": "at least 16 and a multiple of 8",
+    "CROP": "--crop needs --input_height: the size of the centre box that is taken",
+}
+
+VALUES = [  # a flag, what it must be, and what it does not take
+    ("resume", "True or False", ["None"]),
+    ("mirror", "True or False", ["x"]),
+    ("arch", "one of dcgan, mlp, lenet, resnet", ["vgg", "None", "DCGAN", "dcgan2"]),
+    ("optimizer", "one of adam, rmsprop, sgd", ["lion", "Adam", ""]),
+    ("critic_norm", "one of none, layer, instance, batch", ["spectral", "bn"]),
+    ("z_distribution", "one of uniform, normal", ["cauchy", "gauss"]),
+    ("dataset", "a printable text, not empty", [""]),
+    ("name", "a printable text, not empty", [" "]),
+    ("checkpoint_dir", "a printable text, not empty", [""]),
+    ("input_fname_pattern", "a printable text, not empty", ["", " "]),
+    ("visualize", "True, False or 0 to 4", ["5", "-1", "1.5", ""]),
+    (
+        "g_width",
+        "a whole number, or several parted by commas, at least 1, at most 65536",
+        ["0", "8,0", "1,,2", "1,", ",", "x", "", "65537", "64,65537", "64x32"],
+    ),
+    (
+        "d_width",
+        "a whole number, or several parted by commas, at least 1, at most 65536",
+        ["64.5", "[64]", "-8", "inf", "9999999999", "64;32", "(64,32)"],
+    ),
+    (
+        "epoch",
+        "a whole number, at least 1, at most 2147483647",
+        [
+            "0",
+            "-3",
+            "three",
+            "None",
+            "inf",
+            "",
+            "3=4",
+            "½",
+            "²",
+            "2147483648",
+            "1_0.5",
+            "1_000_",
+            "１２ｘ",
+            "12；",
+            "+-3",
+            "3e2",
+            "3.0",
+            " ",
+            "true",
+        ],
+    ),
+    (
+        "seeds",
+        "seeds as 0-31 or 3,7, 100000 of them at most, at least 0, at most 2147483647",
+        [
+            "3-1",
+            "-1",
+            "1-",
+            "-",
+            "a-b",
+            "1,",
+            "0-100000",
+            "0-2147483648",
+            "2147483648",
+            "0-99999999999999999999",
+            "0..9",
+            "9-0",
+            "0-9-3",
+            "-3",
+            "1,,2",
+        ],
+    ),
+    (
+        "batch_size",
+        "a whole number, at least 2, at most 65536",
+        ["1.5", "1", "1e3", "0x10", "1000000000000", "65537"],
+    ),
+    (
+        "train_size",
+        "a whole number or inf, at least 0, at most 2147483647",
+        ["-1", "nan", "-inf", "all", "1e3", "∞"],
+    ),
+    ("output_height", "a whole number, at least 8, at most 1024", ["7", "1025", "28x28"]),
+    ("output_width", "a whole number, at least 8, at most 1024", ["7", "1025"]),
+    ("input_height", "a whole number, at least 1, at most 2147483647", ["0"]),
+    ("input_width", "a whole number, at least 1, at most 2147483647", ["-1", "wide"]),
+    ("critic_num", "a whole number, at least 1, at most 1000", ["0", "1001"]),
+    ("z_dim", "a whole number, at least 1, at most 65536", ["0", "65537"]),
+    ("fc_width", "a whole number, at least 0, at most 65536", ["-1", "65537"]),
+    ("kernel_size", "a whole number, at least 2, at most 15", ["1", "16"]),
+    (
+        "seed",
+        "a whole number, at least 0, at most 2147483647",
+        ["-1", "2147483648", "1.5", "-0.0", "99999999999"],
+    ),
+    ("max_steps", "a whole number, at least 0, at most 2147483647", ["-1"]),
+    ("log_every", "a whole number, at least 1, at most 2147483647", ["0"]),
+    ("sample_every", "a whole number, at least 1, at most 2147483647", ["0"]),
+    ("save_every", "a whole number, at least 1, at most 2147483647", ["0"]),
+    ("num_samples", "a whole number, at least 0, at most 2147483647", ["-2"]),
+    ("num_workers", "a whole number, at least 0, at most 1024", ["two", "-1", "1025"]),
+    (
+        "learning_rate",
+        "a finite number, at least 0",
+        [
+            "fast",
+            "-1e-4",
+            "nan",
+            "inf",
+            "1e400",
+            "",
+            "1,0",
+            "3.5e38",
+            "2e-4f",
+            "2e",
+            "0,001",
+            "1e-4,1e-5",
+        ],
+    ),
+    ("d_learning_rate", "a finite number, at least 0", ["-1"]),
+    ("beta1", "a finite number, at least 0, at most 0.999999", ["1", "-0.1", "1.0"]),
+    ("beta2", "a finite number, at least 0, at most 0.999999", ["1", "-0.1"]),
+    ("rho", "a finite number, at least 0, at most 0.999999", ["1", "-0.1", "nan"]),
+    ("momentum", "a finite number, at least 0, at most 0.999999", ["1", "-0.1", "1.0"]),
+    ("ema", "a finite number, at least 0, at most 0.999999", ["1", "-0.1"]),
+    ("epsilon", "a finite number, at least 0", ["-1e-8", "nan"]),
+    ("LAMBDA", "a finite number, at least 0", ["ten", "-10", "inf"]),
+    ("div_k", "a finite number, at least 0", ["-2", "inf"]),
+    ("div_p", "a finite number, at least 1", ["0.5", "0.99"]),
+    ("max_minutes", "a finite number, at least 0", ["-1", "nan", "inf", "1:30"]),
+    ("clip_up", "a finite number", ["np.nan", "inf", "nan", "None", "-1e39"]),
+    ("clip_down", "a finite number", ["-inf", "1e400", "1e39"]),
+    ("interpolate", "a whole number, at least 0, at most 1000", ["1001", "-1"]),
+    ("eval_every", "a whole number, at least 0, at most 2147483647", ["-1"]),
+    ("eval_samples", "a whole number, at least 100, at most 2147483647", ["99", "many"]),
+    ("label", "a whole number, at least 0, at most 2147483647", ["-1", "seven", "1,2"]),
+    ("penalty_every", "a whole number, at least 1, at most 2147483647", ["0"]),
+    ("penalty_fraction", "a finite number, at least 0.01, at most 1", ["0", "1.1", "nan"]),
+    ("compare", "one of {MODES}", ["gp,", "gp,xyz", ""]),
+    ("bias", "one of all, unnormed, none", ["some"]),
+    ("g_norm", "one of none, batch", ["layer"]),
+    ("g_head", "one of orig, tanh", ["relu"]),
+    ("label_mode", "one of concat, projection", ["one-hot"]),
+    ("best_by", "one of fid, kid, swd, precision, recall", ["accuracy", "FID"]),
+    ("extractor", "a printable text, not empty", [""]),
+    ("init_from", "a printable text, not empty", [""]),
+    ("sample_dir", "a printable text, not empty", [""]),
+    ("log_dir", "a printable text, not empty", [""]),
+    ("data_dir", "a printable text, not empty", [" "]),
+    ("cache_dir", "a printable text, not empty", [""]),
+    ("device", "a printable text, not empty", [""]),
+    ("list_presets", "True or False", ["2"]),
+]
+CALLS = [  # a command line, and the whole line that it ends with
+    ("--epochs 3", "Unknown command line flag 'epochs'. Did you mean: epoch ?"),
+    ("--batchsize 3", "Unknown command line flag 'batchsize'. Did you mean: batch_size ?"),
+    ("--learning-rat=1", "Unknown command line flag 'learning_rat'. Did you mean: learning_rate ?"),
+    ("--nonsense", "Unknown command line flag 'nonsense'"),
+    ("--lambda 3", "Unknown command line flag 'lambda'"),
+    ("--noepoch", "Unknown command line flag 'noepoch'. Did you mean: epoch ?"),
+    ("--notrain=1", "Unknown command line flag 'notrain'. Did you mean: train ?"),
+    ("---epoch 3", "Unknown command line flag '_epoch'. Did you mean: epoch ?"),
+    ("-e 3", "Unknown command line flag 'e'"),
+    ("--=3", "unexpected word: '--=3' {WORD}"),
+    ("--näme x", "Unknown command line flag 'näme'. Did you mean: name ?"),
+    ("--undefok=zz --zz=3", "Unknown command line flag 'undefok'"),
+    ("--help --hello", "Unknown command line flag 'hello'"),
+    ("train", "unexpected word: 'train' {WORD}"),
+    ("--epoch 3 4", "unexpected word: '4' {WORD}"),
+    ("-", "unexpected word: '-' {WORD}"),
+    ("''", "unexpected word: '' {WORD}"),
+    ("-0.5", "Unknown command line flag '0.5'"),
+    ("--train maybe", "unexpected word: 'maybe' {WORD}"),
+    ("--train False False", "unexpected word: 'False' {WORD}"),
+    ("--train True -1", "Unknown command line flag '1'"),
+    ("--notrain True", "unexpected word: 'True' {WORD}"),
+    ("--crop 10", "unexpected word: '10' {WORD}"),
+    ("--visualize 12", "unexpected word: '12' {WORD}"),
+    ("—epoch 3", "unexpected word: '—epoch' {WORD}"),
+    ("-- --epoch 3", "unexpected word: '--epoch=3' {WORD}"),
+    ("--train=maybe", "flag --train=maybe: must be True or False"),
+    ("--train=", "flag --train=: must be True or False"),
+    ("--train 2", "flag --train=2: must be True or False"),
+    ("--mode wgangp", "flag --mode=wgangp: must be one of {MODES}"),
+    ("--mode GP", "flag --mode=GP: must be one of {MODES}"),
+    ("--mode ''", "flag --mode=: must be one of {MODES}"),
+    ("--mode 'g\n\u2028p'", "flag --mode=g  p: must be one of {MODES}"),
+    ("--preset best", "flag --preset=best: must be one of {PRESETS}"),
+    ("--name 'a\nb'", "flag --name=a b: must be a printable text, not empty"),
+    ("--dataset '\udcff'", "flag --dataset=\\udcff: must be a printable text, not empty"),
+    ("--epoch", "flag --epoch needs a value: a whole number, at least 1, at most 2147483647"),
+    ("--train --mode", "flag --mode needs a value: one of {MODES}"),
+    ("--dataset --train", "flag --dataset needs a value: a printable text, not empty"),
+    ("--name -x", "flag --name needs a value: a printable text, not empty"),
+    ("--flagfile", "--flagfile with no argument"),
+    ("--flagfile=", "flag --flagfile needs a value: a path"),
+    ("--flagfile ''", "flag --flagfile needs a value: a path"),
+    ("--flagfile nowhere/flags", "--flagfile: Unable to open flagfile: {NONE}: 'nowhere/flags'"),
+    ("--clip_down 0.02", "--clip_down=0.02 must not be above --clip_up=0.01"),
+    ("--clip_up -1 --clip_down -0.5", "--clip_down=-0.5 must not be above --clip_up=-1.0"),
+    ("--crop --dataset pictures", "{CROP}"),
+    ("--arch lenet --output_height 26", "--output_height=26 does not suit --arch=lenet: {LENET}"),
+    ("--arch lenet --output_width 29", "--output_width=29 does not suit --arch=lenet: {LENET}"),
+    (
+        "--arch resnet --output_height 20",
+        "--output_height=20 does not suit --arch=resnet: {RESNET}",
+    ),
+    ("--device 5", "--device=5 must be auto, cpu, gpu, or one as gpu:0"),
+    ("--device tpu", "--device=tpu must be auto, cpu, gpu, or one as gpu:0"),
+    ("--device gpu:", "--device=gpu: must be auto, cpu, gpu, or one as gpu:0"),
+    ("--device gpu:a", "--device=gpu:a must be auto, cpu, gpu, or one as gpu:0"),
+    ("--name ../x", "--name=../x must be a plain folder name"),
+    ("--name .", "--name=. must be a plain folder name"),
+    ("--name ..", "--name=.. must be a plain folder name"),
+    ("--name .hidden", "--name=.hidden must be a plain folder name"),
+    ("--name a/b", "--name=a/b must be a plain folder name"),
+    ("--name a/", "--name=a/ must be a plain folder name"),
+    ("--name /", "--name=/ must be a plain folder name"),
+    ("--compare gp,gp", "--compare=gp,gp names a mode twice"),
+    ("--compare wgan,regular", "--compare=regular,regular names a mode twice"),
+    ("--mode gp,div", "flag --mode=gp,div: must be one of {MODES}"),
+    ("--mode 'gp '", "flag --mode=gp : must be one of {MODES}"),
+    ("--mode ｇｐ", "flag --mode=ｇｐ: must be one of {MODES}"),
+    ("--preset None2", "flag --preset=None2: must be one of {PRESETS}"),
+    ("--preset ''", "flag --preset=: must be one of {PRESETS}"),
+    ("--device GPU", "--device=GPU must be auto, cpu, gpu, or one as gpu:0"),
+    ("--device cuda", "--device=cuda must be auto, cpu, gpu, or one as gpu:0"),
+    ("--device gpu:-1", "--device=gpu:-1 must be auto, cpu, gpu, or one as gpu:0"),
+    ("--device cpu:0", "--device=cpu:0 must be auto, cpu, gpu, or one as gpu:0"),
+    ("--name 'a\\b/c'", "--name=a\\b/c must be a plain folder name"),
+    ("--name a/../b", "--name=a/../b must be a plain folder name"),
+    ("--name ...", "--name=... must be a plain folder name"),
+    ("--name '\t'", "flag --name=\\t: must be a printable text, not empty"),
+    (
+        "--output_height 28 --arch resnet",
+        "--output_height=28 does not suit --arch=resnet: {RESNET}",
+    ),
+    (
+        "--output_height 30 --arch resnet",
+        "--output_height=30 does not suit --arch=resnet: {RESNET}",
+    ),
+    ("--output_width 8 --arch lenet", "--output_width=8 does not suit --arch=lenet: {LENET}"),
+    ("--output_height 27 --arch lenet", "--output_height=27 does not suit --arch=lenet: {LENET}"),
+    (
+        "--arch resnet --g_width 64,32 --output_height 32",
+        "--g_width=64,32: --arch=resnet takes one base width",
+    ),
+    (
+        "--arch resnet --d_width 64,32 --output_height 32",
+        "--d_width=64,32: --arch=resnet takes one base width",
+    ),
+    (
+        "--preset resnet_gan --output_height 60",
+        "--output_height=60 does not suit --arch=resnet: {RESNET}",
+    ),
+    ("--preset faces --clip_down 1", "--clip_down=1.0 must not be above --clip_up=0.01"),
+    ("--crop --dataset mine", "{CROP}"),
+    ("--crop --dataset mine --input_width 9", "{CROP}"),
+    ("--clip_up -1", "--clip_down=-0.01 must not be above --clip_up=-1.0"),
+    ("--visualize five", "unexpected word: 'five' {WORD}"),
+    ("--evaluate maybe", "unexpected word: 'maybe' {WORD}"),
+    ("--train=ja", "flag --train=ja: must be True or False"),
+    ("--notrain=False", "Unknown command line flag 'notrain'. Did you mean: train ?"),
+    ("--nonotrain", "Unknown command line flag 'nonotrain'. Did you mean: train ?"),
+    ("--no-mode gp", "Unknown command line flag 'no_mode'. Did you mean: mode ?"),
+    ("--train True True", "unexpected word: 'True' {WORD}"),
+    ("--critic_bursts 25", "unexpected word: '25' {WORD}"),
+    ("--conditional some", "unexpected word: 'some' {WORD}"),
+    ("--mirror left", "unexpected word: 'left' {WORD}"),
+    ("--crop 2", "flag --crop=2: must be True or False"),
+    ("--batch-size=", "flag --batch_size=: must be a whole number, at least 2, at most 65536"),
+    ("--Epoch 3", "Unknown command line flag 'Epoch'. Did you mean: epoch ?"),
+    ("--EPOCH=3", "Unknown command line flag 'EPOCH'"),
+    ("--learningrate 1", "Unknown command line flag 'learningrate'. Did you mean: learning_rate ?"),
+    ("--dataset=mnist mode=gp", "unexpected word: 'mode=gp' {WORD}"),
+    ("-batch_size x", "flag --batch_size=x: must be a whole number, at least 2, at most 65536"),
+    ("-z 5", "Unknown command line flag 'z'"),
+    ("---", "Unknown command line flag '-'"),
+    ("--=", "unexpected word: '--=' {WORD}"),
+    ("-=5", "unexpected word: '--=5' {WORD}"),
+    ("--epoch 3 -- train", "unexpected word: 'train' {WORD}"),
+    (
+        "--train --epoch",
+        "flag --epoch needs a value: a whole number, at least 1, at most 2147483647",
+    ),
+    (
+        "--epoch --train 3",
+        "flag --epoch needs a value: a whole number, at least 1, at most 2147483647",
+    ),
+    ("--flagfile --train", "--flagfile: Unable to open flagfile: {NONE}: '--train'"),
+    ("--help --epoch x", "flag --epoch=x: must be a whole number, at least 1, at most 2147483647"),
+    ("--list_presets --mode x", "flag --mode=x: must be one of {MODES}"),
+    ("--gp_lambda 10", "Unknown command line flag 'gp_lambda'"),
+    ("--n_critic 5", "Unknown command line flag 'n_critic'"),
+    ("--lr 0.1", "Unknown command line flag 'lr'"),
+    ("--betas 0.5,0.9", "Unknown command line flag 'betas'. Did you mean: beta1, beta2 ?"),
+    ("--undefok epoch", "Unknown command line flag 'undefok'"),
+    ("--undefok=", "Unknown command line flag 'undefok'"),
+    ("--helpxml", "Unknown command line flag 'helpxml'"),
+    ("--only_check_args", "Unknown command line flag 'only_check_args'"),
+    ("--pdb", "Unknown command line flag 'pdb'"),
+    ("--run_with_pdb", "Unknown command line flag 'run_with_pdb'"),
+    ("--verbosity=1", "Unknown command line flag 'verbosity'"),
+]
+
+CALLS += [
+    (f"--{name}={shlex.quote(value)}", f"flag --{name}={value}: must be {says}")
+    for name, says, values in VALUES
+    for value in values
+]
+
+
+@pytest.fixture
+def end(capsys):
+    """A function of a command line: (exit status, the one line on stderr). Nothing is left."""
+
+    def call(line):
+        before = list(Path().rglob("*"))
+        status = main.main(["main.py", *shlex.split(line)])
+        out, err = capsys.readouterr()
+        assert out == "" and err.count("\n") == 1 and err.startswith("main.py: "), (out, err)
+        assert list(Path().rglob("*")) == before
+        return status, err.removeprefix("main.py: ").removesuffix("\n")
+
+    return call
+
+
+def test_the_table_is_long_and_has_every_flag():
+    assert len({line for line, _ in CALLS}) == len(CALLS) > 250
+    words = " ".join(line for line, _ in CALLS)
+    assert [n for n in config.FIELDS if f"--{n}" not in words] == []
+
+
+@pytest.mark.parametrize(("line", "says"), CALLS, ids=range(len(CALLS)))
+def test_a_wrong_call(end, line, says):
+    for name, words in WORDS.items():
+        says = says.replace(f"{{{name}}}", words)
+    assert end(line) == (2, says)
+    if says.startswith(("--clip", "--crop", "--name", "--device", "--output", "--g_w", "--d_w")):
+        assert end(f"{line} --train") == (2, says)  # before there is a folder
+
+
+@pytest.mark.parametrize("value", ["9" * 400, "9" * 5000, "x" * 10**5])
+def test_a_long_value_is_cut(end, value):
+    status, line = end(f"--epoch {value}")
+    assert status == 2 and line.startswith(f"flag --epoch={value[:300]}") and len(line) <= 2000
+
+
+FLAGFILES = {
+    "bytes": (b"\xff\xfe\x00", "--flagfile must be a text file: "),
+    "a typing mistake": (b"--epoc=3", "Unknown command line flag 'epoc'. Did you mean: epoch ?"),
+    "a wrong value": (b"--epoch=x\n", "flag --epoch=x: must be a whole number, at least 1"),
+    "a word": (b"train\n", "unexpected word: 'train'"),
+    "itself": (b"--epoch=3\n--flagfile=flags\n", "--flagfile names itself: flags"),
+    "a circle": (b"--flagfile=other\n", "--flagfile names itself: "),
+    "another that is not there": (b"--flagfile=none\n", "--flagfile: Unable to open flagfile: "),
+    "python": (b"import os\n", "unexpected word: 'import os'"),
+    "json": (b'{"epoch": 3}', "unexpected word: "),
+}
+
+
+@pytest.mark.parametrize(("body", "says"), FLAGFILES.values(), ids=FLAGFILES)
+def test_a_wrong_flagfile(end, body, says):
+    Path("flags").write_bytes(body)
+    Path("other").write_text("--flagfile=flags\n")
+    status, line = end("--flagfile=flags")
+    assert status == 2 and line.startswith(says), line
+
+
+@pytest.mark.parametrize("name", ["folder", "folder/none", "x" * 5000])
+def test_a_flagfile_that_is_none(end, name):
+    Path("folder").mkdir()
+    status, line = end(f"--flagfile={name}")
+    assert status == 2 and line.startswith("--flagfile: Unable to open flagfile: ")
+
+
+CHANGES = [
+    ("--arch mlp", "arch=dcgan, not mlp"),
+    ("--mode gan", "mode=gp, not gan"),
+    ("--optimizer sgd", "optimizer=adam, not sgd"),
+    ("--conditional False", "conditional=True, not False"),
+    ("--z_distribution normal", "z_distribution=uniform, not normal"),
+    ("--output_height 32", "output_height=28, not 32"),
+    ("--output_width 30", "output_width=28, not 30"),
+    ("--g_width 64,32", "g_width=32, not 64,32"),
+    ("--label_mode concat", "label_mode=projection, not concat"),
+    ("--preset resnet_gan", "arch=dcgan, not resnet"),
+]
+
+
+@pytest.mark.parametrize(("words", "says"), CHANGES)
+def test_a_run_does_not_go_on_as_another(words, says, capsys):
+    Path("checkpoint/r").mkdir(parents=True)
+    Path("checkpoint/r/checkpoint").write_text('model_checkpoint_path: "ckpt-1"\n')
+    fields = {**config.resolve({}).to_json(), "data": {}}
+    Path("checkpoint/r/config.json").write_text(json.dumps(fields))
+    status = main.main(["main.py", "--train", "--name=r", *words.split()])
+    _, err = capsys.readouterr()
+    advice = "leave that flag or preset out, give another --name, or start anew with --resume False"
+    assert (status, err) == (2, f"main.py: run r has {says}: {advice}\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (
+            ["--train", "--epoch", "0"],
+            "flag --epoch=0: must be a whole number, at least 1, at most",
+        ),
+        (["--trian"], "Unknown command line flag 'trian'. Did you mean: train, train_size ?\n"),
+        (["--train", "--name", "../x"], "--name=../x must be a plain folder name\n"),
+        (["--epoch", b"\xff"], "flag --epoch=\\udcff: must be a whole number"),
+    ],
+)
+def test_the_program_itself(words, says, tmp_path):
+    words = [w.decode(errors="surrogateescape") if isinstance(w, bytes) else w for w in words]
+    done = run_main(tmp_path, *words, status=2)
+    assert done.stdout == "" and not list(tmp_path.iterdir())
+    assert done.stderr.startswith(f"main.py: {says}") and done.stderr.count("\n") == 1

@@ -1,0 +1,480 @@
+"""Broken and hostile files, most of them generated: a line or a skipped picture, never more.
+
+Every case has a time limit, and where memory could grow another process measures its own.
+"""
+
+import gzip
+import io
+import os
+import struct
+import subprocess
+import sys
+import warnings
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import build
+import dataset
+import main
+import sources
+import utils
+from tests.conftest import ROOT, damaged
+
+pytestmark = pytest.mark.usefixtures("limited")
+
+RED, BLUE = (255, 0, 0), (0, 0, 255)
+
+
+@pytest.fixture
+def train(monkeypatch, capfd):
+    """A function of words: train as the program does, up to where the data have been read.
+
+    Returns (the exit status, the one line on stderr, stdout); ("read", ...) where the data
+    were taken.
+    """
+
+    def stop(*_):
+        raise utils.Failed("read")
+
+    monkeypatch.setattr(build, "import_tensorflow", stop)
+
+    def run(*words):
+        status = main.main(["main.py", "--train", *map(str, words)])
+        out, err = capfd.readouterr()
+        assert err.count("\n") == 1 and err.startswith("main.py: "), err
+        line = err.removeprefix("main.py: ").rstrip()
+        return ("read" if line == "read" else status), line, out
+
+    return run
+
+
+def numbered(found):
+    return list(enumerate(found))
+
+
+# ---- pictures
+
+
+def encoded(image, kind, **options):
+    stream = io.BytesIO()
+    image.save(stream, kind, **options)
+    return stream.getvalue()
+
+
+def noise(width=24, height=20, mode="RGB", seed=0):
+    pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    return Image.fromarray(pixels).convert(mode)
+
+
+KINDS = {"jpg": "JPEG", "png": "PNG", "gif": "GIF", "webp": "WEBP", "bmp": "BMP"}
+DAMAGED = [
+    (f"{i}.{suffix}", body)
+    for number, (suffix, kind) in enumerate(KINDS.items())
+    for i, body in numbered(damaged(encoded(noise(), kind), number, cuts=8, flips=12))
+]
+
+
+def chunk(name, body):
+    return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+
+
+def png(width, height, bits=8, colour=2, body=b""):
+    """A PNG of this size, whatever the size of its body."""
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, bits, colour, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(body)) + chunk(b"IEND", b"")
+
+
+def bmp(width, height):
+    head = struct.pack("<IiiHHIIiiII", 40, width, height, 1, 24, 0, 0, 0, 0, 0, 0)
+    return b"BM" + struct.pack("<IHHI", 54, 0, 0, 54) + head
+
+
+def gif(width, height):
+    frame = b"\x2c" + struct.pack("<4HB", 0, 0, width, height, 0) + b"\x02\x02\x4c\x01\x00\x3b"
+    return b"GIF89a" + struct.pack("<2H3B", width, height, 0x80, 0, 0) + bytes(6) + frame
+
+
+def text_bomb():
+    """A small picture with 50 MB of text."""
+    extra = chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(50_000_000), 9))
+    whole = encoded(noise(), "PNG")
+    return whole[:33] + extra + whole[33:]
+
+
+NEVER = {  # name of the file → bytes that are no picture, or none to be decoded
+    **{f"empty.{suffix}": b"" for suffix in KINDS},
+    **{f"text.{suffix}": b"This is a text, and no picture.\n" * 9 for suffix in KINDS},
+    **{f"zeros.{suffix}": bytes(5000) for suffix in KINDS},
+    "page.jpg": b"<html><body>404</body></html>",
+    "svg.png": b'<svg xmlns="http://www.w3.org/2000/svg"/>',
+    "script.jpg": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n",
+    "xpm.png": b'/* XPM */\nstatic char *a[] = {"1 1 1 1", "a c #ff0000", "a"};\n',
+    "huge.png": png(50_000, 50_000),
+    "wide.png": png(2**31 - 1, 1),
+    "most.png": png(2**31 - 1, 2**31 - 1),
+    "none.png": png(0, 0),
+    "expands.png": png(12_000, 12_000, 1, 0, bytes(1501 * 12_000)),
+    "huge.bmp": bmp(50_000, 50_000),
+    "negative.bmp": bmp(-5, 5),
+    "huge.gif": gif(65_535, 65_535),
+    "text_bomb.png": text_bomb(),
+}
+GOOD = {  # odd, but pictures
+    "one.png": encoded(Image.new("RGB", (1, 1), RED), "PNG"),
+    "one.gif": encoded(Image.new("RGB", (1, 1), RED), "GIF"),
+    "flat.png": encoded(Image.new("RGB", (20_000, 1), RED), "PNG"),
+    "flat.jpg": encoded(Image.new("RGB", (20_000, 1), RED), "JPEG"),
+    "tall.webp": encoded(Image.new("RGB", (1, 16_000), RED), "WEBP", lossless=True),
+    "tall.bmp": encoded(Image.new("RGB", (1, 20_000), RED), "BMP"),
+    "sixteen.png": encoded(Image.fromarray(np.full((9, 9), 257 * 40, np.uint16)), "PNG"),
+    "cmyk.jpg": encoded(Image.new("CMYK", (9, 9), (0, 255, 255, 0)), "JPEG"),
+    "moves.gif": encoded(
+        Image.new("RGB", (9, 9), RED),
+        *("GIF",),
+        save_all=True,
+        append_images=[Image.new("RGB", (9, 9), BLUE)],
+    ),
+    "moves.webp": encoded(
+        Image.new("RGB", (9, 9), RED),
+        *("WEBP",),
+        save_all=True,
+        lossless=True,
+        append_images=[Image.new("RGB", (9, 9), BLUE)],
+    ),
+    "png_named.jpg": encoded(Image.new("RGB", (9, 9), RED), "PNG"),
+    "clear.png": encoded(Image.new("RGBA", (9, 9), (*RED, 0)), "PNG"),
+}
+
+
+def load(*files, name="set"):
+    """Load a folder of files, each (name, bytes)."""
+    for file, body in files:
+        path = os.path.join(os.fsencode("data"), os.fsencode(name), os.fsencode(file))
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "wb") as stream:
+            stream.write(body)
+    return dataset.load(
+        name, reader=sources.read_folder, data_dir="data", cache_dir="cache", size=(8, 8), workers=2
+    )
+
+
+FIRST = ("a.png", encoded(Image.new("RGB", (8, 8), BLUE), "PNG"))
+
+
+def pair(name, body, capfd):
+    """What comes of a broken picture beside a whole one: is it taken? It is named if not."""
+    packed = load(FIRST, ("b-" + name, body))
+    out, err = capfd.readouterr()
+    assert err == ""
+    assert (packed.images[0] == BLUE).all()
+    if len(packed.images) == 2:
+        assert packed.skipped == [] and packed.images.shape == (2, 8, 8, 3)
+        return True
+    (skipped,) = packed.skipped
+    assert skipped.startswith(f"b-{name} (")
+    assert f"skipped 1 of 2 images as unreadable: {skipped}\n" in out
+    return False
+
+
+@pytest.mark.parametrize(("name", "body"), DAMAGED, ids=[name for name, _ in DAMAGED])
+def test_a_damaged_picture_is_taken_or_named(name, body, capfd):
+    pair(name, body, capfd)
+
+
+@pytest.mark.parametrize("name", NEVER)
+def test_what_is_no_picture_is_named(name, capfd):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # Pillow's would be lines on stderr
+        assert not pair(name, NEVER[name], capfd)
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_odd_pictures_are_taken(name, capfd):
+    assert pair(name, GOOD[name], capfd)
+    image = np.load(next(Path("cache").glob("*.npy")))[1]
+    wanted = {"sixteen.png": (40,) * 3, "clear.png": (255,) * 3}.get(name, RED)
+    np.testing.assert_allclose(image[4, 4], wanted, atol=2)
+
+
+def test_a_pictures_program_is_not_run(monkeypatch):
+    """Pillow draws an EPS by starting Ghostscript, whatever the file is called."""
+
+    def start(*_, **__):
+        raise AssertionError("started")
+
+    monkeypatch.setattr(subprocess, "Popen", start)
+    monkeypatch.setattr(subprocess, "check_call", start)
+    packed = load(FIRST, ("b.jpg", NEVER["script.jpg"]))
+    assert packed.skipped == ["b.jpg (UnidentifiedImageError)"]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_what_may_not_be_read(capfd):
+    load(FIRST, ("b.png", FIRST[1]), ("in/c.png", FIRST[1]))
+    Path("data/set/b.png").chmod(0)
+    assert load().skipped == ["b.png (Permission denied)"]
+    Path("data/set/in").chmod(0)
+    assert load().spec.count == 1
+    assert "left out a folder" in capfd.readouterr().out
+    Path("data/set/in").chmod(0o700)
+
+
+def test_a_folder_that_may_not_be_read_is_named(monkeypatch, capfd):
+    """As above, for root too."""
+    real = os.scandir
+
+    def scan(path):
+        if str(path).endswith("closed"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path)
+
+    load(FIRST, ("closed/b.png", FIRST[1]))
+    monkeypatch.setattr(os, "scandir", scan)
+    capfd.readouterr()
+    assert load().spec.count == 1
+    assert "left out a folder: [Errno 13] Permission denied" in capfd.readouterr().out
+
+
+def test_links_that_go_in_circles():
+    load(FIRST)
+    here = Path("data/set")
+    (here / "self.png").symlink_to("self.png")
+    (here / "ping").symlink_to("pong")
+    (here / "pong").symlink_to("ping")
+    (here / "up").symlink_to("..")
+    (here / "deep").mkdir()
+    (here / "deep" / "again").symlink_to("../deep")
+    assert load().spec.count == 1
+
+
+@pytest.mark.parametrize("where", ["data/loop", "data/none"])
+def test_a_set_that_is_a_circle(where, train):
+    Path("data").mkdir()
+    Path("data/loop").symlink_to("loop")
+    status, line, _ = train("--dataset", where)
+    assert status == 1 and line.startswith("no folder data/data/")
+
+
+ODD_NAMES = [
+    b"b\xff\xfe.png",
+    b"b\n\x1b[31m.png",
+    "b\u202e\u2028.png".encode(),
+    "bé 猫.png".encode(),
+]
+SHOWN = [r"b\udcff\udcfe.png", r"b\n\x1b[31m.png", r"b\u202e\u2028.png", "bé 猫.png"]
+
+
+@pytest.mark.parametrize(("name", "shown"), zip(ODD_NAMES, SHOWN), ids=range(4))
+def test_odd_names_are_printed_in_one_line(name, shown, train):
+    Path("data/set").mkdir(parents=True)
+    Path("data/set", os.fsdecode(name)).write_bytes(b"no picture")
+    status, line, _ = train("--dataset", "set")
+    assert (status, line) == (
+        1,
+        f"none of 1 images can be read, the first is {shown} (UnidentifiedImageError)",
+    )
+    load(FIRST)
+    for _ in range(2):  # as packed, and from the cache
+        status, _, out = train("--dataset", "set")
+        assert status == "read"
+        assert f"skipped 1 of 2 images as unreadable: {shown} (Unid" in out
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "utf-8"])
+def test_odd_names_on_any_terminal(encoding, tmp_path):
+    load(FIRST)
+    for name in ODD_NAMES:
+        Path("data/set", os.fsdecode(name)).write_bytes(b"no picture")
+    environment = {**os.environ, "PYTHONIOENCODING": encoding, "PYTHONPATH": str(ROOT)}
+    code = "import main, sys; sys.exit(main.main(['main.py', *sys.argv[1:]]))"
+    words = ["--train", "--dataset", "set", "--device", "gpu:99"]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *words],
+        capture_output=True,
+        env=environment,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == 1 and done.stderr.startswith(b"main.py: --device=gpu:99"), done.stderr
+    assert done.stderr.count(b"\n") == 1
+    line = next(x for x in done.stdout.decode(encoding).splitlines() if x.startswith("skipped 4 "))
+    cat = "bé 猫.png" if encoding == "utf-8" else r"b\xe9 \u732b.png"
+    assert all(name in line for name in (*SHOWN[:3], cat))
+
+
+# ---- MNIST and CIFAR-10
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (12, 28, 28), dtype=np.uint8)
+LABELS = np.arange(12, dtype=np.uint8) % 10
+
+
+def idx(array, shape=None):
+    shape = shape or array.shape
+    return struct.pack(f">{1 + len(shape)}I", 0x800 + len(shape), *shape) + array.tobytes()
+
+
+def idx_files(images=None, labels=None):
+    Path("data/mnist").mkdir(parents=True)
+    Path("data/mnist/train-images-idx3-ubyte").write_bytes(images or idx(IMAGES))
+    Path("data/mnist/train-labels-idx1-ubyte").write_bytes(labels or idx(LABELS))
+
+
+def mnist():
+    return sources.read_mnist(Path("data/mnist"))
+
+
+def refused(read):
+    """The one line with which reading ends."""
+    with pytest.raises(utils.Failed) as caught:
+        read()
+    line = utils.plain(str(caught.value))
+    assert line == str(caught.value) and line.startswith("cannot read"), line
+    return line
+
+
+HEADERS = numbered(head + idx(IMAGES)[16:] for head in damaged(idx(IMAGES)[:16], 7, 0, 25))
+LIES = {
+    "many": (2**32 - 1, 28, 28),
+    "most": (2**32 - 1,) * 3,
+    "wraps to nothing": (2**31, 2**31, 4),
+    "wraps to itself": (2**32 - 1, 2**32 - 1, 9408),
+    "no images": (0, 28, 28),
+    "no pixels": (12, 0, 28),
+    "billions without a pixel": (2**32 - 1, 0, 0),
+    "one more": (13, 28, 28),
+    "one less": (11, 28, 28),
+}
+
+
+@pytest.mark.parametrize("body", [b for _, b in HEADERS], ids=[i for i, _ in HEADERS])
+def test_a_damaged_idx_header(body):
+    idx_files(body)
+    refused(mnist)
+
+
+@pytest.mark.parametrize("empty", [False, True])
+@pytest.mark.parametrize("shape", LIES.values(), ids=LIES)
+def test_an_idx_count_that_lies(shape, empty, train):
+    idx_files(idx(IMAGES[:0] if empty else IMAGES, shape), idx(LABELS[:0]) if empty else None)
+    status, line, _ = train("--dataset", "mnist")
+    assert status == 1 and line.startswith("cannot read data/mnist/train-images-idx3-ubyte: it ")
+
+
+@pytest.mark.parametrize("number", [10, 255])
+def test_a_label_that_is_no_class(number):
+    idx_files(None, idx(np.array([*LABELS[:11], number], np.uint8)))
+    assert refused(mnist).endswith(f"a label is {number}, not 0 to 9")
+
+
+GZIPPED = numbered(damaged(gzip.compress(idx(IMAGES), mtime=0), 8, cuts=8, flips=20))
+
+
+@pytest.mark.parametrize("body", [b for _, b in GZIPPED], ids=[i for i, _ in GZIPPED])
+def test_a_damaged_gzip(body):
+    idx_files()
+    os.remove("data/mnist/train-images-idx3-ubyte")
+    Path("data/mnist/train-images-idx3-ubyte.gz").write_bytes(body)
+    Path("data/mnist/train-labels-idx1-ubyte.gz").write_bytes(gzip.compress(idx(LABELS)))
+    try:
+        np.testing.assert_array_equal(mnist().images[..., 0], IMAGES)  # what it flips is a date
+    except utils.Failed as error:
+        assert "cannot read" in str(error)
+
+
+def npz(**arrays):
+    stream = io.BytesIO()
+    np.savez_compressed(stream, **arrays)
+    return stream.getvalue()
+
+
+def npz_file(body):
+    Path("data/mnist").mkdir(parents=True, exist_ok=True)
+    Path("data/mnist/mnist.npz").write_bytes(body)
+
+
+ZIPPED = numbered(damaged(npz(x_train=IMAGES, y_train=LABELS), 9, cuts=8, flips=20))
+
+
+@pytest.mark.parametrize("body", [b for _, b in ZIPPED], ids=[i for i, _ in ZIPPED])
+def test_a_damaged_npz(body):
+    npz_file(body)
+    try:
+        np.testing.assert_array_equal(mnist().images[..., 0], IMAGES)
+    except utils.Failed as error:
+        assert "cannot read" in str(error) and "\n" not in str(error)
+
+
+NPZ = {
+    "labels of text": (IMAGES, np.array(["1"] * 12)),
+    "labels of floats": (IMAGES, LABELS.astype(float)),
+    "labels not a number": (IMAGES, np.full(12, np.nan)),
+    "labels of a second rank": (IMAGES, LABELS[:, None]),
+    "one label": (IMAGES[0], np.array(3)),
+    "negative labels": (IMAGES, LABELS.astype(int) - 1),
+    "labels of 10": (IMAGES, LABELS + 1),
+    "labels too large": (IMAGES, np.full(12, 2**64 - 1, np.uint64)),
+    "labels of records": (IMAGES, np.zeros(12, [("a", "u1")])),
+    "labels of dates": (IMAGES, np.zeros(12, "M8[s]")),
+    "signed images": (IMAGES.astype(np.int8), LABELS),
+    "images of text": (np.full((12, 28, 28), "a"), LABELS),
+    "images of a fourth rank": (IMAGES[..., None], LABELS),
+    "no images": (IMAGES[:0], LABELS[:0]),
+    "no pixels": (np.zeros((12, 0, 28), np.uint8), LABELS),
+    "billions without a pixel": (np.zeros((10**9, 0, 28), np.uint8), LABELS),
+}
+
+
+@pytest.mark.parametrize(("images", "labels"), NPZ.values(), ids=NPZ)
+def test_an_npz_of_other_things(images, labels, train):
+    npz_file(npz(x_train=images, y_train=labels))
+    status, line, _ = train("--dataset", "mnist")
+    assert status == 1 and "data/mnist/mnist.npz" in line
+
+
+class Trap:
+    """Makes a folder where it is unpickled."""
+
+    def __reduce__(self):
+        return os.mkdir, ("sprung",)
+
+
+@pytest.mark.parametrize("name", ["x_train", "y_train"])
+def test_a_pickle_is_never_opened(name, train):
+    npz_file(npz(**{"x_train": IMAGES, "y_train": LABELS, name: np.array([Trap()] * 12, object)}))
+    status, line, _ = train("--dataset", "mnist")
+    assert status == 1 and "allow_pickle=False" in line
+    assert not Path("sprung").exists()
+    np.load("data/mnist/mnist.npz", allow_pickle=True)[name]  # the trap is a real one
+    assert Path("sprung").exists()
+
+
+RECORD = bytes([3]) + bytes(3072)
+CIFAR = {
+    "nothing": b"",
+    "a byte": b"\1",
+    "half": RECORD[:1500],
+    "one and a half": RECORD + RECORD[:1500],
+    "one too long": RECORD + b"\0",
+    "a label of 10": RECORD + bytes([10]) + bytes(3072),
+    "a label of 255": bytes([255]) + bytes(3072),
+    "a pickle": b"\x80\x04cos\nsystem\n",
+}
+
+
+@pytest.mark.parametrize("body", CIFAR.values(), ids=CIFAR)
+def test_a_broken_cifar10(body, train):
+    Path("data/cifar10").mkdir(parents=True)
+    Path("data/cifar10/data_batch_1.bin").write_bytes(body)
+    status, line, _ = train("--dataset", "cifar10")
+    assert status == 1 and line.startswith("cannot read data/cifar10")
+
+
+def test_a_cifar10_that_is_no_file(train):
+    Path("data/cifar10/data_batch_1.bin").mkdir(parents=True)
+    os.mkfifo("data/cifar10/data_batch_2.bin")  # would wait for ever
+    status, line, _ = train("--dataset", "cifar10")
+    assert status == 1 and line.startswith("no CIFAR-10")

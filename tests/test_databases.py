@@ -1,0 +1,200 @@
+"""Databases that are corrupt: what would kill the program kills its reader alone."""
+
+import os
+import random
+import signal
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import databases
+import dataset
+import sources
+import utils
+from tests.conftest import damaged
+from tests.test_sources import put_lmdb, webp
+
+pytestmark = pytest.mark.usefixtures("limited")
+
+COLOURS = [(40 * i, 0, 255 - 40 * i) for i in range(6)]
+# Small values lie in the page of their keys, large ones in pages of their own.
+VALUES = {b"k%d" % i: webp(c, 8) + bytes(6000 * (i % 2)) for i, c in enumerate(COLOURS)}
+PAGE = 4096
+
+
+def put(**values):
+    return put_lmdb(Path("data/lsun/bed_lmdb"), values or VALUES)
+
+
+def load():
+    """The colours of the packed images, and the names of the skipped."""
+    packed = dataset.load(
+        "lsun", reader=sources.read_lsun, data_dir="data", cache_dir="cache", size=(8, 8), workers=2
+    )
+    return [tuple(image[4, 4].tolist()) for image in packed.images], packed.skipped
+
+
+def change(path, old, new):
+    """Put other bytes in the place of the only ones like them; return how many there were."""
+    body = path.read_bytes()
+    path.write_bytes(body.replace(old, new))
+    return body.count(old)
+
+
+def death(path):
+    """With which signal a process ends that reads all values by itself; 0: with none."""
+    code = (
+        "import lmdb, sys\n"
+        "env = lmdb.open(sys.argv[1], readonly=True, lock=False)\n"
+        "with env.begin() as t: [bytes(v) for _, v in t.cursor()]"
+    )
+    words = [sys.executable, "-c", code, str(path.parent)]
+    done = subprocess.run(words, stderr=subprocess.DEVNULL, check=False, timeout=60)
+    return max(0, -done.returncode)
+
+
+def test_values_and_keys():
+    database = databases.Database(put().parent)
+    assert database.keys == sorted(VALUES)
+    assert [database.get(key) for key in database.keys] == [VALUES[k] for k in sorted(VALUES)]
+    with pytest.raises(databases.Corrupt, match="no such key"):
+        database.get(b"k9")
+    assert database.get(b"k1") == VALUES[b"k1"] and database.deaths == 0
+
+
+def test_the_reader_ends_with_the_database():
+    database = databases.Database(put().parent)
+    reader = database._reader
+    assert reader.poll() is None
+    del database
+    assert reader.returncode == 0
+
+
+def test_the_reader_ends_with_the_program():
+    code = (
+        "import databases, os, signal, sys\n"
+        "print(databases.Database(sys.argv[1])._reader.pid, flush=True)\n"
+        "os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    words = [sys.executable, "-c", code, str(put().parent.resolve())]
+    done = subprocess.run(
+        words, capture_output=True, cwd=Path(databases.__file__).parent, check=False
+    )
+    assert done.returncode == -signal.SIGKILL  # and its pipe was closed, or run() would wait
+    assert int(done.stdout)
+
+
+def test_a_value_that_leads_out_of_the_file_is_skipped():
+    """Its size, before its key: 0x7fffffff bytes from there on are not all mapped."""
+    path = put()
+    size = struct.pack("<I", len(VALUES[b"k3"]))
+    assert change(path, size + b"\1\0\2\0k3", b"\xff\xff\xff\x7f\1\0\2\0k3") == 1
+    assert death(path) in (signal.SIGSEGV, signal.SIGBUS)
+    colours, skipped = load()
+    assert colours == COLOURS[:3] + COLOURS[4:]
+    assert len(skipped) == 1 and skipped[0].startswith("bed_lmdb/k3 (")
+
+
+def test_a_reader_that_dies_is_started_anew():
+    database = databases.Database(put().parent)
+    os.kill(database._reader.pid, signal.SIGKILL)
+    database._reader.wait()
+    with pytest.raises(databases.Corrupt, match="kill the process"):
+        database.get(b"k0")
+    assert database.get(b"k0") == VALUES[b"k0"]
+    assert database.deaths == 1 and not database.hopeless
+
+
+def test_a_database_is_given_up(monkeypatch):
+    monkeypatch.setattr(databases, "MOST_DEATHS", 2)
+    path = put()
+    for number in (1, 3, 5):
+        size = struct.pack("<I", len(VALUES[b"k%d" % number]))
+        assert change(path, size + b"\1\0\2\0k%d" % number, b"\xff\xff\xff\x7f\1\0\2\0k%d" % number)
+    with pytest.raises(
+        utils.Failed, match="cannot read the database data/lsun/bed_lmdb: "
+    ) as error:
+        load()
+    assert "\n" not in str(error.value)
+    assert not list(Path("cache").iterdir())
+
+
+def test_a_value_too_large_for_a_picture(monkeypatch):
+    path = put_lmdb(Path("data/lsun/bed_lmdb"), {b"k0": webp(COLOURS[0]), b"k1": b"x" * 2_000_000})
+    text = (
+        Path(databases.__file__).read_text().replace("MOST_BYTES = 1 << 26", "MOST_BYTES = 10**6")
+    )
+    Path("small.py").write_text(text)
+    monkeypatch.setattr(databases, "__file__", os.path.abspath("small.py"))
+    assert load() == (COLOURS[:1], ["bed_lmdb/k1 (2000000 bytes are no picture)"])
+    assert path.is_file()
+
+
+def meta(path, entries):
+    """Say in both meta pages that there are so many entries, where there are six."""
+    return change(path, struct.pack("<Q", 6), struct.pack("<Q", entries))
+
+
+@pytest.mark.parametrize(
+    ("entries", "says"),
+    [
+        (5, "says that it has 5 entries, and lists 6"),
+        (7, "says that it has 7 entries, and lists 6"),
+        (2**62, f"says that it has {2**62} entries, in "),
+    ],
+)
+def test_a_count_that_lies(entries, says):
+    assert meta(put(), entries) >= 1
+    with pytest.raises(utils.Failed, match=says):
+        load()
+
+
+def test_pages_that_lead_to_themselves():
+    """A root of branches, all to itself: LMDB goes down it until its stack is full."""
+    values = {b"%04d" % i: b"x" * 900 for i in range(99)}
+    path = put_lmdb(Path("data/lsun/bed_lmdb"), values)
+    body = bytearray(path.read_bytes())
+    (root,) = {i for i in range(2, len(body) // PAGE) if body[i * PAGE + 10] == 1}
+    lower, upper = struct.unpack_from("<2H", body, root * PAGE + 12)
+    assert upper < PAGE
+    for i in range((lower - 16) // 2):
+        (node,) = struct.unpack_from("<H", body, root * PAGE + 16 + 2 * i)
+        struct.pack_into("<H", body, root * PAGE + node, root)
+    path.write_bytes(body)
+    with pytest.raises(utils.Failed, match="cannot read the database"):
+        load()
+
+
+def flipped():
+    """Pages of a database with bits flipped where there is something: headers, keys, values."""
+    rng = random.Random(3)
+    for seed in range(24):
+        start, length = rng.choice([(0, 160), (PAGE, 160), (2 * PAGE, 90), (3 * PAGE, 64), (0, 0)])
+        yield seed, start, length
+
+
+@pytest.mark.parametrize(("seed", "start", "length"), flipped())
+def test_flipped_bits_end_in_a_line_or_skipped_pictures(seed, start, length):
+    path = put()
+    body = path.read_bytes()
+    part = body[start : start + length] if length else body
+    (broken,) = damaged(part, seed, 0, 1)
+    path.write_bytes(body[:start] + broken + body[start + len(part) :])
+    try:
+        colours, skipped = load()
+        assert len(colours) + len(skipped) == len(VALUES)
+    except utils.Failed as error:
+        line = str(error)
+        assert ("\n" not in line and "cannot" in line) or "none of" in line, line
+
+
+@pytest.mark.parametrize("cut", range(6))
+def test_a_database_cut_anywhere(cut):
+    path = put()
+    size = path.stat().st_size
+    os.truncate(path, random.Random(cut).randrange(size // 2))
+    with pytest.raises(utils.Failed, match="cannot read the database"):
+        load()
