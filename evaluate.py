@@ -166,8 +166,12 @@ class Evaluation:
             return np.load(path, allow_pickle=False)
         except (OSError, ValueError, EOFError, zipfile.BadZipFile):
             features = self.extractor(images)[0]
-            with utils.atomic_path(path) as part:
-                np.save(part, features)
+            try:
+                utils.clear_parts(self.cache_dir)
+                with utils.atomic_path(path) as part:
+                    np.save(part, features)
+            except OSError as error:
+                print(f"note: the features are not kept: {error}")
             return features
 
     def measure(self, draw):
