@@ -33,7 +33,7 @@ import build
 import utils
 from benchmarks import whole
 
-STEPS = 18
+STEPS = 14
 # What a trainer imports when it needs it.
 LATER = ("main:main", "model:WGAN", "small:keras", "evaluate:Evaluation", "sources:np")
 LATER += ("matplotlib.figure:Figure", "matplotlib.backends.backend_agg:FigureCanvasAgg")
@@ -117,7 +117,7 @@ def train(folder, argv, on_moment, keep_all):
     with open(folder / "output.txt", "a") as file:
         for stream in (1, 2):
             os.dup2(file.fileno(), stream)
-    outputs.MAX_FRAMES, outputs.REDRAW_SHARE = FRAMES, 0.5  # draws about half of the time
+    outputs.MAX_FRAMES, outputs.REDRAW_SHARE = FRAMES, 0.1  # draws often
     outputs.KEPT = 10**6 if keep_all else outputs.KEPT
     watch(folder, on_moment)
     status = main.main(argv)
