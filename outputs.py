@@ -244,8 +244,8 @@ class Run:
 
     def finish(self):
         """Draw what a kill after the last save has left undrawn."""
-        film, state = self.samples / "training.gif", self.folder / "checkpoint"
-        if not film.is_file() or film.stat().st_mtime_ns < state.stat().st_mtime_ns:
+        last, state = self.samples / "real_vs_fake.png", self.folder / "checkpoint"
+        if not last.is_file() or last.stat().st_mtime_ns < state.stat().st_mtime_ns:
             self.redraw()
 
     def written(self):

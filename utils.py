@@ -184,10 +184,10 @@ def lock(path, busy):
                 fcntl.flock(file, fcntl.LOCK_EX)
             if not _is_at(file, path):  # the holder before has removed it
                 continue
-            file.truncate(0)
-            file.write(str(os.getpid()))
-            file.flush()
             try:
+                file.truncate(0)
+                file.write(str(os.getpid()))
+                file.flush()
                 yield
             finally:
                 path.unlink(missing_ok=True)
@@ -233,7 +233,9 @@ def save_animation(path, frames, seconds=None, hold=1.0):
         options = {"optimize": False}
     with atomic_path(path) as part:
         duration = duration.astype(int).tolist() if len(frames) > 1 else 1000
-        iio.imwrite(part, frames, plugin="pillow", duration=duration, loop=0, **options)
+        options |= {"duration": duration, "loop": 0, "extension": part.suffix}
+        # By way of memory: where a file's end cannot be written, the plugin prints a traceback.
+        part.write_bytes(iio.imwrite("<bytes>", frames, plugin="pillow", **options))
     return path
 
 

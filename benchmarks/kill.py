@@ -294,7 +294,9 @@ class Soak:
 
     def fail(self, plan, wrong):
         """Note what is wrong after a kill."""
-        self.wrong += [f"after {describe(plan)}: {text}" for text in wrong]
+        for text in wrong:
+            self.wrong.append(f"after {describe(plan)}: {text}")
+            self.say(self.wrong[-1], flush=True)
 
 
 def describe(plan):
@@ -322,7 +324,6 @@ def main():
         soak.prepare(anew=not call.quick)
         soak.run(call.kills)
     kinds = {plan[0] for plan in soak.kills if plan[0]}
-    print(*soak.wrong, sep="\n")
     at_random = sum(plan[0] is None for plan in soak.kills)
     print(
         f"{len(soak.kills)} kills, {at_random} at random moments and the others at {len(kinds)} "

@@ -104,6 +104,8 @@ def _state(home, unbroken):
     """The newest checkpoint is the unbroken run's at the same step."""
     import tensorflow as tf
 
+    if any((home / name).exists() for name in (recover.READY, recover.MOVING)):
+        return []  # half moved: the next start goes on with that before it reads anything
     path = Path(tf.train.latest_checkpoint(str(home)))
     found = tensors(path)
     reference = _reference(home, unbroken)

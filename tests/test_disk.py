@@ -18,7 +18,7 @@ from tests.test_cli import checkpoint, cli, log_rows  # noqa: F401 (a fixture am
 PLACES = ("checkpoint", "samples", "logs")
 WORDS = ["--dataset", "digits", "--train", "--name", "r", "--arch", "mlp", "--mode", "hinge"]
 WORDS += ["--output_height=8", "--fc_width=4", "--z_dim=4", "--batch_size=4", "--log_every=1"]
-WORDS += ["--sample_every=2", "--save_every=3"]
+WORDS += ["--sample_every=2", "--save_every=3", "--sample_dir=samples/r"]
 
 
 def mount(*words):
@@ -93,10 +93,10 @@ def whole_run():
 
 
 def test_full_disks_and_folders_that_vanish(cli, tmp_path, before_a_step):  # noqa: F811
-    assert cli(*WORDS, "--name=whole", "--max_steps=7")[0] == 0
     with contextlib.ExitStack() as stack:
         for place in PLACES:
             stack.enter_context(disk(tmp_path / place))
+        assert cli(*WORDS, "--name=whole", "--max_steps=7")[0] == 0
         assert cli(*WORDS, "--max_steps=3")[0] == 0
         for place in PLACES:
             before_a_step(lambda place=place: fill(tmp_path / place))
@@ -104,8 +104,7 @@ def test_full_disks_and_folders_that_vanish(cli, tmp_path, before_a_step):  # no
             assert "cannot write" in line
             (tmp_path / place / "filler").unlink()
             whole_run()
-        for folder in ("samples", "logs/r"):
-            shutil.copytree("samples", "kept", dirs_exist_ok=True)
+        for folder in ("samples/r", "logs/r"):
             before_a_step(lambda folder=folder: shutil.move(folder, "away"))
             one_line(cli(*WORDS, "--max_steps=7"), f"{folder} is gone")
             shutil.move("away", folder)
