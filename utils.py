@@ -137,15 +137,26 @@ def atomic_path(path):
     path = Path(path)
     part = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield part
-        os.replace(part, path)
-    except OSError as error:  # some have no name, and others that of the temporary file
-        reason = error.strerror or first_line(error)
-        raise OSError(f"cannot write {path}: {reason}") from error
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield part
+            os.replace(part, path)
     finally:
         with contextlib.suppress(OSError):  # such as that of a folder that cannot be
             part.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def writing(path):
+    """Raises an OSError of the block anew as one that names `path`.
+
+    Some have no name, and others that of a temporary file.
+    """
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or first_line(error)
+        raise OSError(f"cannot write {path}: {reason}") from error
 
 
 def clear_parts(folder):
@@ -185,9 +196,10 @@ def lock(path, busy):
             if not _is_at(file, path):  # the holder before has removed it
                 continue
             try:
-                file.truncate(0)
-                file.write(str(os.getpid()))
-                file.flush()
+                with writing(path):
+                    file.truncate(0)
+                    file.write(str(os.getpid()))
+                    file.flush()
                 yield
             finally:
                 path.unlink(missing_ok=True)

@@ -5,6 +5,7 @@ import os
 import resource
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import keras
@@ -12,7 +13,7 @@ import pytest
 
 import dataset
 import recover
-from tests.conftest import same
+from tests.conftest import ROOT, same
 from tests.test_cli import checkpoint, cli, log_rows  # noqa: F401 (a fixture among them)
 
 PLACES = ("checkpoint", "samples", "logs")
@@ -129,6 +130,23 @@ def test_files_over_a_limit(cli, before_a_step):  # noqa: F811
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     one_line(found, "cannot write ", "File too large")
     whole_run()
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full")
+@pytest.mark.parametrize("length", [10, 100_000])  # written at the end, and at once
+def test_an_output_that_cannot_be_written(length):
+    code = (
+        "import sys, cli, main\n"
+        f"cli.preset_table = lambda: {length} * 'a'\n"
+        "sys.exit(main.finish(main.main(['main.py', '--list_presets'])))"
+    )
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", code], cwd=ROOT, stdout=full, stderr=subprocess.PIPE, check=False
+        )
+    assert (done.returncode, done.stderr.count(b"\n")) == (1, 1)
+    assert done.stderr.startswith(b"main.py: ")
+    assert done.stderr.endswith(b"No space left on device\n")
 
 
 @pytest.mark.parametrize("place", PLACES)
