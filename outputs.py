@@ -320,6 +320,15 @@ def load_network(path):
         raise utils.Failed(f"cannot load {path}: {utils.first_line(error)}") from None
 
 
+def settle_runs(checkpoint_dir, log_dir):
+    """Move up the new runs that kills have left half moved; not those of a trainer that lives."""
+    for name in (recover.READY, recover.MOVING):
+        for path in Path(checkpoint_dir).glob(f"*/{name}"):
+            run = Run(path.parent.name, checkpoint_dir, "", log_dir)
+            with contextlib.suppress(utils.Failed, OSError), run.lock():
+                pass
+
+
 def find_run(checkpoint_dir, dataset, wanted):
     """The newest run with a generator of a data set, and the names of the others.
 

@@ -88,6 +88,7 @@ def compare(given):
 def find(given):
     """(settings, folder) of the trained run that a call means."""
     c = settings.resolve(given, check=False)
+    outputs.settle_runs(c.checkpoint_dir, c.log_dir)
     folder, others = outputs.find_run(c.checkpoint_dir, c.dataset, kept.identity(given))
     print(f"run {folder}" + (f" (the newest; also there: {', '.join(others)})" if others else ""))
     return settings.resolve(given, kept.read_saved(folder / "config.json")), folder

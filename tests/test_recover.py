@@ -1,13 +1,17 @@
 """What is half done in a run's folders, and what is left of it at the next start."""
 
 import itertools
+import json
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+import config
 import outputs
 import recover
+import tasks
 import utils
 from benchmarks.whole import events
 from tests.test_outputs import begin, grid, log, make_run  # noqa: F401 (a fixture among them)
@@ -78,6 +82,22 @@ def test_the_events_of_a_new_run_take_the_place_of_the_old_ones(tmp_path, monkey
     assert names(tmp_path / "logs") == {"events.new", "mine.txt"}
 
 
+def test_who_only_looks_moves_a_new_run_up_too(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    given = {"dataset": "digits", "checkpoint_dir": "runs"}
+    for name, half in (("a", ".ready"), ("b", ".moving"), ("c", ".ready")):
+        put(tmp_path / "runs" / name / half, "generator.keras")
+        text = config.resolve({**given, "seed": 7}).to_json() | {"data": {}}
+        (tmp_path / "runs" / name / half / "config.json").write_text(json.dumps(text))
+    with utils.lock(tmp_path / "runs/c/lock", pytest.fail):
+        c, folder = tasks.find(given)
+    assert c.seed == 7
+    assert folder in (Path("runs/a"), Path("runs/b"))
+    for name in "ab":
+        assert names(tmp_path / "runs" / name) == {"generator.keras", "config.json"}
+    assert (tmp_path / "runs/c/.ready/config.json").exists()
+
+
 def test_events_after_the_step_gone_back_to_are_forgotten(make_run):  # noqa: F811
     run = begin(make_run(), resume=True)
     for step in (1, 2, 3):
@@ -92,11 +112,14 @@ def test_events_after_the_step_gone_back_to_are_forgotten(make_run):  # noqa: F8
     recover.forget(run.home, run.logs, 9)
     assert events(run.logs) == {"loss": [1, 2]}
     assert whole.startswith(path.read_bytes())
-    body = bytearray(whole)
-    body[len(path.read_bytes()) + 12] = 0xFF  # the third record's first byte
-    path.write_bytes(body)
-    recover.forget(run.home, run.logs, 9)
-    assert events(run.logs) == {"loss": [1, 2]}
+    third = path.stat().st_size
+    for wrong in (slice(third, third + 8), slice(third + 12, third + 13)):  # a length, a body
+        body = bytearray(whole)
+        body[wrong] = b"\xff" * (wrong.stop - wrong.start)
+        path.write_bytes(body)
+        recover.forget(run.home, run.logs, 9)
+        assert path.stat().st_size == third
+        assert events(run.logs) == {"loss": [1, 2]}
     recover.forget(run.home, run.logs, 0)
     assert not path.exists()
 
