@@ -35,7 +35,7 @@ class Log:
         known = row.keys() <= self.columns.keys()
         self.columns |= dict.fromkeys(row)
         if known and path.is_file():
-            with open(path, "a", newline="") as file:
+            with utils.writing(path), open(path, "a", newline="") as file:
                 self._writer(file).writerow(row)
         else:
             self.write(path)

@@ -123,17 +123,32 @@ def _packed(source, stem, cache_dir, size, crop, workers):
         found = _read_cache(meta, array, source, size)
         if found:
             return found
+
+        def busy(pid, array=array):
+            print(
+                f"waiting for process {pid}, which packs the same images into {array}", flush=True
+            )
+
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            with utils.atomic_path(array) as part:
-                bad = _pack(source, part, size, crop, workers)
-            text = {"signature": source.signature, "skipped": bad, "count": len(source.names)}
-            utils.save_text(meta, json.dumps(text))  # last: it says that the array is whole
-            print(utils.plain(f"packed {len(source.names) - len(bad)} images into {array}"))
-            return _read_cache(meta, array, source, size)
+            with utils.lock(folder / f".{stem}.lock", busy):
+                found = _read_cache(meta, array, source, size)  # while this one waited
+                return found or _fill(meta, array, source, size, crop, workers)
         except OSError as error:
             reason = error
     raise utils.Failed(f"cannot write the packed images to {cache_dir}: {reason}")
+
+
+def _fill(meta, array, source, size, crop, workers):
+    """Pack a source into the cache, and read it."""
+    utils.clear_parts(array.parent)
+    meta.unlink(missing_ok=True)  # it says that the array is whole, and of which pictures
+    with utils.atomic_path(array) as part:
+        bad = _pack(source, part, size, crop, workers)
+    text = {"signature": source.signature, "skipped": bad, "count": len(source.names)}
+    utils.save_text(meta, json.dumps(text))
+    print(utils.plain(f"packed {len(source.names) - len(bad)} images into {array}"))
+    return _read_cache(meta, array, source, size)
 
 
 def _user_cache():
@@ -162,9 +177,7 @@ def _pack(source, part, size, crop, workers):
     count = len(source.names)
     with _strict_pillow():
         channels = 1 if _all_gray(source) else 3
-    array = np.lib.format.open_memmap(part, "w+", np.uint8, (count, *size, channels))
-    with open(part, "r+b") as file:  # a full disk is an error here, and a crash in a mapped page
-        os.posix_fallocate(file.fileno(), 0, part.stat().st_size)
+    array = _new_array(part, (count, *size, channels))
     bad = {}
 
     def job(start):
@@ -213,12 +226,19 @@ def _reason(error):
 
 def _compact(array, part, keep):
     """Write the images kept alone in the place of `part`."""
-    other = part.with_name(part.name + "-kept")
-    kept = np.lib.format.open_memmap(other, "w+", np.uint8, (len(keep), *array.shape[1:]))
-    for i in range(0, len(keep), 1024):
-        kept[i : i + 1024] = array[keep[i : i + 1024]]
-    kept.flush()
-    os.replace(other, part)
+    with utils.atomic_path(part) as other:
+        kept = _new_array(other, (len(keep), *array.shape[1:]))
+        for i in range(0, len(keep), 1024):
+            kept[i : i + 1024] = array[keep[i : i + 1024]]
+        kept.flush()
+
+
+def _new_array(path, shape):
+    """A new memory-mapped .npy file of uint8, all of whose room is there."""
+    array = np.lib.format.open_memmap(path, "w+", np.uint8, shape)
+    with open(path, "r+b") as file:  # a full disk is an error here, and a crash in a mapped page
+        os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    return array
 
 
 def _all_gray(source):

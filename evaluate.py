@@ -169,8 +169,12 @@ class Evaluation:
             return found
         except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile):
             features = self.extractor(images)[0]
-            with utils.atomic_path(path) as part:
-                np.save(part, features)
+            try:
+                utils.clear_parts(self.cache_dir)
+                with utils.atomic_path(path) as part:
+                    np.save(part, features)
+            except OSError as error:
+                print(f"note: the features are not kept: {error}")
             return features
 
     def measure(self, draw):

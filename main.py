@@ -1,5 +1,6 @@
 """Train a GAN, or make pictures with a trained one: `python main.py --help`."""
 
+import os
 import sys
 
 import cli
@@ -43,5 +44,15 @@ def complain(error, status):
     return status
 
 
+def finish(status):
+    """Write out what has been printed; return the exit status, 1 where that fails."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:  # the disk it is sent to is full, or the reader has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or Python says so at its own end, too
+        return status or complain(f"cannot write the output: {error.strerror}", 1)
+    return status
+
+
 if __name__ == "__main__":
-    sys.exit(main(sys.argv))
+    sys.exit(finish(main(sys.argv)))

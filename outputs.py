@@ -1,9 +1,8 @@
 """What a run leaves behind: its folder, lock, settings, checkpoints, log, plots and pictures."""
 
 import contextlib
-import fcntl
 import json
-import os
+import math
 import re
 import shutil
 import time
@@ -13,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 import curves
+import recover
 import utils
 
 KEPT = 3  # checkpoints
@@ -20,20 +20,7 @@ MAX_FRAMES = 60
 MAX_BYTES = 2_000_000  # of an animation
 FRAME_SIDE = 512  # pixels
 REDRAW_SHARE = 0.03  # of the time may go into animations and plots
-LOCK, BEST = "lock", "best"
-# What a run writes into its folder, and a new one takes the place of.
-OWN = (
-    "config.json",
-    "*.keras",
-    "ckpt-*",
-    "checkpoint",
-    "metrics.csv",
-    curves.BAD,
-    "frames",
-    "best",
-    ".new",
-    ".moving",
-)
+LOCK = "lock"
 
 
 class Run:
@@ -47,31 +34,27 @@ class Run:
         self.name = name
         self.folder = Path(checkpoint_dir) / name
         self.samples, self.logs = Path(sample_dir), Path(log_dir) / name
-        self.home = self.folder  # where files go now
+        self.home, self.events = self.folder, self.logs  # where files go now
         self._writer = self._manager = None
         self._redrawn, self._cost = -np.inf, 0.0
         self._log, self._spent = curves.Log(), 0.0  # seconds trained before this call
-        self._stale = []
+        self._unit = 1  # steps: the shortest span that has a frame in the film
 
     # ---- the folder ----------------------------------------------------------------------
 
     @contextlib.contextmanager
     def lock(self):
         """Keep other trainers out of the block. Raises utils.Failed where one is in."""
+
+        def busy(pid):
+            raise utils.Failed(
+                f"run {self.name} is being trained by process {pid}: stop that one, or give "
+                "this one another --name"
+            )
+
         self.folder.mkdir(parents=True, exist_ok=True)
-        with open(self.folder / LOCK, "a+") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                file.seek(0)
-                raise utils.Failed(
-                    f"run {self.name} is being trained by process {file.read().strip()}: stop "
-                    "that one, or give this one another --name"
-                ) from None
-            file.truncate(0)
-            file.write(str(os.getpid()))
-            file.flush()
-            self._adopt()
+        with utils.lock(self.folder / LOCK, busy):
+            recover.settle(self.folder, self.logs)
             yield
 
     def has_state(self):
@@ -92,34 +75,22 @@ class Run:
                     f"have {spec[name]}: give another --name, or start anew with --resume False"
                 )
 
-    def begin(self, settings, spec, *, resume):
-        """Write the settings; a run that is not resumed starts in a hidden folder."""
+    def begin(self, settings, spec, *, resume, sample_every=1):
+        """Write the settings; a run that is not resumed starts in hidden folders."""
         if not resume:
-            self.home = self.folder / ".new"
-            shutil.rmtree(self.home, ignore_errors=True)
-            self._stale = list(self.logs.glob("events*"))
-        (self.home / "frames").mkdir(parents=True, exist_ok=True)
-        self.samples.mkdir(parents=True, exist_ok=True)
+            self.home, self.events = self.folder / recover.NEW, self.logs / recover.NEW
+        self._unit = max(1, sample_every // math.gcd(sample_every, 4))
+        for folder in (self.home / "frames", self.samples, self.events):
+            folder.mkdir(parents=True, exist_ok=True)
+        utils.clear_parts(self.samples)
         text = json.dumps({**settings, "data": spec}, indent=1)
         utils.save_text(self.home / "config.json", text)
 
-    def _adopt(self):
-        """Put a new run that has been saved in the place of the old one.
-
-        Each stage can be begun again after a kill: `.ready` is whole and the old files are
-        being removed, `.moving` is being moved up.
-        """
-        ready, moving = self.folder / ".ready", self.folder / ".moving"
-        if ready.exists():
-            for entry in self.folder.iterdir():
-                if any(entry.match(name) for name in OWN):  # the user's files are left alone
-                    shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
-            ready.rename(moving)
-        if moving.exists():
-            for entry in list(moving.iterdir()):
-                entry.rename(self.folder / entry.name)
-            moving.rmdir()
-        _swap_best(self.folder)
+    def _check_places(self):
+        """Raise utils.Failed where a folder has been removed: to make another would hide it."""
+        for path in (self.home / "config.json", self.samples, self.events):
+            if not path.exists():
+                raise utils.Failed(f"{path} is gone: the run ends at what was saved last")
 
     # ---- checkpoints ---------------------------------------------------------------------
 
@@ -134,7 +105,7 @@ class Run:
         return self._manager
 
     def restore(self, trainer):
-        """Put the newest checkpoint's state into the trainer; forget what was logged after it."""
+        """Put the newest checkpoint's state into the trainer; forget what came after it."""
         path = None
         try:
             _check_pointer(self.folder / "checkpoint")
@@ -148,28 +119,30 @@ class Run:
         step = int(trainer.state["step"].numpy())
         self._log.read(self.home / "metrics.csv", step)
         self._spent = float(self._log.rows[-1].get("seconds") or 0) if self._log.rows else 0.0
-        for frame in self._frames():
-            if int(frame.stem) > step:
-                frame.unlink()
+        self._close_events()
+        recover.forget(self.home, self.events, step)
         return step
 
     def save(self, step, trainer):
         """Save the state, and the networks for use without training."""
+        self._check_places()
         trainer.refresh()
-        _save_networks(self.home, trainer)
-        self._checkpoints(trainer).save(checkpoint_number=step)
-        if self.home != self.folder:
-            self.home.rename(self.folder / ".ready")
-            self._adopt()
-            self.home, self._manager = self.folder, None
-            for events in self._stale:
-                events.unlink(missing_ok=True)
         self._histograms(step, trainer.networks)
+        with _writes(self.events):  # before the state, so that no event up to it is lost
+            self._writer.flush()
+        _save_networks(self.home, trainer)
+        with _writes(self.home / f"ckpt-{step}"):
+            self._checkpoints(trainer).save(checkpoint_number=step)
+        if self.home != self.folder:
+            self._close_events()
+            self.home.rename(self.folder / recover.READY)
+            recover.adopt(self.folder, self.logs)
+            self.home, self.events, self._manager = self.folder, self.logs, None
 
     def best(self):
         """The measures of the best checkpoint, or none."""
         try:
-            found = json.loads((self.home / BEST / "measures.json").read_text())
+            found = json.loads((self.home / recover.BEST / "measures.json").read_text())
             # Not a number, or no number: as if there were none, or nothing would be better.
             return {n: v for n, v in found.items() if abs(v) < 1e300}
         except (OSError, ValueError, TypeError, AttributeError, RecursionError):
@@ -179,20 +152,21 @@ class Run:
         """Keep this state as the best: a run of its own, in the folder `best` of this one."""
         import tensorflow as tf
 
-        part, whole = self.home / ".best-part", self.home / ".best"
+        part = self.home / recover.BEST_PART
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir()
         trainer.refresh()
         _save_networks(part, trainer)
         state = tf.train.Checkpoint(**trainer.state)
         manager = tf.train.CheckpointManager(state, str(part), 1, checkpoint_name="ckpt")
-        manager.save(checkpoint_number=step)
+        with _writes(part):
+            manager.save(checkpoint_number=step)
         shutil.copy(self.home / "config.json", part)
         self._log.write(part / "metrics.csv")
         text = json.dumps({"step": step, **measures}, indent=1)
         utils.save_text(part / "measures.json", text)
-        part.rename(whole)
-        _swap_best(self.home)
+        part.rename(self.home / recover.BEST_WHOLE)
+        recover.swap_best(self.home)
 
     # ---- the log -------------------------------------------------------------------------
 
@@ -200,19 +174,30 @@ class Run:
         """Add a row to metrics.csv and scalars to TensorBoard's events."""
         import tensorflow as tf
 
+        self._check_places()
         measures = {curves.MEASURED + name: value for name, value in (measures or {}).items()}
         row = {"step": step, "epoch": epoch, "seconds": f"{self._spent + seconds:.1f}"}
         row |= {name: f"{value:.7g}" for name, value in {**terms, **measures}.items()}
         self._log.add(self.home / "metrics.csv", row)
-        with self._events().as_default(step=step):
+        with self._events(step):
             for name, value in {**terms, **measures}.items():
                 tf.summary.scalar(name, value)
 
-    def _events(self):
+    @contextlib.contextmanager
+    def _events(self, step):
+        """Write summaries in the block as TensorBoard's events of a step."""
         import tensorflow as tf
 
-        self._writer = self._writer or tf.summary.create_file_writer(str(self.logs))
-        return self._writer
+        with _writes(self.events):
+            self._writer = self._writer or tf.summary.create_file_writer(str(self.events))
+            with self._writer.as_default(step=step):
+                yield
+
+    def _close_events(self):
+        """The next event begins a file."""
+        if self._writer:
+            self._writer.close()
+        self._writer = None
 
     # ---- pictures ------------------------------------------------------------------------
 
@@ -224,18 +209,15 @@ class Run:
         """Write a grid of samples, float [N, H, W, C] in [-1, 1], and keep it as a frame."""
         import tensorflow as tf
 
+        self._check_places()
         grid = utils.make_grid(utils.to_uint8(images), columns)
         utils.save_image(self.samples / f"train_{epoch:02d}_{index:04d}.png", grid)
-        with self._events().as_default(step=step):
+        with self._events(step):
             tf.summary.image("samples", grid[None])
         self._keep_frame(step, grid)
         held = self.home != self.folder and self.has_state()  # the old run's film stays
         if not held and time.monotonic() - self._redrawn > self._cost / REDRAW_SHARE:
             self.redraw()
-
-    def _frames(self):
-        found = (self.home / "frames").glob("[0-9]*.png")
-        return sorted(path for path in found if path.stem.isdecimal())
 
     def _keep_frame(self, step, grid):
         scale = FRAME_SIDE / max(grid.shape[:2])
@@ -245,15 +227,14 @@ class Run:
             grid = np.asarray(image.resize(size, Image.Resampling.BOX))
             grid = grid.reshape(*grid.shape[:2], -1)
         utils.save_image(self.home / "frames" / f"{step:08d}.png", grid)
-        frames = self._frames()
-        if len(frames) > MAX_FRAMES:  # every second goes, the first and the newest stay
-            for frame in frames[1:-1:2]:
-                frame.unlink()
+        frames = {int(path.stem): path for path in recover.frames(self.home)}
+        for number in frames.keys() - of_the_film(list(frames), self._unit):
+            frames[number].unlink()
 
     def redraw(self):
         """Write the film, the curves and real_vs_fake.png anew."""
         start = time.monotonic()
-        frames = [image for path in self._frames() if (image := _read(path)) is not None]
+        frames = [image for path in recover.frames(self.home) if (image := _read(path)) is not None]
         if not frames:
             return
         frames = [frame for frame in frames if frame.shape == frames[-1].shape]
@@ -268,18 +249,24 @@ class Run:
         self._redrawn = time.monotonic()
         self._cost = self._redrawn - start
 
+    def finish(self):
+        """Draw what a kill after the last save has left undrawn."""
+        last, state = self.samples / "real_vs_fake.png", self.folder / "checkpoint"
+        if not last.is_file() or last.stat().st_mtime_ns < state.stat().st_mtime_ns:
+            self.redraw()
+
     def written(self):
         """The files that a person will look at."""
         names = ("training.gif", "training.webp", "losses.png", "measures.png", "real_vs_fake.png")
         paths = [self.samples / name for name in names]
-        paths += [self.folder / "generator.keras", self.folder / BEST / "generator.keras"]
+        paths += [self.folder / "generator.keras", self.folder / recover.BEST / "generator.keras"]
         return [path for path in paths if path.is_file()]
 
     def _histograms(self, step, networks):
         """The networks' weights, for TensorBoard."""
         import tensorflow as tf
 
-        with self._events().as_default(step=step):
+        with self._events(step):
             for name, network in networks.items():
                 for weight in network.trainable_variables:
                     tf.summary.histogram(f"{name}/{weight.path}", weight.value)
@@ -309,11 +296,31 @@ def _save_networks(folder, trainer):
             network.save(part)
 
 
-def _swap_best(folder):
-    """Put a best state that is whole in the place of the older one; can be begun again."""
-    if (folder / ".best").exists():
-        shutil.rmtree(folder / BEST, ignore_errors=True)
-        (folder / ".best").rename(folder / BEST)
+@contextlib.contextmanager
+def _writes(path):
+    """Turns TensorFlow's errors while something is written at a path into utils.Failed."""
+    import tensorflow as tf
+
+    try:
+        yield
+    except tf.errors.OpError as error:
+        reason = re.sub(r"{{.*?}} ?", "", error.message)  # the names of operations
+        raise utils.Failed(f"cannot write {path}: {utils.first_line(reason, 500)}") from None
+
+
+def of_the_film(steps, unit):
+    """Of growing steps those whose frames are kept, at most MAX_FRAMES.
+
+    They are the first one in each of equal spans, and the newest. A span is `unit` steps, or as
+    often twice that as it takes: so what is left out at one step is left out at any later one,
+    and a run that goes back to a checkpoint has the film of one that did not.
+    """
+    span, first = unit, {}
+    while steps[-1] // span >= MAX_FRAMES - 1:
+        span *= 2
+    for step in steps:
+        first.setdefault(step // span, step)
+    return {*first.values(), steps[-1]}
 
 
 def save_film(path, frames):
@@ -326,3 +333,12 @@ def save_film(path, frames):
         if size <= MAX_BYTES or count == 1:
             return
         count = max(1, int(0.95 * count * MAX_BYTES / size))
+
+
+def settle_runs(checkpoint_dir, log_dir):
+    """Move up the new runs that kills have left half moved; not those of a trainer that lives."""
+    for name in (recover.READY, recover.MOVING):
+        for path in Path(checkpoint_dir).glob(f"*/{name}"):
+            run = Run(path.parent.name, checkpoint_dir, "", log_dir)
+            with contextlib.suppress(utils.Failed, OSError), run.lock():
+                pass

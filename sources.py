@@ -146,15 +146,17 @@ def read_mnist(path, *, pattern="*", conditional=True, part="train"):
         with utils.quiet_stderr():  # TensorFlow's greetings
             from keras.utils import get_file
 
-        home.mkdir(parents=True, exist_ok=True)  # or Keras takes a folder in /tmp
-        file = get_file("mnist.npz", MNIST_NPZ, cache_dir=str(home), file_hash=MNIST_SHA256)
+        cached.parent.mkdir(parents=True, exist_ok=True)  # or Keras takes a folder in /tmp
+        utils.clear_parts(cached.parent)
+        name = f".mnist.{os.getpid()}.part.npz"
+        os.replace(get_file(name, MNIST_NPZ, cache_dir=str(home), file_hash=MNIST_SHA256), cached)
     except Exception as error:  # no network, no such host, a wrong checksum, a full disk
         raise utils.Failed(
             f"no MNIST: looked for train-images-idx3-ubyte(.gz) and mnist.npz in {path}, for "
             f"{cached}, and a download failed ({_line(error)[:120]}). Put the files in {path}, "
             "or try --dataset digits, which needs none"
         ) from None
-    return _array_source("mnist", *_read_npz(file, part), file)
+    return _array_source("mnist", *_read_npz(cached, part), cached)
 
 
 def _line(error):

@@ -42,10 +42,11 @@ def train(given, started=STARTED):
             print(f"resumed {run.folder} at step {step}")
             if step >= schedule.last:
                 print(f"nothing left to do: {schedule.last} steps asked (--epoch, --max_steps)")
+                run.finish()
                 return 0
         elif c.init_from:
             build.init_networks(trainer, c.init_from, c.checkpoint_dir)
-        run.begin(c.to_json(), vars(data.spec), resume=resume)
+        run.begin(c.to_json(), vars(data.spec), resume=resume, sample_every=c.sample_every)
         evaluation = build.build_evaluation(c, data) if c.eval_every else None
         parts = (run, trainer, batches, schedule, evaluation)
         try:
@@ -57,7 +58,7 @@ def train(given, started=STARTED):
             step = build.restore(c, run, trainer)
             rates = settings.describe(c, ("learning_rate", "d_learning_rate"))
             print(f"{error.args[0]}: back to step {step} with {rates}", flush=True)
-            run.begin(c.to_json(), vars(data.spec), resume=True)
+            run.begin(c.to_json(), vars(data.spec), resume=True, sample_every=c.sample_every)
             return fit(*parts)
 
 
@@ -91,6 +92,7 @@ def compare(given):
 def find(given):
     """(settings, folder) of the trained run that a call means."""
     c = settings.resolve(given, check=False)
+    outputs.settle_runs(c.checkpoint_dir, c.log_dir)
     try:
         folder, others = trained.find_run(c.checkpoint_dir, c.dataset, kept.identity(given))
     except utils.Failed:

@@ -5,9 +5,11 @@ Images are NumPy arrays, uint8 in [0, 255] or float32 in [-1, 1], of shape [H, W
 """
 
 import contextlib
+import fcntl
 import importlib.util
 import math
 import os
+import re
 import sys
 import threading
 import time
@@ -169,15 +171,88 @@ def side_by_side(left, right, gap=8):
 
 @contextlib.contextmanager
 def atomic_path(path):
-    """A temporary path beside `path`, moved onto it when the block ends without an error."""
+    """A temporary path beside `path`, moved onto it when the block ends without an error.
+
+    Raises OSError, naming `path`, where the disk is full or may not be written to.
+    """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
     try:
-        yield part
-        os.replace(part, path)
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield part
+            os.replace(part, path)
     finally:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # such as that of a folder that cannot be
+            part.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def writing(path):
+    """Raises an OSError of the block anew as one that names `path`.
+
+    Some have no name, and others that of a temporary file.
+    """
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or first_line(error)
+        raise OSError(f"cannot write {path}: {reason}") from error
+
+
+def clear_parts(folder):
+    """Remove the temporary files that processes which are no more have left in a folder."""
+    for part in Path(folder).glob(".*.part*"):
+        pid = re.search(r"\.(\d{1,7})\.part", part.name)
+        if pid and not _lives(int(pid[1])):
+            part.unlink(missing_ok=True)
+
+
+def _lives(pid):
+    """Is it another process that runs? This one has written nothing when it asks."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return pid != os.getpid()
+
+
+@contextlib.contextmanager
+def lock(path, busy):
+    """Hold a file's lock, which ends with this process at the latest; the file goes with it.
+
+    Where another process holds it, `busy` is called with that one's id: it raises, or returns
+    and the lock is waited for.
+    """
+    while True:
+        with open(path, "a+") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                file.seek(0)
+                busy(file.read().strip() or "unknown")
+                fcntl.flock(file, fcntl.LOCK_EX)
+            if not _is_at(file, path):  # the holder before has removed it
+                continue
+            try:
+                with writing(path):
+                    file.truncate(0)
+                    file.write(str(os.getpid()))
+                    file.flush()
+                yield
+            finally:
+                path.unlink(missing_ok=True)
+            return
+
+
+def _is_at(file, path):
+    """Is an open file still the one at a path?"""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), os.stat(path))
+    except FileNotFoundError:
+        return False
 
 
 def save_text(path, text):
@@ -211,7 +286,9 @@ def save_animation(path, frames, seconds=None, hold=1.0):
         options = {"optimize": False}
     with atomic_path(path) as part:
         duration = duration.astype(int).tolist() if len(frames) > 1 else 1000
-        iio.imwrite(part, frames, plugin="pillow", duration=duration, loop=0, **options)
+        options |= {"duration": duration, "loop": 0, "extension": part.suffix}
+        # By way of memory: where a file's end cannot be written, the plugin prints a traceback.
+        part.write_bytes(iio.imwrite("<bytes>", frames, plugin="pillow", **options))
     return path
 
 

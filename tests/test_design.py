@@ -32,7 +32,8 @@ MAY_IMPORT = {
     "pggan": {"ops", "losses", "model"},
     "cyclegan": {"ops", "losses", "model"},
     "train": set(),
-    "outputs": {"curves", "utils"},
+    "outputs": {"curves", "recover", "utils"},
+    "recover": {"curves"},
     "curves": {"utils"},
     "trained": {"utils"},
     "sample": {"outputs", "utils"},
@@ -45,7 +46,7 @@ MAY_IMPORT = {
 }
 MAX_LINES = {"main": 120}
 NO_TENSORFLOW = ("cli", "config", "kept", "recipes", "presets", "utils", "dataset", "sources")
-NO_TENSORFLOW += ("databases", "trained")
+NO_TENSORFLOW += ("databases", "trained", "recover")
 NO_TENSORFLOW += ("build", "tasks", "main", "curves", "metrics", "outputs")
 FRAMEWORKS = {"tensorflow", "keras"}
 NAMERS = ("recipes", "build")  # may name parts of other modules as `module:function`

@@ -14,6 +14,7 @@ from PIL import Image
 
 import curves
 import outputs
+import recover
 import utils
 from tests.conftest import ROOT, batch, same, values
 
@@ -190,7 +191,7 @@ def test_the_films_frames_are_few_and_span_the_run(make_run, monkeypatch):
     run = begin(make_run())
     for i in range(500):
         run._keep_frame(i, np.zeros((4, 4, 1), np.uint8))
-    steps = [int(p.stem) for p in run._frames()]
+    steps = [int(p.stem) for p in recover.frames(run.home)]
     assert run_class is outputs.Run
     assert outputs.MAX_FRAMES / 2 <= len(steps) <= outputs.MAX_FRAMES
     assert (steps[0], steps[-1]) == (0, 499)
@@ -199,7 +200,7 @@ def test_the_films_frames_are_few_and_span_the_run(make_run, monkeypatch):
 def test_large_frames_are_made_smaller(make_run):
     run = begin(make_run())
     run._keep_frame(1, np.zeros((1024, 512, 3), np.uint8))
-    with Image.open(run._frames()[0]) as frame:
+    with Image.open(recover.frames(run.home)[0]) as frame:
         assert frame.size == (256, 512)
 
 
@@ -236,7 +237,6 @@ def test_events_can_be_read(make_run, make_trainer):
     log(run, 3, 2.5)
     run.sample(4, 0, 4, *grid())
     run.save(5, make_trainer())
-    run._events().flush()
     events = EventAccumulator(str(run.logs), size_guidance={"tensors": 0})
     events.Reload()
     tags = events.Tags()["tensors"]

@@ -1,5 +1,7 @@
 """Images in and out: cropping, loading, grids, animations, atomic files, small helpers."""
 
+import contextlib
+import gc
 import io
 import os
 import subprocess
@@ -351,6 +353,65 @@ def test_atomic_path_reports_the_blocks_own_error(tmp_path):
     with pytest.raises(ZeroDivisionError), utils.atomic_path(tmp_path / "a") as _:
         1 / 0
     assert os.listdir(tmp_path) == []
+
+
+def test_an_error_of_writing_names_the_file(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    for place, error in (("file/a.png", None), ("a.png", OSError(28, "No space left on device"))):
+        with (
+            pytest.raises(OSError, match=f"^cannot write {tmp_path}/{place}: ") as found,
+            utils.atomic_path(tmp_path / place),
+        ):
+            raise error
+        assert ".part" not in str(found.value)
+    with (
+        pytest.raises(OSError, match="cannot write x: 9 requested and 0 written"),
+        utils.writing("x"),
+    ):
+        raise OSError("9 requested and 0 written")
+    assert os.listdir(tmp_path) == ["file"]
+
+
+def test_a_film_that_cannot_be_ended_is_one_error(tmp_path, monkeypatch, capsys):
+    """The plugin that writes it would print a traceback when it is collected."""
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    for suffix in ("gif", "webp"):
+        with pytest.raises(OSError, match=f"a.{suffix}: No space left"):
+            utils.save_animation(tmp_path / f"a.{suffix}", np.stack([noise(4, 4, 3)] * 2))
+    gc.collect()
+    assert capsys.readouterr().err == ""
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_lock_is_one_processs_and_leaves_nothing(tmp_path):
+    path = tmp_path / "lock"
+    with utils.lock(path, pytest.fail):
+        assert path.read_text() == str(os.getpid())
+        with pytest.raises(KeyError), utils.lock(path, {}.__getitem__):
+            pass
+    assert os.listdir(tmp_path) == []
+    path.write_text("77")  # left by a process that was killed
+    with utils.lock(path, pytest.fail):
+        assert path.read_text() == str(os.getpid())
+
+
+def test_who_waits_for_a_lock_gets_the_file_that_is_there(tmp_path):
+    """The holder removes its file: a lock on that one would keep nobody out."""
+    path, held = tmp_path / "lock", contextlib.ExitStack()
+    held.enter_context(utils.lock(path, pytest.fail))
+
+    def busy(pid):
+        assert pid == str(os.getpid())
+        held.close()
+
+    with utils.lock(path, busy):
+        assert path.read_text() == str(os.getpid())
+        with pytest.raises(KeyError), utils.lock(path, {}.__getitem__):
+            pass
 
 
 def test_save_text_replaces(tmp_path):

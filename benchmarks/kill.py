@@ -1,0 +1,336 @@
+"""Kill a small training run with SIGKILL, over and over, and see that nothing is lost by it.
+
+`python -m benchmarks.kill --kills 50 --seed 0` trains a tiny run of a folder of pictures with
+`main.py`'s own `main`, kills it, looks at everything on the disk, and starts the same command
+again, until so many kills are done. Then, and whenever a run ends by itself, what it has left is
+compared with an unbroken run's: weights, log and pictures to the last bit.
+
+A third of the kills come at random moments. The others are aimed: at the moment before one of the
+program's file operations (each kind of them that the unbroken run has had, in turn), or up to
+some milliseconds after it, inside the write. Every second run is a new one in an old one's place
+(`--resume False`). To save TensorFlow's start, the trainers are forks of this process, which has
+imported it and runs nothing.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import random
+import re
+import select
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+import build
+import utils
+from benchmarks import whole
+
+STEPS = 14
+# What a trainer imports when it needs it.
+LATER = ("main:main", "model:WGAN", "small:keras", "evaluate:Evaluation", "sources:np")
+LATER += ("matplotlib.figure:Figure", "matplotlib.backends.backend_agg:FigureCanvasAgg")
+WORDS = {
+    "cache_dir": "cache", "train": True, "name": "r", "device": "cpu", "num_workers": 2,
+    "output_height": 8, "batch_size": 4, "arch": "mlp", "mode": "hinge", "fc_width": 4, "z_dim": 4,
+    "max_steps": STEPS, "log_every": 1, "sample_every": 2, "save_every": 3, "eval_every": 4,
+    "eval_samples": 100, "extractor": "random-cnn",
+}  # fmt: skip
+PICTURES = "pictures"
+FRAMES = 6  # in the film, so that some have to go
+LONGEST = 0.02  # seconds from the start of a file operation to a kill inside it
+PATIENCE = 1200  # seconds that a trainer may take
+
+
+def words(pictures, seed, anew):
+    """The command line of a run."""
+    given = {**WORDS, "dataset": pictures, "seed": seed, **({"resume": False} if anew else {})}
+    return ["main.py", *(f"--{name}={value}" for name, value in given.items())]
+
+
+def make_pictures(folder, count=120):
+    """A folder of pictures, one of which cannot be read, so that packing leaves it out."""
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    for i in range(count):
+        image = Image.fromarray(rng.integers(0, 256, (12, 12, 3), dtype=np.uint8))
+        image.save(folder / f"{i:03d}.png")
+    (folder / "broken.png").write_bytes((folder / "000.png").read_bytes()[:50])
+
+
+# ---- in the process that trains ----------------------------------------------------------
+
+
+def moment(folder, event, args):
+    """The kind of a file operation of Python's under `folder`, or None.
+
+    It is what is done and to which name, with # for numbers; of what is read, a picture's alone.
+    """
+    if event not in ("open", "os.rename", "os.remove", "os.rmdir", "os.mkdir"):
+        return None
+    if not isinstance(args[0], str | os.PathLike):
+        return None
+    path = Path(os.path.abspath(args[0]))
+    if event == "open" and not args[2] & (os.O_WRONLY | os.O_RDWR):
+        return "read a picture" if path.parent.name == PICTURES else None
+    if not path.is_relative_to(folder):
+        return None
+    return f"{event} " + re.sub(r"\d+", "#", str(path.relative_to(folder)))
+
+
+def watch(folder, on_moment):
+    """Call `on_moment(kind)` before every file operation under `folder`, TensorFlow's too."""
+    import tensorflow as tf
+
+    def hook(event, args):
+        kind = moment(folder, event, args)
+        if kind:
+            on_moment(kind)
+
+    def before(cls, name):
+        method = getattr(cls, name)
+
+        def noticed(self, *args, **more):
+            on_moment(f"CheckpointManager.{name}")
+            return method(self, *args, **more)
+
+        setattr(cls, name, noticed)
+
+    for name in ("save", "_record_state", "_sweep"):
+        before(tf.train.CheckpointManager, name)
+    sys.addaudithook(hook)
+
+
+def train(folder, argv, on_moment, keep_all):
+    """Run main in `folder`, in this process; return its exit status."""
+    import main
+    import outputs
+
+    os.chdir(folder)
+    with open(folder / "output.txt", "a") as file:
+        for stream in (1, 2):
+            os.dup2(file.fileno(), stream)
+    outputs.MAX_FRAMES, outputs.REDRAW_SHARE = FRAMES, 0.1  # draws often
+    outputs.KEPT = 10**6 if keep_all else outputs.KEPT
+    watch(folder, on_moment)
+    status = main.main(argv)
+    sys.stdout.flush()
+    print("-" * 20, flush=True)
+    return status
+
+
+# ---- in the process that kills -----------------------------------------------------------
+
+
+def fork(work):
+    """Do `work(send)` in a child; return its process id and the end of what it sends, in bytes."""
+    ours, theirs = os.pipe()
+    pid = os.fork()
+    if pid:
+        os.close(theirs)
+        return pid, ours
+    status = 70
+    try:
+        os.close(ours)
+        status = work(lambda text: os.write(theirs, text.encode()))
+    except BaseException:
+        import traceback
+
+        traceback.print_exc()
+        sys.stderr.flush()
+    finally:
+        os._exit(status or 0)
+
+
+def ask(function, *args):
+    """What a function that may use TensorFlow returns as JSON, from a child."""
+
+    def work(send):
+        send(json.dumps(function(*args)))
+
+    pid, pipe = fork(work)
+    with open(pipe) as file:
+        text = file.read()
+    os.waitpid(pid, 0)
+    return json.loads(text)
+
+
+def unbroken(folder, argv):
+    """Train without a kill, keeping all checkpoints; return how often each kind of moment came."""
+
+    def work(send):
+        return train(folder, argv, lambda kind: send(kind + "\n"), keep_all=True)
+
+    pid, pipe = fork(work)
+    with open(pipe) as file:
+        moments = file.read().splitlines()
+    status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    if status:
+        raise SystemExit(f"the unbroken run failed: {(folder / 'output.txt').read_text()}")
+    return {kind: moments.count(kind) for kind in dict.fromkeys(moments)}
+
+
+def attempt(folder, argv, plan):
+    """Train until `plan` kills it; return the exit status, -9 where it did.
+
+    A plan is (kind of moment, how many of them pass, seconds after it or None: at once), or
+    (None, 0, seconds after the first moment of all).
+    """
+    kind, skip, delay = plan
+    count = 0
+
+    def on_moment(now, send):
+        nonlocal count
+        if kind in (None, now):
+            count += 1
+            if count == skip + 1:
+                if delay is None:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                send("now")
+
+    pid, pipe = fork(lambda send: train(folder, argv, lambda now: on_moment(now, send), False))
+    ready, _, _ = select.select([pipe], [], [], PATIENCE)  # at its end, too
+    if not ready or os.read(pipe, 3):
+        select.select([pipe], [], [], delay or 0)
+        os.kill(pid, signal.SIGKILL)
+    os.close(pipe)
+    if not ready:
+        raise SystemExit(f"a run took over {PATIENCE} seconds: {plan}")
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+class Soak:
+    """Kills runs in a folder and counts what is wrong.
+
+    Runs of seed 0 begin in an empty folder, those of seed 1 in the place of one of seed 0.
+    """
+
+    def __init__(self, top, seed, say=print):
+        self.folder, self.rng, self.say = top / "killed", random.Random(seed), say
+        self.unbroken = {0: top / "unbroken", 1: top / "unbroken_anew"}
+        self.wrong, self.kills, self.ended = [], [], 0
+        self.pictures = top / PICTURES
+        self.seed, self.anew, self.unfinished = 0, False, False
+        self.moments, self.seconds, self.due = {}, {}, {}
+
+    def prepare(self, anew=True):
+        """Train the unbroken runs, and make the folder of the others."""
+        for seed in (0, 1) if anew else (0,):
+            folder = self.unbroken[seed]
+            if seed:
+                shutil.copytree(self.unbroken[0], folder)
+            else:
+                make_pictures(self.pictures)
+                folder.mkdir()
+            begun = time.monotonic()
+            self.moments[seed] = unbroken(folder, words(self.pictures, seed, bool(seed)))
+            self.seconds[seed] = time.monotonic() - begun
+        self.folder.mkdir()
+
+    def plan(self):
+        """The next kill: random, or at a kind of moment that has not had its turn."""
+        if len(self.kills) % 3 == 0:
+            return None, 0, self.rng.uniform(0, 0.7 * self.seconds[self.seed])
+        due = self.due.setdefault(self.seed, [])
+        if not due:
+            due += [(kind, within) for kind in self.moments[self.seed] for within in (0, 1)]
+            self.rng.shuffle(due)
+        kind, within = due.pop()
+        most = min(3, self.moments[self.seed][kind])
+        return kind, self.rng.randrange(most), self.rng.uniform(0, LONGEST) if within else None
+
+    def run(self, kills):
+        """Kill so often, and let the last run end."""
+        while len(self.kills) < kills or self.unfinished:
+            plan = self.plan() if len(self.kills) < kills else ("never", 0, None)
+            status = attempt(self.folder, words(self.pictures, self.seed, self.anew), plan)
+            if status not in (0, -signal.SIGKILL):
+                self.fail(plan, [f"exit {status}: {self.output()[-500:]}"])
+                return
+            if status:
+                self.kills.append(plan)
+            self.look(plan, status)
+
+    def look(self, plan, status):
+        """After a kill or an end: is all whole, and, at the end, equal? Chooses what is next."""
+        self.unfinished = status != 0
+        self.fail(plan, ask(whole.broken, self.folder, self.unbroken))
+        if "Traceback" in self.output():
+            self.fail(plan, ["a traceback: " + self.output()[-2000:]])
+        text = f"{len(self.kills):3d} {describe(plan) if status else 'the end'}"
+        self.say(f"{text}: {len(self.wrong)} wrong so far", flush=True)
+        if self.anew and self.taken_over():
+            self.anew = False
+        if status == 0:
+            self.fail(plan, ask(whole.unequal, self.folder, self.unbroken[self.seed]))
+            self.ended += 1
+            self.seed = 1 - self.seed if 1 in self.moments else 0
+            self.anew = self.seed == 1
+            if not self.anew:
+                self.clean()
+
+    def taken_over(self):
+        """Has the new run been saved, so that from now on it is resumed?"""
+        run = self.folder / "checkpoint/r"
+        with contextlib.suppress(OSError):
+            return json.loads((run / "config.json").read_text())["seed"] == 1
+        return True  # it is being moved
+
+    def clean(self):
+        """An empty folder for the next run."""
+        for name in ("checkpoint", "samples", "logs", "cache"):
+            shutil.rmtree(self.folder / name, ignore_errors=True)
+
+    def output(self):
+        """What the trainers have printed."""
+        return (self.folder / "output.txt").read_text()
+
+    def fail(self, plan, wrong):
+        """Note what is wrong after a kill."""
+        for text in wrong:
+            self.wrong.append(f"after {describe(plan)}: {text}")
+            self.say(self.wrong[-1], flush=True)
+
+
+def describe(plan):
+    """A plan in words."""
+    kind, skip, delay = plan
+    if kind is None:
+        return f"a random moment ({delay:.2f} s)"
+    when = "before" if delay is None else f"{1000 * delay:.1f} ms into"
+    return f"{when} {kind} ({skip + 1})"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--kills", type=int, default=50)
+    parser.add_argument("--seed", type=int, default=0, help="of the moments")
+    parser.add_argument("--folder", help="to work in, and to keep")
+    parser.add_argument("--quick", action="store_true", help="no new runs in the place of old ones")
+    call = parser.parse_args()
+    build.import_tensorflow("cpu")
+    for name in LATER:
+        utils.resolve(name)
+    with contextlib.ExitStack() as stack:
+        top = Path(call.folder or stack.enter_context(tempfile.TemporaryDirectory())).resolve()
+        soak = Soak(top, call.seed)
+        soak.prepare(anew=not call.quick)
+        soak.run(call.kills)
+    kinds = {plan[0] for plan in soak.kills if plan[0]}
+    at_random = sum(plan[0] is None for plan in soak.kills)
+    print(
+        f"{len(soak.kills)} kills, {at_random} at random moments and the others at {len(kinds)} "
+        f"kinds of moments; {soak.ended} runs ended; {len(soak.wrong)} things wrong"
+    )
+    sys.exit(bool(soak.wrong))
+
+
+if __name__ == "__main__":
+    main()

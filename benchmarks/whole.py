@@ -1,0 +1,190 @@
+"""Is what a killed run has left whole, and is what it ends with the unbroken run's?
+
+Used by `benchmarks/kill.py`. Every function gives a list of what is wrong, in words.
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+import curves
+import recover
+
+PICTURES = (".png", ".gif", ".webp")
+PLACES = ("checkpoint", "samples", "cache")
+
+
+def tensors(prefix):
+    """Every number of a checkpoint, by name; not the counter of saves, which a kill sets back."""
+    import tensorflow as tf
+
+    reader = tf.train.load_checkpoint(str(prefix))
+    names = reader.get_variable_to_shape_map()
+    own = [n for n in names if "OBJECT_GRAPH" not in n and "save_counter" not in n]
+    return {name: reader.get_tensor(name) for name in own}
+
+
+def different(a, b):
+    """Names of two dicts of arrays that are not in both, or not equal to the last bit."""
+    return [n for n in sorted(a.keys() | b.keys()) if not np.array_equal(a.get(n), b.get(n))]
+
+
+def weights(path):
+    """The weights of a saved network, by number."""
+    import keras
+
+    network = keras.saving.load_model(path, compile=False)
+    return {str(i): w for i, w in enumerate(network.get_weights())}
+
+
+def log_rows(path):
+    """The rows of a metrics.csv by step, without what the clock says."""
+    return [
+        (row["step"], {k: v for k, v in row.items() if k != "seconds"})
+        for row in curves.read_log(path)
+    ]
+
+
+def temporary(path):
+    """Is it a name under which nothing is ever read?"""
+    return any((p[0] == "." and ".part" in p) or p.endswith("_temp") for p in path.parts)
+
+
+def files(folder):
+    """The files in the places where a run writes, without temporary ones."""
+    found = [p for place in PLACES for p in (folder / place).rglob("*") if p.is_file()]
+    return sorted(p for p in found if not temporary(p.relative_to(folder)))
+
+
+def broken(folder, unbroken):
+    """What is on the disk after a kill and is not whole, or not as in the unbroken run.
+
+    `unbroken` maps seeds to folders of unbroken runs that kept all their checkpoints.
+    """
+    wrong = []
+    for path in files(folder):
+        try:
+            wrong += [f"{path}: {what}" for what in READERS.get(path.suffix, _nothing)(path)]
+            if path.name == "checkpoint":
+                wrong += _state(path.parent, unbroken)
+            elif path.name == "metrics.csv":
+                wrong += _log(path, unbroken)
+        except Exception as error:  # whatever a reader makes of half a file is what is looked for
+            wrong.append(f"{path}: {error!r}")
+    return wrong
+
+
+def _nothing(_):
+    return []
+
+
+def _picture(path):
+    with Image.open(path) as image:
+        for i in range(getattr(image, "n_frames", 1)):
+            image.seek(i)
+            image.load()
+    return []
+
+
+def _network(path):
+    return [] if weights(path) else ["no weights"]
+
+
+def _array(path):
+    return [] if len(np.load(path, allow_pickle=False)) else ["empty"]
+
+
+def _json(path):
+    return [] if json.loads(path.read_text()) else ["empty"]
+
+
+def _state(home, unbroken):
+    """The newest checkpoint is the unbroken run's at the same step."""
+    import tensorflow as tf
+
+    if any((home / name).exists() for name in (recover.READY, recover.MOVING)):
+        return []  # half moved: the next start goes on with that before it reads anything
+    path = Path(tf.train.latest_checkpoint(str(home)))
+    found = tensors(path)
+    reference = _reference(home, unbroken)
+    if reference is None or home.name.startswith(recover.BEST_WHOLE) or home.name == recover.BEST:
+        return []  # the unbroken run has kept its last best state alone
+    wrong = different(found, tensors(reference / "checkpoint/r" / path.name))
+    return [f"{path}: {', '.join(wrong)}"] if wrong else []
+
+
+def _log(path, unbroken):
+    """Each step once, and each row the unbroken run's; blank where a later column is absent."""
+    reference = _reference(path.parent, unbroken)
+    rows = log_rows(path)
+    steps = [step for step, _ in rows]
+    wrong = [f"{path}: step {step} twice" for step in {s for s in steps if steps.count(s) > 1}]
+    if reference:
+        whole = dict(log_rows(reference / "checkpoint/r/metrics.csv"))
+        for step, row in rows:
+            if {k: v for k, v in row.items() if v} != {k: v for k, v in whole[step].items() if v}:
+                wrong.append(f"{path}: another row of step {step}")
+    return wrong
+
+
+def _reference(home, unbroken):
+    """The unbroken run of the same seed; none where the settings are being moved."""
+    config = home / "config.json"
+    return unbroken[json.loads(config.read_text())["seed"]] if config.is_file() else None
+
+
+READERS = {
+    **dict.fromkeys(PICTURES, _picture),
+    ".keras": _network,
+    ".npy": _array,
+    ".json": _json,
+}
+
+
+def unequal(folder, reference):
+    """Where a run that has ended differs from the unbroken one."""
+    run, whole = folder / "checkpoint/r", reference / "checkpoint/r"
+    wrong = _listing(folder, reference)
+    step = max(int(p.stem.partition("-")[2]) for p in whole.glob("ckpt-*.index"))
+    for name in (f"ckpt-{step}", *(f"best/{p.stem}" for p in whole.glob("best/ckpt-*.index"))):
+        wrong += [f"{name}: {n}" for n in different(tensors(run / name), tensors(whole / name))]
+    for path in whole.rglob("*.keras"):
+        name = path.relative_to(whole)
+        wrong += [f"{name}: {n}" for n in different(weights(run / name), weights(path))]
+    for name in ("metrics.csv", "best/metrics.csv"):
+        if log_rows(run / name) != log_rows(whole / name):
+            wrong.append(f"{name} has other rows")
+    if events(folder / "logs") != events(reference / "logs"):
+        wrong.append("the events have other steps")
+    return wrong
+
+
+def _listing(folder, reference):
+    """Files that only one has, and pictures, films, arrays and notes with other bytes."""
+    own, theirs = ({str(p.relative_to(f)) for p in _kept(f)} for f in (folder, reference))
+    wrong = [f"{name} is in one alone" for name in sorted(own ^ theirs)]
+    for name in sorted(own & theirs):
+        same = (folder / name).read_bytes() == (reference / name).read_bytes()
+        if not same and Path(name).suffix in (*PICTURES, ".npy", ".json"):
+            wrong.append(f"{name} has other bytes")
+    return wrong
+
+
+def _kept(folder):
+    """All files, hidden ones too, but the checkpoints: the unbroken run has kept all of them."""
+    paths = [p for place in (*PLACES, "logs") for p in (folder / place).rglob("*")]
+    return [p for p in paths if p.is_file() and not p.name.startswith(("ckpt-", "events"))]
+
+
+def events(logs):
+    """For each of TensorBoard's tags the steps it has, in the order of the files."""
+    from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
+
+    found = {}
+    for path in sorted(logs.rglob("events*")):
+        for event in EventFileLoader(str(path)).Load():
+            for value in event.summary.value:
+                found.setdefault(value.tag, []).append(event.step)
+    return found

@@ -1,0 +1,190 @@
+"""Disks that are full, may not be written to or go away, through the program and for real."""
+
+import contextlib
+import os
+import resource
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import pytest
+
+import dataset
+import recover
+from tests.conftest import ROOT, same
+from tests.test_cli import checkpoint, cli, log_rows  # noqa: F401 (a fixture among them)
+
+PLACES = ("checkpoint", "samples", "logs")
+WORDS = ["--dataset", "digits", "--train", "--name", "r", "--arch", "mlp", "--mode", "hinge"]
+WORDS += ["--output_height=8", "--fc_width=4", "--z_dim=4", "--batch_size=4", "--log_every=1"]
+WORDS += ["--sample_every=2", "--save_every=3", "--sample_dir=samples/r"]
+
+
+def mount(*words):
+    """Mount something, or skip the test where this process may not."""
+    done = subprocess.run(["mount", *map(str, words)], capture_output=True, check=False)
+    if done.returncode:
+        pytest.skip(f"mount: {done.stderr.decode().strip()}")
+
+
+@contextlib.contextmanager
+def disk(folder, size="4m"):
+    """A small disk of its own at a folder."""
+    folder.mkdir(exist_ok=True)
+    mount("-t", "tmpfs", "-o", f"size={size}", "none", folder)
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+@contextlib.contextmanager
+def read_only(folder):
+    """The folder as one that nobody may write to, root neither."""
+    mount("--bind", folder, folder)
+    try:
+        mount("-o", "remount,bind,ro", folder)
+        yield
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def fill(folder):
+    """Leave no room on a disk."""
+    with contextlib.suppress(OSError), open(folder / "filler", "wb", buffering=0) as file:
+        while True:
+            file.write(bytes(4096))
+
+
+@pytest.fixture
+def before_a_step(monkeypatch):
+    """A function that has something done once, before the first step of the next run."""
+    take = dataset.Batches.take
+
+    def arrange(harm):
+        def taken(*args):
+            monkeypatch.setattr(dataset.Batches, "take", take)
+            harm()
+            return take(*args)
+
+        monkeypatch.setattr(dataset.Batches, "take", taken)
+
+    return arrange
+
+
+def one_line(found, *words):
+    """Has a call failed with one line that holds some words?"""
+    status, _, err = found
+    assert (status, err.count("\n")) == (1, 1), err
+    assert err.startswith("main.py: ")
+    assert "memory" not in err
+    for word in words:
+        assert word in err
+    return err
+
+
+def whole_run():
+    """Are the newest checkpoint, the networks and the log of the run those of step 3 at least?"""
+    assert recover._recorded(Path("checkpoint/r/checkpoint")) == {"ckpt-3"}
+    assert checkpoint("checkpoint/r", 3)
+    assert keras.saving.load_model("checkpoint/r/generator.keras").get_weights()
+    assert [r["step"] for r in log_rows("checkpoint/r")][:3] == ["1", "2", "3"]
+
+
+def test_full_disks_and_folders_that_vanish(cli, tmp_path, before_a_step):  # noqa: F811
+    with contextlib.ExitStack() as stack:
+        for place in PLACES:
+            stack.enter_context(disk(tmp_path / place))
+        assert cli(*WORDS, "--name=whole", "--max_steps=7")[0] == 0
+        assert cli(*WORDS, "--max_steps=3")[0] == 0
+        for place in PLACES:
+            before_a_step(lambda place=place: fill(tmp_path / place))
+            line = one_line(cli(*WORDS, "--max_steps=7"), f" {place}/", "No space left on device")
+            assert "cannot write" in line
+            (tmp_path / place / "filler").unlink()
+            whole_run()
+        for folder in ("samples/r", "logs/r"):
+            before_a_step(lambda folder=folder: shutil.move(folder, "away"))
+            one_line(cli(*WORDS, "--max_steps=7"), f"{folder} is gone")
+            shutil.move("away", folder)
+            whole_run()
+        assert cli(*WORDS, "--max_steps=7")[0] == 0
+        run = Path("checkpoint/r")
+        assert same(checkpoint("checkpoint/whole", 7), checkpoint(run, 7)) == []
+        assert log_rows("checkpoint/whole") == log_rows(run)
+        assert not list(run.rglob(".*"))
+        before_a_step(lambda: shutil.rmtree(run))
+        one_line(cli(*WORDS, "--max_steps=9"), "checkpoint/r/config.json is gone")
+        assert not run.exists()
+
+
+def test_files_over_a_limit(cli, before_a_step):  # noqa: F811
+    assert cli(*WORDS, "--max_steps=3")[0] == 0
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before_a_step(lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (8192, limits[1])))
+    try:
+        found = cli(*WORDS, "--max_steps=6")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    one_line(found, "cannot write ", "File too large")
+    whole_run()
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full")
+@pytest.mark.parametrize("length", [10, 100_000])  # written at the end, and at once
+def test_an_output_that_cannot_be_written(length):
+    code = (
+        "import sys, cli, main\n"
+        f"cli.preset_table = lambda: {length} * 'a'\n"
+        "sys.exit(main.finish(main.main(['main.py', '--list_presets'])))"
+    )
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", code], cwd=ROOT, stdout=full, stderr=subprocess.PIPE, check=False
+        )
+    assert (done.returncode, done.stderr.count(b"\n")) == (1, 1)
+    assert done.stderr.startswith(b"main.py: ")
+    assert done.stderr.endswith(b"No space left on device\n")
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_places_that_may_not_be_written_to(cli, tmp_path, place):  # noqa: F811
+    (tmp_path / place).mkdir()
+    with read_only(tmp_path / place):
+        one_line(cli(*WORDS, "--max_steps=1"), f"{place}/", "Read-only file system")
+    assert os.listdir(tmp_path / place) == []
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_a_file_where_a_folder_should_be(cli, tmp_path, place):  # noqa: F811
+    (tmp_path / place).write_text("mine")
+    one_line(cli(*WORDS, "--max_steps=1"), place)
+    assert (tmp_path / place).read_text() == "mine"
+
+
+def test_a_full_cache_is_passed_by(cli, tmp_path, monkeypatch):  # noqa: F811
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
+    with disk(tmp_path / "cache", "64k"):
+        fill(tmp_path / "cache")
+        words = [*WORDS, "--output_height=16", "--cache_dir=cache", "--max_steps=1"]
+        status, out, err = cli(*words)
+        assert (status, err) == (0, "")
+        assert f"images into {tmp_path}/home" in out
+        assert os.listdir(tmp_path / "cache") == ["filler"]
+
+
+def test_a_cache_that_vanishes_is_not_missed(cli, before_a_step):  # noqa: F811
+    before_a_step(lambda: shutil.rmtree("cache"))
+    status, _, err = cli(*WORDS, "--output_height=16", "--cache_dir=cache", "--max_steps=2")
+    assert (status, err) == (0, "")
+
+
+def test_no_room_for_the_packed_images(cli, tmp_path, monkeypatch):  # noqa: F811
+    with disk(tmp_path / "small", "64k") as small:
+        monkeypatch.setenv("XDG_CACHE_HOME", str(small / "home"))
+        words = [*WORDS, "--output_height=16", f"--cache_dir={small}/cache"]
+        line = one_line(cli(*words, "--max_steps=1"), "cannot write the packed images", "No space")
+        assert str(small) in line
+        assert [p for p in small.rglob("*") if p.is_file()] == []
