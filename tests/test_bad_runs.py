@@ -24,7 +24,7 @@ import outputs
 import sources
 import trained
 import utils
-from tests.conftest import ROOT, TINY, damaged, same, values
+from tests.conftest import ROOT, TINY, damaged, run_main, same, values
 from tests.test_bad_data import NEVER
 
 pytestmark = pytest.mark.usefixtures("limited")
@@ -405,6 +405,13 @@ def test_a_critic_in_the_place_of_the_generator_is_one_line(run, capsys):
     _, err = capsys.readouterr()
     assert (status, err.count("\n")) == (1, 1)
     assert err.startswith("main.py: checkpoint/r/generator.keras is no generator: it makes ")
+
+
+def test_the_program_ends_with_a_line(run, tmp_path):
+    (run.folder / "generator.keras").write_text("junk")
+    done = run_main(tmp_path, "--dataset", "digits", status=1)
+    line = "main.py: cannot load checkpoint/r/generator.keras: File is not a zip file\n"
+    assert done.stderr == line
 
 
 # ---- the log, the measures, the frames

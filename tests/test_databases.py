@@ -14,7 +14,7 @@ import databases
 import dataset
 import sources
 import utils
-from tests.conftest import damaged
+from tests.conftest import damaged, run_main
 from tests.test_sources import put_lmdb, webp
 
 pytestmark = pytest.mark.usefixtures("limited")
@@ -198,3 +198,10 @@ def test_a_database_cut_anywhere(cut):
     os.truncate(path, random.Random(cut).randrange(size // 2))
     with pytest.raises(utils.Failed, match="cannot read the database"):
         load()
+
+
+def test_the_program_ends_with_a_line(tmp_path):
+    meta(put(), 2**62)
+    done = run_main(tmp_path, "--train", "--dataset", "lsun", status=1)
+    assert done.stderr.startswith("main.py: cannot read the database data/lsun/bed_lmdb: it says")
+    assert done.stderr.count("\n") == 1
