@@ -196,7 +196,8 @@ class Run:
     def _close_events(self):
         """The next event begins a file."""
         if self._writer:
-            self._writer.close()
+            with _writes(self.events):
+                self._writer.close()
         self._writer = None
 
     # ---- pictures ------------------------------------------------------------------------
