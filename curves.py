@@ -6,7 +6,7 @@ import numpy as np
 
 import utils
 
-INDEX = ("step", "epoch", "seconds")
+INDEX = ("step", "epoch", "seconds", "stage_seconds", "kimg")
 MEASURED = "eval/"  # what the names of an evaluation's columns begin with
 
 
@@ -55,6 +55,12 @@ def read_log(path):
     except FileNotFoundError:
         return []
     return [r for r in rows if None not in r.values() and None not in r]
+
+
+def stage_seconds(rows, stage, seconds):
+    """The seconds that a stage has lasted: since the last of the rows that has another one."""
+    before = [row for row in rows if row.get("stage") and float(row["stage"]) != stage]
+    return seconds - (float(before[-1]["seconds"]) if before else 0.0)
 
 
 def series(rows, name):

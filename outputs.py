@@ -192,6 +192,9 @@ class Run:
 
         measures = {curves.MEASURED + name: value for name, value in (measures or {}).items()}
         row = {"step": step, "epoch": epoch, "seconds": f"{self._spent + seconds:.1f}"}
+        if "stage" in terms:
+            spent = curves.stage_seconds(self._log.rows, terms["stage"], self._spent + seconds)
+            row["stage_seconds"] = f"{spent:.1f}"
         row |= {name: f"{value:.7g}" for name, value in {**terms, **measures}.items()}
         self._log.add(self.home / "metrics.csv", row)
         with self._events().as_default(step=step):
@@ -240,9 +243,10 @@ class Run:
                 frame.unlink()
 
     def redraw(self):
-        """Write the film, the curves and real_vs_fake.png anew."""
+        """Write the film, its frames as large as the last, the curves and real_vs_fake.png anew."""
         start = time.monotonic()
         frames = [utils.read_image(path) for path in self._frames()]
+        frames = [utils.enlarge(frame, frames[-1].shape) for frame in frames]
         for suffix in ("gif", "webp"):
             save_film(self.samples / f"training.{suffix}", frames)
         if self._log.rows:

@@ -36,11 +36,15 @@ def train(given, started=STARTED):
         if resume:
             step = build.restore(c, run, trainer)
             print(f"resumed {run.folder} at step {step}")
+            if trainer.last <= step < schedule.last:
+                print(f"nothing left to do: the schedule of --arch {c.arch} has ended")
+                return 0
             if step >= schedule.last:
                 print(f"nothing left to do: {schedule.last} steps asked (--epoch, --max_steps)")
                 return 0
         elif c.init_from:
             build.init_networks(trainer, c.init_from, c.checkpoint_dir)
+        schedule = build.limit(schedule, trainer)
         run.begin(c.to_json(), vars(data.spec), resume=resume)
         evaluation = build.build_evaluation(c, data) if c.eval_every else None
         return fit(run, trainer, batches, schedule, evaluation)
@@ -81,6 +85,13 @@ def find(given):
     return settings.resolve(given, kept.read_saved(folder / "config.json")), folder
 
 
+def dry_run(given):
+    """Say what a training run would be, without it; return the exit status."""
+    c = settings.resolve(given)
+    for line in (cli.opening(c, given, {}), *build.dry_run(c)):
+        print(line, flush=True)
+
+
 def evaluate(given):
     """Measure a trained generator; return the exit status."""
     for line in build.measure(*find(given)):
@@ -96,4 +107,5 @@ def test(given):
         print(path, flush=True)
 
 
-TASKS = {"compare": compare, "train": train, "evaluate": evaluate}  # by the flag that asks for it
+# By the flag that asks for it; the first one asked for is done.
+TASKS = {"dry_run": dry_run, "compare": compare, "train": train, "evaluate": evaluate}

@@ -33,7 +33,7 @@ def example(name):
     low, high, choices = (FIELDS[name].metadata[key] for key in ("low", "high", "choices"))
     word = [*(choices or ["word"])][-1]
     number = 4 if name == "visualize" else max(9, low or 0)
-    word = "gpu:1" if name == "device" else word
+    word = {"device": "gpu:1", "batch_dict": "16:8,64:4"}.get(name, word)
     fraction = -0.5 if name == "clip_down" else 0.5 if high else 2.5
     several = (*choices,)[:2] if choices else (8, 4)
     table = {str: (word, word), bool: ("False", False), tuple: (config.text(several), several)}
@@ -77,6 +77,7 @@ def test_all_ways_to_write_a_boolean(name):
     [
         ("--clip_down -0.02", "clip_down", -0.02),
         ("--clip-down -.02", "clip_down", -0.02),
+        ("--batch_dict 256:14,8:016", "batch_dict", "8:16,256:14"),
         ("--clip_down=-2e-2", "clip_down", -0.02),
         ("--learning_rate None", "learning_rate", None),
         ("--input-width None", "input_width", None),
@@ -196,6 +197,13 @@ VALUES = [  # a flag, what its line must say, and values that it does not take
     ("div_k", f"{NUMBER}, at least 0", "-2"),
     ("div_p", f"{NUMBER}, at least 1", "0.5"),
     ("max_minutes", f"{NUMBER}, at least 0", "-1"),
+    ("fade_kimg", f"{NUMBER}, at least 0", "-1", "nan"),
+    ("max_res", f"{WHOLE}, at least 8, at most 1024", "4", "2048"),
+    ("drift", f"{NUMBER}, at least 0", "-1"),
+    (
+        *("batch_dict", "pairs size:batch as 128:16,256:14", "16", "16:8:4", "16:1", "24:8"),
+        *("2:8", "2048:8", "16:8,", "16:x", ":", "16:99999999999"),
+    ),
     ("clip_up", NUMBER, "np.nan", "inf", "nan", "None"),
     ("clip_down", NUMBER, "-inf", "1e400"),
 ]
@@ -268,6 +276,10 @@ WRONG = [  # a command line, and what its line must say
     ("--arch lenet --output_height 26", "--output_height=26", "at least 28", "multiple of 2"),
     ("--arch lenet --output_width 29", "--output_width=29", "at least 28", "multiple of 2"),
     ("--arch resnet --output_height 20", "--output_height=20", "multiple of 8"),
+    ("--arch pggan --max_res 48", "--max_res=48", "power of two"),
+    ("--arch pggan --fade_kimg 0 --stable_kimg 0", "--fade_kimg", "--stable_kimg"),
+    ("--arch pggan --init_from x", "--init_from", "--arch=pggan"),
+    ("--arch pggan --critic_bursts", "--critic_bursts", "--arch=pggan"),
     *((f"--device {d}", f"--device={d}", "auto, cpu, gpu") for d in ("5", "tpu", "gpu:", "gpu:a")),
     ("--name ../x", "--name=../x", "folder name"),
     ("--name .", "--name=.", "folder name"),
@@ -406,6 +418,8 @@ def test_the_cache_lies_under_the_data():
         ("--dataset /some/where/cats/", "cats_64_64_64"),
         ("--dataset cats/inner/..", "cats_64_64_64"),
         ("--preset faces --critic_num 1", "faces_64_48_48"),
+        ("--arch pggan --dataset faces", "faces_16_128_128_pggan"),
+        ("--preset pggan_faces --output_height 48 --mode r1", "faces_16_64_64_pggan_r1"),
     ],
 )
 def test_run_name(line, name):
