@@ -1,5 +1,6 @@
 """From a Config to the parts of a run: its data, networks, trainer, schedule and sampler."""
 
+import dataclasses
 import functools
 import math
 import os
@@ -56,6 +57,22 @@ def load_data(c, part=None):
     )
 
 
+def look(c):
+    """(the `dataset.ImageSpec` of a config's set, None), or one of colour images and the reason."""
+    row, size = recipes.DATASETS.get(c.dataset, recipes.FOLDER), (c.output_height, c.output_width)
+    try:
+        return dataset.look(
+            c.dataset,
+            reader=resolve(row["reader"]),
+            data_dir=c.data_dir,
+            size=size,
+            pattern=c.input_fname_pattern,
+            conditional=c.conditional,
+        ), None
+    except utils.Failed as error:
+        return dataset.ImageSpec(*size, 3, 0, 0), str(error)
+
+
 def build_batches(c, data):
     """The stream of training images of packed data (`dataset.Batches`)."""
     batches = dataset.Batches(data.images, data.labels, seed=c.seed, train_size=c.train_size)
@@ -78,6 +95,7 @@ def build_objective(mode, values):
     if "weights" in row:
         parts["weights"] = {word: values[field] for word, field in row["weights"].items()}
     parts["clip"] = clip_bounds(mode, values)
+    parts["drift"] = values.get("drift", 0.0)
     parts["probabilities"] = row.get("probabilities", False)
     return resolve("losses:Objective")(**parts, gap=row["gap"])
 
@@ -89,16 +107,22 @@ def build_optimizer(name, learning_rate, values):
     return resolve(cls)(learning_rate=learning_rate, **options)
 
 
+def build_networks(c, spec):
+    """(generator, critic) of a config for images of a `dataset.ImageSpec`, with seeded weights."""
+    import keras
+
+    keras.utils.set_random_seed(c.seed)
+    row = recipes.ARCHS[c.arch]
+    return resolve(row["builder"])(spec, **{n: getattr(c, n) for n in row["network"]})
+
+
 def build_trainer(c, spec, per_epoch=0):
     """Networks with seeded first weights, objective, optimisers, and their trainer.
 
     `per_epoch` is the number of steps in an epoch, which `critic_bursts` goes by.
     """
-    import keras
-
-    keras.utils.set_random_seed(c.seed)
     values, arch = vars(c), recipes.ARCHS[c.arch]
-    generator, critic = resolve(arch["builder"])(spec, **{n: values[n] for n in arch["network"]})
+    generator, critic = build_networks(c, spec)
     return resolve(arch["trainer"])(
         generator,
         critic,
@@ -114,6 +138,7 @@ def build_trainer(c, spec, per_epoch=0):
         ema=c.ema,
         mirror=c.mirror,
         seed=c.seed,
+        **{name: values[name] for name in arch.get("training", ())},
     )
 
 
@@ -155,6 +180,11 @@ def build_schedule(c, count, started):
         eval_every=c.eval_every,
         deadline=started + 60 * c.max_minutes if c.max_minutes else math.inf,
     )
+
+
+def limit(schedule, trainer):
+    """A schedule that ends no later than the trainer does by itself."""
+    return dataclasses.replace(schedule, last=min(schedule.last, trainer.last))
 
 
 def build_sampler(c, path):
@@ -220,6 +250,47 @@ def measure(c, folder):
         shares = " ".join(f"{100 * share:.1f}" for share in evaluation.shares)
         yield f"{'% in each class_' + evaluation.extractor.name:32} {shares}"
     yield from evaluation.write(Path(c.sample_dir), draw, found, data.images, c.mirror)
+
+
+def dry_run(c):
+    """What a run would train: yield lines of its images, its networks' sizes and its memory."""
+    spec, reason = look(c)
+    import_tensorflow(c.device)
+    parameters, size_text = (resolve(f"estimate:{n}") for n in ("parameters", "size_text"))
+    if reason:
+        yield f"note: {reason}; counted for colour images without labels"
+    yield f"images {spec.height}x{spec.width}x{spec.channels}, {spec.classes or 'no'} classes"
+    most = 0
+    for generator, critic, batch in build_stages(c, spec):
+        memory = step_bytes(c, spec, generator, critic, batch)
+        most = max(most, memory)
+        height, width = critic.inputs[0].shape[1:3]
+        yield (
+            f"{height}x{width} in batches of {batch}: generator {parameters(generator):,} "
+            f"parameters, critic {parameters(critic):,}, memory {size_text(memory)}"
+        )
+    yield f"memory of a train step: about {size_text(most)}, and half a gigabyte of TensorFlow's"
+
+
+def build_stages(c, spec):
+    """What is trained together: [(generator, critic, batch)], one for networks that do not grow."""
+    pair, row = build_networks(c, spec), recipes.ARCHS[c.arch]
+    if "stages" not in row:
+        return [(*pair, c.batch_size)]
+    return resolve(row["stages"])(*pair, batch_size=c.batch_size, batch_dict=c.batch_dict)
+
+
+def step_bytes(c, spec, generator, critic, batch):
+    """The memory that a train step needs, in bytes, computed."""
+    penalty = "penalty" in recipes.MODES[c.mode]
+    return resolve("estimate:step_bytes")(
+        generator,
+        critic,
+        batch=batch,
+        penalised=resolve("model:penalised")(batch, c.penalty_fraction) if penalty else 0,
+        slots=resolve("estimate:slots")(build_optimizer(c.optimizer, c.learning_rate, vars(c))),
+        pixels=spec.height * spec.width * spec.channels,
+    )
 
 
 def build_progress(name, trainer, schedule):

@@ -11,13 +11,12 @@ from itertools import pairwise
 from absl import flags
 
 import presets
+import recipes
 from config import (
     FIELDS,
     WrongCall,
-    advice,
     allowed,
     check_value,
-    describe,
     is_switch,
     resolve,
     text,
@@ -119,6 +118,48 @@ def parse_flags(argv):
         raise WrongCall(f"unexpected word: {left[0]!r} (every setting is a flag: --name value)")
     given = {n: values[n].value for n in FIELDS if values[n].present}
     return {**given, "help": True} if HELP & set(words) else given
+
+
+def advice(c, given):
+    """Lines on settings that papers advise against, and on flags that have no effect."""
+    lines = []
+    if c.critic_norm == "batch" and "penalty" in recipes.MODES[c.mode]:
+        lines.append(
+            f"note: batch norm in the critic mixes the samples that {c.mode} penalises one by one"
+            " (1704.00028, section 4); --critic_norm layer does not"
+        )
+    groups = {  # fields of one kind, by what has them, and the one of this run
+        "arch": ({n: _arch_fields(r) for n, r in recipes.ARCHS.items()}, c.arch),
+        "mode": ({n: _mode_fields(r) for n, r in recipes.MODES.items()}, c.mode),
+        "optimizer": ({n: tuple(r[1]) for n, r in recipes.OPTIMIZERS.items()}, c.optimizer),
+    }
+    for kind, (fields, own) in groups.items():
+        idle = set().union(*fields.values()) - set(fields[own])
+        lines += [f"note: --{n} has no effect with --{kind} {own}" for n in sorted(idle & {*given})]
+    return lines
+
+
+def _arch_fields(row):
+    """The fields that a network and its trainer take alone."""
+    sizes = () if "square" in row else ("output_height", "output_width")
+    return (*row["network"], *row.get("training", ()), *sizes)
+
+
+def _mode_fields(row):
+    """The fields that a mode's penalty and clipping take."""
+    penalties = ("penalty_every", "penalty_fraction") if "penalty" in row else ()
+    return (*row.get("weights", {}).values(), *row.get("clip", ()), *penalties)
+
+
+def describe(config, names=None):
+    """The settings as lines of `name value`, several to a line of at most 100 characters."""
+    lines = [""]
+    for name in names or config.to_json():
+        item = f"{name}={text(getattr(config, name))}"
+        if lines[-1] and len(lines[-1]) + len(item) > 96:
+            lines.append("")
+        lines[-1] += ("  " if lines[-1] else "") + item
+    return "\n".join(lines)
 
 
 def opening(config, given, saved):

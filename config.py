@@ -55,6 +55,19 @@ def _seeds(text):
     return tuple(found)
 
 
+def _batches(text):
+    """`128:16,256:14` in order of the sizes, each one of a stage of PGGAN."""
+    pairs = {int(size): int(batch) for size, batch in (p.split(":") for p in text.split(","))}
+    if not all(_is_stage(size) and 2 <= batch < 2**31 for size, batch in pairs.items()):
+        raise ValueError
+    return ",".join(f"{size}:{pairs[size]}" for size in sorted(pairs))
+
+
+def _is_stage(size):
+    """Is an image size that of a stage: a power of two from 4 to 1024?"""
+    return 4 <= size <= 1024 and size & (size - 1) == 0
+
+
 def _option(text):
     """`--visualize`: an option 0..4, True for 1, False for none."""
     return {"true": 1, "false": None, "0": 0, "1": 1, "2": 2, "3": 3, "4": 4}[text]
@@ -115,6 +128,7 @@ class Config:
     div_p: float = _flag(6.0, "power of div's penalty", low=1)
     penalty_every: int = _flag(1, "penalise at every k-th critic update, k-fold", low=1)
     penalty_fraction: float = _flag(1.0, "share of the batch that is penalised", low=0.01, high=1)
+    drift: float = _flag(0.0, "weight of the real scores' squares in the critic's loss", low=0)
 
     z_dim: int = _flag(None, "length of a latent", int, low=1, high=LARGE)
     z_distribution: str = _flag(None, "uniform in [-1, 1), or normal", str, choices=recipes.LATENTS)
@@ -151,6 +165,16 @@ class Config:
         "stop",
         "after a step that is not finite: stop, or once go back a checkpoint, at half rates",
         choices=("stop", "rollback"),
+    )
+    max_res: int = _flag(128, "pggan: height and width of the images made", low=8, high=1024)
+    fmap_base: int = _flag(
+        8192, "pggan: channels at size r are fmap_base / (r / 2) ...", low=1, high=2**24
+    )
+    fmap_max: int = _flag(512, "... and at most these", low=1, high=LARGE)
+    fade_kimg: float = _flag(800.0, "pggan: thousand images that a stage fades in over", low=0)
+    stable_kimg: float = _flag(800.0, "pggan: ... and trains on after that", low=0)
+    batch_dict: str = _flag(
+        "256:14,512:6,1024:3", "pggan: batches by image size; batch_size where none", _batches
     )
     ema: float = _flag(0.999, "decay of the averaged generator; 0: none", low=0, high=0.999999)
     seed: int = _flag(0, "of everything random", low=0)
@@ -190,6 +214,7 @@ class Config:
         once=True,
     )
     visualize: int = _flag(None, "test mode: True, 1..4 or 0: sweeps", _option, once=True)
+    dry_run: bool = _flag(False, "print settings, parameters and memory, and end", once=True)
     init_from: str = _flag(
         None, "a new run starts from the networks of this run, or folder", str, once=True
     )
@@ -242,6 +267,7 @@ def allowed(field):
         _truth: "True or False",
     }
     names |= {_option: "True, False or 0 to 4"}
+    names |= {_batches: "pairs size:batch as 128:16,256:14, of powers of two from 4 to 1024"}
     if meta["choices"]:
         return "one of " + ", ".join(meta["choices"])
     text = names.get(meta["kind"], "a printable text, not empty")
@@ -269,9 +295,17 @@ def _fits(field, value):
         return False
     if isinstance(value, str):
         known = not meta["choices"] or value in meta["choices"]
-        return known and value.strip() != "" and value.isprintable()
+        return known and value.strip() != "" and value.isprintable() and _is_read(field, value)
     low, high = (default if meta[k] is None else meta[k] for k, default in FINITE.items())
     return low <= value <= high  # False for nan
+
+
+def _is_read(field, text):
+    """Is a text, where it is a whole field's, one that its kind gives?"""
+    try:
+        return field.type is not str or field.metadata["kind"](text) == text
+    except ValueError:
+        return False
 
 
 def resolve(given, saved=None, *, check=True):
@@ -299,6 +333,8 @@ def resolve(given, saved=None, *, check=True):
     layers.append(recipes.ARCHS[take("arch")])
     layers.append(recipes.MODES[take("mode")])
     values = {name: take(name) for name in FIELDS}
+    square = recipes.ARCHS[values["arch"]].get("square")
+    values |= dict.fromkeys(("output_height", "output_width"), values[square]) if square else {}
     values |= {n: values[other] for n, other in FOLLOWS.items() if values[n] is None}
     values["cache_dir"] = values["cache_dir"] or str(Path(values["data_dir"]) / ".cache")
     config = Config(**values)
@@ -306,12 +342,6 @@ def resolve(given, saved=None, *, check=True):
     if check:
         _check_combinations(config)
     return config
-
-
-def slower(config):
-    """The same settings at half the rates."""
-    rates = {name: getattr(config, name) / 2 for name in ("learning_rate", "d_learning_rate")}
-    return dataclasses.replace(config, **rates)
 
 
 def _check_names(c):
@@ -325,7 +355,15 @@ def _check_names(c):
 
 
 def _check_combinations(c):
-    row = recipes.ARCHS[c.arch]
+    _check_sizes(c, recipes.ARCHS[c.arch])
+    if c.clip_down > c.clip_up:
+        raise WrongCall(f"--clip_down={c.clip_down} must not be above --clip_up={c.clip_up}")
+    if c.crop and not c.input_height:
+        raise WrongCall("--crop needs --input_height: the size of the centre box that is taken")
+
+
+def _check_sizes(c, row):
+    """Check what a network's row says of sizes and widths."""
     for name in ("output_height", "output_width"):
         size = getattr(c, name)
         if size < row["min_size"] or size % row["multiple_of"]:
@@ -338,48 +376,21 @@ def _check_combinations(c):
             raise WrongCall(
                 f"--{name}={text(getattr(c, name))}: --arch={c.arch} takes one base width"
             )
-    if c.clip_down > c.clip_up:
-        raise WrongCall(f"--clip_down={c.clip_down} must not be above --clip_up={c.clip_up}")
-    if c.crop and not c.input_height:
-        raise WrongCall("--crop needs --input_height: the size of the centre box that is taken")
+    if "square" in row:
+        _check_growth(c, row["square"])
 
 
-def advice(c, given):
-    """Lines on settings that papers advise against, and on flags that have no effect."""
-    lines = []
-    if c.critic_norm == "batch" and "penalty" in recipes.MODES[c.mode]:
-        lines.append(
-            f"note: batch norm in the critic mixes the samples that {c.mode} penalises one by one"
-            " (1704.00028, section 4); --critic_norm layer does not"
-        )
-    groups = {  # fields of one kind, by what has them, and the one of this run
-        "arch": ({n: r["network"] for n, r in recipes.ARCHS.items()}, c.arch),
-        "mode": ({n: _mode_fields(r) for n, r in recipes.MODES.items()}, c.mode),
-        "optimizer": ({n: tuple(r[1]) for n, r in recipes.OPTIMIZERS.items()}, c.optimizer),
-    }
-    for kind, (fields, own) in groups.items():
-        idle = set().union(*fields.values()) - set(fields[own])
-        lines += [f"note: --{n} has no effect with --{kind} {own}" for n in sorted(idle & {*given})]
-    return lines
-
-
-def _mode_fields(row):
-    """The fields that a mode's penalty and clipping take."""
-    penalties = ("penalty_every", "penalty_fraction") if "penalty" in row else ()
-    return (*row.get("weights", {}).values(), *row.get("clip", ()), *penalties)
+def _check_growth(c, square):
+    """Check what networks that grow cannot do."""
+    if not _is_stage(getattr(c, square)):
+        raise WrongCall(f"--{square}={getattr(c, square)} must be a power of two")
+    if c.fade_kimg + c.stable_kimg < 0.001:
+        raise WrongCall("--fade_kimg and --stable_kimg leave no image for a stage: raise one")
+    for name in ("init_from", "critic_bursts"):
+        if getattr(c, name):
+            raise WrongCall(f"--{name} does not suit --arch={c.arch}, which grows by a schedule")
 
 
 def text(value):
     """A value as it is written on a command line."""
     return ",".join(str(v) for v in value) if isinstance(value, tuple) else str(value)
-
-
-def describe(config, names=None):
-    """The settings as lines of `name value`, several to a line of at most 100 characters."""
-    lines = [""]
-    for name in names or config.to_json():
-        item = f"{name}={text(getattr(config, name))}"
-        if lines[-1] and len(lines[-1]) + len(item) > 96:
-            lines.append("")
-        lines[-1] += ("  " if lines[-1] else "") + item
-    return "\n".join(lines)

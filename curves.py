@@ -8,7 +8,7 @@ import numpy as np
 
 import utils
 
-INDEX = ("step", "epoch", "seconds")
+INDEX = ("step", "epoch", "seconds", "stage_seconds", "kimg")
 BAD = "metrics.bad.csv"  # a copy of a log with rows that cannot be read
 MEASURED = "eval/"  # what the names of an evaluation's columns begin with
 
@@ -78,6 +78,12 @@ def _whole(row):
     except ValueError:
         return False
     return True
+
+
+def stage_seconds(rows, stage, seconds):
+    """The seconds that a stage has lasted: since the last of the rows that has another one."""
+    before = [row for row in rows if row.get("stage") and float(row["stage"]) != stage]
+    return seconds - (float(before[-1]["seconds"] or 0) if before else 0.0)
 
 
 def series(rows, name):

@@ -89,16 +89,8 @@ def load(
     Raises:
       utils.Failed: where there is nothing to read, saying what to do.
     """
-    path = Path(data_dir) / name
-    if not path.exists() and Path(name).is_dir():
-        path = Path(name)
     words = {"part": part} if part else {}
-    source = reader(path, pattern=pattern, conditional=conditional, **words)
-    if conditional and source.labels is None:
-        raise utils.Failed(
-            f"{path} has no labels: put each class in a folder of its own, or "
-            "leave --conditional out"
-        )
+    path, source = _read(name, reader, data_dir, pattern, conditional, **words)
     if source.images is not None and source.images.shape[1:3] == tuple(size) and not crop:
         images, keep, skipped = source.images, slice(None), []
     else:
@@ -114,6 +106,28 @@ def load(
     labels = source.labels[keep] if conditional else np.zeros(len(images))
     spec = ImageSpec(*images.shape[1:], len(images), len(source.classes) if conditional else 0)
     return Packed(images, labels.astype(np.int32), spec, skipped)
+
+
+def _read(name, reader, data_dir, pattern, conditional, **words):
+    """(the path, the Source) of a data set."""
+    path = Path(data_dir) / name
+    if not path.exists() and Path(name).is_dir():
+        path = Path(name)
+    source = reader(path, pattern=pattern, conditional=conditional, **words)
+    if conditional and source.labels is None:
+        raise utils.Failed(
+            f"{path} has no labels: put each class in a folder of its own, or "
+            "leave --conditional out"
+        )
+    return path, source
+
+
+def look(name, *, reader, data_dir, size, pattern="*", conditional=False):
+    """The ImageSpec that `load` would give, but for pictures that cannot be read; packs nothing."""
+    _, source = _read(name, reader, data_dir, pattern, conditional)
+    channels = 1 if _all_gray(source) else 3
+    classes = len(source.classes) if conditional else 0
+    return ImageSpec(*size, channels, len(source.names), classes)
 
 
 def _packed(source, stem, cache_dir, size, crop, workers):

@@ -187,7 +187,7 @@ class Evaluation:
           A dict of name → number. A name ends with its extractor's where one was used.
         """
         labels = np.zeros(len(self.real), np.int32) if self.labels is None else self.labels
-        fake = draw(labels)
+        fake = utils.enlarge(draw(labels), self.real.shape)  # a network that grows makes smaller
         features, classes = self.extractor(fake)
         through = self._through_features(features)
         if classes is not None:
@@ -213,7 +213,7 @@ class Evaluation:
         if mirror:
             images = np.concatenate([images, images[:, :, ::-1]])
         labels = np.arange(SHEET_ROWS) if self.labels is None else self.labels[:SHEET_ROWS]
-        samples = draw(labels.astype(np.int32))
+        samples = utils.enlarge(draw(labels.astype(np.int32)), images.shape)
         near = metrics.nearest(self.extractor(samples)[0], self._cached(images), SHEET_NEAREST)
         rows = [np.stack([x, *images[near_x]]) for x, near_x in zip(samples, near)]
         if self.shares is not None:

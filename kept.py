@@ -49,7 +49,7 @@ def identity(given):
 
 def refuse_changes(config, saved):
     """Raise WrongCall where `config` would go on with another network than the run's `saved`."""
-    fixed = FIXED + recipes.ARCHS[saved["arch"]]["network"] if saved else ()
+    fixed = _fixed(recipes.ARCHS[saved["arch"]]) if saved else ()
     for name in fixed:
         if getattr(config, name) != saved[name]:
             raise WrongCall(
@@ -57,6 +57,11 @@ def refuse_changes(config, saved):
                 f"{text(getattr(config, name))}: leave that flag or preset out, give another "
                 "--name, or start anew with --resume False"
             )
+
+
+def _fixed(row):
+    """The fields that a run of a network's row keeps. The network is named before its sizes."""
+    return ("arch", *row["network"], *row.get("schedule", ()), *FIXED)
 
 
 def changes(config, saved):

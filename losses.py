@@ -24,6 +24,7 @@ class Objective:
       penalty: (squared gradient norms [B], **weights) → [B], or None.
       weights: the penalty's keywords.
       clip: bounds that the critic's weights are held in after its update, or None.
+      drift: weight of `drift`, which is added to the critic's loss.
       gap: what mean(real scores) - mean(fake scores) is called.
       probabilities: the scores are logits, so that D(x) and D(G(z)) can be logged.
     """
@@ -34,6 +35,7 @@ class Objective:
     penalty: Callable | None = None
     weights: dict = dataclasses.field(default_factory=dict)
     clip: tuple[float, float] | None = None
+    drift: float = 0.0
     gap: str = "gap"
     probabilities: bool = False
 
@@ -46,6 +48,11 @@ def wasserstein_critic(real, fake):
 def wasserstein_generator(fake):
     """-D(G(z)) (WGAN, algorithm 1)."""
     return -fake
+
+
+def drift(real):
+    """D(x)², which keeps the scores of a Wasserstein critic from drifting (PGGAN, appendix A.1)."""
+    return tf.square(real)
 
 
 def logistic_critic(real, fake):

@@ -34,7 +34,7 @@ def main(argv):
     except Exception as error:
         if type(error).__name__ != "ResourceExhaustedError":  # TensorFlow's, not imported here
             raise
-        return complain("out of memory: take a smaller --batch_size or --g_width", 1)
+        return complain("out of memory: take a smaller --batch_size or narrower networks", 1)
 
 
 def complain(error, status):

@@ -1,5 +1,7 @@
 """The trainer of one generator against one critic; the networks are in dcgan, small, resnet."""
 
+import math
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -12,6 +14,7 @@ import utils
 LATENT, POINTS, FLIP, PREVIEW, STATISTICS, MEASURE = range(6)
 N_STATISTICS = 512  # latents that the average's batch-norm statistics are estimated from
 CHUNK = 64
+MOST_PIXELS = 4096  # of a grid's height
 # Seed 002 (and WGAN's authors, with 100): 25 critic updates in the first ten steps of an epoch
 # and in every 200th.
 BURST, FIRST_BURSTS, BURST_EVERY = 25, 10, 200
@@ -65,28 +68,37 @@ class WGAN:
         self.batch_size, self.critic_num, self.bursts = batch_size, critic_num, bursts
         self.penalty_every = penalty_every
         self.n_penalised = penalised(batch_size, penalty_fraction)
+        self.image = tuple(critic.inputs[0].shape[1:])
         self.latents, self.ema, self.mirror = latents, ema, mirror
         self.z_dim = generator.inputs[0].shape[-1]
         self.classes = generator.inputs[1].shape[-1] if len(generator.inputs) > 1 else 0
         # Roots of the random keys: of training, and of what only looks at it.
         self.key, self.still = tf.constant([seed, 0], tf.int32), tf.constant([seed, 2], tf.int32)
-        self.average = ops.stock(generator, copy=True)
+        self.average = self._copy(generator)
         # Batch norm's statistics are a batch's own: real and fake images then go apart.
         self.joint = not _batch_norms(critic)
         self.count = tf.Variable(0, dtype=tf.int64, name="step")
-        self.seen = tf.Variable(0, dtype=tf.int64, name="images_seen")
+        with tf.device("CPU"):  # so that the host can read it without waiting for the device
+            self.seen = tf.Variable(0, dtype=tf.int64, name="images_seen")
         self.penalised = tf.Variable([0.0, 0.0], name="penalty_and_gradient_norm")
         self.broken = tf.Variable(-1, dtype=tf.int64, name="broken_step")
         self.broken_terms = tf.Variable(tf.zeros([0]), shape=[None], name="broken_terms")
         self.terms = ()
         g_optimizer.build(generator.trainable_variables)
         d_optimizer.build(critic.trainable_variables)
-        image = critic.inputs[0].shape[1:]
-        self.step = tf.function(  # one trace, whatever the number of critic updates
+        self.step = self._compile()
+
+    def _copy(self, network):
+        """What becomes the average of a network, with the same weights."""
+        return ops.stock(network, copy=True)
+
+    def _compile(self):
+        """`step`: one trace, whatever the number of critic updates."""
+        return tf.function(
             self._step,
             input_signature=[
-                tf.TensorSpec([None, batch_size, *image], tf.uint8),
-                tf.TensorSpec([None, batch_size], tf.int32),
+                tf.TensorSpec([None, self.batch_size, *self.image], tf.uint8),
+                tf.TensorSpec([None, self.batch_size], tf.int32),
             ],
         )
 
@@ -103,6 +115,11 @@ class WGAN:
             "seen": self.seen,
             "penalised": self.penalised,
         }
+
+    @property
+    def last(self):
+        """The count of steps at which training ends by itself."""
+        return math.inf
 
     @property
     def networks(self):
@@ -205,6 +222,8 @@ class WGAN:
         with tf.GradientTape() as tape:
             real_scores, fake_scores = self._score(real, fake, labels)
             loss = self._mean(objective.critic_loss(real_scores, fake_scores))
+            if objective.drift:
+                loss += objective.drift * self._mean(losses.drift(real_scores))
             if objective.penalty:
                 loss += self._penalise(real, fake, labels, key)
                 terms["penalty"], terms["gradient_norm"] = tf.unstack(self.penalised)
@@ -212,13 +231,16 @@ class WGAN:
         weights = self.critic.trainable_variables
         self.d_optimizer.apply(tape.gradient(loss, weights), weights)
         if objective.clip:
-            for weight in weights:
-                weight.assign(tf.clip_by_value(weight, *objective.clip))
+            self._clip(weights)
         terms[objective.gap] = self._mean(real_scores - fake_scores)
         if objective.probabilities:
             scores = {"d_real": real_scores, "d_fake": fake_scores}
             terms |= {name: self._mean(tf.sigmoid(s)) for name, s in scores.items()}
         return terms
+
+    def _clip(self, weights):
+        for weight in weights:
+            weight.assign(tf.clip_by_value(weight, *self.objective.clip))
 
     def _penalise(self, real, fake, labels, key):
         """The penalty on a share of the batch, at every k-th critic update k-fold, else 0.
@@ -318,12 +340,14 @@ class WGAN:
 
         Returns:
           (images float32 [N, H, W, C] in [-1, 1], columns of their grid): eight rows, and a
-          column for each class where there are labels, eight columns where not.
+          column for each class where there are labels, eight columns where not. Fewer where that
+          would be more than `MOST_PIXELS` high.
         """
         self.refresh()
-        columns = self.classes if 1 < self.classes <= 16 else 8
-        z = self.latents(fold(self.still, PREVIEW), (8 * columns, self.z_dim))
-        return draw(self.average, z, self._cycle(8 * columns)), columns
+        rows = max(1, min(8, MOST_PIXELS // self.image[0]))
+        columns = self.classes if 1 < self.classes <= 16 else rows
+        z = self.latents(fold(self.still, PREVIEW), (rows * columns, self.z_dim))
+        return draw(self.average, z, self._cycle(rows * columns)), columns
 
 
 def draw_measured(generator, latents, labels):
@@ -344,7 +368,9 @@ def _batch_norms(model):
 def draw(generator, z, labels=()):
     """Images of latents [N, z_dim] and one-hot labels in inference mode, float32 [N, H, W, C]."""
     parts = []
-    for i in range(0, len(z), CHUNK):
-        inputs = [t[i : i + CHUNK] for t in (z, *labels)]
+    height, width = generator.outputs[0].shape[1:3]
+    chunk = max(1, min(CHUNK, CHUNK * 128**2 // (height * width)))  # no more memory when large
+    for i in range(0, len(z), chunk):
+        inputs = [t[i : i + chunk] for t in (z, *labels)]
         parts.append(np.asarray(generator(inputs, training=False), np.float32))
     return np.concatenate(parts)

@@ -7,6 +7,8 @@ project.
 import keras
 import tensorflow as tf
 
+import layers
+
 
 def uniform_latents(key, shape):
     """U[-1, 1) from a stateless key, int32 [2]."""
@@ -22,7 +24,8 @@ def normal_latents(key, shape):
 # within 1/sqrt(fan in) for weights and biases. Deviations: seed 002 cuts the normal at two
 # deviations in its convolutions, seed 001 has PyTorch's biases beside the normal, and seeds 001
 # and 004 draw batch norm's scales around 1 (or 0), which are 1 here.
-NORMAL, TORCH = "normal", "torch"
+# EQUAL is PGGAN's: N(0, 1), scaled where the weights are used (`layers.py`).
+NORMAL, TORCH, EQUAL = "normal", "torch", "equal"
 
 
 def _initializers(name, fan_in):
@@ -75,19 +78,44 @@ class BatchNorm(keras.layers.BatchNormalization):
             moving.assign(moving * self.momentum + batch * (1 - self.momentum))
         return tf.cast(tf.reshape(y, tf.shape(inputs)), self.compute_dtype)
 
+    def stock(self):
+        """Keras' own layer, without the weights."""
+        return keras.layers.BatchNormalization.from_config(self.get_config())
+
+    def stock_weights(self):
+        """The weights that it takes."""
+        return self.get_weights()
+
+
+def layers_of(network):
+    """The layers of a network and of those nested in it, each once."""
+    found = {}
+    for layer in network.layers:
+        nested = layers_of(layer) if isinstance(layer, keras.Model) else [layer]
+        found |= {id(one): one for one in nested}
+    return list(found.values())
+
 
 def stock(network, *, copy=False):
     """A network of stock Keras layers with the same weights: itself, if it is one and no `copy`."""
-    if not copy and not any(isinstance(layer, BatchNorm) for layer in network.layers):
+    if not copy and not any(hasattr(layer, "stock") for layer in layers_of(network)):
         return network
 
     def clone(layer):
-        kind = keras.layers.BatchNormalization if isinstance(layer, BatchNorm) else type(layer)
-        return kind.from_config(layer.get_config())
+        if isinstance(layer, keras.Model):
+            return stock(layer, copy=True)
+        return layer.stock() if hasattr(layer, "stock") else _from_config(layer)
 
     same = keras.models.clone_model(network, clone_function=clone)
-    same.set_weights(network.get_weights())
+    for layer in network.layers:
+        if layer.weights and not isinstance(layer, keras.Model):
+            own = layer.stock_weights if hasattr(layer, "stock_weights") else layer.get_weights
+            same.get_layer(layer.name).set_weights(own())
     return same
+
+
+def _from_config(layer):
+    return type(layer).from_config(layer.get_config())
 
 
 def norm(x, name):
@@ -119,10 +147,12 @@ def leaky_relu(x, slope=0.2):
     return keras.layers.LeakyReLU(negative_slope=slope)(x)
 
 
-def dense(x, units, *, bias=True, init=NORMAL):
+def dense(x, units, *, bias=True, init=NORMAL, dtype=None):
     """[B, F] → [B, units]."""
+    if init == EQUAL:
+        return layers.EqualDense(units, use_bias=bias, gain=1.0, dtype=dtype)(x)
     options = _initializers(init, x.shape[-1])
-    return keras.layers.Dense(units, use_bias=bias, **options)(x)
+    return keras.layers.Dense(units, use_bias=bias, dtype=dtype, **options)(x)
 
 
 def conv(x, channels, kernel, *, stride=2, padding="same", bias=True, init=NORMAL):
@@ -181,8 +211,7 @@ def score(x, labels, label_mode, *, bias=True, init=NORMAL):
     """
     if label_mode == "concat":
         x = concat_labels(x, labels)
-    out = keras.layers.Dense(1, use_bias=bias, dtype="float32", **_initializers(init, x.shape[-1]))
-    total = out(x)
+    total = dense(x, 1, bias=bias, init=init, dtype="float32")
     if labels and label_mode == "projection":
         vector = dense(labels[0], x.shape[-1], bias=False, init=init)
         products = keras.layers.Multiply()([x, vector])  # Keras' Dot is slower here

@@ -177,6 +177,9 @@ class Run:
         self._check_places()
         measures = {curves.MEASURED + name: value for name, value in (measures or {}).items()}
         row = {"step": step, "epoch": epoch, "seconds": f"{self._spent + seconds:.1f}"}
+        if "stage" in terms:
+            spent = curves.stage_seconds(self._log.rows, terms["stage"], self._spent + seconds)
+            row["stage_seconds"] = f"{spent:.1f}"
         row |= {name: f"{value:.7g}" for name, value in {**terms, **measures}.items()}
         self._log.add(self.home / "metrics.csv", row)
         with self._events(step):
@@ -233,12 +236,13 @@ class Run:
             frames[number].unlink()
 
     def redraw(self):
-        """Write the film, the curves and real_vs_fake.png anew."""
+        """Write the film, its frames as large as the last, the curves and real_vs_fake.png anew."""
         start = time.monotonic()
         frames = [image for path in recover.frames(self.home) if (image := _read(path)) is not None]
         if not frames:
             return
-        frames = [frame for frame in frames if frame.shape == frames[-1].shape]
+        shown = frames[-1].shape
+        frames = [utils.enlarge(f, shown) for f in frames if f.shape[-1] == shown[-1]]
         for suffix in ("gif", "webp"):
             save_film(self.samples / f"training.{suffix}", frames)
         if self._log.rows:

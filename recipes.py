@@ -109,7 +109,10 @@ MODE_ALIASES = {"wgan-gp": "gp", "wgan": "regular", "wgan-div": "div"}
 # `builder` takes (spec, **network) and returns (generator, critic); `network` lists the
 # Config fields that it takes. A width is a base, doubled as the maps shrink, or all of
 # them from the network's entry to its exit: "512,256,128,64". A size must be at least
-# `min_size` and a multiple of `multiple_of`; `one_width`: widths are bases alone.
+# `min_size` and a multiple of `multiple_of`; `one_width`: widths are bases alone; `square` names
+# the field that both sides are, a power of two. `training` lists fields that the trainer takes
+# beside those that all take, `schedule` those of them that a run cannot change, and `stages`
+# names what gives the networks of each stage of a pair that grows.
 _NORMAL = {"z_dim": 100, "z_distribution": "normal"}
 _LABELS = ("critic_norm", "label_mode")
 ARCHS = {
@@ -165,6 +168,33 @@ ARCHS = {
         "z_dim": 128,
         "g_width": (64,),
         "d_width": (64,),
+    },
+    "pggan": {  # 1710.10196, whose values these are (appendix A.1)
+        "builder": "pggan:build_pggan",
+        "trainer": "pggan:PGGAN",
+        "network": ("z_dim", "fmap_base", "fmap_max", "max_res", "label_mode"),
+        "schedule": ("fade_kimg", "stable_kimg"),
+        "training": ("fade_kimg", "stable_kimg", "batch_dict"),
+        "stages": "pggan:stages",
+        "min_size": 8,
+        "multiple_of": 1,
+        "square": "max_res",
+        "mode": "gp",
+        **_NORMAL,
+        "z_dim": 512,
+        "fmap_base": 8192,
+        "fmap_max": 512,
+        "epoch": 1_000_000,  # the schedule ends it
+        "batch_size": 16,
+        "optimizer": "adam",
+        "learning_rate": 1e-3,
+        "beta1": 0.0,
+        "beta2": 0.99,
+        "epsilon": 1e-8,
+        "critic_num": 1,
+        "penalty_fraction": 1.0,
+        "drift": 0.001,
+        "ema": 0.999,
     },
 }
 

@@ -1,5 +1,6 @@
 """What a call can do: train, compare, evaluate, test. Each takes the flags given."""
 
+import dataclasses
 import time
 from pathlib import Path
 
@@ -40,12 +41,16 @@ def train(given, started=STARTED):
         if resume:
             step = build.restore(c, run, trainer)
             print(f"resumed {run.folder} at step {step}")
+            if trainer.last <= step < schedule.last:
+                print(f"nothing left to do: the schedule of --arch {c.arch} has ended")
+                return 0
             if step >= schedule.last:
                 print(f"nothing left to do: {schedule.last} steps asked (--epoch, --max_steps)")
                 run.finish()
                 return 0
         elif c.init_from:
             build.init_networks(trainer, c.init_from, c.checkpoint_dir)
+        schedule = build.limit(schedule, trainer)
         run.begin(c.to_json(), vars(data.spec), resume=resume, sample_every=c.sample_every)
         evaluation = build.build_evaluation(c, data) if c.eval_every else None
         parts = (run, trainer, batches, schedule, evaluation)
@@ -54,10 +59,10 @@ def train(given, started=STARTED):
         except loop.Diverged as error:
             if c.on_nan == "stop" or not run.saved():
                 raise
-            c = settings.slower(c)
+            rates = {name: getattr(c, name) / 2 for name in ("learning_rate", "d_learning_rate")}
+            c = dataclasses.replace(c, **rates)
             step = build.restore(c, run, trainer)
-            rates = settings.describe(c, ("learning_rate", "d_learning_rate"))
-            print(f"{error.args[0]}: back to step {step} with {rates}", flush=True)
+            print(f"{error.args[0]}: back to step {step} with {cli.describe(c, rates)}", flush=True)
             run.begin(c.to_json(), vars(data.spec), resume=True, sample_every=c.sample_every)
             return fit(*parts)
 
@@ -102,6 +107,13 @@ def find(given):
     return settings.resolve(given, kept.read_saved(folder / "config.json")), folder
 
 
+def dry_run(given):
+    """Say what a training run would be, without it; return the exit status."""
+    c = settings.resolve(given)
+    for line in (cli.opening(c, given, {}), *build.dry_run(c)):
+        print(line, flush=True)
+
+
 def evaluate(given):
     """Measure a trained generator; return the exit status."""
     for line in build.measure(*find(given)):
@@ -117,4 +129,5 @@ def test(given):
         print(path, flush=True)
 
 
-TASKS = {"compare": compare, "train": train, "evaluate": evaluate}  # by the flag that asks for it
+# By the flag that asks for it; the first one asked for is done.
+TASKS = {"dry_run": dry_run, "compare": compare, "train": train, "evaluate": evaluate}

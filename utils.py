@@ -159,6 +159,12 @@ def first_line(error, most=150):
     return (str(error).strip() or type(error).__name__).splitlines()[0][:most]
 
 
+def enlarge(images, shape):
+    """Images [..., H, W, C] at the size of `shape` [..., H, W, C], each pixel repeated."""
+    rows, columns = (np.arange(n) * own // n for n, own in zip(shape[-3:-1], images.shape[-3:-1]))
+    return images[..., rows[:, None], columns, :]
+
+
 def side_by_side(left, right, gap=8):
     """Two images [H, W, C] on white, at their own heights, `gap` pixels apart."""
     height = max(left.shape[0], right.shape[0])

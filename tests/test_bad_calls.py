@@ -26,8 +26,10 @@ WORDS = {  # what is said often, or is long
 
 VALUES = [  # a flag, what it must be, and what it does not take
     ("resume", "True or False", ["None"]),
+    ("dry_run", "True or False", ["2"]),
+    ("on_nan", "one of stop, rollback", ["restart"]),
     ("mirror", "True or False", ["x"]),
-    ("arch", "one of dcgan, mlp, lenet, resnet", ["vgg", "None", "DCGAN", "dcgan2"]),
+    ("arch", "one of dcgan, mlp, lenet, resnet, pggan", ["vgg", "None", "DCGAN", "dcgan2"]),
     ("optimizer", "one of adam, rmsprop, sgd", ["lion", "Adam", ""]),
     ("critic_norm", "one of none, layer, instance, batch", ["spectral", "bn"]),
     ("z_distribution", "one of uniform, normal", ["cauchy", "gauss"]),
@@ -150,6 +152,17 @@ VALUES = [  # a flag, what it must be, and what it does not take
     ("div_k", "a finite number, at least 0", ["-2", "inf"]),
     ("div_p", "a finite number, at least 1", ["0.5", "0.99"]),
     ("max_minutes", "a finite number, at least 0", ["-1", "nan", "inf", "1:30"]),
+    ("fade_kimg", "a finite number, at least 0", ["-1", "nan"]),
+    ("stable_kimg", "a finite number, at least 0", ["-1", "inf"]),
+    ("drift", "a finite number, at least 0", ["-1", "nan"]),
+    ("max_res", "a whole number, at least 8, at most 1024", ["4", "2048"]),
+    ("fmap_base", "a whole number, at least 1, at most 16777216", ["0", "16777217"]),
+    ("fmap_max", "a whole number, at least 1, at most 65536", ["0", "65537"]),
+    (
+        "batch_dict",
+        "pairs size:batch as 128:16,256:14, of powers of two from 4 to 1024",
+        ["16", "16:8:4", "16:1", "24:8", "2:8", "2048:8", "16:8,", "16:x", ":", "16:99999999999"],
+    ),
     ("clip_up", "a finite number", ["np.nan", "inf", "nan", "None", "-1e39"]),
     ("clip_down", "a finite number", ["-inf", "1e400", "1e39"]),
     ("interpolate", "a whole number, at least 0, at most 1000", ["1001", "-1"]),
@@ -226,6 +239,19 @@ CALLS = [  # a command line, and the whole line that it ends with
     (
         "--arch resnet --output_height 20",
         "--output_height=20 does not suit --arch=resnet: {RESNET}",
+    ),
+    ("--arch pggan --max_res 48", "--max_res=48 must be a power of two"),
+    (
+        "--arch pggan --fade_kimg 0 --stable_kimg 0",
+        "--fade_kimg and --stable_kimg leave no image for a stage: raise one",
+    ),
+    (
+        "--arch pggan --init_from x",
+        "--init_from does not suit --arch=pggan, which grows by a schedule",
+    ),
+    (
+        "--arch pggan --critic_bursts",
+        "--critic_bursts does not suit --arch=pggan, which grows by a schedule",
     ),
     ("--device 5", "--device=5 must be auto, cpu, gpu, or one as gpu:0"),
     ("--device tpu", "--device=tpu must be auto, cpu, gpu, or one as gpu:0"),

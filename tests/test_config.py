@@ -33,7 +33,7 @@ def example(name):
     low, high, choices = (FIELDS[name].metadata[key] for key in ("low", "high", "choices"))
     word = [*(choices or ["word"])][-1]
     number = 4 if name == "visualize" else max(9, low or 0)
-    word = "gpu:1" if name == "device" else word
+    word = {"device": "gpu:1", "batch_dict": "16:8,64:4"}.get(name, word)
     fraction = -0.5 if name == "clip_down" else 0.5 if high else 2.5
     several = (*choices,)[:2] if choices else (8, 4)
     table = {str: (word, word), bool: ("False", False), tuple: (config.text(several), several)}
@@ -77,6 +77,7 @@ def test_all_ways_to_write_a_boolean(name):
     [
         ("--clip_down -0.02", "clip_down", -0.02),
         ("--clip-down -.02", "clip_down", -0.02),
+        ("--batch_dict 256:14,8:016", "batch_dict", "8:16,256:14"),
         ("--clip_down=-2e-2", "clip_down", -0.02),
         ("--learning_rate None", "learning_rate", None),
         ("--input-width None", "input_width", None),
@@ -240,6 +241,8 @@ def test_the_cache_lies_under_the_data():
         ("--dataset /some/where/cats/", "cats_64_64_64"),
         ("--dataset cats/inner/..", "cats_64_64_64"),
         ("--preset faces --critic_num 1", "faces_64_48_48"),
+        ("--arch pggan --dataset faces", "faces_16_128_128_pggan"),
+        ("--preset pggan_faces --output_height 48 --mode r1", "faces_16_64_64_pggan_r1"),
     ],
 )
 def test_run_name(line, name):
@@ -474,7 +477,7 @@ def test_identity_is_what_tells_runs_apart():
 @pytest.mark.parametrize("preset", [None, *presets.PRESETS])
 def test_pages_show_every_field(preset):
     c = config.resolve({"preset": preset})
-    page, help_page = config.describe(c), cli.help_text(c)
+    page, help_page = cli.describe(c), cli.help_text(c)
     assert max(map(len, (page + "\n" + help_page).splitlines())) <= 100
     shown = dict(item.split("=", 1) for line in page.splitlines() for item in line.split("  "))
     assert shown == {n: config.text(v) for n, v in c.to_json().items()}
@@ -501,7 +504,7 @@ def test_the_presets_are_listed():
 
 
 def test_a_long_path_has_a_line_to_itself():
-    first, second, *_ = config.describe(config.resolve({"dataset": "x" * 200})).splitlines()
+    first, second, *_ = cli.describe(config.resolve({"dataset": "x" * 200})).splitlines()
     assert first == "dataset=" + "x" * 200
     assert 0 < len(second) <= 100
 

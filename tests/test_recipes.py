@@ -20,7 +20,10 @@ TABLES = {  # the keys of a row that are no Config fields: those it must have, t
         {"critic_loss", "generator_loss", "gap"},
         {"points", "penalty", "weights", "clip", "probabilities"},
     ),
-    "ARCHS": ({"builder", "trainer", "network", "min_size", "multiple_of"}, {"one_width"}),
+    "ARCHS": (
+        {"builder", "trainer", "network", "min_size", "multiple_of"},
+        {"one_width", "square", "training", "schedule", "stages"},
+    ),
     "DATASETS": ({"reader"}, {"part"}),
     "PRESETS": ({"source"}, set()),
 }
@@ -114,6 +117,11 @@ def test_a_builder_takes_the_fields_of_its_row(name):
     words = inspect.signature(utils.resolve(row["builder"])).parameters.values()
     assert {w.name for w in words if w.kind is w.KEYWORD_ONLY} == set(row["network"])
     assert set(row["network"]) <= set(config.FIELDS)
+    own = row.get("training", ())
+    words = set(inspect.signature(utils.resolve(row["trainer"])).parameters)
+    assert set(own) <= words & set(config.FIELDS)
+    assert set(row.get("schedule", ())) <= set(own)
+    assert row.get("square", "max_res") in row["network"] or "square" not in row
     assert row["mode"] in recipes.MODES
     c = config.resolve({"arch": name, "output_height": 64})
     assert [n for n in row["network"] if getattr(c, n) is None] == []
@@ -145,6 +153,26 @@ def test_an_objective_is_built_of_a_mode(name):
     assert (built.penalty is None) == ("penalty" not in row)
     assert (built.clip is None) == ("clip" not in row)
     assert built.weights == {w: getattr(c, f) for w, f in row.get("weights", {}).items()}
+
+
+def test_pggans_published_settings():
+    """PGGAN 1710.10196, appendix A.1, and the authors' code."""
+    for given in ({"arch": "pggan"}, {"preset": "pggan_1024"}):
+        c = config.resolve(given)
+        assert (c.mode, c.LAMBDA, c.drift, c.critic_num, c.penalty_fraction) == (
+            "gp",
+            10,
+            1e-3,
+            1,
+            1,
+        )
+        assert (c.optimizer, c.learning_rate, c.d_learning_rate) == ("adam", 1e-3, 1e-3)
+        assert (c.beta1, c.beta2, c.epsilon, c.ema) == (0.0, 0.99, 1e-8, 0.999)
+        assert (c.fade_kimg, c.stable_kimg, c.fmap_base, c.fmap_max) == (800, 800, 8192, 512)
+        assert (c.batch_size, c.batch_dict) == (16, "256:14,512:6,1024:3")
+        assert (c.z_dim, c.z_distribution) == (512, "normal")
+        assert c.output_height == c.output_width == c.max_res
+    assert config.resolve({"arch": "dcgan"}).drift == 0
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,417 @@
+"""Progressive growing: the schedule, the networks' sizes and identities, the trainer."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import build
+import config
+import layers
+import model
+import ops
+import pggan
+import recipes
+from dataset import ImageSpec
+from tests.conftest import same, values
+
+TINY = {"arch": "pggan", "dataset": "x", "fmap_max": 8, "z_dim": 6, "batch_size": 4, "max_res": 16}
+SHORT = {"fade_kimg": 0.016, "stable_kimg": 0.008}  # four steps of a fade, two of a stable phase
+
+
+def networks(classes=0, channels=3, **given):
+    c = config.resolve({**TINY, **given})
+    return build.build_networks(c, ImageSpec(c.max_res, c.max_res, channels, 1, classes))
+
+
+def make(classes=0, **given):
+    c = config.resolve({**TINY, **SHORT, **given})
+    return build.build_trainer(c, ImageSpec(c.max_res, c.max_res, 3, 1, classes))
+
+
+def batch(trainer, seed=0):
+    """Random (images, labels) for the next step."""
+    rng = np.random.default_rng(seed)
+    shape = trainer.batch_spec(0)
+    images = rng.integers(0, 256, (*shape, *trainer.image), dtype=np.uint8)
+    return images, rng.integers(0, max(trainer.classes, 1), shape).astype(np.int32)
+
+
+@pytest.fixture
+def eager():
+    """Steps in this test are not compiled, which takes longer than a few of them."""
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
+
+
+def set_alpha(network, alpha):
+    for layer in ops.layers_of(network):
+        if isinstance(layer, layers.Fade):
+            layer.alpha.assign(alpha)
+
+
+def grown(classes=0, seed=0, **given):
+    """A pair of all stages with random biases too."""
+    rng = np.random.default_rng(seed)
+    pair = networks(classes, **given)
+    for network in pair:
+        for weight in network.trainable_variables:
+            weight.assign(rng.normal(size=weight.shape))
+    return pair
+
+
+# ---- the schedule ----------------------------------------------------------------------------
+
+
+def test_the_schedule_is_a_function_of_the_images_seen():
+    """SPEC 10.5's values of α, counted in images of the paper's 800,000."""
+    plan = pggan.Plan(800_000, 800_000, (16, 16, 16, 14))
+    begin = 800_000  # stage 0 does not fade
+    for into, alpha in ((0, 0.0), (160_000, 0.2), (400_000, 0.5), (800_000, 1.0), (1_599_999, 1.0)):
+        for stage in (1, 2, 3):
+            seen = begin + 1_600_000 * (stage - 1) + into
+            assert plan.at(seen) == pggan.Now(stage, alpha, 14 if stage == 3 else 16)
+    assert plan.at(0) == plan.at(799_999) == pggan.Now(0, 1.0, 16)
+    assert plan.at(10**9) == pggan.Now(3, 1.0, 14)
+    assert [plan.end(i) for i in range(4)] == [800_000, 2_400_000, 4_000_000, 5_600_000]
+
+
+def test_phases_of_no_length():
+    no_fade = pggan.Plan(0, 10, (2, 2))
+    assert [no_fade.at(n).alpha for n in (0, 9, 10, 30)] == [1.0] * 4
+    assert [no_fade.at(n).stage for n in (0, 9, 10, 30)] == [0, 0, 1, 1]
+    all_fade = pggan.Plan(10, 0, (2, 2))
+    assert [all_fade.at(n) for n in (0, 5, 10)] == [
+        pggan.Now(1, alpha, 2) for alpha in (0.0, 0.5, 1.0)
+    ]
+
+
+@pytest.mark.parametrize("updates", [1, 3])
+@pytest.mark.parametrize("seen", [0, 7, 99, 100, 333, 10_000])
+def test_the_steps_left_are_those_that_are_done(updates, seen):
+    plan = pggan.Plan(50, 60, (4, 7, 2))
+    steps, now = 0, seen
+    while now < plan.end(2):
+        now += updates * plan.at(now).batch
+        steps += 1
+    assert plan.steps(seen, updates) == steps
+
+
+def test_batches_by_size():
+    assert pggan.sizes(64) == [4, 8, 16, 32, 64]
+    assert pggan.batches(64, 16, "8:32,64:3,1024:2") == (16, 32, 16, 16, 3)
+    assert config.resolve({"arch": "pggan"}).batch_dict == "256:14,512:6,1024:3"
+
+
+# ---- the networks ----------------------------------------------------------------------------
+
+
+def test_parameters_of_the_papers_networks():
+    """SPEC 9: all stages; each one after its fade; what a fade adds."""
+    full = {"max_res": 128, "fmap_max": 512, "z_dim": 512}
+    generator, critic = networks(**full)
+
+    def count(network):
+        return sum(int(np.prod(w.shape)) for w in network.trainable_variables)
+
+    assert (count(generator), count(critic)) == (22_933_394, 22_941_313)
+    whole = [count(pggan.stage_generator(generator, i, whole=True)) for i in range(6)]
+    assert whole == [6_556_163, 11_275_779, 15_995_395, 20_715_011, 22_484_227, 22_926_467]
+    fading = [count(pggan.stage_generator(generator, i)) for i in range(6)]
+    assert [b - a for a, b in zip(whole, fading)] == [0, 1_539, 1_539, 1_539, 1_539, 771]
+    # By hand: a head of 512·9·513 + 16·512² + 513 and biases, fromRGBs of 4·width, blocks.
+    critics = [count(pggan.stage_critic(critic, i)) for i in range(2)]
+    head = 9 * 513 * 512 + 512 + 16 * 512 * 512 + 512 + 513
+    assert critics[0] == head + 4 * 512
+    assert critics[1] - critics[0] == 2 * (9 * 512 * 512 + 512) + 4 * 512
+
+
+def test_widths_halve_from_where_the_base_says():
+    generator, _ = networks(max_res=64, fmap_base=256, fmap_max=32)
+    kernels = [w.shape for w in generator.trainable_variables if w.shape[:2] == (3, 3)]
+    assert [k[-1] for k in kernels] == [32, 32, 32, 32, 32, 16, 16, 8, 8]
+    assert networks(max_res=1024, fmap_base=256)[1].inputs[0].shape == (None, 1024, 1024, 3)
+
+
+@pytest.mark.parametrize("stage", [1, 2])
+def test_a_stage_begins_where_the_one_before_ends(stage):
+    """SPEC 10.6: G_i(z, 0) = up(G_{i-1}(z, 1)) and D_i(x, 0) = D_{i-1}(down(x), 1), exactly."""
+    generator, critic = grown()
+    rng = np.random.default_rng(1)
+    z = rng.normal(size=(4, 6)).astype(np.float32)
+    x = rng.normal(size=(4, 4 << stage, 4 << stage, 3)).astype(np.float32)
+    small = tf.nn.avg_pool2d(x, 2, 2, "VALID")
+    now = [pggan.stage_generator(generator, stage)([z]), None]
+    set_alpha(generator, 1.0), set_alpha(critic, 1.0)
+    before = pggan.stage_generator(generator, stage - 1)([z]).numpy()
+    last = pggan.stage_critic(critic, stage - 1)([small]).numpy()
+    whole = pggan.stage_generator(generator, stage, whole=True)([z])
+    faded = pggan.stage_generator(generator, stage)([z])
+    set_alpha(generator, 0.0), set_alpha(critic, 0.0)
+    now = pggan.stage_generator(generator, stage)([z])
+    np.testing.assert_array_equal(now, before.repeat(2, 1).repeat(2, 2))
+    np.testing.assert_array_equal(pggan.stage_critic(critic, stage)([x]), last)
+    np.testing.assert_array_equal(faded, whole)
+    set_alpha(generator, 0.25)
+    middle = pggan.stage_generator(generator, stage)([z])
+    np.testing.assert_allclose(middle, 0.75 * np.array(now) + 0.25 * np.array(whole), atol=1e-5)
+
+
+def test_pixel_norm():
+    x = np.random.default_rng(0).normal(3, 5, (2, 4, 4, 16)).astype(np.float32)
+    got = np.array(layers.pixel_norm(tf.constant(x)))
+    np.testing.assert_allclose((got**2).mean(-1), 1, atol=1e-4)
+    np.testing.assert_allclose(got / x, (got / x)[..., :1] * np.ones(16), rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape", "fan_in", "gain"),
+    [
+        (lambda: layers.EqualConv(300, 3, padding="same"), (5, 5, 40), 360, 2),
+        (lambda: layers.EqualConv(300, 1, gain=1.0), (5, 5, 40), 40, 1),
+        (lambda: layers.EqualDense(200, gain=1.0), (300,), 300, 1),
+        (lambda: layers.EqualDeconv(100, 4), (1, 1, 512), 512 * 16, 2),  # SPEC 8.7: sqrt(2/8192)
+    ],
+)
+def test_the_equalised_rate(layer, shape, fan_in, gain):
+    """N(0, 1) as they are kept, sqrt(gain / fan_in) as they are used (SPEC 10.7); biases of 0."""
+    keras.utils.set_random_seed(0)
+    x, layer = keras.Input(shape), layer()
+    network = keras.Model(x, layer(x))
+    kernel, bias = (np.array(w) for w in layer.get_weights())
+    assert kernel.std() == pytest.approx(1, rel=0.02)
+    assert not bias.any()
+    used = ops.stock(network).get_weights()[0]
+    assert used.std() == pytest.approx((gain / fan_in) ** 0.5, rel=0.02)
+    layer.bias.assign(np.arange(len(bias)))  # not scaled
+    data = np.random.default_rng(0).normal(size=(3, *shape)).astype(np.float32)
+    stock = ops.stock(network)
+    np.testing.assert_allclose(network(data), stock(data), atol=1e-3)
+    assert type(stock.layers[-1]).__module__.startswith("keras.")
+
+
+def test_layers_of_one_kind_begin_differently():
+    a, b = (layers.EqualConv(4, 3) for _ in range(2))
+    a.build((1, 8, 8, 4)), b.build((1, 8, 8, 4))
+    assert np.abs(np.array(a.kernel) - np.array(b.kernel)).max() > 0.1
+
+
+def test_the_deviation_of_a_batch_by_hand():
+    """Eight samples: groups of every second one; each pixel's deviation, and their mean."""
+    assert [layers.group_size(n) for n in (16, 14, 6, 3, 8, 5, 2)] == [4, 2, 3, 3, 4, 5, 2]
+    x = np.random.default_rng(0).normal(size=(8, 2, 2, 3)).astype(np.float32)
+    got = np.array(layers.BatchDeviation()(x))
+    np.testing.assert_array_equal(got[..., :3], x)
+    for first in (0, 1):
+        own = np.sqrt(x[first::2].var(0) + 1e-8).mean()
+        np.testing.assert_allclose(got[first::2, ..., 3], own, rtol=1e-4)
+    flat = np.repeat(x[:1], 4, 0)
+    np.testing.assert_allclose(np.array(layers.BatchDeviation()(flat))[..., 3], 1e-4, rtol=1e-3)
+
+
+def test_upsampling_is_keras_own():
+    x = np.random.default_rng(0).normal(size=(2, 3, 5, 4)).astype(np.float32)
+    np.testing.assert_array_equal(layers.Up(2)(x), keras.layers.UpSampling2D(2)(x))
+
+
+@pytest.mark.parametrize("mode", ["concat", "projection"])
+def test_labels_reach_both_networks(mode):
+    generator, critic = grown(3, label_mode=mode, max_res=8)
+    z, x = np.ones((2, 6), np.float32), np.ones((2, 8, 8, 3), np.float32)
+    hot = [np.eye(3, dtype=np.float32)[[k, k]] for k in (0, 2)]
+    for network, value in (
+        (pggan.stage_generator(generator, 1), z),
+        (pggan.stage_critic(critic, 1), x),
+    ):
+        a, b = (np.array(network([value, y])) for y in hot)
+        assert np.abs(a - b).max() > 1e-3
+
+
+@pytest.mark.parametrize("alpha", [0.25, 1.0])
+def test_what_is_saved_has_alpha_folded_in(tmp_path, alpha):
+    """The files load without this project's layers and give the same images and scores."""
+    trainer = make(classes=3)
+    trainer.stage.assign(2)
+    trainer.set_rates(1e-3, 1e-3)
+    rng = np.random.default_rng(0)
+    for part in (trainer.generator, trainer.average, trainer.critic):
+        set_alpha(part, alpha)
+        for weight in part.trainable_variables:
+            weight.assign(rng.normal(size=weight.shape))
+    hot = np.eye(3, dtype=np.float32)[[0, 1, 2, 0]]
+    inputs = {
+        "generator": [rng.normal(size=(4, 6)).astype(np.float32), hot],
+        "critic": [rng.normal(size=(4, 16, 16, 3)).astype(np.float32), hot],
+    }
+    own = {"generator": trainer.average, "critic": trainer.critic}
+    for name, network in trainer.networks.items():
+        network.save(tmp_path / f"{name}.keras")
+        loaded = keras.saving.load_model(tmp_path / f"{name}.keras", custom_objects={})
+        kinds = {type(layer).__module__.split(".")[0] for layer in ops.layers_of(loaded)}
+        assert kinds == {"keras"}
+        expected = np.array(own[name](inputs[name]))
+        np.testing.assert_allclose(loaded(inputs[name]), expected, rtol=1e-3, atol=1e-4)
+        if name == "generator":
+            fading = [x for x in loaded.layers if isinstance(x, keras.layers.Rescaling)]
+            assert len(fading) == (0 if alpha == 1 else 2)
+
+
+# ---- the trainer -----------------------------------------------------------------------------
+
+
+def test_a_run_through_all_stages(eager):
+    trainer = make()
+    assert trainer.last == 2 + 6 + 6
+    rows, shown = [], []
+    for i in range(trainer.last):
+        rows.append(trainer.step(*map(tf.constant, batch(trainer, i))))
+        assert all(np.isfinite(float(v)) for v in rows[-1].values())
+        if i in (0, 2, 13):
+            shown.append(trainer.preview()[0].shape)
+    assert shown == [(64, size, size, 3) for size in (4, 8, 16)]
+    assert [r["stage"] for r in rows] == [0] * 2 + [1] * 6 + [2] * 6
+    assert [r["alpha"] for r in rows] == [1, 1] + 2 * [0, 0.25, 0.5, 0.75, 1, 1]
+    assert [r["kimg"] for r in rows] == [4 * (i + 1) / 1000 for i in range(14)]
+    assert trainer.last == int(trainer.count) == 14
+    assert trainer.problem() is None
+
+
+@pytest.mark.parametrize("mode", [m for m in recipes.MODES if m != "gp"])
+def test_every_mode_steps(eager, mode):
+    trainer = make(classes=2, mode=mode, max_res=8, stable_kimg=0.004, clip_up=0.02)
+    for i in range(2):
+        terms = trainer.step(*map(tf.constant, batch(trainer, i)))
+        terms |= trainer.measure(*batch(trainer, i))
+        assert all(np.isfinite(float(v)) for v in terms.values())
+        assert {"gradient_norm", "stage", recipes.MODES[mode]["gap"]} <= set(terms)
+    if mode == "regular":  # the bounds hold the weights as they are used
+        used = trainer.networks["critic"].get_weights()
+        assert max(np.abs(w).max() for w in used) == pytest.approx(0.02, abs=1e-6)
+        assert min(w.min() for w in used) == pytest.approx(-0.01, abs=1e-6)
+
+
+def test_one_trace_a_stage():
+    trainer = make(max_res=8)
+    for i in range(5):
+        trainer.step(*batch(trainer, i))
+        assert trainer.compiled.experimental_get_tracing_count() == 1
+    assert int(trainer.stage) == 1
+    assert trainer.compiled.experimental_get_tracing_count() == 1
+
+
+def test_optimisers_begin_anew_at_a_stage_and_nothing_else_does(eager):
+    trainer = make(max_res=8)
+    for i in range(2):
+        trainer.step(*map(tf.constant, batch(trainer, i)))
+    trainer.set_rates(0.003, 0.002)
+    before = values(trainer.state)
+    trainer._enter(1)
+    after = values(trainer.state)
+    changed = {name.partition("/")[0] for name in same(before, after)}
+    assert changed == {"g_optimizer", "d_optimizer", "stage"}
+    for optimizer, rate in ((trainer.g_optimizer, 0.003), (trainer.d_optimizer, 0.002)):
+        assert float(optimizer.learning_rate) == pytest.approx(rate)
+        others = [v for v in optimizer.variables if v is not optimizer._learning_rate]
+        assert len(others) > 10
+        assert not any(np.any(np.array(v)) for v in others)
+
+
+def test_only_the_stages_own_weights_are_trained(eager):
+    trainer = make()
+    before = values(trainer.whole)
+    trainer.step(*map(tf.constant, batch(trainer)))
+    own = {id(w) for x in (trainer.generator, trainer.critic, trainer.average) for w in x.variables}
+    after = values(trainer.whole)
+    for name, network in trainer.whole.items():
+        for i, weight in enumerate(network.variables):
+            moved = not np.array_equal(before[f"{name}/{i}"], after[f"{name}/{i}"])
+            assert not moved or id(weight) in own, (name, weight.path)
+    assert same(before, after)
+
+
+def test_the_average_follows_every_stage(eager):
+    """SPEC 10.7, warmed up: min(ema, (1 + t) / (10 + t)) of the old."""
+    trainer = make(max_res=8, stable_kimg=0.004)
+    for i in range(2):
+        old = [np.array(w) for w in trainer.whole["average"].trainable_variables]
+        trainer.step(*map(tf.constant, batch(trainer, i)))
+        keep = (2 + i) / (11 + i)
+        pairs = (trainer.whole[n].trainable_variables for n in ("generator", "average"))
+        for before, weight, mean in zip(old, *pairs):
+            now = keep * before + (1 - keep) * np.array(weight)
+            np.testing.assert_allclose(mean, now, atol=1e-5)
+
+
+def test_real_images_are_box_filtered_and_faded():
+    trainer = make()
+    images = np.random.default_rng(0).integers(0, 256, (4, 16, 16, 3), dtype=np.uint8)
+    key = tf.constant([0, 1])
+
+    def boxes(x, n):
+        return x.reshape(4, 16 // n, n, 16 // n, n, 3).mean((2, 4))
+
+    first = trainer._to_float(tf.constant(images), key)
+    np.testing.assert_allclose(first, boxes(images / 127.5 - 1, 4), atol=1e-5)
+    trainer._enter(1)
+    for alpha in (0.0, 0.25, 1.0):
+        set_alpha(trainer.critic, alpha), set_alpha(trainer.generator, alpha)
+        new = boxes(images / 127.5 - 1, 2)
+        old = boxes(images / 127.5 - 1, 4).repeat(2, 1).repeat(2, 2)
+        got = trainer._to_float(tf.constant(images), key)
+        np.testing.assert_allclose(got, alpha * new + (1 - alpha) * old, atol=1e-5)
+
+
+def test_drift_is_added_to_the_critics_loss(eager):
+    losses = []
+    for drift in (0.0, 0.5):
+        trainer = make(drift=drift, LAMBDA=0.0)
+        images = tf.constant(batch(trainer)[0][0])
+        key = tf.constant([1, 2])
+        fake = trainer._generate([], key)
+        scores = np.array(trainer.critic([trainer._to_float(images, key)], training=True))
+        losses.append(float(trainer._critic_update(images, fake, [], key)["critic_loss"]))
+    assert losses[1] - losses[0] == pytest.approx(0.5 * np.mean(scores**2), rel=1e-3)
+    assert np.mean(scores**2) > 1e-4
+
+
+def test_real_and_fake_images_are_scored_apart():
+    assert not make().joint
+
+
+def test_large_grids_have_fewer_images():
+    trainer = make()
+    trainer.image = (1024, 1024, 3)
+    images, columns = trainer.preview()
+    assert (len(images), columns) == (16, 4)
+
+
+def test_large_images_are_drawn_a_few_at_a_time():
+    calls = []
+
+    class Generator:
+        outputs = (tf.zeros((1, 512, 512, 1)),)
+
+        def __call__(self, inputs, training):
+            calls.append(len(inputs[0]))
+            return np.zeros((len(inputs[0]), 1, 1, 1))
+
+    assert model.draw(Generator(), np.zeros((10, 2))).shape == (10, 1, 1, 1)
+    assert calls == [4, 4, 2]
+
+
+@pytest.mark.slow
+def test_every_stage_to_1024_is_built_and_stepped():
+    """Small widths, the paper's batches, a step of each stage in its turn."""
+    given = {"max_res": 1024, "fmap_base": 512, "fmap_max": 512, "z_dim": 512, "batch_size": 16}
+    trainer = make(**given, fade_kimg=0.001, stable_kimg=0.001)
+    batches = []
+    for stage in range(9):
+        images, labels = batch(trainer, stage)
+        batches.append(len(labels[0]))
+        terms = trainer.step(images, labels)
+        assert terms["stage"] == stage
+        assert all(np.isfinite(float(v)) for v in terms.values())
+        assert trainer.compiled.experimental_get_tracing_count() == 1
+    assert batches == [16] * 6 + [14, 6, 3]
+    assert trainer.preview()[0].shape == (16, 1024, 1024, 3)
