@@ -240,7 +240,7 @@ def measure(c, folder):
     latents = resolve(recipes.LATENTS[c.z_distribution]["function"])
     evaluation = build_evaluation(c, data)
     made, real = generator.outputs[0].shape[1:], evaluation.real.shape[1:]
-    if made != real:
+    if made[-1] != real[-1] or any(r % m for r, m in zip(real[:2], made[:2])):  # a stage's may grow
         raise utils.Failed(f"{folder} makes images {made}, and those of {c.dataset} are {real}")
     yield f"{len(evaluation.real)} samples, and as many real images of {c.dataset}"
     draw = functools.partial(resolve("model:draw_measured"), generator, latents)
@@ -260,9 +260,10 @@ def dry_run(c):
     if reason:
         yield f"note: {reason}; counted for colour images without labels"
     yield f"images {spec.height}x{spec.width}x{spec.channels}, {spec.classes or 'no'} classes"
-    most = 0
-    for generator, critic, batch in build_stages(c, spec):
-        memory = step_bytes(c, spec, generator, critic, batch)
+    most, stages = 0, build_stages(c, spec)
+    weights = sum(map(parameters, (stages[-1][0], *stages[-1][:2])))  # of the average too
+    for generator, critic, batch in stages:
+        memory = step_bytes(c, spec, generator, critic, batch, weights)
         most = max(most, memory)
         height, width = critic.inputs[0].shape[1:3]
         yield (
@@ -280,8 +281,8 @@ def build_stages(c, spec):
     return resolve(row["stages"])(*pair, batch_size=c.batch_size, batch_dict=c.batch_dict)
 
 
-def step_bytes(c, spec, generator, critic, batch):
-    """The memory that a train step needs, in bytes, computed."""
+def step_bytes(c, spec, generator, critic, batch, weights):
+    """The memory that a train step needs, in bytes, with so many weights in all networks."""
     penalty = "penalty" in recipes.MODES[c.mode]
     return resolve("estimate:step_bytes")(
         generator,
@@ -290,6 +291,7 @@ def step_bytes(c, spec, generator, critic, batch):
         penalised=resolve("model:penalised")(batch, c.penalty_fraction) if penalty else 0,
         slots=resolve("estimate:slots")(build_optimizer(c.optimizer, c.learning_rate, vars(c))),
         pixels=spec.height * spec.width * spec.channels,
+        weights=weights,
     )
 
 

@@ -5,6 +5,7 @@ import numpy as np
 import tensorflow as tf
 
 FLOAT = 4  # bytes
+SHARE = 0.6  # of the activations so counted that are there at once, as measured on a CPU
 # Operations whose outputs need no memory of their own, or none that is kept for the gradients.
 UNKEPT = {"Conv2D", "Identity", "Placeholder", "ReadVariableOp", "Reshape"}
 
@@ -28,19 +29,19 @@ def _kept(network, batch):
     return sum(int(np.prod(s)) for s in shapes if s.is_fully_defined())
 
 
-def step_bytes(generator, critic, *, batch, penalised, slots, pixels):
+def step_bytes(generator, critic, *, batch, penalised, slots, pixels, weights):
     """The memory of a train step, about.
 
     While the critic's update waits for its gradient there are: a pass of the generator, two of
     the critic and, where `penalised` images have a penalty, its pass, the gradient's and that
-    one's own. `slots` are the numbers that an optimiser keeps of each parameter, and `pixels` the
-    numbers of an image as it is packed.
+    one's own. `slots` are the numbers that an optimiser keeps of each parameter, `pixels` the
+    numbers of an image as it is packed, and `weights` those of all networks: of other stages and
+    the moving average, too.
     """
-    weights = {"g": parameters(generator), "d": parameters(critic)}
-    # Weights, gradients, slots; and the generator's moving average.
-    kept = (2 + slots) * sum(weights.values()) + weights["g"]
+    trained = parameters(generator) + parameters(critic)
     g, d = activations(generator), activations(critic)
-    return FLOAT * (kept + batch * (g + 2 * d + pixels) + 3 * penalised * d)
+    kept = weights + (1 + slots) * trained  # with the gradients
+    return FLOAT * (kept + batch * pixels + SHARE * (batch * (g + 2 * d) + 3 * penalised * d))
 
 
 def slots(optimizer):

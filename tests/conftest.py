@@ -1,5 +1,6 @@
 """Small parts that many tests build on."""
 
+import csv
 import os
 import random
 import signal
@@ -11,10 +12,13 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 import pytest
+import tensorflow as tf
+from PIL import Image
 
 import build
 import config
 import dataset
+import main
 
 ROOT = Path(__file__).parents[1]
 TINY = {
@@ -107,3 +111,34 @@ def damaged(body, seed, cuts, flips):
         for _ in range(rng.randint(1, 4)):
             broken[rng.randrange(len(body))] ^= 1 << rng.randrange(8)
         yield bytes(broken)
+
+
+@pytest.fixture
+def cli(tmp_path, monkeypatch, capsys):
+    """A function of words that runs main in a folder of its own: (status, stdout, stderr)."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*words):
+        status = main.main(["main.py", *map(str, words)])
+        return status, *capsys.readouterr()
+
+    return run
+
+
+def folder_of_images(path, count=20, size=(12, 10), seed=0):
+    rng = np.random.default_rng(seed)
+    path.mkdir(parents=True)
+    for i in range(count):
+        pixels = rng.integers(0, 256, (*size, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(path / f"{i}.png")
+
+
+def checkpoint(folder, step):
+    reader = tf.train.load_checkpoint(f"{folder}/ckpt-{step}")
+    names = reader.get_variable_to_shape_map()
+    return {n: reader.get_tensor(n) for n in names if "OBJECT_GRAPH" not in n and "save_c" not in n}
+
+
+def log_rows(folder):
+    with open(Path(folder) / "metrics.csv", newline="") as file:
+        return [{k: v for k, v in row.items() if k != "seconds"} for row in csv.DictReader(file)]

@@ -15,49 +15,17 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-import main
 import model
 import presets
 import recipes
 import tasks
 import train
-from tests.conftest import ROOT
+from tests.conftest import ROOT, checkpoint, folder_of_images, log_rows
 
 SHARED = ROOT.parent / "shared" / "data"
 TINY = {"g_width": 4, "d_width": 4, "z_dim": 4, "batch_size": 8, "critic_num": 2, "log_every": 2}
 SMALL = {**TINY, "output_height": 8, "sample_every": 4, "save_every": 5}
 SMALL = [f"--{name}={value}" for name, value in SMALL.items()]
-
-
-@pytest.fixture
-def cli(tmp_path, monkeypatch, capsys):
-    """A function of words that runs main in a folder of its own: (status, stdout, stderr)."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*words):
-        status = main.main(["main.py", *map(str, words)])
-        return status, *capsys.readouterr()
-
-    return run
-
-
-def folder_of_images(path, count=20, size=(12, 10), seed=0):
-    rng = np.random.default_rng(seed)
-    path.mkdir(parents=True)
-    for i in range(count):
-        pixels = rng.integers(0, 256, (*size, 3), dtype=np.uint8)
-        Image.fromarray(pixels).save(path / f"{i}.png")
-
-
-def checkpoint(folder, step):
-    reader = tf.train.load_checkpoint(f"{folder}/ckpt-{step}")
-    names = reader.get_variable_to_shape_map()
-    return {n: reader.get_tensor(n) for n in names if "OBJECT_GRAPH" not in n and "save_c" not in n}
-
-
-def log_rows(folder):
-    with open(Path(folder) / "metrics.csv", newline="") as file:
-        return [{k: v for k, v in row.items() if k != "seconds"} for row in csv.DictReader(file)]
 
 
 @pytest.mark.parametrize(

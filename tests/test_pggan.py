@@ -1,19 +1,23 @@
 """Progressive growing: the schedule, the networks' sizes and identities, the trainer."""
 
+from pathlib import Path
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 
 import build
 import config
+import estimate
 import layers
 import model
 import ops
 import pggan
 import recipes
 from dataset import ImageSpec
-from tests.conftest import same, values
+from tests.conftest import checkpoint, folder_of_images, log_rows, same, values
 
 TINY = {"arch": "pggan", "dataset": "x", "fmap_max": 8, "z_dim": 6, "batch_size": 4, "max_res": 16}
 SHORT = {"fade_kimg": 0.016, "stable_kimg": 0.008}  # four steps of a fade, two of a stable phase
@@ -233,7 +237,7 @@ def test_what_is_saved_has_alpha_folded_in(tmp_path, alpha):
     """The files load without this project's layers and give the same images and scores."""
     trainer = make(classes=3)
     trainer.stage.assign(2)
-    trainer.set_rates(1e-3, 1e-3)
+    trainer.resume(1e-3, 1e-3)
     rng = np.random.default_rng(0)
     for part in (trainer.generator, trainer.average, trainer.critic):
         set_alpha(part, alpha)
@@ -304,7 +308,7 @@ def test_optimisers_begin_anew_at_a_stage_and_nothing_else_does(eager):
     trainer = make(max_res=8)
     for i in range(2):
         trainer.step(*map(tf.constant, batch(trainer, i)))
-    trainer.set_rates(0.003, 0.002)
+    trainer.resume(0.003, 0.002)
     before = values(trainer.state)
     trainer._enter(1)
     after = values(trainer.state)
@@ -415,3 +419,135 @@ def test_every_stage_to_1024_is_built_and_stepped():
         assert trainer.compiled.experimental_get_tracing_count() == 1
     assert batches == [16] * 6 + [14, 6, 3]
     assert trainer.preview()[0].shape == (16, 1024, 1024, 3)
+
+
+# ---- the command line ------------------------------------------------------------------------
+
+
+RUN = {**TINY, **SHORT, "dataset": "pics", "max_res": 8, "log_every": 1, "sample_every": 2}
+RUN = [word for name, value in RUN.items() for word in (f"--{name}", value)]
+
+
+def test_a_run_resumed_in_a_fade_is_the_unbroken_one(cli, tmp_path):
+    """And what it leaves behind: two steps at 4x4, four that fade 8x8 in, two after that."""
+    folder_of_images(tmp_path / "data" / "pics")
+    assert cli(*RUN, "--train", "--name", "whole")[0] == 0
+    assert cli(*RUN, "--train", "--name", "parts", "--max_steps", 5)[0] == 0
+    rows = log_rows("checkpoint/parts")
+    assert (rows[-1]["stage"], rows[-1]["alpha"]) == ("1", "0.5")
+    generator = keras.saving.load_model("checkpoint/parts/generator.keras")
+    assert [x.scale for x in generator.layers if isinstance(x, keras.layers.Rescaling)] == [0.5] * 2
+    status, out, _ = cli("--name", "parts", "--train")
+    assert status == 0
+    assert "resumed checkpoint/parts at step 5" in out
+    assert "done at step 8 of 8" in out
+    whole, parts = checkpoint("checkpoint/whole", 8), checkpoint("checkpoint/parts", 8)
+    assert whole.keys() == parts.keys()
+    assert len(whole) > 50
+    for name, value in whole.items():
+        np.testing.assert_array_equal(value, parts[name], err_msg=name)
+    rows, others = log_rows("checkpoint/parts"), log_rows("checkpoint/whole")
+    times = [float(row.pop("stage_seconds")) for row in rows]
+    assert rows == [{k: v for k, v in r.items() if k != "stage_seconds"} for r in others]
+    assert times == sorted(times[:2]) + sorted(times[2:])
+    assert [r["stage"] for r in rows] == ["0"] * 2 + ["1"] * 6
+    assert [r["alpha"] for r in rows] == ["1", "1", "0", "0.25", "0.5", "0.75", "1", "1"]
+    assert rows[-1]["kimg"] == "0.032"
+    status, out, _ = cli("--name", "parts", "--train")
+    assert "nothing left to do: the schedule of --arch pggan has ended" in out
+    for flag, value in (("fade_kimg", 0.02), ("stable_kimg", 1), ("max_res", 16), ("fmap_max", 4)):
+        status, _, err = cli("--name", "parts", "--train", f"--{flag}", value)
+        assert (status, err.count("\n")) == (2, 1)
+        assert f"{flag}=" in err
+    check_pictures()
+    check_test_mode(cli)
+
+
+def check_pictures():
+    """Grids of each stage's own size; a film whose frames are as large as the last."""
+    for step, side in ((0, 32), (2, 32), (4, 64), (8, 64)):
+        with Image.open(f"samples/train_{step // 5:02d}_{step % 5:04d}.png") as image:
+            assert image.size == (side, side)
+    with Image.open("samples/training.gif") as film:
+        assert (film.size, film.n_frames) == ((64, 64), 6)
+        first = np.asarray(film.convert("RGB"))
+    blocks = first.reshape(32, 2, 32, 2, 3)
+    np.testing.assert_array_equal(blocks, blocks[:, :1, :, :1] + 0 * blocks)
+
+
+def check_test_mode(cli):
+    words = ("--dataset", "pics", "--arch", "pggan", "--sample_dir", "made")
+    more = ("--num_samples", 2, "--interpolate", 2, "--visualize", "--batch_size", 9)
+    assert cli(*words, *more)[0] == 0
+    names = {path.name for path in Path("made").iterdir()} - {"interpolation.mp4"}
+    films = {"interpolation.gif", "interpolation.webp"}
+    sheets = {"test.png", "test_00000.png", "test_00001.png"}
+    assert names == sheets | films | {f"test_arange_{d}.png" for d in range(6)}
+    with Image.open("made/test.png") as image:
+        assert image.size == (24, 24)
+
+
+def test_what_a_small_stage_makes_is_measured_beside_the_whole_images(cli, tmp_path, eager):
+    folder_of_images(tmp_path / "data" / "pics", count=120)
+    words = (*RUN, "--max_steps", 1, "--eval_samples", 100)
+    assert cli(*words, "--train", "--eval_every", 1)[0] == 0
+    assert "swd_8" not in log_rows("checkpoint/pics_4_8_8_pggan")[0]  # of images of 16 and more
+    assert cli(*words, "--evaluate")[0] == 0
+    with Image.open("samples/nearest.png") as image:
+        assert image.size == (64, 64)
+
+
+@pytest.mark.parametrize("arch", recipes.ARCHS)
+def test_dry_run(cli, arch):
+    small = {"output_height": 32, "g_width": 8, "d_width": 8, "fmap_max": 8, "max_res": 8}
+    words = [word for name, value in small.items() for word in (f"--{name}", value)]
+    status, out, err = cli("--dataset", "digits", "--arch", arch, *words, "--train", "--dry_run")
+    assert (status, err) == (0, "")
+    c = config.resolve({"dataset": "digits", "arch": arch, "output_height": 32})
+    assert f"arch={arch}" in out
+    assert "x1, 10 classes" in out
+    lines = [line for line in out.splitlines() if " in batches of " in line]
+    assert len(lines) == (2 if arch == "pggan" else 1)
+    side = 8 if arch == "pggan" else c.output_height
+    given = {"g_width": (8,), "d_width": (8,), "fmap_max": 8, "max_res": 8}
+    c = config.resolve({"dataset": "digits", "arch": arch, "output_height": 32, **given})
+    stages = build.build_stages(c, ImageSpec(side, side, 1, 1, 10))
+    counts = [f"{estimate.parameters(network):,}" for network in stages[-1][:2]]
+    assert f"generator {counts[0]} parameters, critic {counts[1]}, memory" in lines[-1]
+    assert "memory of a train step: about" in out.splitlines()[-1]
+    assert not Path("checkpoint").exists() and not Path("data").exists()
+
+
+def test_a_dry_run_needs_no_data(cli):
+    status, out, _ = cli("--dataset", "absent", "--g_width", 8, "--d_width", 8, "--dry_run")
+    assert status == 0
+    assert "note: no folder data/absent" in out
+    assert "images 64x64x3, no classes" in out
+
+
+def test_what_is_counted_for_the_memory():
+    """A dense layer and a convolution: their inputs' and outputs' numbers, for each image."""
+    x = keras.Input((8, 8, 2))
+    y = keras.layers.Conv2D(4, 3, padding="same")(x)  # 8·8·4 after the bias
+    y = keras.layers.Dense(5)(keras.layers.Flatten()(y))  # 5 before the bias and 5 after
+    network = keras.Model(x, y)
+    assert estimate.activations(network) == 8 * 8 * 4 + 5 + 5
+    assert estimate.parameters(network) == 18 * 4 + 4 + 256 * 5 + 5
+    assert [estimate.slots(keras.optimizers.get(n)) for n in ("adam", "rmsprop", "sgd")] == [
+        2,
+        1,
+        0,
+    ]
+    assert [estimate.size_text(n) for n in (12.3e6, 4.567e9)] == ["12 MB", "4.57 GB"]
+
+
+def test_the_memory_of_a_step_by_hand():
+    """Dense layers alone: 4 numbers an image in the generator, 2 in the critic."""
+    generator = keras.Sequential([keras.Input((3,)), keras.layers.Dense(4, use_bias=False)])
+    critic = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2, use_bias=False)])
+    given = {"batch": 10, "penalised": 5, "slots": 2, "pixels": 7, "weights": 100}
+    g, d = estimate.activations(generator), estimate.activations(critic)
+    assert (g, d) == (4, 2)
+    kept = 100 + 3 * (12 + 8)
+    want = 4 * (kept + 10 * 7 + 0.6 * (10 * (4 + 2 * 2) + 3 * 5 * 2))
+    assert estimate.step_bytes(generator, critic, **given) == pytest.approx(want)
