@@ -43,6 +43,7 @@ def train(given, started=STARTED):
             print(f"resumed {run.folder} at step {step}")
             if trainer.last <= step < schedule.last:
                 print(f"nothing left to do: the schedule of --arch {c.arch} has ended")
+                run.finish()
                 return 0
             if step >= schedule.last:
                 print(f"nothing left to do: {schedule.last} steps asked (--epoch, --max_steps)")
