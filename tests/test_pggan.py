@@ -411,6 +411,7 @@ def test_every_stage_to_1024_is_built_and_stepped():
     trainer = make(**given, fade_kimg=0.001, stable_kimg=0.001)
     batches = []
     for stage in range(9):
+        trainer.seen.assign(trainer.plan.end(stage - 1) if stage else 0)
         images, labels = batch(trainer, stage)
         batches.append(len(labels[0]))
         terms = trainer.step(images, labels)
