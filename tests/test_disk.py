@@ -13,8 +13,7 @@ import pytest
 
 import dataset
 import recover
-from tests.conftest import ROOT, same
-from tests.test_cli import checkpoint, cli, log_rows  # noqa: F401 (a fixture among them)
+from tests.conftest import ROOT, checkpoint, log_rows, same
 
 PLACES = ("checkpoint", "samples", "logs")
 WORDS = ["--dataset", "digits", "--train", "--name", "r", "--arch", "mlp", "--mode", "hinge"]
@@ -93,7 +92,7 @@ def whole_run():
     assert [r["step"] for r in log_rows("checkpoint/r")][:3] == ["1", "2", "3"]
 
 
-def test_full_disks_and_folders_that_vanish(cli, tmp_path, before_a_step):  # noqa: F811
+def test_full_disks_and_folders_that_vanish(cli, tmp_path, before_a_step):
     with contextlib.ExitStack() as stack:
         for place in PLACES:
             stack.enter_context(disk(tmp_path / place))
@@ -120,7 +119,7 @@ def test_full_disks_and_folders_that_vanish(cli, tmp_path, before_a_step):  # no
         assert not run.exists()
 
 
-def test_files_over_a_limit(cli, before_a_step):  # noqa: F811
+def test_files_over_a_limit(cli, before_a_step):
     assert cli(*WORDS, "--max_steps=3")[0] == 0
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     before_a_step(lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (8192, limits[1])))
@@ -150,7 +149,7 @@ def test_an_output_that_cannot_be_written(length):
 
 
 @pytest.mark.parametrize("place", PLACES)
-def test_places_that_may_not_be_written_to(cli, tmp_path, place):  # noqa: F811
+def test_places_that_may_not_be_written_to(cli, tmp_path, place):
     (tmp_path / place).mkdir()
     with read_only(tmp_path / place):
         one_line(cli(*WORDS, "--max_steps=1"), f"{place}/", "Read-only file system")
@@ -158,13 +157,13 @@ def test_places_that_may_not_be_written_to(cli, tmp_path, place):  # noqa: F811
 
 
 @pytest.mark.parametrize("place", PLACES)
-def test_a_file_where_a_folder_should_be(cli, tmp_path, place):  # noqa: F811
+def test_a_file_where_a_folder_should_be(cli, tmp_path, place):
     (tmp_path / place).write_text("mine")
     one_line(cli(*WORDS, "--max_steps=1"), place)
     assert (tmp_path / place).read_text() == "mine"
 
 
-def test_a_full_cache_is_passed_by(cli, tmp_path, monkeypatch):  # noqa: F811
+def test_a_full_cache_is_passed_by(cli, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
     with disk(tmp_path / "cache", "64k"):
         fill(tmp_path / "cache")
@@ -175,13 +174,13 @@ def test_a_full_cache_is_passed_by(cli, tmp_path, monkeypatch):  # noqa: F811
         assert os.listdir(tmp_path / "cache") == ["filler"]
 
 
-def test_a_cache_that_vanishes_is_not_missed(cli, before_a_step):  # noqa: F811
+def test_a_cache_that_vanishes_is_not_missed(cli, before_a_step):
     before_a_step(lambda: shutil.rmtree("cache"))
     status, _, err = cli(*WORDS, "--output_height=16", "--cache_dir=cache", "--max_steps=2")
     assert (status, err) == (0, "")
 
 
-def test_no_room_for_the_packed_images(cli, tmp_path, monkeypatch):  # noqa: F811
+def test_no_room_for_the_packed_images(cli, tmp_path, monkeypatch):
     with disk(tmp_path / "small", "64k") as small:
         monkeypatch.setenv("XDG_CACHE_HOME", str(small / "home"))
         words = [*WORDS, "--output_height=16", f"--cache_dir={small}/cache"]

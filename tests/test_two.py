@@ -13,7 +13,7 @@ from PIL import Image
 import dataset
 import utils
 from tests.conftest import ROOT, run_main
-from tests.test_cli import SMALL, cli  # noqa: F401 (a fixture)
+from tests.test_cli import SMALL
 
 PATIENCE = 120  # seconds
 
@@ -50,7 +50,7 @@ def start(tmp_path):
         process.communicate()
 
 
-def test_one_trains_and_others_come(cli, tmp_path, start):  # noqa: F811
+def test_one_trains_and_others_come(cli, tmp_path, start):
     words = ["--dataset", "digits", "--train", *SMALL, "--max_steps"]
     trainer = start(ROOT / "main.py", *words, 10**6)
     run = tmp_path / "checkpoint/digits_8_8_8"
