@@ -58,7 +58,7 @@ def _labels(classes):
 class BatchNorm(keras.layers.BatchNormalization):
     """Keras' own, in training by TensorFlow's one fused operation where Keras has a dozen.
 
-    The same to rounding, in about a twentieth less of a train step on a CPU.
+    The same to rounding, in fewer passes over the memory.
     """
 
     def call(self, inputs, training=None, mask=None):

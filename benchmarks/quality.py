@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter, StrMethodFormatter
 
 import build
 import config
@@ -125,7 +126,7 @@ def _table(rows, by_updates):
     for name in dict.fromkeys(row["candidate"] for row in rows):
         own = [row for row in rows if row["candidate"] == name]
         cells = [" ".join(r["value"] for r in own if r[what] == mark) for mark in marks]
-        lines.append([name, *cells, max(int(r["updates"]) for r in own)])
+        lines.append([name, *cells, max(int(r["updates"] or 0) for r in own)])
     return timing.table(header, lines)
 
 
@@ -147,6 +148,9 @@ def plot(rows, path):
         panel.annotate(f"{fids[-1][0]:.2g}", (minutes[-1], fids[-1][0]), color=line.get_color())
     panel.set(xscale="log", yscale="log", xlabel="minutes of training", ylabel=measure)
     panel.set_xticks(minutes, [f"{m:g}" for m in minutes], minor=False)
+    panel.xaxis.set_minor_formatter(NullFormatter())
+    for set_formatter in (panel.yaxis.set_major_formatter, panel.yaxis.set_minor_formatter):
+        set_formatter(StrMethodFormatter("{x:g}"))
     panel.grid(alpha=0.3)
     panel.legend(fontsize=8)
     with utils.atomic_path(path) as part:
