@@ -76,7 +76,7 @@ def build_dcgan(
     return generator, keras.Model([images, *labels], score, name="critic")
 
 
-def _biases(bias, norm):
+def biases(bias, norm):
     """Do the layers have biases: (those that the norm follows, those that none follows)?"""
     return bias == "all" or (bias == "unnormed" and norm == "none"), bias != "none"
 
@@ -85,7 +85,7 @@ def _grow(z, labels, chain, widths, *, label_mode, fc_width, kernel, bias, norm)
     """Latents → images in [-1, 1]; `chain` and `widths` are listed from the image inwards."""
     inner = labels if label_mode == "concat" else []
     height, width = chain[-1]
-    normed, last = _biases(bias, norm)
+    normed, last = biases(bias, norm)
     x = ops.concat_labels(z, labels)
     if fc_width:
         x = ops.relu(ops.norm(ops.dense(x, fc_width, bias=normed), norm))
@@ -105,7 +105,7 @@ def _grow(z, labels, chain, widths, *, label_mode, fc_width, kernel, bias, norm)
 def _judge(x, labels, widths, *, label_mode, fc_width, kernel, bias, norm):
     """Images → scores [B]; no norm in the first layer (DCGAN)."""
     inner = labels if label_mode == "concat" else []
-    normed, last = _biases(bias, norm)
+    normed, last = biases(bias, norm)
     for i, width in enumerate(widths):
         x = ops.conv(ops.concat_labels(x, inner), width, kernel, bias=normed if i else last)
         x = ops.leaky_relu(ops.norm(x, norm if i else "none"))

@@ -317,14 +317,17 @@ class WGAN:
             return
         momentum = norms[0].momentum
         for i in range(N_STATISTICS // CHUNK):
-            for layer in norms:  # 0, 1/2, 2/3, ...: the plain mean over the chunks
-                layer.momentum = i / (i + 1)
-            key = fold(self.still, STATISTICS, i)
-            self.average(
-                [self.latents(key, (CHUNK, self.z_dim)), *self._cycle(CHUNK)], training=True
-            )
+            self._estimate(tf.constant(i))
         for layer in norms:
             layer.momentum = momentum
+
+    @tf.function
+    def _estimate(self, chunk):
+        """Let one chunk of latents into the statistics: 1, 1/2, 1/3, … of them, the plain mean."""
+        for layer in _batch_norms(self.average):
+            layer.momentum = tf.cast(chunk / (chunk + 1), tf.float32)
+        z = self.latents(fold(self.still, STATISTICS, chunk), (CHUNK, self.z_dim))
+        self.average([z, *self._cycle(CHUNK)], training=True)
 
     def _cycle(self, count):
         """Labels 0, 1, …, K - 1, 0, … one-hot, or none."""

@@ -19,7 +19,7 @@ KEPT = 3  # checkpoints
 MAX_FRAMES = 60
 MAX_BYTES = 2_000_000  # of an animation
 FRAME_SIDE = 512  # pixels
-REDRAW_SHARE = 0.03  # of the time may go into animations and plots
+REDRAW_SHARE = 0.01  # of the time may go into animations and plots
 LOCK = "lock"
 
 

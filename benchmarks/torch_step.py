@@ -60,12 +60,17 @@ class Generator(nn.Module):
         size = (spec.height, spec.width)
         chain, widths = dcgan.halvings(size, c.g_width[::-1], dcgan.generator_sizes)
         self.entry = (widths[-1], *chain[-1])
-        self.dense = nn.Linear(c.z_dim + spec.classes, widths[-1] * chain[-1][0] * chain[-1][1])
+        units = widths[-1] * chain[-1][0] * chain[-1][1]
+        normed, last = dcgan.biases(c.bias, c.g_norm)
+        self.dense = nn.Linear(c.z_dim + spec.classes, units, bias=normed)
         self.first = _norm(widths[-1], c.g_norm)
         self.inner = spec.classes if c.label_mode == "concat" else 0
         outs = [*widths[-2::-1], spec.channels]
         pairs = [(i + self.inner, o) for i, o in zip(widths[::-1], outs)]
-        self.convs = nn.ModuleList(nn.ConvTranspose2d(i, o, 4, 2, 1) for i, o in pairs)
+        biases = [normed] * (len(pairs) - 1) + [last]
+        self.convs = nn.ModuleList(
+            nn.ConvTranspose2d(i, o, 4, 2, 1, bias=b) for (i, o), b in zip(pairs, biases)
+        )
         self.norms = nn.ModuleList(_norm(o, c.g_norm) for o in outs[:-1])
 
     def forward(self, z, labels=None):
@@ -85,9 +90,11 @@ class Critic(nn.Module):
         chain, widths = dcgan.halvings(size, c.d_width, dcgan.critic_sizes)
         ins = [spec.channels, *widths]
         self.inner = spec.classes if c.label_mode == "concat" else 0
+        normed, last = dcgan.biases(c.bias, c.critic_norm)
+        biases = [last] + [normed] * (len(widths) - 1)
         self.convs = nn.ModuleList(
-            nn.Conv2d(i + self.inner, o, 4, 2, tuple(1 + n % 2 for n in size))
-            for size, i, o in zip(chain, ins, widths)
+            nn.Conv2d(i + self.inner, o, 4, 2, tuple(1 + n % 2 for n in size), bias=b)
+            for size, i, o, b in zip(chain, ins, widths, biases)
         )
         norms = ["none", *[c.critic_norm] * (len(widths) - 1)]
         self.norms = nn.ModuleList(_norm(o, name) for o, name in zip(widths, norms))

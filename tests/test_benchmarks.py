@@ -11,7 +11,7 @@ import build
 import config
 import dataset
 import utils
-from benchmarks import loader, overhead, quality, soak, startup, step, timing
+from benchmarks import convs, loader, overhead, quality, soak, startup, step, timing
 from tests.conftest import ROOT
 from tests.test_design import long_functions
 
@@ -114,6 +114,22 @@ def test_multiply_adds_follow_the_settings():
     assert count(penalty_fraction=1.0, penalty_every=4) - none == pytest.approx((whole - none) / 4)
 
 
+def test_the_passes_of_the_layers_are_the_multiply_adds_of_the_step():
+    networks = dict(zip(("generator", "critic"), small_networks()))
+    own = {name: convs.layers_of(network) for name, network in networks.items()}
+    counts = {name: [(count, first) for _, _, count, first in found] for name, found in own.items()}
+    assert counts == {"generator": [(24, True), (192, False)], "critic": [(180, True), (20, False)]}
+    for penalised in (0, 4):
+        total = 0
+        for name, found in counts.items():
+            often = convs.calls(name, penalised=penalised / 10)
+            for count, first in found:
+                total += 10 * count * sum(often[p][0 if first else 1] for p in convs.PASSES)
+        both = (step.products(network) for network in networks.values())
+        wanted = step.step_products(*both, batch=10, updates=1, penalised=penalised)
+        assert total == pytest.approx(wanted)
+
+
 def train_once(name, case, mode):
     """(what has been trained for two steps, its first weights) of a tiny configuration."""
     c, spec = step.settings(case, {**FLAGS, "mode": mode, "critic_num": 2, "seed": 3})
@@ -163,7 +179,7 @@ def copy_weights(ours, theirs, units):
 
     first = np.arange(units).reshape(4, 4, -1).transpose(2, 0, 1).ravel()
     kinds = {"Dense": ["Linear"], "Conv2D": ["Conv2d"], "Conv2DTranspose": ["ConvTranspose2d"]}
-    kinds["BatchNormalization"] = ("BatchNorm1d", "BatchNorm2d")
+    kinds["BatchNorm"] = ("BatchNorm1d", "BatchNorm2d")
     for ours_kind, kind in kinds.items():
         pairs = zip(
             ordered(ours.layers, ours_kind),

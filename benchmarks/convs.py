@@ -1,0 +1,116 @@
+"""How fast TensorFlow's convolutions alone are, beside the machine's matrix product.
+
+`python -m benchmarks.convs` times each layer of a case's networks that multiplies matrices, on
+its own: forward, the gradient of its inputs and that of its weights, as shares of the machine's
+matrix-multiply rate. From these it tells what share of the limit (`benchmarks.step`) a step would
+reach that had nothing but those operations: no norm, activation, optimiser or average. Leave the
+machine alone while it runs.
+"""
+
+import argparse
+import functools
+
+import numpy as np
+
+import build
+import cli
+from benchmarks import step, timing
+
+PASSES = ("forward", "inputs", "weights")
+
+
+def layers_of(network):
+    """[(layer, input shape, multiply-adds of a sample, does it come first?)]."""
+    import keras
+
+    found = []
+    for layer in network.layers:
+        if isinstance(
+            layer, (keras.layers.Dense, keras.layers.Conv2D, keras.layers.Conv2DTranspose)
+        ):
+            inputs, outputs = layer.input.shape[1:], layer.output.shape[1:]
+            turned = isinstance(layer, keras.layers.Conv2DTranspose)
+            pixels = np.prod((inputs if turned else outputs)[:-1])
+            found.append((layer, inputs, int(pixels * np.prod(layer.kernel.shape)), not found))
+    return found
+
+
+def calls(network, *, penalised):
+    """How often a step of gp runs each pass of a layer, in batches: {pass: (of the first, others)}.
+
+    `penalised` is a share of the batch; see `step.step_products`.
+    """
+    if network == "generator":
+        return {"forward": (1, 1), "inputs": (0, 1), "weights": (1, 1)}
+    q = penalised
+    return {"forward": (3 + 2 * q, 3 + 2 * q), "inputs": (1 + q, 3 + q), "weights": (2 + q, 2 + q)}
+
+
+def build_passes(layer, shape, batch):
+    """{pass: `run(n)`} of a layer on a random batch."""
+    import tensorflow as tf
+
+    x = tf.random.stateless_normal([batch, *shape], [0, 1])
+    g = tf.random.stateless_normal([batch, *layer.output.shape[1:]], [0, 2])
+
+    @tf.function
+    def forward():
+        return layer(x)
+
+    @tf.function
+    def gradient(weights):
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            source = layer.kernel.value if weights else x
+            tape.watch(source)
+            total = tf.reduce_sum(layer(x) * g)
+        return tape.gradient(total, source)
+
+    def run(times, function):
+        for _ in range(times):
+            y = function()
+        float(y[(0,) * len(y.shape)])
+
+    each = (forward, functools.partial(gradient, False), functools.partial(gradient, True))
+    return {name: functools.partial(run, function=f) for name, f in zip(PASSES, each)}
+
+
+def measure(case, flags, rounds, seconds):
+    """(rows of a table by layer, the share of the limit that all together reach)."""
+    c, spec = step.settings(case, {"mode": "gp", **flags})
+    trainer = build.build_trainer(c, spec)
+    limit, rows, least, spent = timing.per_step(step.build_matmul(step.MATRIX), 1), [], 0, 0
+    for name in ("generator", "critic"):
+        often = calls(name, penalised=trainer.n_penalised / c.batch_size)
+        for layer, shape, count, first in layers_of(getattr(trainer, name)):
+            runs = build_passes(layer, shape, c.batch_size)
+            measures = {"limit": limit}
+            measures |= {p: timing.per_step(run, seconds) for p, run in runs.items()}
+            found = timing.interleave(measures, rounds)
+            one = c.batch_size * count * min(found["limit"]) / step.MATRIX**3
+            shares = [one / np.median(found[p]) for p in PASSES]
+            size = "x".join(map(str, shape))
+            rows.append([name, layer.name, size, *(f"{share:.2f}" for share in shares)])
+            times = [often[p][0 if first else 1] for p in PASSES]
+            least += one * sum(times)
+            spent += sum(n * np.median(found[p]) for n, p in zip(times, PASSES))
+    return rows, least / spent
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--case", choices=step.CASES, default="faces")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=0.3, help="of each pass in a round")
+    parser.add_argument("--set", nargs="+", default=[], metavar="FLAG=VALUE", help="our flags")
+    parser.add_argument("--quick", action="store_true", help="one round of a call: does it run?")
+    call = parser.parse_args()
+    rounds, seconds = (1, 0) if call.quick else (call.rounds, call.seconds)
+    given = cli.parse_flags(["convs", *(f"--{word}" for word in call.set)])
+    build.import_tensorflow("cpu")
+    rows, share = measure(call.case, given, rounds, seconds)
+    print(timing.table(["network", "layer", "inputs", *PASSES], rows))
+    print(f"\na step of these alone: {share:.2f} of the limit")
+
+
+if __name__ == "__main__":
+    main()
