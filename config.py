@@ -83,7 +83,7 @@ class Config:
     """The settings of one call. A default of None is taken from the tables of `recipes.py`."""
 
     dataset: str = _flag(
-        "mnist", "mnist, digits, cifar10, lsun, a folder under data_dir, or a path"
+        "mnist", "mnist, digits, cifar10, lsun, a folder or .zip under data_dir, or a path (--zip)"
     )
     data_dir: str = _flag("data", "where the data sets are", once=True)
     cache_dir: str = _flag(None, "packed images; None: data_dir/.cache", str, once=True)
@@ -232,6 +232,7 @@ class Config:
         if self.name:
             return self.name
         dataset = os.path.basename(os.path.abspath(self.dataset))  # a path may be "." or end in "/"
+        dataset = re.sub(r"(?<=.)\.zip$", "", dataset, flags=re.IGNORECASE)
         parts = [dataset, self.batch_size, self.output_height, self.output_width]
         parts += [self.arch] if self.arch != FIELDS["arch"].default else []
         parts += [self.mode] if self.mode != recipes.ARCHS[self.arch]["mode"] else []
