@@ -21,7 +21,7 @@ test: .venv/installed-dev ## what CI runs
 	$(BIN)/python -m pip install --quiet -r requirements.txt
 	touch $@
 
-.venv/installed-dev: requirements-dev.txt .venv/installed
+.venv/installed-dev: requirements-dev.txt requirements-onnx.txt .venv/installed
 	$(BIN)/python -m pip install --quiet -r requirements-dev.txt
 	touch $@
 

@@ -252,6 +252,28 @@ def measure(c, folder):
     yield from evaluation.write(Path(c.sample_dir), draw, found, data.images, c.mirror)
 
 
+def export(c, folder):
+    """Write a run's generators in the formats that a config names; return the paths.
+
+    On the CPU: what a GPU makes differs by more than a file may.
+    """
+    import_tensorflow("cpu")
+    formats = {}
+    for name in c.export:
+        row = recipes.EXPORTS[name]
+        parts = {word: resolve(row[word]) for word in ("writer", "code")}
+        formats[name] = resolve("export:Format")(
+            row["suffix"], **parts, packages=row.get("packages", ())
+        )
+    return resolve("export:write")(
+        folder,
+        Path("export") / folder.name,
+        formats,
+        suffixes=[row["suffix"] for row in recipes.EXPORTS.values()],
+        latents=recipes.LATENTS[c.z_distribution]["numpy"],
+    )
+
+
 def dry_run(c):
     """What a run would train: yield lines of its images, its networks' sizes and its memory."""
     spec, reason = look(c)

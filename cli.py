@@ -5,6 +5,7 @@ Imports no TensorFlow.
 
 import contextlib
 import io
+import re
 import textwrap
 from itertools import pairwise
 
@@ -23,6 +24,7 @@ from config import (
 )
 from kept import changes
 
+SAME = {"zip": "dataset"}  # other names of flags
 HELP = {"--help", "--h", "--helpfull", "--helpshort"}
 
 
@@ -52,9 +54,21 @@ class _Parser(flags.ArgumentParser):
             raise ValueError(f"must be {allowed(self.field)}") from None
 
 
+def _renamed(argv):
+    """The words, with our own names of flags in the place of other ones."""
+    names = [re.match(r"--?(\w+)(?=$|=)", word) for word in argv]
+    for name, other in SAME.items():
+        if {name, other} <= {match[1] for match in names if match}:
+            raise WrongCall(f"--{name} is another name of --{other}: give one of them")
+    return [
+        f"--{SAME[match[1]]}{word[match.end() :]}" if match and match[1] in SAME else word
+        for word, match in zip(argv, names)
+    ]
+
+
 def _normalise(argv):
     """Each flag in one word, `--n_critic=5`, and every boolean as `--name=true|false`."""
-    words, out = list(argv), []
+    words, out = _renamed(argv), []
     switches = {n for n, f in FIELDS.items() if is_switch(f)}
     truth = dict.fromkeys(("true", "t", "yes", "y"), "true")
     truth |= dict.fromkeys(("false", "f", "no", "n"), "false")

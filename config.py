@@ -39,8 +39,8 @@ def _count(text):
     return 0 if text.lower() in ("inf", "np.inf") else int(text)
 
 
-def _modes(text):
-    return tuple(recipes.MODE_ALIASES.get(mode, mode) for mode in text.split(","))
+def _names(text):
+    return tuple(recipes.MODE_ALIASES.get(name, name) for name in text.split(","))
 
 
 def _seeds(text):
@@ -83,7 +83,7 @@ class Config:
     """The settings of one call. A default of None is taken from the tables of `recipes.py`."""
 
     dataset: str = _flag(
-        "mnist", "mnist, digits, cifar10, lsun, a folder under data_dir, or a path"
+        "mnist", "mnist, digits, cifar10, lsun, a folder or .zip under data_dir, or a path (--zip)"
     )
     data_dir: str = _flag("data", "where the data sets are", once=True)
     cache_dir: str = _flag(None, "packed images; None: data_dir/.cache", str, once=True)
@@ -194,6 +194,9 @@ class Config:
     name: str = _flag(None, "the run; None: made of its settings", str, once=True)
     resume: bool = _flag(True, "go on with the run of that name", once=True)
     evaluate: bool = _flag(False, "measure a trained generator", once=True)
+    export: tuple = _flag(
+        None, "formats to write to export/RUN", _names, choices=recipes.EXPORTS, once=True
+    )
     num_samples: int = _flag(0, "test mode: so many separate images", low=0, once=True)
     seeds: tuple = _flag(
         None, "test mode: single images of these seeds, as 0-31 or 3,7", _seeds, once=True, low=0
@@ -202,7 +205,7 @@ class Config:
     compare: tuple = _flag(
         None,
         "modes to train one after the other and set side by side, as regular,gp",
-        _modes,
+        _names,
         choices=recipes.MODES,
         once=True,
     )
@@ -229,6 +232,7 @@ class Config:
         if self.name:
             return self.name
         dataset = os.path.basename(os.path.abspath(self.dataset))  # a path may be "." or end in "/"
+        dataset = re.sub(r"(?<=.)\.zip$", "", dataset, flags=re.IGNORECASE)
         parts = [dataset, self.batch_size, self.output_height, self.output_width]
         parts += [self.arch] if self.arch != FIELDS["arch"].default else []
         parts += [self.mode] if self.mode != recipes.ARCHS[self.arch]["mode"] else []

@@ -111,7 +111,7 @@ def load(
 def _read(name, reader, data_dir, pattern, conditional, **words):
     """(the path, the Source) of a data set."""
     path = Path(data_dir) / name
-    if not path.exists() and Path(name).is_dir():
+    if not path.exists() and (Path(name).is_dir() or is_zip(Path(name))):
         path = Path(name)
     source = reader(path, pattern=pattern, conditional=conditional, **words)
     if conditional and source.labels is None:
@@ -120,6 +120,11 @@ def _read(name, reader, data_dir, pattern, conditional, **words):
             "leave --conditional out"
         )
     return path, source
+
+
+def is_zip(path):
+    """Is it a zip file, by its name?"""
+    return path.suffix.lower() == ".zip" and path.is_file()
 
 
 def look(name, *, reader, data_dir, size, pattern="*", conditional=False):
@@ -235,7 +240,8 @@ def _strict_pillow():
 
 def _reason(error):
     """An error in a few words, without the path that Pillow adds."""
-    return type(error).__name__ if "cannot identify" in str(error) else str(error)[:60]
+    named = "cannot identify" in str(error)
+    return type(error).__name__ if named else utils.first_line(error, 60)
 
 
 def _compact(array, part, keep):

@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 import curves
+import page
 import recover
 import utils
 
@@ -39,6 +40,7 @@ class Run:
         self._redrawn, self._cost = -np.inf, 0.0
         self._log, self._spent = curves.Log(), 0.0  # seconds trained before this call
         self._unit = 1  # steps: the shortest span that has a frame in the film
+        self._per_epoch = None  # steps, once an epoch is over
 
     # ---- the folder ----------------------------------------------------------------------
 
@@ -214,6 +216,7 @@ class Run:
         import tensorflow as tf
 
         self._check_places()
+        self._per_epoch = (step - index) // epoch if epoch else None
         grid = utils.make_grid(utils.to_uint8(images), columns)
         utils.save_image(self.samples / f"train_{epoch:02d}_{index:04d}.png", grid)
         with self._events(step):
@@ -236,13 +239,15 @@ class Run:
             frames[number].unlink()
 
     def redraw(self):
-        """Write the film, its frames as large as the last, the curves and real_vs_fake.png anew."""
+        """Write the film, its frames as large as the last, the curves, pairs and page anew."""
         start = time.monotonic()
-        frames = [image for path in recover.frames(self.home) if (image := _read(path)) is not None]
-        if not frames:
+        read = [(path, _read(path)) for path in recover.frames(self.home)]
+        grids = [(path, image) for path, image in read if image is not None]
+        if not grids:
             return
-        shown = frames[-1].shape
-        frames = [utils.enlarge(f, shown) for f in frames if f.shape[-1] == shown[-1]]
+        shown = grids[-1][1].shape
+        grids = [(path, image) for path, image in grids if image.shape[-1] == shown[-1]]
+        frames = [utils.enlarge(image, shown) for _, image in grids]
         for suffix in ("gif", "webp"):
             save_film(self.samples / f"training.{suffix}", frames)
         if self._log.rows:
@@ -251,18 +256,35 @@ class Run:
         if reals is not None and reals.shape[-1] == frames[-1].shape[-1]:
             pair = utils.side_by_side(reals, frames[-1])
             utils.save_image(self.samples / "real_vs_fake.png", pair)
+        page.write(
+            self.samples / page.NAME,
+            name=self.name,
+            grids=grids,
+            film=self.samples / "training.gif",
+            rows=self._log.rows,
+            settings=json.loads((self.home / "config.json").read_text()),
+            best=self.best(),
+            per_epoch=self._per_epoch,
+        )
         self._redrawn = time.monotonic()
         self._cost = self._redrawn - start
 
     def finish(self):
         """Draw what a kill after the last save has left undrawn."""
-        last, state = self.samples / "real_vs_fake.png", self.folder / "checkpoint"
+        last, state = self.samples / page.NAME, self.folder / "checkpoint"
         if not last.is_file() or last.stat().st_mtime_ns < state.stat().st_mtime_ns:
             self.redraw()
 
     def written(self):
         """The files that a person will look at."""
-        names = ("training.gif", "training.webp", "losses.png", "measures.png", "real_vs_fake.png")
+        names = (
+            page.NAME,
+            "training.gif",
+            "training.webp",
+            "losses.png",
+            "measures.png",
+            "real_vs_fake.png",
+        )
         paths = [self.samples / name for name in names]
         paths += [self.folder / "generator.keras", self.folder / recover.BEST / "generator.keras"]
         return [path for path in paths if path.is_file()]

@@ -210,9 +210,36 @@ OPTIMIZERS = {  # Keras class, and its keywords by Config field
     "sgd": ("keras.optimizers:SGD", {"momentum": "momentum"}),
 }
 
-LATENTS = {  # `sweep`: the lowest and highest value that test mode's sweeps go through
-    "uniform": {"function": "ops:uniform_latents", "sweep": (-1.0, 1.0)},
-    "normal": {"function": "ops:normal_latents", "sweep": (-2.0, 2.0)},
+# `sweep`: the lowest and highest value that test mode's sweeps go through; `numpy`: code that
+# draws the same, for who loads an exported generator.
+LATENTS = {
+    "uniform": {
+        "function": "ops:uniform_latents",
+        "sweep": (-1.0, 1.0),
+        "numpy": "rng.uniform(-1, 1, {shape})",
+    },
+    "normal": {
+        "function": "ops:normal_latents",
+        "sweep": (-2.0, 2.0),
+        "numpy": "rng.standard_normal({shape})",
+    },
+}
+
+# What --export writes: the end of the file's name, what writes it, the code that loads it, and
+# the packages that it takes beside those always there.
+EXPORTS = {
+    "keras": {"suffix": ".keras", "writer": "export:write_keras", "code": "export:KERAS"},
+    "savedmodel": {
+        "suffix": ".savedmodel",
+        "writer": "export:write_savedmodel",
+        "code": "export:SAVEDMODEL",
+    },
+    "onnx": {
+        "suffix": ".onnx",
+        "writer": "export:write_onnx",
+        "code": "export:ONNX",
+        "packages": ("tf2onnx", "onnx", "onnxruntime"),
+    },
 }
 
 # Networks that images are measured through: functions of a shape [H, W, C] that give an

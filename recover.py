@@ -26,8 +26,8 @@ def settle(folder, logs):
     for entry in (*folder.iterdir(), *folder.glob("frames/.*")):
         orphan = saved and entry.match("ckpt-*") and entry.name.partition(".")[0] not in saved
         if orphan or any(entry.match(name) for name in HALF):
-            _remove(entry)
-    _remove(logs / NEW)
+            remove(entry)
+    remove(logs / NEW)
 
 
 def adopt(folder, logs):
@@ -40,21 +40,21 @@ def adopt(folder, logs):
     if ready.exists():
         old = [e for e in folder.iterdir() if any(e.match(name) for name in OWN)]
         for entry in (*old, *logs.glob("events*")):  # the user's files are left alone
-            _remove(entry)
+            remove(entry)
         ready.rename(moving)
     if moving.exists():
         for source, target in ((moving, folder), (logs / NEW, logs)):
             for entry in list(source.iterdir()) if source.is_dir() else ():
                 entry.rename(target / entry.name)
         moving.rmdir()
-        _remove(logs / NEW)
+        remove(logs / NEW)
 
 
 def swap_best(folder):
     """Put a best state that is whole in the place of the older one."""
     whole = folder / BEST_WHOLE
     if whole.exists():
-        _remove(folder / BEST)
+        remove(folder / BEST)
         whole.rename(folder / BEST)
 
 
@@ -112,7 +112,7 @@ def _recorded(path):
         return set()
 
 
-def _remove(path):
+def remove(path):
     """Remove a file or a folder; nothing where there is none."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)

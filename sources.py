@@ -15,8 +15,9 @@ import numpy as np
 from PIL import Image
 
 import utils
+from archives import Archive
 from databases import Corrupt, Database
-from dataset import Source
+from dataset import Source, is_zip
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif")
 CIFAR_RECORD = 1 + 3 * 32 * 32  # bytes: a label, and planes of red, green and blue
@@ -25,15 +26,16 @@ MNIST_SHA256 = "731c5ac602752760c8e48fbffcf8c3b850d9dc2a2aedcf2cc48468fc17b673d1
 
 
 def read_folder(path, *, pattern="*", conditional=False):
-    """A folder of images, searched recursively; the folders in it are its classes."""
+    """A folder or zip file of images, searched recursively; the folders in it are its classes."""
+    if is_zip(path):
+        return _read_zip(path, pattern, conditional)
     if not path.is_dir():
         raise utils.Failed(
-            f"no folder {path}: put images there, or give --dataset the path of a folder"
+            f"no folder {path}: put images there, or give --dataset the path of a folder or a "
+            "zip file"
         )
     files = _list_images(path, pattern)
-    if not files:
-        kinds = " ".join(IMAGE_SUFFIXES) if pattern == "*" else pattern
-        raise utils.Failed(f"no images ({kinds}) in {path} or the folders in it")
+    _check_found(files, path, pattern)
     names = [os.path.relpath(f, path) for f in files]
     labels, classes = None, ()
     if conditional:
@@ -41,6 +43,21 @@ def read_folder(path, *, pattern="*", conditional=False):
     facts = [(n, s.st_size, s.st_mtime_ns) for n, s in zip(names, map(os.stat, files))]
     signature = hashlib.sha256(repr(facts).encode()).hexdigest()
     return Source(names, files.__getitem__, signature, labels, classes)
+
+
+def _check_found(files, path, pattern):
+    """Raise utils.Failed where there are no images."""
+    if not files:
+        kinds = " ".join(IMAGE_SUFFIXES) if pattern == "*" else pattern
+        raise utils.Failed(f"no images ({kinds}) in {path} or the folders in it")
+
+
+def _read_zip(path, pattern, conditional):
+    """The images of a zip file, as those of a folder."""
+    archive = Archive(path, IMAGE_SUFFIXES, pattern)
+    _check_found(archive.names, path, pattern)
+    labels, classes = _folder_labels(path, archive.names) if conditional else (None, ())
+    return Source(archive.names, archive.get, archive.signature, labels, classes)
 
 
 def _list_images(path, pattern):

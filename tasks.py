@@ -121,6 +121,12 @@ def evaluate(given):
         print(line, flush=True)
 
 
+def export(given):
+    """Write a trained generator in formats that other programs load; return the exit status."""
+    for path in build.export(*find(given)):
+        print(path, flush=True)
+
+
 def test(given):
     """Make pictures with a trained generator; return the exit status."""
     c, folder = find(given)
@@ -132,3 +138,4 @@ def test(given):
 
 # By the flag that asks for it; the first one asked for is done.
 TASKS = {"dry_run": dry_run, "compare": compare, "train": train, "evaluate": evaluate}
+TASKS |= {"export": export}

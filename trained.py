@@ -50,11 +50,11 @@ def find_run(checkpoint_dir, dataset, wanted):
         try:
             saved = json.loads((file.parent / "config.json").read_text())
             saved = {**saved, "name": file.parent.name}
-            trained_on = Path(saved["dataset"]).name
+            trained_on = _set_name(saved["dataset"])
         except (OSError, ValueError, TypeError, KeyError, RecursionError):
             broken.append(file.parent.name)
             continue
-        if "name" not in wanted and trained_on != Path(dataset).name:
+        if "name" not in wanted and trained_on != _set_name(dataset):
             continue
         same = {
             k: saved.get(k) == (list(v) if isinstance(v, tuple) else v) for k, v in wanted.items()
@@ -74,6 +74,12 @@ def find_run(checkpoint_dir, dataset, wanted):
         )
     runs = [rank[-1] for rank in sorted(runs, reverse=True)]
     return runs[0], [path.name for path in runs[1:]]
+
+
+def _set_name(dataset):
+    """What runs of a data set, or of its path, are known by: a zip file's as a folder's."""
+    path = Path(dataset)
+    return path.stem if path.suffix.lower() == ".zip" else path.name
 
 
 def _word(value):

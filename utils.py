@@ -10,6 +10,7 @@ import importlib.util
 import math
 import os
 import re
+import shutil
 import sys
 import threading
 import time
@@ -207,11 +208,12 @@ def writing(path):
 
 
 def clear_parts(folder):
-    """Remove the temporary files that processes which are no more have left in a folder."""
+    """Remove the temporary files and folders that dead processes have left in a folder."""
     for part in Path(folder).glob(".*.part*"):
         pid = re.search(r"\.(\d{1,7})\.part", part.name)
         if pid and not _lives(int(pid[1])):
-            part.unlink(missing_ok=True)
+            with contextlib.suppress(FileNotFoundError):  # another process clears, too
+                (shutil.rmtree if part.is_dir() else Path.unlink)(part)
 
 
 def _lives(pid):

@@ -135,11 +135,16 @@ def _reference(home, unbroken):
     return unbroken[json.loads(config.read_text())["seed"]] if config.is_file() else None
 
 
+def _page(path):
+    return [] if path.read_text().endswith("</html>\n") else ["cut short"]
+
+
 READERS = {
     **dict.fromkeys(PICTURES, _picture),
     ".keras": _network,
     ".npy": _array,
     ".json": _json,
+    ".html": _page,
 }
 
 

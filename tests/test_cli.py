@@ -69,6 +69,7 @@ def test_what_a_run_leaves_behind(cli):
     assert {f"{run}/ckpt-5.index", f"{run}/ckpt-10.index"} <= files
     grids = {f"samples/train_00_{i:04d}.png" for i in (0, 4, 8, 10)}
     names = ("reals.png", "training.gif", "training.webp", "losses.png", "real_vs_fake.png")
+    names += ("index.html",)
     pictures = {f"samples/{n}" for n in names}
     assert grids | pictures == {f for f in files if f.startswith("samples")}
     assert list(Path("logs/digits_8_8_8").glob("events*"))

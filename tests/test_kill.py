@@ -29,6 +29,7 @@ def left(tmp_path):
     utils.save_image(tmp_path / "samples/a.png", noise[0])
     for suffix in ("gif", "webp"):
         utils.save_animation(tmp_path / f"samples/a.{suffix}", noise)
+    utils.save_text(tmp_path / "samples/index.html", "<html></html>\n")
     (tmp_path / "cache").mkdir()
     np.save(tmp_path / "cache/a.npy", noise)
     utils.save_text(run / "measures.json", json.dumps({"fid": 1}))
@@ -38,7 +39,7 @@ def left(tmp_path):
 
 
 def test_whole_files_are_not_complained_of(left):
-    assert len(whole.files(left)) == 7
+    assert len(whole.files(left)) == 8
     assert whole.broken(left, {}) == []
     (left / "samples/.a.77.part.png").write_bytes(b"half")
     assert whole.broken(left, {}) == []
@@ -49,6 +50,7 @@ def test_whole_files_are_not_complained_of(left):
     [
         *("samples/a.png", "samples/a.gif", "samples/a.webp", "cache/a.npy"),
         *("checkpoint/r/measures.json", "checkpoint/r/generator.keras"),
+        "samples/index.html",
     ],
 )
 def test_half_a_file_is_found(left, name):

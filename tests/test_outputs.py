@@ -184,6 +184,8 @@ def test_pictures(make_run):
             assert film.n_frames == 3
     with Image.open(run.samples / "losses.png") as plot:
         assert plot.width > 500
+    assert run.samples / "index.html" in run.written()
+    assert "update 400, epoch 2.0" in (run.samples / "index.html").read_text()
 
 
 def test_the_films_frames_are_few_and_span_the_run(make_run, monkeypatch):

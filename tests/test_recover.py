@@ -184,14 +184,15 @@ def test_a_film_that_a_kill_left_undrawn_is_drawn(make_run, make_trainer):  # no
     run.sample(0, 0, 0, *grid())
     run.save(1, make_trainer())
     run.reals(np.zeros((4, 8, 8, 1), np.uint8))
-    last = run.samples / "real_vs_fake.png"  # what is drawn last
+    last = run.samples / "index.html"  # what is drawn last
     for half in (None, b"of an earlier drawing"):
         if half:
             last.write_bytes(half)
             os.utime(last, (1, 1))
         run.finish()
         drawn = last.stat().st_mtime_ns
-        assert last.read_bytes()[1:4] == b"PNG"
+        assert last.read_bytes().endswith(b"</html>\n")
+        assert (run.samples / "real_vs_fake.png").read_bytes()[1:4] == b"PNG"
         run.finish()
         assert last.stat().st_mtime_ns == drawn
 

@@ -39,6 +39,10 @@ def test_find_run_knows_a_data_set_by_the_last_part_of_its_path(tmp_path):
     a = shipped(tmp_path, "a", dataset="pictures/d")
     assert trained.find_run(tmp_path, "d", {})[0] == a
     assert trained.find_run(tmp_path, "elsewhere/d/", {})[0] == a
+    assert trained.find_run(tmp_path, "elsewhere/d.zip", {})[0] == a
+    b = shipped(tmp_path, "b", dataset="pictures/e.ZIP")
+    for name in ("e", "e.zip", "elsewhere/e.Zip"):
+        assert trained.find_run(tmp_path, name, {})[0] == b
 
 
 def test_what_is_not_a_network_is_one_line(tmp_path):

@@ -1,0 +1,300 @@
+"""Data sets in zip files: what is taken of them, and what broken and hostile ones end with."""
+
+import io
+import os
+import struct
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import archives
+import build
+import cli as words
+import config
+import dataset
+import main
+import sources
+import utils
+from tests.conftest import ROOT, damaged
+
+pytestmark = pytest.mark.usefixtures("limited")
+
+COLOURS = {"a": (255, 0, 0), "b": (0, 255, 0), "c": (0, 0, 255)}
+
+
+def png(colour=(9, 9, 9), side=8):
+    stream = io.BytesIO()
+    Image.new("RGB", (side, side), colour).save(stream, "PNG")
+    return stream.getvalue()
+
+
+def put_zip(files, path="set.zip", kind=zipfile.ZIP_DEFLATED):
+    """A zip file of names → bytes."""
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(path, "w", kind) as archive:
+        for name, body in files.items():
+            archive.writestr(zipfile.ZipInfo(name), body, kind)
+    return Path(path)
+
+
+def load(name="set.zip", **given):
+    given = {"reader": sources.read_folder, "data_dir": "data", "cache_dir": "cache", **given}
+    return dataset.load(str(name), size=(8, 8), workers=2, **given)
+
+
+def colours(packed):
+    return [tuple(image[4, 4].tolist()) for image in packed.images]
+
+
+def test_a_zip_is_as_the_folder_in_it(tmp_path):
+    files = {f"{n}/deep/{i}.png": png(c) for i, (n, c) in enumerate(COLOURS.items())}
+    files |= {"a/notes.txt": b"no picture", "a/.hidden.png": png(), ".trash/x.png": png()}
+    for name, body in files.items():
+        (tmp_path / "set" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "set" / name).write_bytes(body)
+    put_zip({**files, "__MACOSX/a/._0.png": b"a Mac's", "empty/": b""})
+    for conditional in (False, True):
+        a, b = load("set.zip", conditional=conditional), load("set", conditional=conditional)
+        np.testing.assert_array_equal(a.images, b.images)
+        assert a.labels.tolist() == b.labels.tolist() and a.spec == b.spec
+        assert a.skipped == b.skipped == []
+    assert colours(a) == list(COLOURS.values()) and a.labels.tolist() == [0, 1, 2]
+    assert sorted(os.listdir()) == ["cache", "set", "set.zip"]  # nothing is unpacked
+
+
+@pytest.mark.parametrize(
+    ("files", "names", "labels"),
+    [
+        (["set/b/1.png", "set/a/2.png"], ["a/2.png", "b/1.png"], [0, 1]),
+        (["in/set/b/1.png", "in/set/a/2.png"], ["a/2.png", "b/1.png"], [0, 1]),
+        (["a/1.png", "a/2.png"], ["a/1.png", "a/2.png"], [0, 0]),
+        (["set\\b\\1.png", "./set/a/2.png"], ["a/2.png", "b/1.png"], [0, 1]),
+        (["set/1.png", "set/a/2.png"], ["set/1.png", "set/a/2.png"], [0, 0]),
+    ],
+)
+def test_the_folder_around_all_is_left_out(files, names, labels):
+    path = put_zip({name: png() for name in files})
+    assert archives.Archive(path, (".png",)).names == names
+    assert sources.read_folder(path, conditional=True).labels.tolist() == labels
+
+
+def test_the_pattern_is_the_folders():
+    put_zip({"a.png": png((1, 2, 3)), "b.PNG": png(), "c.dat": png((4, 5, 6))})
+    assert len(load().images) == 2
+    assert colours(load(pattern="*.dat")) == [(4, 5, 6)]
+
+
+def test_names_that_lead_out_are_left_out(tmp_path):
+    (tmp_path / "here").mkdir()
+    os.chdir("here")
+    files = ["../up.png", "/top.png", "a/../../up.png", "..\\up.png"]
+    put_zip({**{name: png() for name in files}, "a.png": png((1, 2, 3))})
+    assert colours(load()) == [(1, 2, 3)]
+    assert sorted(os.listdir("..")) == ["here"]
+    assert sorted(os.listdir()) == ["cache", "set.zip"]
+
+
+def test_the_signature_changes_with_the_pictures():
+    found = []
+    for name, body, when in (
+        ("a.png", png(), 1),
+        ("a.png", png(), 1),
+        ("a.png", png((1, 2, 3)), 1),
+        ("b.png", png(), 1),
+        ("a.png", png(), 2),
+    ):
+        path = put_zip({name: body})
+        os.utime(path, (when, when))
+        found.append(sources.read_folder(path).signature)
+    assert found[0] == found[1] and len(set(found)) == 4
+
+
+def test_a_broken_copy_is_not_remembered():
+    """What was left out is taken once the zip file is whole: their lists of files are the same."""
+    body = zipped({"a.png": png((1, 2, 3)), "b.png": png((4, 5, 6))}, kind=zipfile.ZIP_STORED)
+    at = body.find(png((1, 2, 3))[-30:])
+    for whole in (False, True):
+        Path("set.zip").write_bytes(body if whole else body[:at] + b"?" + body[at + 1 :])
+        assert len(load().images) == 1 + whole
+
+
+# ---- the flag
+
+
+def resolve(*argv):
+    return config.resolve(words.parse_flags(["main.py", *argv]))
+
+
+def test_zip_is_the_data_sets_other_name():
+    for argv in (["--zip", "far/Cats.ZIP"], ["--zip=far/Cats.ZIP"], ["-zip", "far/Cats.ZIP"]):
+        c = resolve(*argv)
+        assert (c.dataset, c.run_name) == ("far/Cats.ZIP", "Cats_64_64_64")
+    assert resolve("--dataset", "far/cats.zip").run_name == "cats_64_64_64"
+    assert resolve("--dataset", "x.zip.d").run_name == "x.zip.d_64_64_64"
+    for argv in (["--zip", "a.zip", "--dataset", "b"], ["--dataset=b", "--zip=a.zip"]):
+        with pytest.raises(config.WrongCall, match="--zip is another name of --dataset"):
+            resolve(*argv)
+    with pytest.raises(config.WrongCall, match="--dataset needs a value"):
+        resolve("--zip")
+
+
+@pytest.fixture
+def train(monkeypatch, capfd):
+    """A function of words: train as the program does, up to where the data have been read.
+
+    Returns (status, the one line on stderr); the line is "read" where the data were taken.
+    """
+
+    def stop(*_):
+        raise utils.Failed("read")
+
+    monkeypatch.setattr(build, "import_tensorflow", stop)
+
+    def run(*argv):
+        status = main.main(["main.py", "--train", *map(str, argv)])
+        err = capfd.readouterr().err
+        assert err.count("\n") == 1 and err.startswith("main.py: "), err
+        return status, err.removeprefix("main.py: ").rstrip()
+
+    return run
+
+
+def test_a_zip_anywhere(train, tmp_path):
+    files = {"a.png": png()}
+    assert train("--zip", put_zip(files, tmp_path / "far/set.zip"))[1] == "read"
+    put_zip(files, "data/near.zip")
+    assert train("--dataset", "near.zip")[1] == "read"
+    put_zip({"x/a.png": png(), "y/b.png": png()}, "two.zip")
+    assert train("--zip", "two.zip", "--conditional")[1] == "read"
+
+
+# ---- what is refused, in one line
+
+
+def locked(body):
+    """A zip file's bytes with its members marked as encrypted, in both of their headers."""
+    for mark, place in ((b"PK\1\2", 8), (b"PK\3\4", 6)):
+        at = body.find(mark)
+        while at >= 0:
+            body = body[: at + place] + b"\1" + body[at + place + 1 :]
+            at = body.find(mark, at + 4)
+    return body
+
+
+def zipped(files, **options):
+    path = put_zip(files, "made.zip", **options)
+    body = path.read_bytes()
+    path.unlink()
+    return body
+
+
+REFUSED = {
+    "no zip": (lambda: b"Rar!" + bytes(99), "cannot read set.zip: File is not a zip file"),
+    "nothing": (lambda: b"", "cannot read set.zip: File is not a zip file"),
+    "cut": (lambda: zipped({"a.png": png()})[:-30], "cannot read set.zip: "),
+    "empty": (lambda: zipped({}), "no images (.jpg"),
+    "no pictures": (lambda: zipped({"a.txt": b"a"}), "no images (.jpg"),
+    "encrypted": (
+        lambda: locked(zipped({"a.txt": b"a", "b/a.png": png()})),
+        "cannot read set.zip: it is encrypted, as b/a.png in it is",
+    ),
+    "no picture": (lambda: zipped({"a.png": b"a"}), "none of 1 images can be read, the first is a"),
+}
+
+
+@pytest.mark.parametrize(("make", "says"), REFUSED.values(), ids=REFUSED)
+def test_a_zip_that_cannot_be_read(make, says, train):
+    Path("set.zip").write_bytes(make())
+    status, line = train("--zip", "set.zip")
+    assert status == 1 and line.startswith(says)
+
+
+def test_a_zip_that_is_not_there(train):
+    status, line = train("--zip", "far/set.zip")
+    assert status == 1 and line.startswith("no folder data/far/set.zip") and "zip file" in line
+    os.mkfifo("pipe.zip")  # would wait for ever
+    assert train("--zip", "pipe.zip")[0] == 1
+    put_zip({"a.png": png()})
+    status, line = train("--zip", "set.zip", "--conditional")
+    assert status == 1 and "images outside of the folders of its classes" in line
+
+
+FILES = {"a/0.png": png((1, 2, 3)), "b/1.png": png((200, 100, 0)), "b/2.txt": b"text"}
+
+
+@pytest.mark.parametrize("kind", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA])
+def test_a_damaged_zip_is_taken_or_named(kind, capfd):
+    """Whatever of it is broken: a line, or pictures that are left out and named."""
+    ends = set()
+    for body in damaged(zipped(FILES, kind=kind), kind, cuts=10, flips=60):
+        Path("set.zip").write_bytes(body)
+        try:
+            packed = load(cache_dir="cache")
+            ends.add(len(packed.images))
+            assert len(packed.images) + len(packed.skipped) <= 2
+        except utils.Failed as error:
+            ends.add("failed")
+            assert "\n" not in utils.plain(str(error))
+        assert capfd.readouterr().err == ""
+    assert {"failed", 1, 2} <= ends
+
+
+def test_a_broken_picture_is_named(capfd):
+    body = zipped(FILES, kind=zipfile.ZIP_STORED)
+    at = body.find(png((1, 2, 3))[-30:])
+    Path("set.zip").write_bytes(body[:at] + b"?" + body[at + 1 :])
+    assert load().skipped == ["a/0.png (Bad CRC-32 for file 'a/0.png')"]
+
+
+def test_a_way_to_pack_that_is_not_known():
+    body = bytearray(zipped(FILES))
+    for mark, place in ((b"PK\1\2", 10), (b"PK\3\4", 8)):
+        at = body.find(mark)
+        body[at + place : at + place + 2] = struct.pack("<H", 9)  # deflate64
+    Path("set.zip").write_bytes(body)
+    (skipped,) = load().skipped
+    assert skipped.startswith("a/0.png (") and "compression" in skipped
+
+
+BOMB = """
+import pathlib, resource, sys
+import archives
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+for name in sys.argv[1:]:
+    archive = archives.Archive(pathlib.Path(name), (".png",))
+    try:
+        archive.get(0)
+    except Exception as error:
+        print(name, type(error).__name__, error)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+
+
+def test_a_bomb_is_not_unpacked():
+    """Packed well, under a lie about its size, or as it is: measured by another process."""
+    zeros = bytes(archives.MOST_BYTES + 1)
+    bomb = zipped({"a.png": zeros})
+    lie = bytearray(bomb)
+    for mark, place in ((b"PK\1\2", 24), (b"PK\3\4", 22)):
+        at = lie.find(mark)
+        lie[at + place : at + place + 4] = struct.pack("<I", 1000)
+    Path("bomb.zip").write_bytes(bomb)
+    Path("lie.zip").write_bytes(lie)
+    put_zip({"a.png": zeros}, "large.zip", zipfile.ZIP_STORED)
+    done = subprocess.run(
+        [sys.executable, "-c", BOMB, "bomb.zip", "lie.zip", "large.zip"],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    *lines, grown = done.stdout.splitlines()
+    assert lines[0].startswith("bomb.zip ValueError unpacked: too much for 6")
+    assert lines[1].startswith("lie.zip BadZipFile Bad CRC-32")
+    assert lines[2] == f"large.zip ValueError {archives.MOST_BYTES + 1} bytes are too many"
+    assert len(lines) == 3 and int(grown) < 20_000  # kilobytes

@@ -1,0 +1,255 @@
+"""Exports: what is written, what is checked, and what an interrupted or wrong one leaves."""
+
+import importlib.util
+import json
+import re
+import shutil
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+import build
+import card
+import config
+import dataset
+import export
+import ops
+import utils
+from tests.conftest import ROOT, TINY
+
+RNG = "rng.standard_normal({shape})"
+LOG = "step,seconds,loss,eval/fid_x\n4,1,2,3.25\n6,2,2,\n"
+KERAS = export.Format(".keras", export.write_keras, export.KERAS)
+
+
+def settings(c, **data):
+    data = {"height": 8, "width": 8, "channels": 1, "count": 100, "classes": 0, **data}
+    return {**c.to_json(), "data": data}
+
+
+def put_run(name="digits_4_8_8", classes=10, **given):
+    """A run's folder as training leaves it, with first weights; the generator."""
+    c = config.resolve({**TINY, "conditional": classes > 0, **given})
+    spec = dataset.ImageSpec(8, 8, 1, 100, classes)
+    generator = ops.stock(build.build_networks(c, spec)[0])
+    folder = Path("checkpoint", name)
+    folder.mkdir(parents=True)
+    generator.save(folder / "generator.keras")
+    (folder / "config.json").write_text(json.dumps(settings(c, classes=classes)))
+    return generator
+
+
+def put_images_run(*names, listed=False):
+    """A run of generators that give back their images of any size."""
+    x = keras.Input((None, None, 3))
+    network = keras.Model([x] if listed else x, keras.layers.Activation("linear")(x))
+    folder = Path("checkpoint/pair")
+    folder.mkdir(parents=True)
+    for name in names:
+        network.save(folder / f"{name}.keras")
+    text = json.dumps(settings(config.resolve(TINY), height=6, width=5))
+    (folder / "config.json").write_text(text)
+    return folder
+
+
+def quick(code, writer=lambda network, path: path.write_text("new")):
+    """A format that a process checks without TensorFlow: by NumPy code that makes `images`."""
+    return {"quick": export.Format(".quick", writer, code)}
+
+
+@pytest.fixture
+def write(tmp_path, monkeypatch):
+    """A function that exports a run into `out` in formats of the test's own."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(folder, formats):
+        suffixes = [row.suffix for row in formats.values()]
+        return export.write(folder, Path("out"), formats, suffixes=suffixes, latents=RNG)
+
+    return run
+
+
+def test_every_format_makes_the_generators_images(cli):
+    generator = put_run()
+    run = Path("checkpoint/digits_4_8_8")
+    (run / "metrics.csv").write_text(LOG)
+    (run / "checkpoint").write_text('model_checkpoint_path: "ckpt-7"\n')
+    status, out, err = cli("--dataset", "digits", "--export", "keras,savedmodel,onnx")
+    assert (status, err) == (0, ""), err
+    paths = [f"export/digits_4_8_8/generator.{s}" for s in ("keras", "onnx", "savedmodel")]
+    assert out.splitlines()[-4:] == [*paths, "export/digits_4_8_8/README.md"]
+    rng = np.random.default_rng(5)
+    z, labels = rng.normal(size=(3, 4)).astype("float32"), np.eye(10, dtype="float32")[[1, 7, 7]]
+    expected = np.asarray(generator([z, labels], training=False))
+    assert np.abs(expected).max() > 1e-3
+    text = Path("export/digits_4_8_8/README.md").read_text()
+    codes = re.findall(r"```python\n(.*?)```", text, re.S)[1:]
+    assert len(codes) == 3
+    for code in codes:
+        space = {"np": np, "z": z, "labels": labels}
+        exec(code.replace('("generator', '("export/digits_4_8_8/generator'), space)
+        np.testing.assert_allclose(space["images"], expected, atol=1e-6)
+    assert "the 100 images of 10 classes of `digits`, after 7 updates" in text
+    assert "| `fid_x` | 3.25 |" in text and "After 4 updates." in text
+    assert "| `z_dim` | `4` |" in text
+    assert len(list(Path("export").iterdir())) == 1
+
+
+def test_inputs_are_made_by_the_cards_code(write):
+    generator = put_run(z_distribution="normal")
+    code = export.input_code(generator, RNG, (8, 8, 1))
+    assert code == {
+        "z": 'z = rng.standard_normal((16, 4)).astype("float32")',
+        "labels": 'labels = np.eye(10)[np.arange(16) % 10].astype("float32")',
+    }
+    assert "np.arange(4)" in export.input_code(generator, RNG, (512, 512, 3))["labels"]
+    for row in build.recipes.LATENTS.values():
+        rng = np.random.default_rng(0)
+        made = eval(row["numpy"].format(shape=(500, 100)), {"rng": rng})
+        ours = np.asarray(utils.resolve(row["function"])([0, 1], (500, 100)))
+        assert made.shape == ours.shape
+        assert made.std() == pytest.approx(ours.std(), rel=0.02)
+        assert abs(made).max() <= 1 or abs(ours).max() > 2
+
+
+def test_all_generators_of_a_run_are_taken(write):
+    folder = put_images_run("generator_A2B", "generator_B2A")
+    paths = write(folder, quick("images = {args}"))
+    assert [p.name for p in paths] == ["generator_A2B.quick", "generator_B2A.quick", "README.md"]
+    text = Path("out/README.md").read_text()
+    assert "rng.uniform(-1, 1, (16, 6, 5, 3))" in text
+    assert "pipeline_tag: image-to-image" in text
+
+
+@pytest.mark.parametrize(("listed", "args"), [(True, "[x]"), (False, "x")])
+def test_inputs_are_given_as_the_network_takes_them(write, recwarn, listed, args):
+    write(put_images_run("generator", listed=listed), quick("images, = {args},\nimages = x"))
+    assert f"images, = {args},\n" in Path("out/README.md").read_text()
+    assert not [w for w in recwarn if "structure" in str(w.message)]
+
+
+@pytest.mark.parametrize(
+    ("code", "says"),
+    [
+        ("images = {args} + 2e-5", "differ by 2e-05, and 1e-05 is allowed"),
+        ("images = {args} * np.nan", "differ by nan"),
+        ("images = {args}[1:]", r"makes images (15, 6, 5, 3), not (16, 6, 5, 3)"),
+        ("import utils", "does not load by itself: ModuleNotFoundError"),
+        ("raise SystemExit(3)", "does not load by itself: exit status 3"),
+    ],
+)
+def test_what_makes_other_images_is_refused(write, monkeypatch, code, says):
+    """Whole as it may look; and what an older export has left stays."""
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))  # from where `utils` would be found
+    folder = put_images_run("generator")
+    write(folder, quick("images = {args} + 9e-6"))
+    Path("out/generator.quick").write_text("old")
+    with pytest.raises(utils.Failed) as error:
+        write(folder, quick(code))
+    assert says in str(error.value) and "\n" not in str(error.value)
+    assert sorted(p.name for p in Path("out").iterdir()) == ["README.md", "generator.quick"]
+    assert Path("out/generator.quick").read_text() == "old"
+    assert sorted(p.name for p in Path().iterdir()) == ["checkpoint", "out"]
+
+
+@pytest.mark.parametrize(
+    ("harm", "ends", "says"),
+    [
+        (KeyboardInterrupt(), KeyboardInterrupt, ""),
+        (
+            OSError(28, "No space"),
+            utils.Failed,
+            "cannot write generator.quick: [Errno 28] No space",
+        ),
+    ],
+)
+def test_an_interrupted_export_leaves_the_old_one(write, harm, ends, says):
+    def interrupted(network, path):
+        path.mkdir()
+        (path / "half").write_text("")
+        raise harm
+
+    folder = put_images_run("generator")
+    write(folder, quick("images = {args}"))
+    before = Path("out/README.md").read_text()
+    with pytest.raises(ends) as error:
+        write(folder, quick("images = {args}", interrupted))
+    assert str(error.value) == says
+    assert Path("out/README.md").read_text() == before
+    assert sorted(p.name for p in Path().iterdir()) == ["checkpoint", "out"]
+
+
+def test_an_export_takes_the_place_of_the_older_one(write):
+    """Of all that an export may have written; what else is in the folder is the user's."""
+    for name in ("generator.savedmodel", "user"):
+        Path("out", name).mkdir(parents=True)
+        Path("out", name, "a").write_text("")
+    Path("out/generator_A2B.quick").write_text("old")
+    Path(".out.4194305.part").mkdir()  # of a process that is no more
+    formats = quick("images = {args}")
+    export.write(
+        put_images_run("generator"),
+        Path("out"),
+        formats,
+        suffixes=[".savedmodel", ".quick"],
+        latents=RNG,
+    )
+    assert sorted(p.name for p in Path("out").iterdir()) == ["README.md", "generator.quick", "user"]
+    assert not Path(".out.4194305.part").exists()
+
+
+def test_what_is_not_installed_is_named(cli, monkeypatch):
+    put_run()
+    found = importlib.util.find_spec
+    absent = ("tf2onnx", "onnxruntime")
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *a: None if name in absent else found(name, *a)
+    )
+    status, _, err = cli("--dataset", "digits", "--export", "keras,onnx")
+    assert (status, err.count("\n")) == (1, 1)
+    assert "--export onnx needs tf2onnx and onnxruntime: pip install -r requirements-onnx" in err
+    assert not Path("export").exists()
+    assert (ROOT / "requirements-onnx.txt").read_text().count("==") == 3
+
+
+def test_wrong_calls_and_broken_runs(cli):
+    status, _, err = cli("--dataset", "digits", "--export", "keras,tflite")
+    assert (status, err.count("\n")) == (2, 1) and "one of keras, savedmodel, onnx" in err
+    put_run()
+    path = Path("checkpoint/digits_4_8_8/config.json")
+    path.write_text(json.dumps({**json.loads(path.read_text()), "data": {"height": 8}}))
+    status, _, err = cli("--dataset", "digits", "--export", "keras")
+    assert (status, err.count("\n")) == (1, 1) and "config.json: data has no width" in err
+    x = keras.Input((3, 4))
+    keras.Model(x, x + 1).save(path.parent / "generator.keras")
+    path.write_text(json.dumps(settings(config.resolve(TINY))))
+    status, _, err = cli("--dataset", "digits", "--export", "keras")
+    assert (status, err.count("\n")) == (1, 1) and "generator.keras is no generator" in err
+
+
+def test_the_card_tells_no_paths_and_the_best_states_step(tmp_path):
+    run = tmp_path / "r" / "best"
+    run.mkdir(parents=True)
+    own = {"dataset": "/secret/pics", "extractor": "/secret/x.keras"}
+    c = config.resolve({**TINY, **own, "conditional": False})
+    (run / "config.json").write_text(json.dumps(settings(c)))
+    (run / "measures.json").write_text('{"step": 9, "fid": 2.5}')
+    text = card.text(run, (8, 8, 3), {"z": "z = 1"}, [])
+    assert "secret" not in text and "`pics`" in text and "x.keras" in text
+    assert "# r: its best state" in text and "After 9 updates" in text
+    assert "8x8 colour images" in text
+    (run / "measures.json").unlink()
+    assert card.measures(run) == (None, {})
+    assert card.last_step(run) is None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["mnist_64_28_28", "faces_64_48_48"])
+def test_the_shipped_generators(cli, name):
+    shutil.copytree(ROOT / "checkpoint" / name, Path("checkpoint", name))
+    words = ("--dataset", name.partition("_")[0], "--export", "keras,savedmodel,onnx")
+    status, _, err = cli(*words)
+    assert (status, err) == (0, "")
+    assert len(list(Path("export", name).iterdir())) == 4
