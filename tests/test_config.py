@@ -242,6 +242,9 @@ def test_the_cache_lies_under_the_data():
         ("--dataset cats/inner/..", "cats_64_64_64"),
         ("--preset faces --critic_num 1", "faces_64_48_48"),
         ("--arch pggan --dataset faces", "faces_16_128_128_pggan"),
+        ("--arch cyclegan --dataset some/horse2zebra", "horse2zebra_1_256_256_cyclegan"),
+        ("--arch cyclegan --dataset hair --mode gp", "hair_1_48_48_cyclegan_gp"),
+        ("--preset cyclegan_selfie2anime", "selfie2anime_64_64_64_cyclegan"),
         ("--preset pggan_faces --output_height 48 --mode r1", "faces_16_64_64_pggan_r1"),
     ],
 )
@@ -396,7 +399,7 @@ def test_a_saved_value_has_its_fields_type(save, name):
     [
         ({"widht": 3}, "'widht'"),
         ({"name": "x"}, "'name'"),  # of a single call
-        ({"batch_size": 1}, "batch_size=1 must be a whole number, at least 2"),
+        ({"batch_size": 0}, "batch_size=0 must be a whole number, at least 1"),
         ({"g_width": [8, 0]}, "g_width=[8, 0] must be"),
         ({"mode": "wgangp"}, f"mode='wgangp' must be one of {MODES}"),
         ({"arch": "vgg"}, "arch='vgg' must be one of dcgan"),
