@@ -207,7 +207,10 @@ CALLS = [  # a command line, and the whole line that it ends with
     ("--batchsize 3", "Unknown command line flag 'batchsize'. Did you mean: batch_size ?"),
     ("--learning-rat=1", "Unknown command line flag 'learning_rat'. Did you mean: learning_rate ?"),
     ("--nonsense", "Unknown command line flag 'nonsense'"),
-    ("--lambda 3", "Unknown command line flag 'lambda'"),
+    (
+        "--lambda 3",
+        "Unknown command line flag 'lambda'. Did you mean: lambda_cycle, lambda_identity ?",
+    ),
     ("--noepoch", "Unknown command line flag 'noepoch'. Did you mean: epoch ?"),
     ("--notrain=1", "Unknown command line flag 'notrain'. Did you mean: train ?"),
     ("---epoch 3", "Unknown command line flag '_epoch'. Did you mean: epoch ?"),

@@ -40,14 +40,6 @@ def batch(trainer, seed=0, n=None):
     return [tf.constant(rng.integers(0, 256, shape, dtype=np.uint8)) for _ in "AB"]
 
 
-@pytest.fixture
-def eager():
-    """Steps in this test are not compiled, which takes longer than a few of them."""
-    tf.config.run_functions_eagerly(True)
-    yield
-    tf.config.run_functions_eagerly(False)
-
-
 # ---- the networks ----------------------------------------------------------------------------
 
 
@@ -156,6 +148,9 @@ def test_the_rates_fall_to_nothing():
 
 def test_the_rates_of_an_epoch_are_those_of_its_steps(eager):
     trainer = make(per_epoch=2, epoch=4, learning_rate=1e-3, d_learning_rate=2e-3)
+    terms = [{"x": tf.constant(0.0)}, {"y": tf.constant(0.0)}]
+    trainer._update_generators = lambda real: (real, 0.0, terms)
+    trainer._update_critics = lambda *_: terms
     found = []
     for i in range(8):
         rate = float(trainer.step(*batch(trainer, i))["learning_rate"])
@@ -287,7 +282,7 @@ def test_a_critics_loss_is_of_each_patch(eager):
 
 @pytest.mark.parametrize("mode", recipes.MODES)
 def test_every_mode_steps(eager, mode):
-    trainer = make(mode=mode, clip_up=0.02, batch_size=1, critic_num=2)
+    trainer = make(mode=mode, clip_up=0.02, batch_size=1, critic_num=1)
     terms = trainer.step(*batch(trainer))
     assert all(np.isfinite(float(v)) for v in terms.values())
     gap = recipes.MODES[mode]["gap"]
@@ -297,8 +292,6 @@ def test_every_mode_steps(eager, mode):
     assert ("penalty_A" in terms) == ("penalty" in recipes.MODES[mode])
     assert trainer.problem() is None
     for way in trainer.ways:
-        assert int(way.d_optimizer.iterations) == 2
-        assert int(way.g_optimizer.iterations) == 1
         if mode == "regular":
             weights = np.concatenate([w.ravel() for w in way.critic.get_weights()])
             assert (weights.min(), weights.max()) == pytest.approx((-0.01, 0.02), abs=1e-8)
@@ -310,6 +303,9 @@ def test_a_step_is_traced_once_and_counts():
     assert trainer.step.experimental_get_tracing_count() == 1
     assert (int(trainer.count), int(trainer.seen)) == (3, 3 * 2 * 2)
     assert [int(way.held) for way in trainer.ways] == [3, 3]
+    for way in trainer.ways:
+        assert int(way.d_optimizer.iterations) == 6
+        assert int(way.g_optimizer.iterations) == 3
     assert rows[0].keys() == rows[2].keys()
     assert len({float(r["cycle_A"]) for r in rows}) == 3
     images, columns = trainer.preview()
