@@ -129,7 +129,7 @@ def build_trainer(c, spec, per_epoch=0, shown=()):
     the images that the sheets of a trainer which translates begin with.
     """
     values, arch = vars(c), recipes.ARCHS[c.arch]
-    facts = {"per_epoch": per_epoch, "shown": shown}
+    facts = {"epochs": c.epoch, "per_epoch": per_epoch, "shown": shown}
     generator, critic = build_networks(c, spec)
     return resolve(arch["trainer"])(
         generator,

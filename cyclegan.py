@@ -104,8 +104,8 @@ class CycleGAN:
     Args:
       generators, critics: as `cyclenets.build_cyclegan` gives them; the rest as `model.WGAN`.
       lambda_cycle, lambda_identity: weights of the cycles' and the identities' L1 distances.
-      epoch, decay_epoch: the rates fall from the second on (half of all where None) to 0.
-      per_epoch: steps in an epoch.
+      decay_epoch: the rates fall from there on (half of `epochs` where None) to 0.
+      epochs, per_epoch: how many there are, and the steps in one.
       shown: uint8 images of both domains, for the sheets.
     """
 
@@ -120,8 +120,8 @@ class CycleGAN:
         pool_size,
         lambda_cycle,
         lambda_identity,
-        epoch,
         decay_epoch,
+        epochs,
         per_epoch,
         shown=(),
         mirror=False,
@@ -140,8 +140,8 @@ class CycleGAN:
         self.critic_num, self.batch_size = first.critic_num, first.batch_size
         self.objective, self.mirror, self.shown = objective, mirror, shown
         self.lambda_cycle, self.lambda_identity = lambda_cycle, lambda_identity
-        self.per_epoch, self.epochs = max(1, per_epoch), epoch
-        self.decay_epoch = epoch / 2 if decay_epoch is None else decay_epoch
+        self.per_epoch, self.epochs = max(1, per_epoch), epochs
+        self.decay_epoch = epochs / 2 if decay_epoch is None else decay_epoch
         rates = [float(o.learning_rate) for o in (g_optimizer, d_optimizer)]
         self.rates = tf.Variable(rates, name="rates")
         self.key = tf.constant([seed, 0], tf.int32)

@@ -118,7 +118,7 @@ MODE_ALIASES = {"wgan-gp": "gp", "wgan": "regular", "wgan-div": "div"}
 # a field by the least side of the images, from (side, value) pairs. `load`, `look` and `pictures`
 # stand in for `dataset.load`, `dataset.look` and test mode's sampler, which takes the fields of
 # `testing`; `reader` is the data set's unless given; `facts` are what the trainer takes of the
-# data, and `min_batch` is the least batch, 2 unless given.
+# schedule and the data, and `min_batch` is the least batch, 2 unless given.
 _NORMAL = {"z_dim": 100, "z_distribution": "normal"}
 _LABELS = ("critic_norm", "label_mode")
 _SAMPLES = {
@@ -216,8 +216,8 @@ ARCHS = {
         "trainer": "cyclegan:CycleGAN",
         "network": ("g_width", "d_width", "n_residual_blocks", "upsample", "patch", "critic_norm"),
         "schedule": ("pool_size",),
-        "training": ("lambda_cycle", "lambda_identity", "pool_size", "decay_epoch", "epoch"),
-        "facts": ("per_epoch", "shown"),
+        "training": ("lambda_cycle", "lambda_identity", "pool_size", "decay_epoch"),
+        "facts": ("epochs", "per_epoch", "shown"),
         "stages": "cyclenets:together",
         "reader": "sources:read_folder",
         "load": "domains:load",

@@ -56,21 +56,31 @@ def _translate_all(generator, path, into, pattern):
         names, files = [path.name], [path]
     else:
         raise utils.Failed(f"no image or folder {path}")
+    channels = generator.inputs[0].shape[-1]
+    network = _compiled(generator, channels)
     done, bad = 0, []
     with utils.Progress(f"translating {path}", len(names)) as bar:
         for i, (name, file) in enumerate(zip(names, files)):
             try:
-                image = _load(file, generator.inputs[0].shape[-1])
+                image = _load(file, channels)
             except Exception as error:  # whatever a broken file makes of a decoder
                 bad.append(f"{name} ({utils.first_line(error, 60)})")
                 continue
-            yield _save(into / name, translate_image(generator, image))
+            yield _save(into / name, translate_image(network, image))
             done += 1
             bar.update(i + 1)
     if not done:
         raise utils.Failed(utils.plain(f"none of {len(bad)} images can be translated: {bad[0]}"))
     if bad:
         print(utils.plain(f"skipped {len(bad)} of {len(names)} images: {', '.join(bad[:5])}"))
+
+
+def _compiled(generator, channels):
+    """A generator as one function, which keeps no layer's output longer than it is needed."""
+    import tensorflow as tf
+
+    signature = [tf.TensorSpec([None, None, None, channels])]
+    return tf.function(lambda x: generator(x, training=False), input_signature=signature)
 
 
 def _load(file, channels):
@@ -82,7 +92,7 @@ def _load(file, channels):
     return pixels.reshape(*pixels.shape[:2], channels)
 
 
-def translate_image(generator, image):
+def translate_image(network, image):
     """uint8 [H, W, C] → the same shape, translated.
 
     It is padded by reflection to a size that the network takes, and the result cropped back.
@@ -93,7 +103,7 @@ def translate_image(generator, image):
         pads.append((spare // 2, spare - spare // 2))
     padded = np.pad(image, (*pads, (0, 0)), "symmetric")
     x = padded[None].astype(np.float32) / 127.5 - 1
-    made = utils.to_uint8(np.asarray(generator(x, training=False))[0])
+    made = utils.to_uint8(np.asarray(network(x))[0])
     (top, _), (left, _) = pads
     return made[top : top + image.shape[0], left : left + image.shape[1]]
 

@@ -470,6 +470,13 @@ def test_other_changes_are_listed():
     assert kept.changes(config.resolve({}, KEPT), KEPT) == []
 
 
+@pytest.mark.parametrize("arch", recipes.ARCHS)
+def test_what_every_network_goes_by_has_no_note(arch):
+    given = {"arch": arch, "dataset": "faces", "output_height": 64, "epoch": 3, "batch_size": 8}
+    given |= {"critic_num": 2, "ema": 0.5, "seed": 3, "learning_rate": 1e-3, "mirror": True}
+    assert [x for x in cli.advice(config.resolve(given), given) if "output" not in x] == []
+
+
 def test_identity_is_what_tells_runs_apart():
     given = parse("--z_dim 5 --mode None --epoch 3 --name x --output_height 8 --sample_dir s")
     assert kept.identity(given) == {"name": "x", "output_height": 8, "z_dim": 5}
