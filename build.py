@@ -42,10 +42,10 @@ def import_tensorflow(device="auto"):
 
 def load_data(c, part=None):
     """The packed images of a config, or a part of its set: a `dataset.Packed`."""
-    row = recipes.DATASETS.get(c.dataset, recipes.FOLDER)
-    return dataset.load(
+    arch = recipes.ARCHS[c.arch]
+    return resolve(arch.get("load", "dataset:load"))(
         c.dataset,
-        reader=resolve(row["reader"]),
+        reader=build_reader(c),
         data_dir=c.data_dir,
         cache_dir=c.cache_dir,
         size=(c.output_height, c.output_width),
@@ -57,13 +57,19 @@ def load_data(c, part=None):
     )
 
 
+def build_reader(c):
+    """The function that reads a config's set."""
+    row = recipes.DATASETS.get(c.dataset, recipes.FOLDER)
+    return resolve(recipes.ARCHS[c.arch].get("reader", row["reader"]))
+
+
 def look(c):
     """(the `dataset.ImageSpec` of a config's set, None), or one of colour images and the reason."""
-    row, size = recipes.DATASETS.get(c.dataset, recipes.FOLDER), (c.output_height, c.output_width)
+    size = (c.output_height, c.output_width)
     try:
-        return dataset.look(
+        return resolve(recipes.ARCHS[c.arch].get("look", "dataset:look"))(
             c.dataset,
-            reader=resolve(row["reader"]),
+            reader=build_reader(c),
             data_dir=c.data_dir,
             size=size,
             pattern=c.input_fname_pattern,
@@ -74,8 +80,8 @@ def look(c):
 
 
 def build_batches(c, data):
-    """The stream of training images of packed data (`dataset.Batches`)."""
-    batches = dataset.Batches(data.images, data.labels, seed=c.seed, train_size=c.train_size)
+    """The stream of training images of packed data (as `dataset.Batches`)."""
+    batches = data.stream(seed=c.seed, train_size=c.train_size)
     if len(batches) < c.batch_size:
         print(f"{len(batches)} images are fewer than a batch of {c.batch_size}: they repeat")
     return batches
@@ -116,12 +122,14 @@ def build_networks(c, spec):
     return resolve(row["builder"])(spec, **{n: getattr(c, n) for n in row["network"]})
 
 
-def build_trainer(c, spec, per_epoch=0):
+def build_trainer(c, spec, per_epoch=0, shown=()):
     """Networks with seeded first weights, objective, optimisers, and their trainer.
 
-    `per_epoch` is the number of steps in an epoch, which `critic_bursts` goes by.
+    `per_epoch` is the number of steps in an epoch, which `critic_bursts` goes by, and `shown` are
+    the images that the sheets of a trainer which translates begin with.
     """
     values, arch = vars(c), recipes.ARCHS[c.arch]
+    facts = {"epochs": c.epoch, "per_epoch": per_epoch, "shown": shown}
     generator, critic = build_networks(c, spec)
     return resolve(arch["trainer"])(
         generator,
@@ -139,6 +147,7 @@ def build_trainer(c, spec, per_epoch=0):
         mirror=c.mirror,
         seed=c.seed,
         **{name: values[name] for name in arch.get("training", ())},
+        **{name: facts[name] for name in arch.get("facts", ())},
     )
 
 
@@ -185,6 +194,17 @@ def build_schedule(c, count, started):
 def limit(schedule, trainer):
     """A schedule that ends no later than the trainer does by itself."""
     return dataclasses.replace(schedule, last=min(schedule.last, trainer.last))
+
+
+def pictures(c, folder):
+    """Make what test mode is asked for with the generators of a run's folder; yield the paths."""
+    row = recipes.ARCHS[c.arch]
+    if "pictures" in row:
+        given = {name: getattr(c, name) for name in row["testing"]}
+        yield from resolve(row["pictures"])(folder, **given)
+    else:
+        sampler = build_sampler(c, folder / "generator.keras")
+        yield from sampler.all(c.visualize, c.num_samples, c.seeds, c.interpolate)
 
 
 def build_sampler(c, path):

@@ -188,7 +188,7 @@ def opening(config, given, saved):
 
 def preset_table():
     """The presets, one a line, in columns as wide as their longest entry."""
-    names = ("arch", "mode", "dataset", "output_height", "optimizer", "learning_rate", "epoch")
+    names = ("arch", "mode", "dataset", "output_height", "learning_rate", "epoch")
     rows = [("preset", *names, "source")]
     for name, row in presets.PRESETS.items():
         c = resolve({"preset": name})

@@ -5,8 +5,10 @@ import os
 import re
 from pathlib import Path
 
+import kinds
 import presets
 import recipes
+from kinds import allowed, fits
 
 
 class WrongCall(Exception):
@@ -19,61 +21,14 @@ def _flag(default, help, kind=None, *, low=None, high=None, choices=None, aliase
     `kind` parses its text (the default's type unless given); `low` and `high` are allowed
     themselves; `once` marks what concerns a single call and is not kept with the run.
     """
-    kind = _truth if bool in (kind, type(default)) else kind or type(default)
-    high = 2**31 - 1 if high is None and kind in (int, _count, _widths, _seeds) else high  # 32 bits
+    kind = kinds.truth if bool in (kind, type(default)) else kind or type(default)
+    whole = kind in (int, kinds.count, kinds.widths, kinds.seeds)
+    high = 2**31 - 1 if high is None and whole else high  # 32 bits
     meta = {"help": help, "kind": kind, "low": low, "high": high}
     meta |= {"choices": choices, "aliases": aliases or {}, "once": once}
     return dataclasses.field(default=default, metadata=meta)
 
 
-def _truth(text):
-    return {"true": True, "1": True, "false": False, "0": False}[text]
-
-
-def _widths(text):
-    return tuple(int(w) for w in text.split(","))
-
-
-def _count(text):
-    """A whole number, or `inf` for no limit (kept as 0)."""
-    return 0 if text.lower() in ("inf", "np.inf") else int(text)
-
-
-def _names(text):
-    return tuple(recipes.MODE_ALIASES.get(name, name) for name in text.split(","))
-
-
-def _seeds(text):
-    """`0-3,8` as (0, 1, 2, 3, 8)."""
-    found = []
-    for part in text.split(","):
-        first, dash, last = part.partition("-")
-        run = range(int(first), int(last if dash else first) + 1)
-        if not 0 < len(run) <= MOST_SEEDS - len(found):
-            raise ValueError
-        found += run
-    return tuple(found)
-
-
-def _batches(text):
-    """`128:16,256:14` in order of the sizes, each one of a stage of PGGAN."""
-    pairs = {int(size): int(batch) for size, batch in (p.split(":") for p in text.split(","))}
-    if not all(_is_stage(size) and 2 <= batch < 2**31 for size, batch in pairs.items()):
-        raise ValueError
-    return ",".join(f"{size}:{pairs[size]}" for size in sorted(pairs))
-
-
-def _is_stage(size):
-    """Is an image size that of a stage: a power of two from 4 to 1024?"""
-    return 4 <= size <= 1024 and size & (size - 1) == 0
-
-
-def _option(text):
-    """`--visualize`: an option 0..4, True for 1, False for none."""
-    return {"true": 1, "false": None, "0": 0, "1": 1, "2": 2, "3": 3, "4": 4}[text]
-
-
-MOST_SEEDS = 100_000
 LARGE = 65_536  # more images or channels than any machine holds at once
 BIASES = ("all", "unnormed", "none")
 
@@ -88,7 +43,7 @@ class Config:
     data_dir: str = _flag("data", "where the data sets are", once=True)
     cache_dir: str = _flag(None, "packed images; None: data_dir/.cache", str, once=True)
     input_fname_pattern: str = _flag("*", "glob of the image files to take, as *.jpg")
-    train_size: int = _flag(0, "images to train on; inf or 0: all", _count, low=0)
+    train_size: int = _flag(0, "images to train on; inf or 0: all", kinds.count, low=0)
     input_height: int = _flag(None, "height of the centre box that --crop takes", int, low=1)
     input_width: int = _flag(None, "its width; None: as input_height", int, low=1)
     output_height: int = _flag(None, "height of the images made", int, low=8, high=1024)
@@ -101,7 +56,7 @@ class Config:
     epoch: int = _flag(25, "epochs of floor(images / batch_size) generator updates", low=1)
     max_steps: int = _flag(0, "stop at this count of generator updates; 0: none", once=True, low=0)
     max_minutes: float = _flag(0.0, "stop after so many minutes; 0: none", once=True, low=0)
-    batch_size: int = _flag(64, "images of a step; in test mode, of a sheet", low=2, high=LARGE)
+    batch_size: int = _flag(64, "images of a step; in test mode, of a sheet", low=1, high=LARGE)
 
     mode: str = _flag(None, "objective", str, choices=recipes.MODES, aliases=recipes.MODE_ALIASES)
     arch: str = _flag("dcgan", "pair of networks", choices=recipes.ARCHS)
@@ -135,14 +90,14 @@ class Config:
     g_width: tuple = _flag(
         None,
         "channels at the image, doubled inwards, or a list: 256,128,64",
-        _widths,
+        kinds.widths,
         low=1,
         high=LARGE,
     )
     d_width: tuple = _flag(
         None,
         "channels at the image, doubled inwards, or a list: 64,128,256",
-        _widths,
+        kinds.widths,
         low=1,
         high=LARGE,
     )
@@ -174,7 +129,35 @@ class Config:
     fade_kimg: float = _flag(800.0, "pggan: thousand images that a stage fades in over", low=0)
     stable_kimg: float = _flag(800.0, "pggan: ... and trains on after that", low=0)
     batch_dict: str = _flag(
-        "256:14,512:6,1024:3", "pggan: batches by image size; batch_size where none", _batches
+        "256:14,512:6,1024:3", "pggan: batches by image size; batch_size where none", kinds.batches
+    )
+    n_residual_blocks: int = _flag(
+        None,
+        "cyclegan: residual blocks of a generator; None: 9 from 256 pixels on, else 6",
+        int,
+        low=1,
+    )
+    upsample: str = _flag(
+        "deconv",
+        "cyclegan: what doubles the size: transposed convolutions, or nearest and convolution",
+        choices=("deconv", "nearest"),
+    )
+    patch: str = _flag(
+        "70",
+        "cyclegan: a score for each 70x70 pixels, or for each 16th of the sides as the seed's",
+        choices=("70", "16"),
+    )
+    lambda_cycle: float = _flag(
+        10.0, "cyclegan: weight of the L1 distance of images from themselves there and back", low=0
+    )
+    lambda_identity: float = _flag(
+        0.0, "cyclegan: weight of the L1 distance that images of the target are moved by", low=0
+    )
+    pool_size: int = _flag(
+        50, "cyclegan: older fakes that a critic is shown for half of the new", low=0, high=LARGE
+    )
+    decay_epoch: int = _flag(
+        None, "cyclegan: epoch from which the rates fall to 0; None: half of epoch", int, low=0
     )
     ema: float = _flag(0.999, "decay of the averaged generator; 0: none", low=0, high=0.999999)
     seed: int = _flag(0, "of everything random", low=0)
@@ -195,17 +178,21 @@ class Config:
     resume: bool = _flag(True, "go on with the run of that name", once=True)
     evaluate: bool = _flag(False, "measure a trained generator", once=True)
     export: tuple = _flag(
-        None, "formats to write to export/RUN", _names, choices=recipes.EXPORTS, once=True
+        None, "formats to write to export/RUN", kinds.names, choices=recipes.EXPORTS, once=True
     )
     num_samples: int = _flag(0, "test mode: so many separate images", low=0, once=True)
     seeds: tuple = _flag(
-        None, "test mode: single images of these seeds, as 0-31 or 3,7", _seeds, once=True, low=0
+        None,
+        "test mode: single images of these seeds, as 0-31 or 3,7",
+        kinds.seeds,
+        once=True,
+        low=0,
     )
     label: int = _flag(None, "test mode: images of this class alone", int, low=0, once=True)
     compare: tuple = _flag(
         None,
         "modes to train one after the other and set side by side, as regular,gp",
-        _names,
+        kinds.names,
         choices=recipes.MODES,
         once=True,
     )
@@ -216,7 +203,16 @@ class Config:
         high=1000,
         once=True,
     )
-    visualize: int = _flag(None, "test mode: True, 1..4 or 0: sweeps", _option, once=True)
+    visualize: int = _flag(None, "test mode: True, 1..4 or 0: sweeps", kinds.option, once=True)
+    translate: str = _flag(
+        None,
+        "test mode: which way cyclegan takes the images of --input",
+        str,
+        choices=("A2B", "B2A"),
+        once=True,
+    )
+    input: str = _flag(None, "the image, or the folder, to translate", str, once=True)
+    output: str = _flag(None, "the folder for what is translated", str, once=True)
     dry_run: bool = _flag(False, "print settings, parameters and memory, and end", once=True)
     init_from: str = _flag(
         None, "a new run starts from the networks of this run, or folder", str, once=True
@@ -252,31 +248,11 @@ FOLLOWS = {  # where None, a field is as another
     "output_width": "output_height",
     "d_learning_rate": "learning_rate",
 }
-MOST = 3.4e38  # what the networks count in, float32, holds no more
-FINITE = {"low": -MOST, "high": MOST}
 
 
 def is_switch(field):
     """May a flag stand alone, meaning True?"""
-    return field.metadata["kind"] in (_truth, _option)
-
-
-def allowed(field):
-    """What a field takes, in words."""
-    meta = field.metadata
-    names = {int: "a whole number", _count: "a whole number or inf", float: "a finite number"}
-    names |= {
-        _widths: "a whole number, or several parted by commas",
-        _seeds: f"seeds as 0-31 or 3,7, {MOST_SEEDS} of them at most",
-        _truth: "True or False",
-    }
-    names |= {_option: "True, False or 0 to 4"}
-    names |= {_batches: "pairs size:batch as 128:16,256:14, of powers of two from 4 to 1024"}
-    if meta["choices"]:
-        return "one of " + ", ".join(meta["choices"])
-    text = names.get(meta["kind"], "a printable text, not empty")
-    text += f", at least {meta['low']}" if meta["low"] is not None else ""
-    return text + (f", at most {meta['high']}" if meta["high"] is not None else "")
+    return field.metadata["kind"] in (kinds.truth, kinds.option)
 
 
 def check_value(name, value):
@@ -286,30 +262,8 @@ def check_value(name, value):
         return
     several = isinstance(value, tuple)
     parts = value if several else (value,)
-    if several != (field.type is tuple) or not parts or not all(_fits(field, p) for p in parts):
+    if several != (field.type is tuple) or not parts or not all(fits(field, p) for p in parts):
         raise ValueError(f"must be {allowed(field)}")
-
-
-def _fits(field, value):
-    """Has a value, or one of a tuple's, the field's type, and is it among those allowed?"""
-    meta = field.metadata
-    several = str if meta["choices"] else int
-    wanted = {float: (int, float), tuple: several}.get(field.type, field.type)
-    if not isinstance(value, wanted) or isinstance(value, bool) != (field.type is bool):
-        return False
-    if isinstance(value, str):
-        known = not meta["choices"] or value in meta["choices"]
-        return known and value.strip() != "" and value.isprintable() and _is_read(field, value)
-    low, high = (default if meta[k] is None else meta[k] for k, default in FINITE.items())
-    return low <= value <= high  # False for nan
-
-
-def _is_read(field, text):
-    """Is a text, where it is a whole field's, one that its kind gives?"""
-    try:
-        return field.type is not str or field.metadata["kind"](text) == text
-    except ValueError:
-        return False
 
 
 def resolve(given, saved=None, *, check=True):
@@ -333,13 +287,18 @@ def resolve(given, saved=None, *, check=True):
                 return layer[name]
         return FIELDS[name].default
 
-    layers.append(recipes.DATASETS.get(take("dataset"), recipes.FOLDER))
-    layers.append(recipes.ARCHS[take("arch")])
+    row = recipes.ARCHS[take("arch")]
+    layers += [row.get("settles", {}), recipes.DATASETS.get(take("dataset"), {})]
+    layers += [row, recipes.FOLDER]
     layers.append(recipes.MODES[take("mode")])
     values = {name: take(name) for name in FIELDS}
-    square = recipes.ARCHS[values["arch"]].get("square")
+    square = row.get("square")
     values |= dict.fromkeys(("output_height", "output_width"), values[square]) if square else {}
     values |= {n: values[other] for n, other in FOLLOWS.items() if values[n] is None}
+    side = min(values["output_height"], values["output_width"])
+    for name, steps in row.get("by_size", {}).items():
+        if values[name] is None:
+            values[name] = next(value for least, value in steps if side >= least)
     values["cache_dir"] = values["cache_dir"] or str(Path(values["data_dir"]) / ".cache")
     config = Config(**values)
     _check_names(config)
@@ -359,11 +318,25 @@ def _check_names(c):
 
 
 def _check_combinations(c):
-    _check_sizes(c, recipes.ARCHS[c.arch])
+    row = recipes.ARCHS[c.arch]
+    _check_sizes(c, row)
+    _check_asked(c, row)
     if c.clip_down > c.clip_up:
         raise WrongCall(f"--clip_down={c.clip_down} must not be above --clip_up={c.clip_up}")
     if c.crop and not c.input_height:
         raise WrongCall("--crop needs --input_height: the size of the centre box that is taken")
+
+
+def _check_asked(c, row):
+    """Check that a network of this row can do what is asked for."""
+    others = set().union(*(other["asks"] for other in recipes.ARCHS.values()))
+    for name, field in FIELDS.items():
+        foreign = name in others - set(row["asks"]) or name in row.get("without", ())
+        asked = getattr(c, name) is not False and getattr(c, name) not in (None, field.default)
+        if foreign and asked:
+            raise WrongCall(f"--{name} does not suit --arch={c.arch}, which {row['does']}")
+    if bool(c.translate) != bool(c.input) or (c.output and not c.translate):
+        raise WrongCall("--translate A2B or B2A, --input and --output go together")
 
 
 def _check_sizes(c, row):
@@ -375,6 +348,8 @@ def _check_sizes(c, row):
                 f"--{name}={size} does not suit --arch={c.arch}: at least {row['min_size']}"
                 f" and a multiple of {row['multiple_of']}"
             )
+    if c.batch_size < row.get("min_batch", 2):
+        raise WrongCall(f"--batch_size={c.batch_size} must be at least 2 with --arch={c.arch}")
     for name in ("g_width", "d_width"):
         if row.get("one_width") and len(getattr(c, name)) > 1:
             raise WrongCall(
@@ -386,7 +361,7 @@ def _check_sizes(c, row):
 
 def _check_growth(c, square):
     """Check what networks that grow cannot do."""
-    if not _is_stage(getattr(c, square)):
+    if not kinds.is_stage(getattr(c, square)):
         raise WrongCall(f"--{square}={getattr(c, square)} must be a power of two")
     if c.fade_kimg + c.stable_kimg < 0.001:
         raise WrongCall("--fade_kimg and --stable_kimg leave no image for a stage: raise one")

@@ -61,6 +61,11 @@ class Packed:
     labels: np.ndarray
     spec: ImageSpec
     skipped: list
+    shown: tuple = ()  # images that the sheets begin with, for what translates them
+
+    def stream(self, *, seed, train_size=0):
+        """The endless stream of training images (`Batches`)."""
+        return Batches(self.images, self.labels, seed=seed, train_size=train_size)
 
 
 def load(
@@ -309,6 +314,10 @@ class Batches:
             parts.append(part)
             position, count = position + len(part), count - len(part)
         return np.concatenate(parts)
+
+    def reals(self, count):
+        """So many of the first images."""
+        return self.take(0, (count,))[0]
 
     def take(self, position, shape):
         """(uint8 images [*shape, H, W, C], int32 labels [*shape]) at a position."""

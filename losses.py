@@ -1,8 +1,8 @@
-"""Losses and penalties. Scores are [B], a higher score meaning more real.
+"""Losses and penalties. Scores are [B], a higher score meaning more real; or maps [B, h, w, 1].
 
-Every function returns one value for each sample, [B]; the trainer averages over the global
-batch. Sources: GAN 1406.2661, WGAN 1701.07875, WGAN-GP 1704.00028, WGAN-div 1712.01026, and
-those named with each.
+Every function returns one value for each score; the trainer averages over the patches of an
+image and over the global batch. Sources: GAN 1406.2661, WGAN 1701.07875, WGAN-GP 1704.00028,
+WGAN-div 1712.01026, and those named with each.
 """
 
 import dataclasses
@@ -104,11 +104,20 @@ def interpolates(real, fake, key):
     return mix * real + (1 - mix) * fake
 
 
+def per_image(scores):
+    """The score of each image: the mean over its patches, where there are any, [B, …] → [B]."""
+    axes = list(range(1, len(scores.shape)))
+    return tf.reduce_mean(scores, axes) if axes else scores
+
+
 def squared_gradient(critic, images):
-    """‖∇D(x)‖² over all pixels and channels of each image: [B, H, W, C] → [B]."""
+    """‖∇D(x)‖² over all pixels and channels of each image: [B, H, W, C] → [B].
+
+    D(x) is the mean over the patches where a critic scores them.
+    """
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(images)
-        scores = critic(images)
+        scores = per_image(critic(images))
     gradient = tape.gradient(scores, images)
     return tf.reduce_sum(tf.square(gradient), axis=[1, 2, 3])
 

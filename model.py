@@ -214,7 +214,7 @@ class WGAN:
         return tf.split(self.critic(both, training=True), 2)
 
     def _mean(self, values):
-        return tf.reduce_sum(values) / self.batch_size
+        return tf.reduce_sum(losses.per_image(values)) / self.batch_size
 
     def _critic_update(self, images, fake, labels, key):
         real = self._to_float(images, key)

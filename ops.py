@@ -118,19 +118,21 @@ def _from_config(layer):
     return type(layer).from_config(layer.get_config())
 
 
-def norm(x, name):
+def norm(x, name, *, affine=True):
     """Normalise by name; "none" gives x back.
 
     Batch norm has epsilon 1e-5 and momentum 0.9 as all five seeds do, not Keras' 1e-3 and
     0.99. Layer norm is over H, W and C of each sample, with a scale and offset a channel, and
-    instance norm over H and W of each channel.
+    instance norm over H and W of each channel, with them or, without `affine`, none.
     """
     if name == "none":
         return x
     layers = {
         "batch": lambda: BatchNorm(momentum=0.9, epsilon=1e-5),
         "layer": lambda: keras.layers.GroupNormalization(groups=1, epsilon=1e-5),
-        "instance": lambda: keras.layers.GroupNormalization(groups=-1, epsilon=1e-5),
+        "instance": lambda: keras.layers.GroupNormalization(
+            groups=-1, epsilon=1e-5, center=affine, scale=affine
+        ),
     }
     if name == "instance" and len(x.shape) == 2:  # a dense layer has no H and W
         name = "layer"
@@ -182,7 +184,10 @@ def deconv(x, channels, kernel, size, *, stride=2, bias=True, init=NORMAL):
 
 
 def deconv_cropped(x, channels, kernel, *, crop, init=NORMAL):
-    """PyTorch's transposed convolution, stride 2, padding `crop`: n → 2n + kernel - 2 - 2·crop."""
+    """PyTorch's transposed convolution, stride 2, padding `crop`: n → 2n + kernel - 2 - 2·crop.
+
+    A crop of ((1, 0), (1, 0)) is that of a padding of 1 and an output padding of 1.
+    """
     options = _initializers(init, kernel * kernel * channels)
     x = keras.layers.Conv2DTranspose(channels, kernel, 2, padding="valid", **options)(x)
     return keras.layers.Cropping2D(crop)(x)

@@ -285,9 +285,10 @@ class Run:
             "measures.png",
             "real_vs_fake.png",
         )
-        paths = [self.samples / name for name in names]
-        paths += [self.folder / "generator.keras", self.folder / recover.BEST / "generator.keras"]
-        return [path for path in paths if path.is_file()]
+        paths = [path for name in names if (path := self.samples / name).is_file()]
+        for folder in (self.folder, self.folder / recover.BEST):
+            paths += sorted(folder.glob("generator*.keras"))
+        return paths
 
     def _histograms(self, step, networks):
         """The networks' weights, for TensorBoard."""

@@ -112,13 +112,24 @@ MODE_ALIASES = {"wgan-gp": "gp", "wgan": "regular", "wgan-div": "div"}
 # `min_size` and a multiple of `multiple_of`; `one_width`: widths are bases alone; `square` names
 # the field that both sides are, a power of two. `training` lists fields that the trainer takes
 # beside those that all take, `schedule` those of them that a run cannot change, and `stages`
-# names what gives the networks of each stage of a pair that grows.
+# names what gives the networks of each stage of a pair that grows, or those that a step trains
+# together. `asks` lists what test mode can be asked for, and `without` what a network cannot do;
+# `does` says why. `settles` are values that go before the data set's, `by_size` those of
+# a field by the least side of the images, from (side, value) pairs. `load`, `look` and `pictures`
+# stand in for `dataset.load`, `dataset.look` and test mode's sampler, which takes the fields of
+# `testing`; `reader` is the data set's unless given; `facts` are what the trainer takes of the
+# schedule and the data, and `min_batch` is the least batch, 2 unless given.
 _NORMAL = {"z_dim": 100, "z_distribution": "normal"}
 _LABELS = ("critic_norm", "label_mode")
+_SAMPLES = {
+    "asks": ("num_samples", "seeds", "label", "interpolate", "visualize"),
+    "does": "makes images of latents",
+}
 ARCHS = {
     "dcgan": {  # 1511.06434
         "builder": "dcgan:build_dcgan",
         "trainer": "model:WGAN",
+        **_SAMPLES,
         "network": (
             *("z_dim", "g_width", "d_width", "fc_width", "kernel_size", "bias", "g_norm"),
             *_LABELS,
@@ -136,6 +147,7 @@ ARCHS = {
     "mlp": {  # seed 001's SimpleGAN
         "builder": "small:build_mlp",
         "trainer": "model:WGAN",
+        **_SAMPLES,
         "network": ("z_dim", "g_width", "d_width", *_LABELS),
         "min_size": 8,
         "multiple_of": 1,
@@ -148,6 +160,7 @@ ARCHS = {
     "lenet": {  # seed 000
         "builder": "small:build_lenet",
         "trainer": "model:WGAN",
+        **_SAMPLES,
         "network": ("z_dim", "g_head", *_LABELS),
         "min_size": 28,
         "multiple_of": 2,
@@ -159,6 +172,7 @@ ARCHS = {
     "resnet": {  # seed 003
         "builder": "resnet:build_resnet",
         "trainer": "model:WGAN",
+        **_SAMPLES,
         "network": ("z_dim", "g_width", "d_width", "g_norm", *_LABELS),
         "min_size": 16,
         "multiple_of": 8,
@@ -172,6 +186,7 @@ ARCHS = {
     "pggan": {  # 1710.10196, whose values these are (appendix A.1)
         "builder": "pggan:build_pggan",
         "trainer": "pggan:PGGAN",
+        **_SAMPLES,
         "network": ("z_dim", "fmap_base", "fmap_max", "max_res", "label_mode"),
         "schedule": ("fade_kimg", "stable_kimg"),
         "training": ("fade_kimg", "stable_kimg", "batch_dict"),
@@ -195,6 +210,41 @@ ARCHS = {
         "penalty_fraction": 1.0,
         "drift": 0.001,
         "ema": 0.999,
+    },
+    "cyclegan": {  # 1703.10593, whose values these are (section 4 and the appendix)
+        "builder": "cyclenets:build_cyclegan",
+        "trainer": "cyclegan:CycleGAN",
+        "network": ("g_width", "d_width", "n_residual_blocks", "upsample", "patch", "critic_norm"),
+        "schedule": ("pool_size",),
+        "training": ("lambda_cycle", "lambda_identity", "pool_size", "decay_epoch"),
+        "facts": ("epochs", "per_epoch", "shown"),
+        "stages": "cyclenets:together",
+        "reader": "sources:read_folder",
+        "load": "domains:load",
+        "look": "domains:look",
+        "pictures": "translate:pictures",
+        "testing": (
+            *("dataset", "data_dir", "sample_dir", "input_fname_pattern"),
+            *("translate", "input", "output"),
+        ),
+        "asks": ("translate", "input", "output"),
+        "without": ("conditional", "compare", "evaluate", "eval_every"),
+        "does": "turns images of trainA in a folder into such as those of trainB, and back",
+        "settles": {"conditional": False, "mirror": True},
+        "by_size": {"n_residual_blocks": ((256, 9), (0, 6))},
+        "min_size": 24,
+        "multiple_of": 4,
+        "min_batch": 1,
+        "one_width": True,
+        "mode": "lsgan",
+        "z_distribution": "normal",  # there are no latents
+        "output_height": 256,
+        "g_width": (64,),
+        "d_width": (64,),
+        "critic_norm": "instance",  # of each image by itself, so that any mode may have it
+        "batch_size": 1,
+        "epoch": 200,
+        "ema": 0.0,
     },
 }
 
@@ -296,6 +346,8 @@ DATASETS = {
         "mirror": False,
     },
     "lsun": {**FOLDER, "reader": "sources:read_lsun", "input_height": 256},
+    "selfie2anime": {**FOLDER},
+    "hair": {**FOLDER, "input_height": 96, "output_height": 48},
     "celebA": {**FOLDER, "input_height": 108, "mirror": True},
     "faces": {**FOLDER, "input_height": 96, "output_height": 48, "mirror": True},
 }

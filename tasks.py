@@ -37,7 +37,7 @@ def train(given, started=STARTED):
         build.import_tensorflow(c.device)
         batches = build.build_batches(c, data)
         schedule = build.build_schedule(c, len(batches), started)
-        trainer = build.build_trainer(c, data.spec, schedule.per_epoch)
+        trainer = build.build_trainer(c, data.spec, schedule.per_epoch, data.shown)
         if resume:
             step = build.restore(c, run, trainer)
             print(f"resumed {run.folder} at step {step}")
@@ -131,8 +131,7 @@ def test(given):
     """Make pictures with a trained generator; return the exit status."""
     c, folder = find(given)
     build.import_tensorflow(c.device)
-    sampler = build.build_sampler(c, folder / "generator.keras")
-    for path in sampler.all(c.visualize, c.num_samples, c.seeds, c.interpolate):
+    for path in build.pictures(c, folder):
         print(path, flush=True)
 
 

@@ -66,7 +66,8 @@ def fit(trainer, batches, run, schedule, progress, evaluation=None):
         batch), `step(images, labels)` → dict of scalars, `measure(images, labels)` → more of
         them for the log, `preview()` → (images, columns), `samples(labels)` → images to evaluate
         and `problem()` → text or None. The run uses its `state`, `networks` and `refresh()`.
-      batches: `take(position, shape)` gives uint8 images and labels.
+      batches: `take(position, shape)` gives what a step takes, as uint8 images and labels;
+        `reals(count)` some of the first images.
       run: has `reals`, `log`, `sample`, `save`, `redraw`, `best` and `keep_best`.
       progress: a context manager with `update(done, text)`.
       evaluation: has `measure(draw)` → dict of numbers and `better(new, old)`; or None.
@@ -81,7 +82,7 @@ def fit(trainer, batches, run, schedule, progress, evaluation=None):
     sampled, saved = step, step
     log = _Log(trainer, run, schedule, evaluation, seen)
     if step == 0:
-        run.reals(batches.take(0, (64,))[0])
+        run.reals(batches.reals(64))
         run.sample(0, 0, 0, *trainer.preview())
     with stop_requests() as asked, progress:
         while step < schedule.last and not asked and time.monotonic() < schedule.deadline:

@@ -36,6 +36,21 @@ def load_generator(path):
     return network
 
 
+def load_translator(path):
+    """A saved generator of images [N, H, W, 1 or 3] of any size.
+
+    Raises utils.Failed where it is none.
+    """
+    network = load_network(path)
+    takes, gives = (
+        [tuple(x.shape) for x in getattr(network, name, None) or ()]
+        for name in ("inputs", "outputs")
+    )
+    if takes != gives or takes not in ([(None, None, None, n)] for n in (1, 3)):
+        raise utils.Failed(f"{path} translates no images of any size: it makes {gives} of {takes}")
+    return network
+
+
 def find_run(checkpoint_dir, dataset, wanted):
     """The newest run with a generator of a data set, and the names of the others.
 
@@ -46,7 +61,8 @@ def find_run(checkpoint_dir, dataset, wanted):
       utils.Failed: where there is none, saying what was looked for and what there is.
     """
     runs, near, broken = [], [], []
-    for file in sorted(Path(checkpoint_dir).glob("*/generator.keras")):
+    files = {f.parent: f for f in Path(checkpoint_dir).glob("*/generator*.keras")}
+    for file in (files[folder] for folder in sorted(files)):
         try:
             saved = json.loads((file.parent / "config.json").read_text())
             saved = {**saved, "name": file.parent.name}

@@ -44,6 +44,14 @@ def make_trainer():
     return make
 
 
+@pytest.fixture
+def eager():
+    """Steps in this test are not compiled, which takes longer than a few of them."""
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
+
+
 def batch(trainer, n=2, seed=0):
     """Random (images, labels) for one step of a trainer."""
     rng = np.random.default_rng(seed)

@@ -41,14 +41,6 @@ def batch(trainer, seed=0):
     return images, rng.integers(0, max(trainer.classes, 1), shape).astype(np.int32)
 
 
-@pytest.fixture
-def eager():
-    """Steps in this test are not compiled, which takes longer than a few of them."""
-    tf.config.run_functions_eagerly(True)
-    yield
-    tf.config.run_functions_eagerly(False)
-
-
 def set_alpha(network, alpha):
     for layer in ops.layers_of(network):
         if isinstance(layer, layers.Fade):
@@ -498,7 +490,7 @@ def test_what_a_small_stage_makes_is_measured_beside_the_whole_images(cli, tmp_p
         assert image.size == (64, 64)
 
 
-@pytest.mark.parametrize("arch", recipes.ARCHS)
+@pytest.mark.parametrize("arch", [n for n, row in recipes.ARCHS.items() if "load" not in row])
 def test_dry_run(cli, arch):
     small = {"output_height": 32, "g_width": 8, "d_width": 8, "fmap_max": 8, "max_res": 8}
     words = [word for name, value in small.items() for word in (f"--{name}", value)]

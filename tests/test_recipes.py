@@ -21,8 +21,11 @@ TABLES = {  # the keys of a row that are no Config fields: those it must have, t
         {"points", "penalty", "weights", "clip", "probabilities"},
     ),
     "ARCHS": (
-        {"builder", "trainer", "network", "min_size", "multiple_of"},
-        {"one_width", "square", "training", "schedule", "stages"},
+        {"builder", "trainer", "network", "min_size", "multiple_of", "asks", "does"},
+        {
+            *("one_width", "square", "training", "schedule", "stages", "facts", "min_batch"),
+            *("reader", "load", "look", "pictures", "testing", "without", "settles", "by_size"),
+        },
     ),
     "DATASETS": ({"reader"}, {"part"}),
     "PRESETS": ({"source"}, set()),
@@ -36,6 +39,10 @@ CODE = (
     "builder",
     "trainer",
     "reader",
+    "load",
+    "look",
+    "pictures",
+    "stages",
     "function",
 )
 
@@ -120,7 +127,13 @@ def test_a_builder_takes_the_fields_of_its_row(name):
     own = row.get("training", ())
     words = set(inspect.signature(utils.resolve(row["trainer"])).parameters)
     assert set(own) <= words & set(config.FIELDS)
+    assert set(row.get("facts", ())) <= words
     assert set(row.get("schedule", ())) <= set(own)
+    for part in ("asks", "without", "testing", "settles", "by_size"):
+        assert set(row.get(part, ())) <= set(config.FIELDS)
+    if "pictures" in row:
+        words = inspect.signature(utils.resolve(row["pictures"])).parameters.values()
+        assert [w.name for w in words if w.kind is w.KEYWORD_ONLY] == list(row["testing"])
     assert row.get("square", "max_res") in row["network"] or "square" not in row
     assert row["mode"] in recipes.MODES
     c = config.resolve({"arch": name, "output_height": 64})

@@ -41,6 +41,9 @@ class Trainer:
 
 
 class Batches:
+    def reals(self, count):
+        return 0
+
     def take(self, position, shape):
         return position, shape
 

@@ -1,0 +1,324 @@
+"""The trainer of CycleGAN (1703.10593): two generators that undo each other, and their critics.
+
+Images of one domain become such as those of another, from unpaired images. The networks are in
+`cyclenets.py`.
+"""
+
+import numpy as np
+import tensorflow as tf
+
+import model
+from cyclenets import WAYS
+
+SHEET_ROWS = 8
+MOST_PIXELS = 1024  # of a sheet's height
+DRAWN = 2**20  # pixels that are translated at a time
+CROP, POOL = 10, 11  # purposes of random numbers, beside those of `model`
+
+
+def rate_factor(epoch, epochs, decay):
+    """What the rates are multiplied by in an epoch 0, 1, …: 1, and from `decay` on linearly to 0.
+
+    Without epochs after `decay` they stay.
+    """
+    if epochs <= decay:
+        return tf.constant(1.0)
+    return 1 - tf.maximum(tf.cast(epoch, tf.float32) - decay, 0) / (epochs - decay)
+
+
+def augment(images, size, key, *, mirror):
+    """uint8 [B, H, W, C] → [-1, 1] of a smaller size: each cropped at random, flipped at random."""
+    x = tf.cast(images, tf.float32) / 127.5 - 1
+    count = x.shape[0]
+    places = tf.cast(tf.shape(x)[1:3] - size + 1, tf.float32)
+    start = tf.cast(tf.random.stateless_uniform([count, 2], key) * places, tf.int32)
+    rows, columns = (start[:, i, None] + tf.range(size[i]) for i in (0, 1))
+    if mirror:
+        flip = tf.random.stateless_uniform([count, 1], model.fold(key, model.FLIP)) < 0.5
+        columns = tf.where(flip, tf.reverse(columns, [1]), columns)
+    return tf.gather(tf.gather(x, rows, axis=1, batch_dims=1), columns, axis=2, batch_dims=1)
+
+
+class Way(model.WGAN):
+    """One way: the generator that makes images of a domain, and the critic of that domain.
+
+    It is stepped by `CycleGAN`, and has a history of its fakes (section 4): `pool`, of which
+    the first `held` are there.
+    """
+
+    def __init__(self, source, target, *parts, pool_size, **options):
+        super().__init__(*parts, **options)
+        self.source, self.target = source, target
+        self.pool_size = pool_size
+        self.pool = tf.Variable(tf.zeros((pool_size, *self.image)), name="pool")
+        self.held = tf.Variable(0, name="held")
+
+    def _compile(self):
+        return None
+
+    def _to_float(self, images, key):
+        del key  # they have been cropped, flipped and scaled
+        return images
+
+    @property
+    def state(self):
+        """What a checkpoint holds; the counts of steps and images are the trainer's."""
+        own = {n: v for n, v in super().state.items() if n not in ("step", "seen")}
+        return {**own, "pool": self.pool, "held": self.held}
+
+    def named(self, parts):
+        """Parts by names that say which way, or which domain a critic is of, they belong to."""
+        way = f"{self.source}2{self.target}"
+        return {f"{n}_{self.target if n == 'critic' else way}": v for n, v in parts.items()}
+
+    def past(self, fakes, key):
+        """What the critic is shown for new fakes [B, H, W, C], one by one.
+
+        While the history is not full, each is kept and shown. Then one of two is shown itself;
+        for the other a kept one is shown, whose place it takes.
+        """
+        if not self.pool_size:
+            return fakes
+        count = fakes.shape[0]
+        places = tf.random.stateless_uniform([count], key, maxval=self.pool_size, dtype=tf.int32)
+        swaps = tf.random.stateless_uniform([count], model.fold(key, 1)) < 0.5
+        shown = tf.TensorArray(tf.float32, count, element_shape=self.image)
+        for i in tf.range(count):
+            filling = self.held < self.pool_size
+            place = tf.where(filling, self.held, places[i])
+            old, new = self.pool[place], fakes[i]
+            swap = swaps[i] and not filling
+            shown = shown.write(i, tf.where(swap, old, new))
+            self.pool.scatter_nd_update([[place]], tf.where(swap or filling, new, old)[None])
+            self.held.assign_add(tf.cast(filling, tf.int32))
+        return shown.stack()
+
+
+class CycleGAN:
+    """Two generators that undo each other, against a critic of each domain.
+
+    Its members are those that `train.fit` asks for, as `model.WGAN`'s are. A step is one update
+    of both generators, from one loss, and then those of the critics: the first one on the same
+    images and the fakes made before the update, as in the authors' code.
+
+    Args:
+      generators, critics: as `cyclenets.build_cyclegan` gives them; the rest as `model.WGAN`.
+      lambda_cycle, lambda_identity: weights of the cycles' and the identities' L1 distances.
+      decay_epoch: the rates fall from there on (half of `epochs` where None) to 0.
+      epochs, per_epoch: how many there are, and the steps in one.
+      shown: uint8 images of both domains, for the sheets.
+    """
+
+    def __init__(
+        self,
+        generators,
+        critics,
+        objective,
+        g_optimizer,
+        d_optimizer,
+        *,
+        pool_size,
+        lambda_cycle,
+        lambda_identity,
+        decay_epoch,
+        epochs,
+        per_epoch,
+        shown=(),
+        mirror=False,
+        seed=0,
+        **options,
+    ):
+        networks = zip(WAYS, generators, critics)
+        self.ways = [
+            Way(*way, g, d, objective, *map(_same, (g_optimizer, d_optimizer)), **options,
+                pool_size=pool_size)
+            for way, g, d in networks
+        ]  # fmt: skip
+        first = self.ways[0]
+        self.count, self.seen, self.image = first.count, first.seen, first.image
+        self.ways[1].count = self.count
+        self.critic_num, self.batch_size = first.critic_num, first.batch_size
+        self.objective, self.mirror, self.shown = objective, mirror, shown
+        self.lambda_cycle, self.lambda_identity = lambda_cycle, lambda_identity
+        self.per_epoch, self.epochs = max(1, per_epoch), epochs
+        self.decay_epoch = epochs / 2 if decay_epoch is None else decay_epoch
+        rates = [float(o.learning_rate) for o in (g_optimizer, d_optimizer)]
+        self.rates = tf.Variable(rates, name="rates")
+        self.key = tf.constant([seed, 0], tf.int32)
+        batch = tf.TensorSpec([None, self.batch_size, None, None, self.image[-1]], tf.uint8)
+        self.step = tf.function(self._step, input_signature=[batch, batch])
+
+    @property
+    def state(self):
+        """What a checkpoint holds, as a dict of trackables."""
+        parts = {"step": self.count, "seen": self.seen}
+        for way in self.ways:
+            parts |= way.named(way.state)
+        return parts
+
+    @property
+    def networks(self):
+        """What is saved for use without training: file name → Keras model of stock layers."""
+        parts = {}
+        for way in self.ways:
+            parts |= way.named(way.networks)
+        return parts
+
+    @property
+    def starters(self):
+        """What a run can start from: file name → the networks that take its weights."""
+        parts = {}
+        for way in self.ways:
+            parts |= way.named(way.starters)
+        return parts
+
+    last = model.WGAN.last
+
+    def resume(self, generator, critic):
+        """Go on from a restored state: from these learning rates, and with no step broken."""
+        self.rates.assign([generator, critic])
+        for way in self.ways:
+            way.resume(generator, critic)
+
+    def batch_spec(self, step):
+        """The images of each domain that a step wants: [critic updates, batch]."""
+        return self.ways[0].batch_spec(step)
+
+    def _step(self, a, b):
+        """`step`: both generators' update, then `n` of the critics.
+
+        Args:
+          a, b: uint8 images of each domain, [n, B, H, W, C], larger than those made.
+
+        Returns:
+          A dict of scalars, of the critics' as means over their updates.
+        """
+        factor = rate_factor(self.count // self.per_epoch, self.epochs, self.decay_epoch)
+        for way in self.ways:
+            way.g_optimizer.learning_rate = self.rates[0] * factor
+            way.d_optimizer.learning_rate = self.rates[1] * factor
+        key = model.fold(self.key, self.count)
+        fakes, total, terms = self._update_generators(self._real((a[0], b[0]), model.fold(key, 0)))
+        judged = self._update_critics(a, b, fakes, key)
+        terms = [own | more for own, more in zip(terms, judged)]
+        self.count.assign_add(1)
+        self.seen.assign_add(tf.size(a[..., 0, 0, 0], tf.int64))
+        for way, own in zip(self.ways, terms):
+            way._average()
+            way._watch(own)
+        return {
+            "generator_loss": total,
+            **terms[0],
+            **terms[1],
+            "learning_rate": self.rates[0] * factor,
+        }
+
+    def _real(self, images, key):
+        """Images of both domains, cropped and flipped: [A, B]."""
+        size = self.image[:2]
+        keys = [model.fold(key, CROP, i) for i in range(2)]
+        return [augment(x, size, k, mirror=self.mirror) for x, k in zip(images, keys)]
+
+    def _update_generators(self, real):
+        """One update of both generators; (their fakes, the loss, the terms of each way)."""
+        weights = [way.generator.trainable_variables for way in self.ways]
+        flat = [*weights[0], *weights[1]]
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch([w.value for w in flat])
+            fakes, terms, total = self._generator_loss(real)
+        gradients = tape.gradient(total, flat)
+        n = len(weights[0])
+        for way, own, given in zip(self.ways, weights, (gradients[:n], gradients[n:])):
+            way.g_optimizer.apply(given, own)
+        return fakes, total, terms
+
+    def _generator_loss(self, real):
+        """(fakes, terms of each way, loss) for real images [A, B] (eq. 3; 5.2's for identity)."""
+        fakes, terms, total = [], [], 0.0
+        for i, way in enumerate(self.ways):
+            x, y = real[i], real[1 - i]
+            made = way.generator(tf.concat([x, y], 0) if self.lambda_identity else x, training=True)
+            fakes.append(made[: self.batch_size])
+            back = self.ways[1 - i].generator(fakes[i], training=True)
+            scores = way.critic([fakes[i]], training=True)
+            names = {
+                f"adversarial_{way.source}2{way.target}": (
+                    1.0, way._mean(self.objective.generator_loss(scores))
+                ),
+                f"cycle_{way.source}": (self.lambda_cycle, way._mean(tf.abs(back - x))),
+            }  # fmt: skip
+            if self.lambda_identity:
+                same = way._mean(tf.abs(made[self.batch_size :] - y))
+                names[f"identity_{way.target}"] = (self.lambda_identity, same)
+            total += sum(weight * value for weight, value in names.values())
+            terms.append({name: value for name, (_, value) in names.items()})
+        return fakes, terms, total
+
+    def _update_critics(self, a, b, fakes, key):
+        """All critic updates of a step, the first one on `fakes`; the means of each way's terms."""
+        n = tf.shape(a)[0]
+        names = self.ways[0]._critic_terms()
+        sums = [[tf.zeros([]) for _ in names] for _ in self.ways]
+        for i in tf.range(n):
+            own = model.fold(key, i)
+            real = self._real((a[i], b[i]), own)
+            if self.batch_spec(0)[0] > 1:
+                now = tf.cond(i > 0, lambda: self._translate(real), lambda: fakes)  # noqa: B023
+            else:
+                now = fakes
+            terms = []
+            for j, way in enumerate(self.ways):
+                pooled = way.past(now[j], model.fold(own, POOL, j))
+                terms.append(way._critic_update(real[1 - j], pooled, [], model.fold(own, j)))
+            sums = [[s + t[m] for s, m in zip(ss, names)] for ss, t in zip(sums, terms)]
+        return [
+            {f"{m}_{way.target}": s / tf.cast(n, s.dtype) for s, m in zip(ss, names)}
+            for ss, way in zip(sums, self.ways)
+        ]
+
+    def _translate(self, real):
+        """Fakes of real images [A, B]: [B, A]."""
+        return [way.generator(x, training=True) for x, way in zip(real, self.ways)]
+
+    def measure(self, a, b):
+        """What the log has beside a step's terms: nothing."""
+        del a, b
+        return {}
+
+    def problem(self):
+        """None, or which step and terms were the first not to be finite. Waits for the device."""
+        found = [way.problem() for way in self.ways]
+        return next((text for text in found if text), None)
+
+    def refresh(self):
+        """The averaged generators have no statistics: nothing to estimate."""
+
+    def preview(self):
+        """The first test images as the averaged generators translate them.
+
+        Returns:
+          (images float32 [N, H, W, C] in [-1, 1], columns of their grid): a row has an image of A,
+          its translation, that one's translation back, and the same from an image of B.
+        """
+        rows = max(1, min(SHEET_ROWS, MOST_PIXELS // self.image[0], *map(len, self.shown)))
+        columns = []
+        for i, way in enumerate(self.ways):
+            real = self.shown[i][:rows].astype(np.float32) / 127.5 - 1
+            fake = draw(way.average, real)
+            columns += [real, fake, draw(self.ways[1 - i].average, fake)]
+        return np.stack(columns, 1).reshape(-1, *self.image), len(columns)
+
+
+def _same(optimizer):
+    """Another optimiser of the same settings: Adam's steps in two are those in one."""
+    return type(optimizer).from_config(optimizer.get_config())
+
+
+def draw(generator, images):
+    """Images [N, H, W, C] in [-1, 1], translated a few at a time."""
+    chunk = max(1, DRAWN // (images.shape[1] * images.shape[2]))
+    parts = [
+        np.asarray(generator(images[i : i + chunk], training=False))
+        for i in range(0, len(images), chunk)
+    ]
+    return np.concatenate(parts)

@@ -1,0 +1,87 @@
+"""The networks of CycleGAN (1703.10593): residual generators, and critics of patches."""
+
+import keras
+
+import ops
+
+WAYS = (("A", "B"), ("B", "A"))  # from, to: those of the generators A2B and B2A
+STRIDES = {"70": (2, 2, 2, 1), "16": (2, 2, 2, 2)}  # of a critic's layers before the last
+
+
+def build_cyclegan(spec, *, g_width, d_width, n_residual_blocks, upsample, patch, critic_norm):
+    """The networks of both ways (appendix, section 7.2): ((A2B, B2A), (critic of B, of A)).
+
+    A generator takes images [B, H, W, C] of any size that is a multiple of 4. A critic gives a
+    map of scores [B, h, w, 1], each of one patch: of 70x70 pixels, or with `patch` "16" one for
+    each 16th of the sides, which is seed 004's. `upsample` "nearest" is that one's, too.
+    Instance norm has no scale and offset, as in the authors' code.
+    """
+    given = {"blocks": n_residual_blocks, "upsample": upsample}
+    generators = [
+        _generator(f"generator_{a}2{b}", spec.channels, g_width[0], **given) for a, b in WAYS
+    ]
+    critics = [_critic(f"critic_{b}", spec, d_width[0], patch, critic_norm) for _, b in WAYS]
+    return tuple(generators), tuple(critics)
+
+
+def _reflect(x, n):
+    """Pad by reflection on all four sides."""
+    return keras.ops.pad(x, ((0, 0), (n, n), (n, n), (0, 0)), mode="reflect")
+
+
+def _norm(x):
+    return ops.norm(x, "instance", affine=False)
+
+
+def _conv(x, width, kernel, stride=1):
+    return ops.conv(x, width, kernel, stride=stride, padding="valid")
+
+
+def _generator(name, channels, width, *, blocks, upsample):
+    images = keras.Input((None, None, channels), name="images")
+    x = ops.relu(_norm(_conv(_reflect(images, 3), width, 7)))
+    for out in (2 * width, 4 * width):
+        x = keras.layers.ZeroPadding2D(1)(x)
+        x = ops.relu(_norm(_conv(x, out, 3, stride=2)))
+    for _ in range(blocks):
+        y = ops.relu(_norm(_conv(_reflect(x, 1), 4 * width, 3)))
+        x = keras.layers.Add()([x, _norm(_conv(_reflect(y, 1), 4 * width, 3))])
+    for out in (2 * width, width):
+        x = ops.relu(_norm(UPSAMPLE[upsample](x, out)))
+    x = _conv(_reflect(x, 3), channels, 7)
+    return keras.Model(images, keras.layers.Activation("tanh", dtype="float32")(x), name=name)
+
+
+def _nearest(x, width):
+    x = keras.layers.UpSampling2D(2)(x)
+    return ops.conv(x, width, 3, stride=1)
+
+
+def _deconv(x, width):
+    """The transpose of the convolution that halves the size: the crop is that one's padding."""
+    return ops.deconv_cropped(x, width, 3, crop=((1, 0), (1, 0)))
+
+
+UPSAMPLE = {"deconv": _deconv, "nearest": _nearest}
+
+
+def _critic(name, spec, width, patch, norm):
+    images = keras.Input((spec.height, spec.width, spec.channels), name="images")
+    x = images
+    for i, stride in enumerate(STRIDES[patch]):
+        x = _conv(keras.layers.ZeroPadding2D(1)(x), width * 2**i, 4, stride)
+        x = ops.leaky_relu(ops.norm(x, norm, affine=norm != "instance") if i else x)
+    more = 1 if patch == "16" else 0  # the seed pads once more at the top and on the left
+    x = _conv(keras.layers.ZeroPadding2D(((1 + more, 1), (1 + more, 1)))(x), 1, 4)
+    return keras.Model([images], keras.layers.Activation("linear", dtype="float32")(x), name=name)
+
+
+def together(generators, critics, *, batch_size, batch_dict):
+    """What a step trains: one (generator, critic, batch), each of both ways and their passes."""
+    del batch_dict  # of networks that grow
+    shape = critics[0].inputs[0].shape[1:]
+    a, b = (keras.Input(shape) for _ in WAYS)
+    there, back = generators
+    fake_b, fake_a = there(a), back(b)
+    passes = keras.Model([a, b], [fake_b, back(fake_b), fake_a, there(fake_a)])
+    return [(passes, keras.Model([a, b], [critics[1]([a]), critics[0]([b])]), batch_size)]

@@ -1,0 +1,233 @@
+"""CycleGAN on the command line: a run, resumed; its test mode on images of any size."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+import translate
+import utils
+from tests.conftest import checkpoint, log_rows
+from tests.test_domains import make_set
+
+
+def negative():
+    """A generator that turns images into their negatives, and looks one pixel around."""
+    x = keras.Input((None, None, 3))
+    y = keras.ops.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="reflect")
+    y = keras.layers.AveragePooling2D(4)(-y[:, 1:-1, 1:-1])  # 4 must divide the sides
+    y = keras.layers.UpSampling2D(4)(y)
+    return keras.Model(x, -x + 0 * y)
+
+
+SIZES = [(1, 1), (1, 50), (3, 7), (4, 4), (16, 16), (17, 33), (30, 5), (64, 65)]
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_images_of_any_size_keep_it_and_their_place(size):
+    image = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
+    np.testing.assert_array_equal(translate.translate_image(negative(), image), 255 - image)
+
+
+def test_pads_are_reflections_of_all_sides():
+    seen = []
+
+    def generator(x):
+        seen.append(x)
+        return x
+
+    image = np.arange(5 * 18, dtype=np.uint8).reshape(5, 18, 1)
+    np.testing.assert_array_equal(translate.translate_image(generator, image), image)
+    padded = np.round((seen[0] + 1) * 127.5).astype(np.uint8)
+    assert padded.shape == (1, 16, 20, 1)
+    np.testing.assert_array_equal(padded[0, 5:10, 1:19], image)
+    np.testing.assert_array_equal(padded[0, 5:10, 0], image[:, 0])
+    np.testing.assert_array_equal(padded[0, 4, 1:19], image[0])
+    np.testing.assert_array_equal(padded[0, 0, 1:19], image[4])
+
+
+def save(path, size=(9, 6), mode="RGB"):
+    """A random image, of the kind that the name says."""
+    shape = size[::-1] + ((len(mode),) if len(mode) > 1 else ())
+    pixels = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path)
+
+
+@pytest.fixture
+def run(tmp_path):
+    """A function of an input that translates it into `out`: names → sizes."""
+    folder = tmp_path / "run"
+    folder.mkdir()
+    for way in translate.FOLDERS:
+        negative().save(folder / f"generator_{way}.keras")
+
+    def translate_path(path, pattern="*"):
+        given = {"dataset": "x", "data_dir": tmp_path, "sample_dir": tmp_path / "s"}
+        given |= {"input": str(path), "output": str(tmp_path / "out"), "translate": "A2B"}
+        paths = list(translate.pictures(folder, **given, input_fname_pattern=pattern))
+        assert all(path.is_file() for path in paths)
+        return {str(p.relative_to(tmp_path / "out")): Image.open(p).size for p in paths}
+
+    return translate_path
+
+
+def test_names_sizes_and_kinds_are_kept(run, tmp_path):
+    home = tmp_path / "in"
+    for name, size in (("a.jpg", (9, 6)), ("deep/er/b.png", (5, 31)), ("c.WEBP", (8, 8))):
+        save(home / name, size)
+    save(home / "d.gif", (7, 7), "L")
+    save(home / "e.bmp", (3, 3))
+    save(home / "f.png", (10, 4), "RGBA")
+    wanted = {"a.jpg": (9, 6), "deep/er/b.png": (5, 31), "c.WEBP": (8, 8), "d.gif.png": (7, 7)}
+    assert run(home) == {**wanted, "e.bmp": (3, 3), "f.png": (10, 4)}
+    for name in ("deep/er/b.png", "c.WEBP", "e.bmp"):
+        before, after = (np.array(Image.open(p / name)) for p in (home, tmp_path / "out"))
+        if name != "c.WEBP":  # its first copy is a lossy one
+            np.testing.assert_array_equal(after, 255 - before)
+        assert Image.open(tmp_path / "out" / name).format == Image.open(home / name).format
+    assert run(home / "a.jpg") == {"a.jpg": (9, 6)}
+    assert run(home, "*.bmp") == {"e.bmp": (3, 3)}
+
+
+def test_what_cannot_be_translated_is_named(run, tmp_path, monkeypatch, capsys):
+    save(tmp_path / "in/a.png")
+    (tmp_path / "in/b.png").write_bytes(b"no image")
+    save(tmp_path / "in/c.png", (40, 30))
+    monkeypatch.setattr(translate, "MOST", 1000)
+    assert run(tmp_path / "in") == {"a.png": (9, 6)}
+    out = capsys.readouterr().out
+    assert "skipped 2 of 3 images: b.png (" in out
+    assert "c.png (40x30 are more than 1000 pixels)" in out
+    for path, says in (
+        (tmp_path / "in/b.png", "none of 1 images can be translated: b.png"),
+        (tmp_path / "absent", "no image or folder"),
+    ):
+        with pytest.raises(utils.Failed, match=says):
+            run(path)
+
+
+def test_images_are_not_written_over(run, tmp_path):
+    save(tmp_path / "out/a.png")
+    for path in (tmp_path / "out", tmp_path / "out/a.png"):
+        with pytest.raises(utils.Failed, match="is where the images are"):
+            run(path)
+
+
+# ---- the command line ------------------------------------------------------------------------
+
+
+SMALL = {"g_width": 2, "d_width": 2, "n_residual_blocks": 1, "output_height": 24, "batch_size": 2}
+SMALL |= {"pool_size": 3, "epoch": 2, "decay_epoch": 0, "log_every": 1, "sample_every": 2}
+SMALL |= {"lambda_identity": 1, "ema": 0.9, "arch": "cyclegan", "dataset": "pics"}
+WORDS = [word for name, value in SMALL.items() for word in (f"--{name}", value)]
+LOADER = """
+import sys, json, keras, numpy as np
+for path in sys.argv[1:]:
+    network = keras.saving.load_model(path)
+    kinds = {type(layer).__module__.split(".")[0] for layer in network.layers}
+    x = np.zeros((1, 20, 44, 3), np.float32)
+    print(json.dumps([sorted(kinds), list(network(x).shape)]))
+"""
+
+
+def whole_and_parts(cli, tmp_path):
+    """Two epochs of two steps, the second at half the rates; stopped after three, and on."""
+    make_set(tmp_path / "data" / "pics", (5, 4, 3, 2), (30, 26))
+    assert cli(*WORDS, "--train", "--name", "whole")[0] == 0
+    assert cli(*WORDS, "--train", "--name", "parts", "--max_steps", 3)[0] == 0
+    status, out, _ = cli("--name", "parts", "--train", "--dataset", "pics")
+    assert status == 0
+    assert "resumed checkpoint/parts at step 3" in out
+    assert "done at step 4 of 4" in out
+    assert "checkpoint/parts/generator_A2B.keras" in out
+    whole, parts = checkpoint("checkpoint/whole", 4), checkpoint("checkpoint/parts", 4)
+    assert whole.keys() == parts.keys()
+    assert len(whole) > 100
+    for name, value in whole.items():
+        np.testing.assert_array_equal(value, parts[name], err_msg=name)
+    pools = [value for name, value in whole.items() if name.startswith("pool_")]
+    assert [x.shape for x in pools] == [(3, 24, 24, 3)] * 2
+    assert all(np.ptp(x) > 0.1 for x in pools)
+    rows = log_rows("checkpoint/parts")
+    assert rows == log_rows("checkpoint/whole")
+    assert [float(r["learning_rate"]) for r in rows] == pytest.approx([2e-4] * 2 + [1e-4] * 2)
+    columns = {"adversarial_A2B", "cycle_A", "identity_B", "critic_loss_A", "score_gap_B"}
+    assert columns <= rows[0].keys()
+
+
+@pytest.mark.slow
+def test_a_compiled_run_resumed_is_the_unbroken_one(cli, tmp_path):
+    whole_and_parts(cli, tmp_path)
+
+
+def test_a_run_resumed_is_the_unbroken_one(cli, tmp_path, eager):
+    """And what it leaves behind, and what can be done with it."""
+    whole_and_parts(cli, tmp_path)
+    status, _, err = cli("--name", "parts", "--dataset", "pics", "--train", "--pool_size", 4)
+    assert (status, err.count("\n")) == (2, 1)
+    assert "pool_size=3, not 4" in err
+    with Image.open("samples/train_02_0000.png") as sheet:
+        assert sheet.size == (6 * 24, 2 * 24)  # of B there are two test images
+    with Image.open("samples/training.gif") as film:
+        assert film.n_frames == 4  # of steps 0, 2, 4, and 3 where it was stopped
+    check_test_mode(cli)
+    check_exports(tmp_path)
+    check_other_tasks(cli)
+
+
+def check_test_mode(cli):
+    save(Path("data/pics/testA/more/odd.png"), (37, 29))
+    status, out, _ = cli("--dataset", "pics", "--sample_dir", "made")
+    assert status == 0
+    made = {str(p.relative_to("made")): Image.open(p).size for p in Path("made").rglob("*.png")}
+    sizes = {f"fakeB/{i}.png": (26, 30) for i in range(3)} | {"fakeB/more/odd.png": (37, 29)}
+    assert made == sizes | {f"fakeA/{i}.png": (26, 30) for i in range(2)}
+    assert all(f"made/{name}" in out.splitlines() for name in made)
+    words = ("--translate", "B2A", "--input", "data/pics/testA/more/odd.png", "--output", "there")
+    assert cli("--dataset", "pics", *words)[0] == 0
+    back = np.array(Image.open("there/odd.png"))
+    assert back.shape == (29, 37, 3)
+    assert not np.array_equal(back, np.array(Image.open("made/fakeB/more/odd.png")))
+    status, _, err = cli("--dataset", "pics", *words[:3], "nowhere")
+    assert (status, err) == (1, "main.py: no image or folder nowhere\n")
+    status, _, err = cli("--dataset", "pics", "--seeds", "0-3")
+    assert (status, err.count("\n")) == (2, 1)
+    assert "--seeds does not suit --arch=cyclegan" in err
+
+
+def check_exports(tmp_path):
+    """Both generators load where there is nothing of the project, and take other sizes."""
+    folder = tmp_path / "checkpoint" / "parts"
+    paths = [str(folder / f"generator_{way}.keras") for way in ("A2B", "B2A")]
+    words = [sys.executable, "-c", LOADER, *paths]
+    done = subprocess.run(words, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.stdout == '[["keras"], [1, 20, 44, 3]]\n' * 2, done.stderr
+
+
+def check_other_tasks(cli):
+    status, out, _ = cli(*WORDS, "--train", "--dry_run")
+    assert status == 0
+    assert "images 24x24x3, no classes" in out
+    assert "24x24 in batches of 2: generator " in out
+    words = ("--name", "next", "--train", "--max_steps", 1, "--init_from", "parts")
+    assert cli(*WORDS, *words, "--learning_rate", 0)[0] == 0
+    first, later = (checkpoint(f"checkpoint/{n}", s) for n, s in (("parts", 4), ("next", 1)))
+    names = [n for n in first if n.startswith("average_A2B/") and "kernel" in n]
+    for name in names:
+        np.testing.assert_allclose(later[name], first[name], atol=1e-6)
+
+
+def test_a_missing_folder_ends_a_run_in_one_line(cli, tmp_path):
+    make_set(tmp_path / "data" / "pics", (2, 2, 1, 1), (30, 26))
+    (tmp_path / "data/pics/trainB").rename(tmp_path / "data/pics/other")
+    status, _, err = cli(*WORDS, "--train")
+    assert (status, err.count("\n")) == (1, 1)
+    assert "no folder data/pics/trainB" in err
+    status, _, err = cli("--arch", "cyclegan", "--dataset", "mnist", "--train")
+    assert (status, err.count("\n")) == (1, 1)
+    assert "no folder data/mnist/trainA" in err
