@@ -1,11 +1,12 @@
 """Do the tests notice small changes of the code?
 
-`python -m benchmarks.mutate losses utils config cli` changes one place of a module at a time, in a
-copy of the project, and runs the tests of TESTS until one fails. It prints a table, and each change
-that no test has noticed and that `benchmarks/equivalent.csv` does not explain. The operators are
-those of mutmut (in requirements-bench.txt) and one more, a statement left out. mutmut's own
-program passes over decorated functions and all that stands outside of functions, and has
-TensorFlow imported for each change anew: here every change has a fork of one process.
+`python -m benchmarks.mutate losses utils config cli._normalise` changes one place of a module at a
+time, in a copy of the project, and runs those of the tests of TESTS that call the changed function,
+until one fails. It prints a table, and
+each change that no test has noticed and that `benchmarks/equivalent.csv` does not explain. The
+operators are those of mutmut (in requirements-bench.txt) and one more, a statement left out.
+mutmut's own program passes over decorated functions and all that stands outside of functions, and
+has TensorFlow imported for each change anew: here every change has a fork of one process.
 
 What was found is added to `--found`: a call of the same words goes on where the last one ended,
 after `--minutes` at the latest; `--again` tries once more what no test had noticed.
@@ -13,6 +14,7 @@ after `--minutes` at the latest; `--again` tries once more what no test had noti
 
 import argparse
 import csv
+import gc
 import json
 import math
 import multiprocessing
@@ -23,6 +25,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 
@@ -39,6 +42,7 @@ ROOT = Path(__file__).resolve().parents[1]
 TESTS = {"losses": ("tests/test_losses.py",), "utils": IMAGES, "config": WORDS, "cli": WORDS}
 SLOWER = 4  # times the seconds of the unchanged module after which a change is seen: it hangs
 AFTER = 10  # seconds that are added
+UNWANTED = ("cacheprovider", "unraisableexception", "threadexception", "xdist")  # slow, or write
 MEMORY = 4 << 30  # bytes that the tests may take
 FIELD = "_flag"  # in a call of it only numbers and truth values are changed: the rest are texts
 LEFT_OUT = ("len", "isinstance", "os.kill")  # other words are errors; a signal would be sent
@@ -140,8 +144,49 @@ def copy_project(folder):
             shutil.copy2(ROOT / name, folder / name)
 
 
-def _test(folder, tests, keep):
-    """Run the tests of a copy until one fails, in a process of its own, and end it.
+class _Calls:
+    """A plugin of pytest that notes which functions of a module each test calls."""
+
+    def __init__(self, path):
+        self.path, self.tests = path, {}
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_protocol(self, item):
+        """Note what one test calls, in its threads too."""
+        called = set()
+
+        def note(frame, event, _):
+            if event == "call" and frame.f_code.co_filename == str(self.path):
+                called.add(frame.f_code.co_qualname.replace("<locals>.", ""))
+
+        threading.setprofile(note)
+        sys.setprofile(note)
+        try:
+            return (yield)
+        finally:
+            sys.setprofile(None)
+            threading.setprofile(None)
+            for function in called:
+                self.tests.setdefault(function, []).append(item.nodeid)
+
+    def pytest_sessionfinish(self):
+        """Leave it beside the module."""
+        self.path.with_suffix(".calls").write_text(json.dumps(self.tests))
+
+
+class _Chosen:
+    """A plugin of pytest that runs certain tests and no others."""
+
+    def __init__(self, tests):
+        self.tests = set(tests)
+
+    def pytest_collection_modifyitems(self, items):
+        """Leave out the others."""
+        items[:] = [item for item in items if item.nodeid in self.tests]
+
+
+def _test(folder, tests, plugins, keep):
+    """Run tests of a copy until one fails, in a process of its own, and end it.
 
     With `keep` its modules are kept compiled: of a changed one that could be the unchanged one.
     """
@@ -157,13 +202,15 @@ def _test(folder, tests, keep):
     nowhere = os.open(os.devnull, os.O_RDWR)
     for stream in range(3):
         os.dup2(nowhere, stream)
-    words = ["-x", "-q", "-p", "no:cacheprovider", f"--basetemp={folder}/.tmp"]
-    os._exit(pytest.main([*words, *tests]))
+    words = ["-x", "-q", f"--basetemp={folder}/.tmp"]
+    words += [w for name in UNWANTED for w in ("-p", f"no:{name}")]
+    os._exit(pytest.main([*words, *tests], plugins))
 
 
-def passes(folder, tests, seconds=None, keep=False):
+def passes(folder, tests, plugins=(), seconds=None, keep=False):
     """Do the tests pass in a copy? None where they take longer."""
-    child = multiprocessing.get_context("fork").Process(target=_test, args=(folder, tests, keep))
+    fork = multiprocessing.get_context("fork").Process
+    child = fork(target=_test, args=(folder, tests, plugins, keep))
     child.start()
     child.join(seconds)
     if child.exitcode is None:
@@ -173,26 +220,32 @@ def passes(folder, tests, seconds=None, keep=False):
     return child.exitcode == 0
 
 
-def end_of(folder, name, changed, seconds):
-    """What becomes of a change: killed, hangs or survived."""
-    path = folder / f"{name}.py"
-    source = path.read_text()
-    path.write_text(changed)
-    try:
-        passed = passes(folder, TESTS[name], seconds)
-    finally:
-        path.write_text(source)
-    return {False: "killed", None: "hangs", True: "survived"}[passed]
+class Tests:
+    """The tests of one module, in a copy of the project.
 
+    For a change in a function those are run that call it, if there are any, else all.
+    """
 
-def unchanged(folder, name):
-    """The seconds that the tests of an unchanged module take; they must pass."""
-    begun = time.monotonic()
-    if not passes(folder, TESTS[name], keep=True):
-        raise SystemExit(f"the tests of {name}.py fail as it is")
-    for path in (folder / "__pycache__").glob(f"{name}.*"):
-        path.unlink()
-    return time.monotonic() - begun
+    def __init__(self, folder, name):
+        self.folder, self.words, self.path = folder, TESTS[name], folder / f"{name}.py"
+        begun = time.monotonic()
+        if not passes(folder, self.words, [_Calls(self.path)], keep=True):
+            raise SystemExit(f"the tests of {name}.py fail as it is")
+        self.seconds = SLOWER * (time.monotonic() - begun) + AFTER
+        self.calls = json.loads(self.path.with_suffix(".calls").read_text())
+        for path in (folder / "__pycache__").glob(f"{name}.*"):
+            path.unlink()
+
+    def end_of(self, function, changed):
+        """What becomes of a change: killed, hangs or survived."""
+        plugins = [_Chosen(self.calls[function])] if function in self.calls else []
+        source = self.path.read_text()
+        self.path.write_text(changed)
+        try:
+            passed = passes(self.folder, self.words, plugins, self.seconds)
+        finally:
+            self.path.write_text(source)
+        return {False: "killed", None: "hangs", True: "survived"}[passed]
 
 
 def read_found(path):
@@ -226,40 +279,40 @@ def search(changes, ends, path, until):
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place).resolve()
         copy_project(folder)
-        seconds = {}
+        tests = {}
         for key, changed in changes.items():
             if key in ends:
                 continue
             if time.monotonic() > until:
                 return
-            name = key[0]
-            if name not in seconds:
-                seconds[name] = SLOWER * unchanged(folder, name) + AFTER
-            ends[key] = end_of(folder, name, changed, seconds[name])
+            name, function = key[:2]
+            tests[name] = tests.get(name) or Tests(folder, name)
+            ends[key] = tests[name].end_of(function, changed)
             with open(path, "a") as file:
                 file.write(json.dumps([*key, ends[key]]) + "\n")
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("modules", nargs="*", choices=[[], *TESTS], default=[*TESTS])
+    parser.add_argument("parts", nargs="*", default=[*TESTS], help="a module, or module.function")
     parser.add_argument("--minutes", type=float, default=math.inf)
     parser.add_argument("--found", type=Path, default=ROOT / "logs" / "mutants.jsonl")
     parser.add_argument("--again", action="store_true", help="those that survived")
     parser.add_argument("--report", action="store_true", help="of what was found, and no more")
     call = parser.parse_args()
     until = time.monotonic() + 60 * call.minutes
-    changes = {
-        (name, *key): changed
-        for name in call.modules or TESTS
-        for key, changed in mutants((ROOT / f"{name}.py").read_text()).items()
-    }
+    changes = {}
+    for part in call.parts:
+        name, _, function = part.partition(".")
+        found = mutants((ROOT / f"{name}.py").read_text())
+        changes |= {(name, *k): v for k, v in found.items() if k[0].startswith(function)}
     ends = read_found(call.found)
     if call.again:
         ends = {key: end for key, end in ends.items() if end in NOTICED}
     if not call.report:
-        import tensorflow  # noqa: F401 - once, for all the forks
+        import keras  # noqa: F401 - once, for all the forks
 
+        gc.freeze()  # or each fork would copy all of it where it collects
         call.found.parent.mkdir(parents=True, exist_ok=True)
         search(changes, ends, call.found, until)
     print(report(changes, ends, explained()))
