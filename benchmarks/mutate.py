@@ -28,6 +28,7 @@ import tempfile
 import threading
 import time
 from pathlib import Path
+from zlib import crc32
 
 import libcst as cst
 import pytest
@@ -148,7 +149,7 @@ class _Calls:
     """A plugin of pytest that notes which functions of a module each test calls."""
 
     def __init__(self, path):
-        self.path, self.tests = path, {}
+        self.path, self.tests, self.seconds = path, {}, {}
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item):
@@ -159,6 +160,7 @@ class _Calls:
             if event == "call" and frame.f_code.co_filename == str(self.path):
                 called.add(frame.f_code.co_qualname.replace("<locals>.", ""))
 
+        begun = time.monotonic()
         threading.setprofile(note)
         sys.setprofile(note)
         try:
@@ -166,12 +168,13 @@ class _Calls:
         finally:
             sys.setprofile(None)
             threading.setprofile(None)
+            self.seconds[item.nodeid] = time.monotonic() - begun
             for function in called:
                 self.tests.setdefault(function, []).append(item.nodeid)
 
     def pytest_sessionfinish(self):
         """Leave it beside the module."""
-        self.path.with_suffix(".calls").write_text(json.dumps(self.tests))
+        self.path.with_suffix(".calls").write_text(json.dumps([self.tests, self.seconds]))
 
 
 class _Chosen:
@@ -194,8 +197,9 @@ def _test(folder, tests, plugins, keep):
     os.chdir(folder)
     size = int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
     resource.setrlimit(resource.RLIMIT_AS, (size + MEMORY, size + MEMORY))
-    for name in [n for n in sys.modules if n.partition(".")[0] == "benchmarks"]:
-        del sys.modules[name]
+    ours = {"benchmarks", *(path.stem for path in ROOT.glob("*.py"))}
+    for name in [n for n in sys.modules if n.partition(".")[0] in ours]:
+        del sys.modules[name]  # so that the copy's are read
     sys.path = [str(folder), *(p for p in sys.path if Path(p).resolve() != ROOT)]
     sys.dont_write_bytecode = not keep
     os.environ["PYTHONDONTWRITEBYTECODE"] = "" if keep else "1"
@@ -228,21 +232,21 @@ class Tests:
 
     def __init__(self, folder, name):
         self.folder, self.words, self.path = folder, TESTS[name], folder / f"{name}.py"
-        begun = time.monotonic()
         if not passes(folder, self.words, [_Calls(self.path)], keep=True):
             raise SystemExit(f"the tests of {name}.py fail as it is")
-        self.seconds = SLOWER * (time.monotonic() - begun) + AFTER
-        self.calls = json.loads(self.path.with_suffix(".calls").read_text())
+        self.calls, self.seconds = json.loads(self.path.with_suffix(".calls").read_text())
+        assert self.calls, "no test has called a function of the copy"
         for path in (folder / "__pycache__").glob(f"{name}.*"):
             path.unlink()
 
     def end_of(self, function, changed):
         """What becomes of a change: killed, hangs or survived."""
-        plugins = [_Chosen(self.calls[function])] if function in self.calls else []
+        chosen = self.calls.get(function, self.seconds)
+        limit = AFTER + SLOWER * sum(map(self.seconds.get, chosen))
         source = self.path.read_text()
         self.path.write_text(changed)
         try:
-            passed = passes(self.folder, self.words, plugins, self.seconds)
+            passed = passes(self.folder, self.words, [_Chosen(chosen)], limit)
         finally:
             self.path.write_text(source)
         return {False: "killed", None: "hangs", True: "survived"}[passed]
@@ -295,6 +299,7 @@ def search(changes, ends, path, until):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("parts", nargs="*", default=[*TESTS], help="a module, or module.function")
+    parser.add_argument("--share", type=float, default=1.0, help="of the changes; always the same")
     parser.add_argument("--minutes", type=float, default=math.inf)
     parser.add_argument("--found", type=Path, default=ROOT / "logs" / "mutants.jsonl")
     parser.add_argument("--again", action="store_true", help="those that survived")
@@ -306,6 +311,7 @@ def main():
         name, _, function = part.partition(".")
         found = mutants((ROOT / f"{name}.py").read_text())
         changes |= {(name, *k): v for k, v in found.items() if k[0].startswith(function)}
+    changes = {k: v for k, v in changes.items() if crc32(repr(k).encode()) < call.share * 2**32}
     ends = read_found(call.found)
     if call.again:
         ends = {key: end for key, end in ends.items() if end in NOTICED}
