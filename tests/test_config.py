@@ -62,8 +62,8 @@ def test_only_the_flags_given_are_returned():
 
 @pytest.mark.parametrize("name", BOOLEANS)
 def test_all_ways_to_write_a_boolean(name):
-    on = ["", " True", "=True", " true", "=true", " 1", "=1", " yes", "=yes", " YES"]
-    off = [" False", "=False", " false", "=false", " 0", "=0", " no", "=no", " No"]
+    on = ["", " True", "=True", " true", "=true", " 1", "=1", " yes", "=yes", " YES", " t", " y"]
+    off = [" False", "=False", " false", "=false", " 0", "=0", " no", "=no", " No", " f", " n"]
     lines = [(f"--{name}{end}", True) for end in on] + [(f"--{name}{end}", False) for end in off]
     for line, value in [*lines, (f"--no{name}", False), (f"--no-{name}", False)]:
         for rest in ("", " --epoch 3"):  # a boolean takes no more than its own word

@@ -400,7 +400,7 @@ def test_grid_is_black_where_images_are_missing():
 
 
 def test_atomic_path_writes_and_leaves_nothing_else(tmp_path):
-    target = tmp_path / "new" / "a.txt"
+    target = tmp_path / "new" / "in" / "a.txt"
     with utils.atomic_path(target) as part:
         assert part.parent == target.parent and part.suffix == ".txt"
         part.write_text("whole")
@@ -502,10 +502,15 @@ def test_a_lock_whose_holder_has_not_written_yet(tmp_path):
     with open(tmp_path / "lock", "w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         with (
-            pytest.raises(KeyError, match="unknown"),
+            pytest.raises(KeyError, match=r"^'unknown'$"),
             utils.lock(tmp_path / "lock", {}.__getitem__),
         ):
             pass
+
+
+def test_a_lock_whose_folder_has_gone_ends_as_any_other(tmp_path):
+    with utils.lock(tmp_path / "lock", pytest.fail):
+        (tmp_path / "lock").unlink()
 
 
 def test_a_lock_that_cannot_be_written_names_its_file(tmp_path):
