@@ -287,11 +287,8 @@ def save_animation(path, frames, seconds=None, hold=1.0):
     duration = np.maximum(10 * np.diff(ends.round()), 20)
     duration[-1] += 1000 * hold
     frames = [f[..., 0] if f.shape[-1] == 1 else f for f in frames]
-    if Path(path).suffix == ".webp":  # has no gray; a list of times must be whole numbers
-        options = {"quality": 80, "method": 2}
-        frames = [f if f.ndim == 3 else np.repeat(f[..., None], 3, -1) for f in frames]
-    else:
-        options = {"optimize": False}
+    webp = Path(path).suffix == ".webp"
+    options = {"quality": 80, "method": 2} if webp else {"optimize": False}
     with atomic_path(path) as part:
         duration = duration.astype(int).tolist() if len(frames) > 1 else 1000
         options |= {"duration": duration, "loop": 0, "extension": part.suffix}

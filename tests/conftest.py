@@ -12,13 +12,13 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 import pytest
-import tensorflow as tf
 from PIL import Image
 
 import build
 import config
 import dataset
 import main
+from benchmarks import whole
 
 ROOT = Path(__file__).parents[1]
 TINY = {
@@ -142,9 +142,7 @@ def folder_of_images(path, count=20, size=(12, 10), seed=0):
 
 
 def checkpoint(folder, step):
-    reader = tf.train.load_checkpoint(f"{folder}/ckpt-{step}")
-    names = reader.get_variable_to_shape_map()
-    return {n: reader.get_tensor(n) for n in names if "OBJECT_GRAPH" not in n and "save_c" not in n}
+    return whole.tensors(f"{folder}/ckpt-{step}")
 
 
 def log_rows(folder):

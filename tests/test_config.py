@@ -63,8 +63,8 @@ def test_only_the_flags_given_are_returned():
 
 @pytest.mark.parametrize("name", BOOLEANS)
 def test_all_ways_to_write_a_boolean(name):
-    on = ["", " True", "=True", " true", "=true", " 1", "=1", " yes", "=yes", " YES"]
-    off = [" False", "=False", " false", "=false", " 0", "=0", " no", "=no", " No"]
+    on = ["", " True", "=True", " true", "=true", " 1", "=1", " yes", "=yes", " YES", " t", " y"]
+    off = [" False", "=False", " false", "=false", " 0", "=0", " no", "=no", " No", " f", " n"]
     lines = [(f"--{name}{end}", True) for end in on] + [(f"--{name}{end}", False) for end in off]
     for line, value in [*lines, (f"--no{name}", False), (f"--no-{name}", False)]:
         for rest in ("", " --epoch 3"):  # a boolean takes no more than its own word
@@ -79,6 +79,7 @@ def test_all_ways_to_write_a_boolean(name):
         ("--clip_down -0.02", "clip_down", -0.02),
         ("--clip-down -.02", "clip_down", -0.02),
         ("--batch_dict 256:14,8:016", "batch_dict", "8:16,256:14"),
+        ("--batch_dict 4:2147483647", "batch_dict", "4:2147483647"),
         ("--clip_down=-2e-2", "clip_down", -0.02),
         ("--learning_rate None", "learning_rate", None),
         ("--input-width None", "input_width", None),
@@ -97,6 +98,8 @@ def test_all_ways_to_write_a_boolean(name):
         ("--visualize None", "visualize", None),
         ("--visualize 0", "visualize", 0),
         ("--visualize 1", "visualize", 1),
+        ("--visualize 2", "visualize", 2),
+        ("--visualize 3", "visualize", 3),
         ("--visualize=4", "visualize", 4),
         ("--g_width 512,256", "g_width", (512, 256)),
         ("--d-width=64", "d_width", (64,)),
@@ -216,6 +219,11 @@ def test_a_field_that_is_as_another(name, other):
     assert pair({other: 50}, same) == (50, 50)  # of a resumed run too
     assert pair({name: 50}, same) == (40, 50)
     assert pair({other: 50}, {other: 40, name: 44}) == (50, 44)
+
+
+def test_a_stage_of_one_image_is_enough():
+    for fade, stable in ((0, 0.001), (0.001, 0), (0.0005, 0.0005)):
+        assert call(f"--arch pggan --fade_kimg {fade} --stable_kimg {stable}").fade_kimg == fade
 
 
 def test_a_critic_rate_of_zero_is_kept():

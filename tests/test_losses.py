@@ -64,6 +64,11 @@ def test_gradient_penalty_has_one_mix_a_sample():
     assert np.std(norm) == pytest.approx(3 / math.sqrt(12), abs=0.15)
 
 
+def test_interpolates_lie_between_real_and_fake():
+    points = losses.interpolates(5 * tf.ones((9, 2, 2, 3)), 3 * tf.ones((9, 2, 2, 3)), (0, 4))
+    np.testing.assert_allclose(points, 3 + 2 * np.tile(mixes(9, 4), (1, 2, 2, 3)), rtol=1e-6)
+
+
 def test_gradient_penalty_expectation():
     """Over e ~ U[0, 1), E[((1 - e)·R - 1)²] = R²/3 - R + 1 = 1/3 for R = 1."""
     fake = tf.ones((20000, 1, 1, 1))
@@ -86,6 +91,7 @@ def test_gradient_penalty_is_per_sample():
 PENALTIES = [
     (losses.one_centred, {"weight": 1.0}, 2 * (0.5 * 4 - 1) * 4),
     (losses.power, {"weight": 2.0, "power": 6.0}, 2 * 6 * 2.0**5 * 4),
+    (losses.power, {"weight": 2.0, "power": 3.0}, 2 * 3 * 2.0**2 * 4),
 ]
 
 
@@ -125,6 +131,16 @@ def test_wasserstein_losses():
     np.testing.assert_array_equal(losses.wasserstein_generator(fake), [-3.0, 2.0])
 
 
+def test_drift_is_the_square_of_real_scores():
+    np.testing.assert_array_equal(losses.drift(tf.constant([1.0, -4.0])), [1.0, 16.0])
+
+
+def test_an_objective_is_no_more_than_its_two_losses():
+    plain = losses.Objective(losses.wasserstein_critic, losses.wasserstein_generator)
+    assert (plain.points, plain.penalty, plain.weights, plain.clip) == (None, None, {}, None)
+    assert (plain.drift, plain.gap, plain.probabilities) == (0.0, "gap", False)
+
+
 def test_least_squares_losses():
     real, fake = tf.constant([1.0, 4.0]), tf.constant([3.0, -2.0])
     np.testing.assert_array_equal(losses.least_squares_critic(real, fake), [4.5, 6.5])
@@ -145,8 +161,9 @@ def test_r1_of_a_linear_critic_is_half_the_weight_times_the_square():
 
 
 def test_dragan_moves_reals_by_up_to_half_their_deviation():
-    real = images(500, (4, 4, 1))
+    real = 3 * images(500, (4, 4, 1))
     points = losses.perturbed_reals(real, None, tf.constant([1, 2]))
+    assert points.shape == real.shape
     moved = np.array(points - real)
     half = 0.5 * np.std(real)
     assert 0 <= moved.min() < 0.01 * half

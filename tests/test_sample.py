@@ -198,8 +198,12 @@ def test_slerp():
 @pytest.mark.parametrize("here", [True, False])
 def test_a_video_where_the_library_is(tmp_path, monkeypatch, here):
     written = []
-    monkeypatch.setattr(utils.importlib.util, "find_spec", lambda name: "spec" if here else None)
+    monkeypatch.setattr(utils.importlib.util, "find_spec", lambda name: {"av": here or None}[name])
     monkeypatch.setattr(utils.iio, "imwrite", lambda p, f, **k: (p.touch(), written.append((f, k))))
-    path = utils.save_video(tmp_path / "a.mp4", [np.zeros((5, 4, 1), np.uint8)] * 3, 12)
+    path = utils.save_video(tmp_path / "a.mp4", [np.full((5, 4, 1), 7, np.uint8)] * 3, 12)
     assert path == (tmp_path / "a.mp4" if here else None)
-    assert [(f.shape, k["fps"]) for f, k in written] == ([((3, 6, 4, 3), 12)] if here else [])
+    assert len(written) == here
+    for frames, options in written:
+        assert frames.shape == (3, 6, 4, 3)
+        assert (frames == 7).all()  # an edge repeated
+        assert options == {"plugin": "pyav", "codec": "libx264", "fps": 12}

@@ -1,18 +1,21 @@
 """Images in and out: cropping, loading, grids, animations, atomic files, small helpers."""
 
 import contextlib
+import fcntl
 import gc
 import io
 import os
+import re
 import subprocess
 import sys
+import threading
 import time
 import types
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageMode
 
 import utils
 
@@ -194,6 +197,11 @@ MODES = {
         [GRAY_OF_RED, 255, 204],
         [RED, WHITE, (204, 204, 204)],
     ),
+    "premultiplied": (
+        lambda: one_row("RGBA", (*RED, 255), (0, 0, 0, 51)).convert("RGBa"),
+        [GRAY_OF_RED, 204],
+        [RED, (204, 204, 204)],
+    ),
     "LA": (lambda: one_row("LA", (40, 255), (40, 0), (0, 51)), [40, 255, 204]),
     "CMYK": (
         lambda: one_row("CMYK", (0, 0, 0, 0), (0, 0, 0, 255), (0, 255, 255, 0)),
@@ -203,6 +211,8 @@ MODES = {
     "16 bits": (lambda: sixteen_bits(0, 257, 33020, 65535), [0, 1, 128, 255]),
     "16 bits, dark": (lambda: sixteen_bits(0, 100, 200), [0, 0, 1]),
     "32 bits holding 8": (lambda: one_row("I", 0, 200, 255), [0, 200, 255]),
+    "32 bits holding 9": (lambda: one_row("I", 0, 255, 256), [0, 1, 1]),
+    "32 bits, too bright": (lambda: one_row("I", 0, 65535, 10**6), [0, 255, 255]),
     "floats": (lambda: one_row("F", -3.0, 99.6, 255.0), [0, 100, 255]),
 }
 
@@ -274,6 +284,65 @@ def test_load_raises_on_an_unreadable_file(tmp_path, body):
         utils.load_image(path, (8, 8), 3)
 
 
+@pytest.mark.parametrize("size", [(24, 80), (60, 20)], ids=["wide", "tall"])
+def test_load_decodes_no_smaller_than_twice_the_size(tmp_path, monkeypatch, size):
+    """640x480 by 4, as 80 is an eighth of the one side, and 60 of the other."""
+    path, seen = smooth_jpeg(tmp_path / "a.jpg"), []
+    to_mode = utils.to_mode
+    monkeypatch.setattr(utils, "to_mode", lambda i, c: seen.append(i.size) or to_mode(i, c))
+    utils.load_image(path, size, 3)
+    assert seen[0] == (160, 120)
+
+
+def test_large_pictures_are_decoded_one_at_a_time(tmp_path, monkeypatch):
+    held, to_mode, path = [], utils.to_mode, tmp_path / "a.png"
+
+    def watched(image, channels):
+        held.append(utils._ONE_LARGE.locked())
+        return to_mode(image, channels)
+
+    Image.fromarray(noise(12, 20, 3)).save(path)
+    call = (path, (4, 6), 1, (9, 15))
+    want = utils.load_image(*call)
+    monkeypatch.setattr(utils, "to_mode", watched)
+    for most in (240, 239):
+        monkeypatch.setattr(utils, "LARGE", most)
+        np.testing.assert_array_equal(utils.load_image(*call), want)
+    assert held == [False, False, True, True]
+
+
+def test_load_crops_an_image_of_the_size_wanted():
+    image = Image.new("L", (8, 8))
+    image.paste(200, (2, 2, 6, 6))
+    assert (utils.load_image(image, (8, 8), 1, (4, 4))[1:-1, 1:-1] == 200).all()
+
+
+def test_load_resizes_bilinearly():
+    """The four middles lie at 1/4, 3/4, 5/4 and 7/4 of two pixels with middles at 1/2 and 3/2."""
+    loaded = utils.load_image(one_row("L", 0, 255), (2, 4), 1)
+    assert loaded[0, :, 0].tolist() == [0, 64, 191, 255]
+
+
+def test_all_rows_of_sixteen_bits_become_eight():
+    stored = np.arange(200, dtype=np.uint16)[:, None] * 257
+    image = reopened(Image.fromarray(stored), "PNG")
+    assert utils.load_image(image, (200, 1), 1).ravel().tolist() == list(range(200))
+    assert utils._to_8_bits(image).mode == "L"
+
+
+def test_a_picture_that_starts_another_program_is_not_opened():
+    stream = io.BytesIO()
+    Image.new("RGB", (4, 4)).save(stream, "EPS")
+    assert stream.getvalue().startswith(b"%!PS")
+    with pytest.raises(OSError, match="cannot identify"):
+        utils.open_image(stream)
+
+
+def test_gray_modes_are_those_of_one_band():
+    for mode in {*Image.MODES, *utils.GRAY_MODES}:
+        assert (mode in utils.GRAY_MODES) == (ImageMode.getmode(mode).basemode == "L"), mode
+
+
 # ---- to_uint8 and make_grid
 
 
@@ -331,7 +400,7 @@ def test_grid_is_black_where_images_are_missing():
 
 
 def test_atomic_path_writes_and_leaves_nothing_else(tmp_path):
-    target = tmp_path / "new" / "a.txt"
+    target = tmp_path / "new" / "in" / "a.txt"
     with utils.atomic_path(target) as part:
         assert part.parent == target.parent and part.suffix == ".txt"
         part.write_text("whole")
@@ -414,6 +483,68 @@ def test_who_waits_for_a_lock_gets_the_file_that_is_there(tmp_path):
             pass
 
 
+def test_a_lock_that_is_let_go_is_waited_for(tmp_path):
+    """As by `busy` that returns: the block begins when the other one has ended, not before."""
+    path, order, held = tmp_path / "lock", [], contextlib.ExitStack()
+    held.enter_context(utils.lock(path, pytest.fail))
+
+    def let_go():
+        order.append("let go")
+        held.close()
+
+    later = threading.Timer(0.3, let_go)
+    with utils.lock(path, lambda pid: later.start()):
+        order.append("held")
+    assert order == ["let go", "held"]
+
+
+def test_a_lock_whose_holder_has_not_written_yet(tmp_path):
+    with open(tmp_path / "lock", "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with (
+            pytest.raises(KeyError, match=r"^'unknown'$"),
+            utils.lock(tmp_path / "lock", {}.__getitem__),
+        ):
+            pass
+
+
+def test_a_lock_whose_folder_has_gone_ends_as_any_other(tmp_path):
+    with utils.lock(tmp_path / "lock", pytest.fail):
+        (tmp_path / "lock").unlink()
+
+
+def test_a_lock_that_cannot_be_written_names_its_file(tmp_path):
+    path = tmp_path / "lock"
+    path.symlink_to("/dev/full")
+    with pytest.raises(OSError, match=f"^cannot write {path}: "), utils.lock(path, pytest.fail):
+        pass
+    assert os.listdir(tmp_path) == []
+
+
+def test_parts_of_a_process_of_another_user_are_kept(tmp_path, monkeypatch):
+    def denied(pid, number):
+        assert (pid, number) == (77, 0)
+        raise PermissionError
+
+    (tmp_path / ".a.77.part.png").touch()
+    monkeypatch.setattr(os, "kill", denied)
+    utils.clear_parts(tmp_path)
+    assert os.listdir(tmp_path) == [".a.77.part.png"]
+
+
+def test_a_part_that_another_process_clears_is_none(tmp_path, monkeypatch):
+    part = tmp_path / ".a.77.part.png"
+    part.touch()
+
+    def gone(pid, number):
+        part.unlink()
+        raise ProcessLookupError
+
+    monkeypatch.setattr(os, "kill", gone)
+    utils.clear_parts(tmp_path)
+    assert os.listdir(tmp_path) == []
+
+
 def test_save_text_replaces(tmp_path):
     for text in ("a long first text", "é"):
         utils.save_text(tmp_path / "a.json", text)
@@ -429,6 +560,14 @@ def test_save_image(tmp_path, channels, mode):
     with Image.open(path) as file:
         assert (file.format, file.mode) == ("PNG", mode)
         np.testing.assert_array_equal(np.asarray(file).reshape(image.shape), image)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_read_image(tmp_path, channels):
+    image = noise(5, 7, channels)
+    np.testing.assert_array_equal(
+        utils.read_image(utils.save_image(tmp_path / "a.png", image)), image
+    )
 
 
 # ---- animations
@@ -492,6 +631,7 @@ def test_animation_is_near_its_frames(tmp_path, suffix, channels, slack):
         (4, {"seconds": 2.0}, [500, 500, 500, 1500]),
         (4, {"seconds": 2.0, "hold": 0}, [500] * 4),
         (2, {"hold": 3.0}, [100, 3100]),
+        (2, {"seconds": 0.01, "hold": 0}, [20, 20]),
     ],
 )
 def test_animation_times(tmp_path, suffix, count, options, times):
@@ -574,15 +714,33 @@ def test_progress_without_a_text(now, capsys):
         assert capsys.readouterr().out == "eating 2/10  0:00:08 left\n"
 
 
-def test_progress_on_a_terminal_leaves_stdout_alone(monkeypatch, capsys):
-    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+def test_progress_is_seen_at_once_and_then_every_five_seconds(now, monkeypatch):
+    raw = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw))  # keeps what is not flushed
     with utils.Progress("eating", 10) as bar:
+        for seconds, done in ((2, 1), (4, 2), (1.5, 3)):
+            now.value += seconds
+            bar.update(done, "a")
+    lines = ["eating 1/10  a  0:00:18 left", "eating 3/10  a  0:00:18 left"]
+    assert raw.getvalue().decode().splitlines() == lines
+
+
+def test_progress_on_a_terminal_leaves_stdout_alone(now, monkeypatch, capsys):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    with utils.Progress("eating", 10, done=2) as bar:
+        task = bar.bar.tasks[0]
+        assert (task.total, task.completed) == (10, 2)
+        assert task.fields == {"text": "", "left": "-:--:--"}
+        now.value += 4
         bar.update(4, "loss 1")
         assert bar.bar.tasks[0].completed == 4
+        print("a line")
         bar.update(5)
         assert bar.bar.tasks[0].fields["text"] == "loss 1"
     out, err = capsys.readouterr()
-    assert out == "" and "5/10" in err
+    assert out == "a line\n"
+    shown = re.sub(r"\x1b\[[^A-Za-z]*[A-Za-z]", "", err)
+    assert re.search(r"\reating [━╸╺]{20}  5/10 0:00:07 left *\r?\nloss 1", shown), shown
 
 
 def test_quiet_stderr_hides_and_restores(capfd):
@@ -636,3 +794,29 @@ def test_two_images_side_by_side():
     assert both.shape == (4, 6, 1)
     assert both[..., 0].tolist()[1] == [0, 0, 0, 255, 255, 7]
     assert both[..., 0].tolist()[3] == [255] * 5 + [7]
+
+
+def test_what_cannot_be_printed_is_escaped():
+    assert utils.plain("é b\n\u2028\udcff") == "é b\\n\\u2028\\udcff"
+
+
+def test_a_hundred_bytes_a_stored_one_and_a_megabyte_are_enough():
+    utils.check_size(1_000_300, 3, "x")
+    with pytest.raises(ValueError, match=r"^x: too much for 3 stored bytes$"):
+        utils.check_size(1_000_301, 3, "x")
+
+
+def test_enlarge_repeats_pixels():
+    small = np.arange(6).reshape(1, 2, 3, 1)
+    large = utils.enlarge(small, (9, 5, 6, 1))  # row i of 5 shows row 2i/5
+    assert large.shape == (1, 5, 6, 1)
+    rows = [[0, 0, 1, 1, 2, 2]] * 3 + [[3, 3, 4, 4, 5, 5]] * 2
+    assert large[0, ..., 0].tolist() == rows
+    assert utils.enlarge(small[0], (2, 3, 1)).tolist() == small[0].tolist()
+
+
+def test_the_taller_of_two_images_gives_the_height():
+    both = utils.side_by_side(np.zeros((5, 3, 1), np.uint8), np.full((2, 1, 1), 7, np.uint8))
+    assert both.shape == (5, 3 + 8 + 1, 1)
+    assert both[1, :, 0].tolist() == [0] * 3 + [255] * 8 + [7]
+    assert both[4, :, 0].tolist() == [0] * 3 + [255] * 9
