@@ -77,7 +77,9 @@ def find_run(checkpoint_dir, dataset, wanted):
         }
         # A batch size is a wish: without a run of it, it is the number of images to make.
         fits = all(same[k] for k in same if k != "batch_size")
-        rank = (same.get("batch_size", True), file.stat().st_mtime, file.parent)
+        # What comes with the project has no state to go on from, and no time of its making.
+        made = file.stat().st_mtime if (file.parent / "checkpoint").is_file() else 0
+        rank = (same.get("batch_size", True), made, file.parent)
         (runs if fits else near).append(rank)
     if not runs:
         asked = "".join(f" --{name} {_word(value)}" for name, value in wanted.items())

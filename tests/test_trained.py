@@ -22,10 +22,20 @@ def test_find_run_takes_the_newest_and_names_the_others(tmp_path):
     a, b = shipped(tmp_path, "a", mode="gp"), shipped(tmp_path, "b", mode="div")
     shipped(tmp_path, "c", dataset="other")
     (tmp_path / "unfinished").mkdir()
-    os.utime(a / "generator.keras", (2e9, 2e9))
+    for folder, time in ((a, 2e9), (b, 1e9)):
+        (folder / "checkpoint").write_text("")
+        os.utime(folder / "generator.keras", (time, time))
     assert trained.find_run(tmp_path, "d", {}) == (a, ["b"])
     assert trained.find_run(tmp_path, "d", {"mode": "div"}) == (b, [])
     assert trained.find_run(tmp_path, "d", {"name": "c"})[0].name == "c"
+
+
+def test_find_run_takes_a_run_before_what_came_with_the_project(tmp_path):
+    a, b, c = (shipped(tmp_path, name) for name in "abc")
+    (a / "checkpoint").write_text("")
+    for folder, time in ((a, 1e9), (b, 3e9), (c, 2e9)):
+        os.utime(folder / "generator.keras", (time, time))
+    assert trained.find_run(tmp_path, "d", {}) == (a, ["c", "b"])
 
 
 def test_find_run_prefers_the_batch_size_asked_for(tmp_path):
