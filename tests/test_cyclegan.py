@@ -150,8 +150,8 @@ def test_the_rates_of_an_epoch_are_those_of_its_steps(eager):
     trainer = make(per_epoch=2, epoch=4, learning_rate=1e-3, d_learning_rate=2e-3)
     terms = [{"x": tf.constant(0.0)}, {"y": tf.constant(0.0)}]
     trainer._update_generators = lambda real: (real, 0.0, terms)
-    trainer._update_critics = lambda *_: terms
-    found = []
+    keys, found = [], []
+    trainer._update_critics = lambda *parts: keys.append(tuple(parts[-1].numpy())) or terms
     for i in range(8):
         rate = float(trainer.step(*batch(trainer, i))["learning_rate"])
         used = [float(w.g_optimizer.learning_rate) for w in trainer.ways]
@@ -160,6 +160,7 @@ def test_the_rates_of_an_epoch_are_those_of_its_steps(eager):
         assert used == [pytest.approx(2 * rate)] * 2
         found.append(rate)
     assert found == pytest.approx([1e-3] * 4 + [1e-3] * 2 + [5e-4] * 2)
+    assert len(set(keys)) == 8  # each step has random numbers of its own
     trainer.resume(1e-2, 1e-2)  # from another rate on, where it was
     trainer.count.assign(6)
     assert float(trainer.step(*batch(trainer))["learning_rate"]) == pytest.approx(5e-3)
