@@ -1,5 +1,6 @@
 """From a Config to the parts of a run: its data, networks, trainer, schedule and sampler."""
 
+import contextlib
 import dataclasses
 import functools
 import math
@@ -9,6 +10,7 @@ from pathlib import Path
 import dataset
 import kept
 import recipes
+import replicas
 import train
 import trained
 import utils
@@ -38,6 +40,13 @@ def import_tensorflow(device="auto"):
     tf.config.set_visible_devices(gpus, "GPU")
     for gpu in gpus:
         tf.config.experimental.set_memory_growth(gpu, True)
+
+
+def join(c, team):
+    """The strategy of all processes of a `cluster.Cluster`, once they are there."""
+    replicas.meet(team)
+    import_tensorflow(c.device)
+    return resolve("distribute:join")()
 
 
 def load_data(c, part=None):
@@ -73,9 +82,12 @@ def look(c):
         return dataset.ImageSpec(*size, 3, 0, 0), str(error)
 
 
-def build_batches(c, data):
-    """The stream of training images of packed data (`dataset.Batches`)."""
-    batches = dataset.Batches(data.images, data.labels, seed=c.seed, train_size=c.train_size)
+def build_batches(c, data, strategy=None):
+    """The stream of training images of packed data (`dataset.Batches`), for replicas here."""
+    words = {"share": resolve("distribute:share")(strategy)} if strategy else {}
+    batches = dataset.Batches(
+        data.images, data.labels, seed=c.seed, train_size=c.train_size, **words
+    )
     if len(batches) < c.batch_size:
         print(f"{len(batches)} images are fewer than a batch of {c.batch_size}: they repeat")
     return batches
@@ -116,19 +128,21 @@ def build_networks(c, spec):
     return resolve(row["builder"])(spec, **{n: getattr(c, n) for n in row["network"]})
 
 
-def build_trainer(c, spec, per_epoch=0):
+def build_trainer(c, spec, per_epoch=0, strategy=None):
     """Networks with seeded first weights, objective, optimisers, and their trainer.
 
     `per_epoch` is the number of steps in an epoch, which `critic_bursts` goes by.
     """
     values, arch = vars(c), recipes.ARCHS[c.arch]
-    generator, critic = build_networks(c, spec)
+    with strategy.scope() if strategy else contextlib.nullcontext():
+        networks = build_networks(c, spec)
+        rates = (c.learning_rate, c.d_learning_rate)
+        optimizers = [build_optimizer(c.optimizer, rate, values) for rate in rates]
     return resolve(arch["trainer"])(
-        generator,
-        critic,
+        *networks,
         build_objective(c.mode, values),
-        build_optimizer(c.optimizer, c.learning_rate, values),
-        build_optimizer(c.optimizer, c.d_learning_rate, values),
+        *optimizers,
+        strategy=strategy,
         batch_size=c.batch_size,
         critic_num=c.critic_num,
         bursts=per_epoch if c.critic_bursts else 0,
@@ -295,7 +309,7 @@ def step_bytes(c, spec, generator, critic, batch, weights):
     )
 
 
-def build_progress(name, trainer, schedule):
-    """The progress bar of a run."""
-    start = int(trainer.count)
-    return utils.Progress(name, schedule.last, start, deadline=schedule.deadline)
+def build_progress(run, trainer, schedule):
+    """The progress bar of a run; silent for one that writes nothing."""
+    start, every = int(trainer.count), 5.0 if run.writes else math.inf
+    return utils.Progress(run.name, schedule.last, start, every, deadline=schedule.deadline)

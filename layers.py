@@ -102,7 +102,7 @@ class Fade(keras.layers.Layer):
 
     def stock(self):
         """A layer that has today's α for good."""
-        alpha = float(self.alpha)
+        alpha = float(self.alpha.numpy())
         return keras.layers.Rescaling(1 - alpha if self.old else alpha, name=self.name)
 
     def stock_weights(self):

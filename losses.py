@@ -10,6 +10,8 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+import distribute
+
 softplus = tf.math.softplus  # softplus(-s) = -log sigmoid(s): stable for any score
 
 
@@ -92,15 +94,15 @@ def perturbed_reals(real, fake, key):
     The deviation is over the whole batch, as in the authors' code.
     """
     del fake
-    mix = tf.random.stateless_uniform([tf.shape(real)[0], 1, 1, 1], key)
+    mix = distribute.uniform(key, (real.shape[0], 1, 1, 1))
     other = tf.random.experimental.stateless_fold_in(key, 1)
-    noise = tf.random.stateless_uniform(tf.shape(real), other)
-    return real + mix * 0.5 * tf.math.reduce_std(real) * noise
+    noise = distribute.uniform(other, real.shape)
+    return real + mix * 0.5 * distribute.deviation(real) * noise
 
 
 def interpolates(real, fake, key):
     """x̂ = e·real + (1 - e)·fake, one e ~ U[0, 1) for each sample (WGAN-GP, algorithm 1)."""
-    mix = tf.random.stateless_uniform([tf.shape(real)[0], 1, 1, 1], key)
+    mix = distribute.uniform(key, (real.shape[0], 1, 1, 1))
     return mix * real + (1 - mix) * fake
 
 

@@ -7,6 +7,7 @@ project.
 import keras
 import tensorflow as tf
 
+import distribute
 import layers
 
 
@@ -58,7 +59,8 @@ def _labels(classes):
 class BatchNorm(keras.layers.BatchNormalization):
     """Keras' own, in training by TensorFlow's one fused operation where Keras has a dozen.
 
-    The same to rounding, in fewer passes over the memory.
+    The same to rounding, in fewer passes over the memory. The statistics are those of the whole
+    batch, whatever the number of replicas.
     """
 
     def call(self, inputs, training=None, mask=None):
@@ -68,15 +70,24 @@ class BatchNorm(keras.layers.BatchNormalization):
         units = inputs.shape[-1]
         x = tf.cast(inputs, tf.float32)
         x = tf.reshape(x, [-1, 1, 1, units]) if len(inputs.shape) == 2 else x
-        scale, offset, none = *map(tf.convert_to_tensor, (self.gamma, self.beta)), tf.zeros([0])
-        y, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
-            x=x, scale=scale, offset=offset, mean=none, variance=none, epsilon=self.epsilon
-        )
-        n = tf.cast(tf.size(x) // units, tf.float32)
-        variance *= (n - 1) / n  # the operation's has n - 1 below, Keras' moving one n
+        normalise = self._fused if distribute.replicas() == 1 else self._synchronised
+        y, mean, variance = normalise(x, *map(tf.convert_to_tensor, (self.gamma, self.beta)))
         for moving, batch in ((self.moving_mean, mean), (self.moving_variance, variance)):
             moving.assign(moving * self.momentum + batch * (1 - self.momentum))
         return tf.cast(tf.reshape(y, tf.shape(inputs)), self.compute_dtype)
+
+    def _fused(self, x, scale, offset):
+        none, n = tf.zeros([0]), tf.cast(tf.size(x) // x.shape[-1], tf.float32)
+        y, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
+            x=x, scale=scale, offset=offset, mean=none, variance=none, epsilon=self.epsilon
+        )
+        # The operation's has n - 1 below, Keras' moving one n.
+        return y, mean, variance * ((n - 1) / n)
+
+    def _synchronised(self, x, scale, offset):
+        mean, variance = distribute.moments(x, [0, 1, 2])
+        y = tf.nn.batch_normalization(x, mean, variance, offset, scale, self.epsilon)
+        return y, mean, variance
 
     def stock(self):
         """Keras' own layer, without the weights."""

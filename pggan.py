@@ -231,7 +231,7 @@ class PGGAN(model.WGAN):
     @property
     def networks(self):
         """The present stage's networks, α folded in, and after the fade the new side alone."""
-        whole = float(self.alpha) == 1
+        whole = float(self.alpha.numpy()) == 1
         generator = stage_generator(self.whole["average"], int(self.stage), whole=whole)
         return {"generator": ops.stock(generator), "critic": ops.stock(self.critic)}
 
@@ -266,14 +266,10 @@ class PGGAN(model.WGAN):
         networks = (self.generator, self.critic, self.average)
         every = itertools.chain(*map(ops.layers_of, networks))
         self.alphas = [x.alpha for x in every if isinstance(x, layers.Fade)]
-        self.compiled = tf.function(
-            self._faded_step,
-            input_signature=[
-                tf.TensorSpec([None, self.batch_size, *self.image], tf.uint8),
-                tf.TensorSpec([None, self.batch_size], tf.int32),
-                tf.TensorSpec([], tf.float32),
-            ],
-        )
+        signature = self._signature()
+        if signature:
+            signature.append(tf.TensorSpec([], tf.float32))
+        self.compiled = tf.function(self._faded_step, input_signature=signature)
 
     @property
     def alpha(self):
@@ -283,7 +279,7 @@ class PGGAN(model.WGAN):
     def _enter(self, stage):
         """Begin a stage, with optimisers that know nothing of the one before (authors' code)."""
         for optimizer in (self.g_optimizer, self.d_optimizer):
-            rate = float(optimizer.learning_rate)
+            rate = float(optimizer.learning_rate.numpy())
             for variable in optimizer.variables:
                 variable.assign(tf.zeros_like(variable))
             optimizer.learning_rate = rate

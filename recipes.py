@@ -112,7 +112,8 @@ MODE_ALIASES = {"wgan-gp": "gp", "wgan": "regular", "wgan-div": "div"}
 # `min_size` and a multiple of `multiple_of`; `one_width`: widths are bases alone; `square` names
 # the field that both sides are, a power of two. `training` lists fields that the trainer takes
 # beside those that all take, `schedule` those of them that a run cannot change, and `stages`
-# names what gives the networks of each stage of a pair that grows.
+# names what gives the networks of each stage of a pair that grows; `batches`, what gives the images
+# of all batches of one that has several, and its fields.
 _NORMAL = {"z_dim": 100, "z_distribution": "normal"}
 _LABELS = ("critic_norm", "label_mode")
 ARCHS = {
@@ -176,6 +177,7 @@ ARCHS = {
         "schedule": ("fade_kimg", "stable_kimg"),
         "training": ("fade_kimg", "stable_kimg", "batch_dict"),
         "stages": "pggan:stages",
+        "batches": ("pggan:batches", ("max_res", "batch_size", "batch_dict")),
         "min_size": 8,
         "multiple_of": 1,
         "square": "max_res",
@@ -214,6 +216,9 @@ LATENTS = {  # `sweep`: the lowest and highest value that test mode's sweeps go 
     "uniform": {"function": "ops:uniform_latents", "sweep": (-1.0, 1.0)},
     "normal": {"function": "ops:normal_latents", "sweep": (-2.0, 2.0)},
 }
+
+# On what a run is trained. "auto" is the last of the others that there is more than one device for.
+STRATEGIES = ("auto", "none", "mirrored", "multiworker")
 
 # Networks that images are measured through: functions of a shape [H, W, C] that give an
 # `evaluate.Extractor`. Any other --extractor is the path of a file.

@@ -22,7 +22,7 @@ TABLES = {  # the keys of a row that are no Config fields: those it must have, t
     ),
     "ARCHS": (
         {"builder", "trainer", "network", "min_size", "multiple_of"},
-        {"one_width", "square", "training", "schedule", "stages"},
+        {"one_width", "square", "training", "schedule", "stages", "batches"},
     ),
     "DATASETS": ({"reader"}, {"part"}),
     "PRESETS": ({"source"}, set()),
