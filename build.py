@@ -16,6 +16,8 @@ import trained
 import utils
 from utils import resolve
 
+FIRST_SCALE = 1024.0  # of float16's losses: larger ones overflow in the first steps
+
 
 def import_tensorflow(device="auto"):
     """Import TensorFlow without its greetings, which no setting turns off.
@@ -116,7 +118,11 @@ def build_optimizer(name, learning_rate, values):
     """The Keras optimiser of a row of OPTIMIZERS, its settings taken from `values` by field."""
     cls, words = recipes.OPTIMIZERS[name]
     options = {theirs: values[ours] for ours, theirs in words.items()}
-    return resolve(cls)(learning_rate=learning_rate, **options)
+    optimizer = resolve(cls)(learning_rate=learning_rate, **options)
+    if recipes.PRECISIONS[values["precision"]]["scaled"]:
+        scaled = resolve("keras.optimizers:LossScaleOptimizer")
+        return scaled(optimizer, initial_scale=FIRST_SCALE)
+    return optimizer
 
 
 def build_networks(c, spec):
@@ -125,7 +131,11 @@ def build_networks(c, spec):
 
     keras.utils.set_random_seed(c.seed)
     row = recipes.ARCHS[c.arch]
-    return resolve(row["builder"])(spec, **{n: getattr(c, n) for n in row["network"]})
+    keras.config.set_dtype_policy(recipes.PRECISIONS[c.precision]["policy"])
+    try:
+        return resolve(row["builder"])(spec, **{n: getattr(c, n) for n in row["network"]})
+    finally:
+        keras.config.set_dtype_policy("float32")  # what is built later is not trained
 
 
 def build_trainer(c, spec, per_epoch=0, strategy=None):

@@ -130,6 +130,15 @@ def total(values):
     return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, values)
 
 
+def all_or_none(gradients):
+    """Gradients, or what is not finite for all of them where any replica has one that is not."""
+    if replicas() == 1:
+        return gradients
+    broken = [tf.reduce_sum(g * 0) for g in gradients if g is not None]  # 0, or not a number
+    broken = total(tf.add_n(broken))
+    return [g if g is None else g + broken for g in gradients]
+
+
 def moments(x, axes):
     """(mean, variance) over these axes and all replicas."""
     parts = tf.stack([tf.reduce_mean(x, axes), tf.reduce_mean(tf.square(x), axes)])

@@ -106,12 +106,17 @@ def interpolates(real, fake, key):
     return mix * real + (1 - mix) * fake
 
 
-def squared_gradient(critic, images):
-    """‖∇D(x)‖² over all pixels and channels of each image: [B, H, W, C] → [B]."""
+def squared_gradient(critic, images, scale=1.0):
+    """‖∇D(x)‖² over all pixels and channels of each image: [B, H, W, C] → [B].
+
+    The gradient is taken of the scores times `scale`, for networks that compute in float16.
+    """
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(images)
         scores = critic(images)
+        scores = scores if scale == 1 else scores * scale
     gradient = tape.gradient(scores, images)
+    gradient = gradient if scale == 1 else gradient / scale
     return tf.reduce_sum(tf.square(gradient), axis=[1, 2, 3])
 
 

@@ -14,6 +14,7 @@ from trainer import Trainer, fold
 
 # What a random number is for; it keys the stateless generators beside the seed and the step.
 LATENT, POINTS, FLIP, PREVIEW, STATISTICS, MEASURE = range(6)
+SCORE_SCALE = 256.0  # float16's smallest gradients are then 2e-7, and its largest 256
 N_STATISTICS = 512  # latents that the average's batch-norm statistics are estimated from
 CHUNK = 64
 MOST_PIXELS = 4096  # of a grid's height
@@ -68,6 +69,8 @@ class WGAN(Trainer):
         self.critic_num, self.bursts = critic_num, bursts
         self.penalty_every = penalty_every
         self.n_penalised = penalised(batch_size, penalty_fraction)
+        half = any(layer.compute_dtype == "float16" for layer in ops.layers_of(critic))
+        self.score_scale = SCORE_SCALE if half else 1.0
         self.latents, self.ema, self.mirror = latents, ema, mirror
         self.z_dim = generator.inputs[0].shape[-1]
         self.classes = generator.inputs[1].shape[-1] if len(generator.inputs) > 1 else 0
@@ -156,7 +159,8 @@ class WGAN(Trainer):
                 terms = self._update_critic(images, labels, fake, key, n)
             scores = self.critic([fake, *hot], training=True)
             loss = self._mean(self.objective.generator_loss(scores))
-        self.g_optimizer.apply(tape.gradient(loss, weights), weights)
+            scaled = self.g_optimizer.scale_loss(loss)
+        self._apply(self.g_optimizer, tape.gradient(scaled, weights), weights)
         terms["generator_loss"] = loss
         return terms
 
@@ -191,7 +195,8 @@ class WGAN(Trainer):
         rows = self.batch_size // distribute.replicas()
         z = distribute.draw(self.latents, fold(key, LATENT), (rows, self.z_dim))
         weights = self.generator.trainable_variables, self.generator.non_trainable_variables
-        return self.generator.stateless_call(*weights, [z, *labels], training=True)[0]
+        fake = self.generator.stateless_call(*weights, [z, *labels], training=True)[0]
+        return tf.cast(fake, tf.float32)
 
     def _score(self, real, fake, labels):
         if not self.joint:
@@ -215,9 +220,10 @@ class WGAN(Trainer):
             if objective.penalty:
                 loss += self._penalise(real, fake, labels, key)
                 terms["penalty"], terms["gradient_norm"] = tf.unstack(self.parts)
+            scaled = self.d_optimizer.scale_loss(loss)
         terms["critic_loss"] = loss
         weights = self.critic.trainable_variables
-        self.d_optimizer.apply(tape.gradient(loss, weights), weights)
+        self._apply(self.d_optimizer, tape.gradient(scaled, weights), weights)
         if objective.clip:
             self._clip(weights)
         terms[objective.gap] = self._mean(real_scores - fake_scores)
@@ -225,6 +231,11 @@ class WGAN(Trainer):
             scores = {"d_real": real_scores, "d_fake": fake_scores}
             terms |= {name: self._mean(tf.sigmoid(s)) for name, s in scores.items()}
         return terms
+
+    def _apply(self, optimizer, gradients, weights):
+        if hasattr(optimizer, "dynamic_scale"):  # all replicas leave out what one cannot do
+            gradients = distribute.all_or_none(gradients)
+        optimizer.apply(gradients, weights)
 
     def _clip(self, weights):
         for weight in weights:
@@ -240,7 +251,8 @@ class WGAN(Trainer):
 
         def penalty():
             points = self.objective.points(real[:n], fake[:n], fold(key, POINTS))
-            squared = losses.squared_gradient(lambda x: self.critic([x, *y], training=True), points)
+            critic = lambda x: self.critic([x, *y], training=True)  # noqa: E731
+            squared = losses.squared_gradient(critic, points, self.score_scale)
             values = self.objective.penalty(squared, **self.objective.weights)
             mean = self._mean(values, self.n_penalised)
             self.parts.assign([mean, self._mean(losses.norm(squared), self.n_penalised)])
@@ -282,7 +294,7 @@ class WGAN(Trainer):
         real, hot = self._to_float(images, key), self._one_hot(labels)
         points = losses.interpolates(real, self._generate(hot, key), fold(key, POINTS))
         critic = lambda x: self.critic([x, *hot], training=False)  # noqa: E731
-        norms = losses.norm(losses.squared_gradient(critic, points))
+        norms = losses.norm(losses.squared_gradient(critic, points, self.score_scale))
         return {"gradient_norm": self._mean(norms)}
 
     def refresh(self):

@@ -251,9 +251,7 @@ class PGGAN(model.WGAN):
         return (self.critic_num, self.plan.at(int(self.seen)).batch)
 
     def _copy(self, network):
-        same = keras.models.clone_model(network)
-        same.set_weights(network.get_weights())
-        return same
+        return ops.double(network)
 
     def _show(self):
         """Make the networks of `stage` the present ones; its step is compiled when called."""
@@ -283,6 +281,8 @@ class PGGAN(model.WGAN):
             for variable in optimizer.variables:
                 variable.assign(tf.zeros_like(variable))
             optimizer.learning_rate = rate
+            if hasattr(optimizer, "dynamic_scale"):
+                optimizer.dynamic_scale.assign(optimizer.initial_scale)
         self.stage.assign(stage)
         self._show()
 

@@ -220,6 +220,14 @@ LATENTS = {  # `sweep`: the lowest and highest value that test mode's sweeps go 
 # On what a run is trained. "auto" is the last of the others that there is more than one device for.
 STRATEGIES = ("auto", "none", "mirrored", "multiworker")
 
+# What networks compute in; their weights, scores and losses are float32 in any case. `scaled`:
+# losses are multiplied before their gradients are taken, which would else be too small for it.
+PRECISIONS = {
+    "float32": {"policy": "float32", "scaled": False},
+    "bfloat16": {"policy": "mixed_bfloat16", "scaled": False},
+    "float16": {"policy": "mixed_float16", "scaled": True},
+}
+
 # Networks that images are measured through: functions of a shape [H, W, C] that give an
 # `evaluate.Extractor`. Any other --extractor is the path of a file.
 EXTRACTORS = {
