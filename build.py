@@ -153,6 +153,7 @@ def build_trainer(c, spec, per_epoch=0, strategy=None):
         build_objective(c.mode, values),
         *optimizers,
         strategy=strategy,
+        jit=c.jit,
         batch_size=c.batch_size,
         critic_num=c.critic_num,
         bursts=per_epoch if c.critic_bursts else 0,

@@ -61,9 +61,10 @@ class WGAN(Trainer):
         mirror=False,
         seed=0,
         strategy=None,
+        jit=False,
     ):
         image = tuple(critic.inputs[0].shape[1:])
-        super().__init__(strategy, batch_size=batch_size, image=image, seed=seed)
+        super().__init__(strategy, batch_size=batch_size, image=image, seed=seed, jit=jit)
         self.generator, self.critic, self.objective = generator, critic, objective
         self.g_optimizer, self.d_optimizer = g_optimizer, d_optimizer
         self.critic_num, self.bursts = critic_num, bursts

@@ -264,10 +264,7 @@ class PGGAN(model.WGAN):
         networks = (self.generator, self.critic, self.average)
         every = itertools.chain(*map(ops.layers_of, networks))
         self.alphas = [x.alpha for x in every if isinstance(x, layers.Fade)]
-        signature = self._signature()
-        if signature:
-            signature.append(tf.TensorSpec([], tf.float32))
-        self.compiled = tf.function(self._faded_step, input_signature=signature)
+        self.compiled = self._compiled(self._faded_step, tf.TensorSpec([], tf.float32))
 
     @property
     def alpha(self):

@@ -123,6 +123,11 @@ def _check_replicas(c, count):
                 f"a batch of {size} images ({flags or '--batch_size'}) cannot be shared by {count} "
                 f"replicas: it must be a multiple of {count}, {2 * count} at least"
             )
+    if c.jit:
+        raise WrongCall(
+            f"--jit compiles the step of one replica, and there are {count}: leave it out, or take "
+            "--strategy none"
+        )
     if c.penalty_every > 1 and c.critic_norm == "batch" and "penalty" in recipes.MODES[c.mode]:
         raise WrongCall(
             f"--penalty_every={c.penalty_every} and --critic_norm=batch do not go together on "

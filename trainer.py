@@ -20,8 +20,9 @@ def fold(key, *numbers):
 class Trainer:
     """Counts of steps and images, and the compiled step, of `batch_size` images on all replicas."""
 
-    def __init__(self, strategy, *, batch_size, image, seed):
+    def __init__(self, strategy, *, batch_size, image, seed, jit=False):
         self.strategy = strategy or tf.distribute.get_strategy()
+        self.jit = jit
         self.batch_size, self.image = batch_size, image
         # Roots of the random keys: of training, and of what only looks at it.
         self.key, self.still = tf.constant([seed, 0], tf.int32), tf.constant([seed, 2], tf.int32)
@@ -46,16 +47,21 @@ class Trainer:
 
     def _compile(self):
         """`step`: one trace, whatever the number of critic updates."""
-        return tf.function(self._step, input_signature=self._signature())
+        return self._compiled(self._step)
 
-    def _signature(self):
-        """What `step` takes. Several replicas have a trace for each number of critic updates."""
+    def _compiled(self, step, *more):
+        """A step of images, labels and `more` that are specified, compiled.
+
+        Several replicas have a trace for each number of critic updates. XLA compiles a replica's
+        part alone: around it there are variables of the host's.
+        """
+        own = self._own_step
+        self._part = tf.function(own, jit_compile=True) if self.jit else own
         if self.strategy.num_replicas_in_sync > 1:
-            return None
-        return [
-            tf.TensorSpec([None, self.batch_size, *self.image], tf.uint8),
-            tf.TensorSpec([None, self.batch_size], tf.int32),
-        ]
+            return tf.function(step)
+        images = tf.TensorSpec([None, self.batch_size, *self.image], tf.uint8)
+        labels = tf.TensorSpec([None, self.batch_size], tf.int32)
+        return tf.function(step, input_signature=[images, labels, *more])
 
     def _step(self, images, labels):
         """`step`: as many critic updates as there are batches, then one generator update.
@@ -68,7 +74,7 @@ class Trainer:
           A dict of scalars: losses and the rest, of the critic's as means over its updates.
         """
         key = fold(self.key, self.count)
-        terms = self.strategy.run(self._own_step, (images, labels, key))
+        terms = self.strategy.run(self._part, (images, labels, key))
         terms = distribute.summed(self.strategy, terms)
         self.count.assign_add(1)
         self.seen.assign_add(tf.shape(labels, tf.int64)[0] * self.batch_size)

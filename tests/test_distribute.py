@@ -228,6 +228,7 @@ def test_a_run_goes_on_with_another_number_of_replicas(cli, tmp_path):
     ("words", "line"),
     [
         (["--batch_size", 7], "a batch of 7 images (--batch_size) cannot be shared by 2 replicas"),
+        (["--jit"], "--jit compiles the step of one replica, and there are 2"),
         (["--batch_size", 2], "it must be a multiple of 2, 4 at least"),
         (
             ["--critic_norm", "batch", "--penalty_every", 2],
