@@ -1,5 +1,6 @@
 """From a Config to the parts of a run: its data, networks, trainer, schedule and sampler."""
 
+import contextlib
 import dataclasses
 import functools
 import math
@@ -9,10 +10,13 @@ from pathlib import Path
 import dataset
 import kept
 import recipes
+import replicas
 import train
 import trained
 import utils
 from utils import resolve
+
+FIRST_SCALE = 1024.0  # of float16's losses: larger ones overflow in the first steps
 
 
 def import_tensorflow(device="auto"):
@@ -38,6 +42,13 @@ def import_tensorflow(device="auto"):
     tf.config.set_visible_devices(gpus, "GPU")
     for gpu in gpus:
         tf.config.experimental.set_memory_growth(gpu, True)
+
+
+def join(c, team):
+    """The strategy of all processes of a `cluster.Cluster`, once they are there."""
+    replicas.meet(team)
+    import_tensorflow(c.device)
+    return resolve("distribute:join")()
 
 
 def load_data(c, part=None):
@@ -79,9 +90,10 @@ def look(c):
         return dataset.ImageSpec(*size, 3, 0, 0), str(error)
 
 
-def build_batches(c, data):
-    """The stream of training images of packed data (as `dataset.Batches`)."""
-    batches = data.stream(seed=c.seed, train_size=c.train_size)
+def build_batches(c, data, strategy=None):
+    """The stream of training images of packed data (as `dataset.Batches`), for replicas here."""
+    words = {"share": resolve("distribute:share")(strategy)} if strategy else {}
+    batches = data.stream(seed=c.seed, train_size=c.train_size, **words)
     if len(batches) < c.batch_size:
         print(f"{len(batches)} images are fewer than a batch of {c.batch_size}: they repeat")
     return batches
@@ -110,7 +122,11 @@ def build_optimizer(name, learning_rate, values):
     """The Keras optimiser of a row of OPTIMIZERS, its settings taken from `values` by field."""
     cls, words = recipes.OPTIMIZERS[name]
     options = {theirs: values[ours] for ours, theirs in words.items()}
-    return resolve(cls)(learning_rate=learning_rate, **options)
+    optimizer = resolve(cls)(learning_rate=learning_rate, **options)
+    if recipes.PRECISIONS[values["precision"]]["scaled"]:
+        scaled = resolve("keras.optimizers:LossScaleOptimizer")
+        return scaled(optimizer, initial_scale=FIRST_SCALE)
+    return optimizer
 
 
 def build_networks(c, spec):
@@ -119,10 +135,14 @@ def build_networks(c, spec):
 
     keras.utils.set_random_seed(c.seed)
     row = recipes.ARCHS[c.arch]
-    return resolve(row["builder"])(spec, **{n: getattr(c, n) for n in row["network"]})
+    keras.config.set_dtype_policy(recipes.PRECISIONS[c.precision]["policy"])
+    try:
+        return resolve(row["builder"])(spec, **{n: getattr(c, n) for n in row["network"]})
+    finally:
+        keras.config.set_dtype_policy("float32")  # what is built later is not trained
 
 
-def build_trainer(c, spec, per_epoch=0, shown=()):
+def build_trainer(c, spec, per_epoch=0, *, shown=(), strategy=None):
     """Networks with seeded first weights, objective, optimisers, and their trainer.
 
     `per_epoch` is the number of steps in an epoch, which `critic_bursts` goes by, and `shown` are
@@ -130,13 +150,16 @@ def build_trainer(c, spec, per_epoch=0, shown=()):
     """
     values, arch = vars(c), recipes.ARCHS[c.arch]
     facts = {"epochs": c.epoch, "per_epoch": per_epoch, "shown": shown}
-    generator, critic = build_networks(c, spec)
+    with strategy.scope() if strategy else contextlib.nullcontext():
+        networks = build_networks(c, spec)
+        rates = (c.learning_rate, c.d_learning_rate)
+        optimizers = [build_optimizer(c.optimizer, rate, values) for rate in rates]
     return resolve(arch["trainer"])(
-        generator,
-        critic,
+        *networks,
         build_objective(c.mode, values),
-        build_optimizer(c.optimizer, c.learning_rate, values),
-        build_optimizer(c.optimizer, c.d_learning_rate, values),
+        *optimizers,
+        strategy=strategy,
+        jit=c.jit,
         batch_size=c.batch_size,
         critic_num=c.critic_num,
         bursts=per_epoch if c.critic_bursts else 0,
@@ -337,7 +360,7 @@ def step_bytes(c, spec, generator, critic, batch, weights):
     )
 
 
-def build_progress(name, trainer, schedule):
-    """The progress bar of a run."""
-    start = int(trainer.count)
-    return utils.Progress(name, schedule.last, start, deadline=schedule.deadline)
+def build_progress(run, trainer, schedule):
+    """The progress bar of a run; silent for one that writes nothing."""
+    start, every = int(trainer.count), 5.0 if run.writes else math.inf
+    return utils.Progress(run.name, schedule.last, start, every, deadline=schedule.deadline)

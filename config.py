@@ -218,6 +218,9 @@ class Config:
         None, "a new run starts from the networks of this run, or folder", str, once=True
     )
     device: str = _flag("auto", "auto, cpu, gpu, or one: gpu:1", once=True)
+    strategy: str = _flag("auto", "devices to train on", choices=recipes.STRATEGIES, once=True)
+    precision: str = _flag("float32", "what networks compute in", choices=recipes.PRECISIONS)
+    jit: bool = _flag(False, "compile the train step by XLA: for GPUs")
     num_workers: int = _flag(
         0, "threads that decode images; 0: all cores", low=0, high=1024, once=True
     )

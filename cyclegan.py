@@ -7,8 +7,10 @@ Images of one domain become such as those of another, from unpaired images. The 
 import numpy as np
 import tensorflow as tf
 
+import distribute
 import model
 from cyclenets import WAYS
+from trainer import Trainer, fold
 
 SHEET_ROWS = 8
 MOST_PIXELS = 1024  # of a sheet's height
@@ -31,10 +33,10 @@ def augment(images, size, key, *, mirror):
     x = tf.cast(images, tf.float32) / 127.5 - 1
     count = x.shape[0]
     places = tf.cast(tf.shape(x)[1:3] - size + 1, tf.float32)
-    start = tf.cast(tf.random.stateless_uniform([count, 2], key) * places, tf.int32)
+    start = tf.cast(distribute.uniform(key, (count, 2)) * places, tf.int32)
     rows, columns = (start[:, i, None] + tf.range(size[i]) for i in (0, 1))
     if mirror:
-        flip = tf.random.stateless_uniform([count, 1], model.fold(key, model.FLIP)) < 0.5
+        flip = distribute.uniform(fold(key, model.FLIP), (count, 1)) < 0.5
         columns = tf.where(flip, tf.reverse(columns, [1]), columns)
     return tf.gather(tf.gather(x, rows, axis=1, batch_dims=1), columns, axis=2, batch_dims=1)
 
@@ -50,8 +52,10 @@ class Way(model.WGAN):
         super().__init__(*parts, **options)
         self.source, self.target = source, target
         self.pool_size = pool_size
-        self.pool = tf.Variable(tf.zeros((pool_size, *self.image)), name="pool")
-        self.held = tf.Variable(0, name="held")
+        first = {"aggregation": tf.VariableAggregation.ONLY_FIRST_REPLICA}
+        with self.strategy.scope():
+            self.pool = tf.Variable(tf.zeros((pool_size, *self.image)), name="pool", **first)
+            self.held = tf.Variable(0, name="held", **first)
 
     def _compile(self):
         return None
@@ -75,26 +79,32 @@ class Way(model.WGAN):
         """What the critic is shown for new fakes [B, H, W, C], one by one.
 
         While the history is not full, each is kept and shown. Then one of two is shown itself;
-        for the other a kept one is shown, whose place it takes.
+        for the other a kept one is shown, whose place it takes. All replicas keep the same, of
+        all fakes, and each shows its own rows.
         """
         if not self.pool_size:
             return fakes
+        fakes = distribute.gathered(fakes)
         count = fakes.shape[0]
         places = tf.random.stateless_uniform([count], key, maxval=self.pool_size, dtype=tf.int32)
-        swaps = tf.random.stateless_uniform([count], model.fold(key, 1)) < 0.5
+        swaps = tf.random.stateless_uniform([count], fold(key, 1)) < 0.5
         shown = tf.TensorArray(tf.float32, count, element_shape=self.image)
+        pool, held = tf.identity(self.pool), tf.identity(self.held)
         for i in tf.range(count):
-            filling = self.held < self.pool_size
-            place = tf.where(filling, self.held, places[i])
-            old, new = self.pool[place], fakes[i]
+            filling = held < self.pool_size
+            place = tf.where(filling, held, places[i])
+            old, new = pool[place], fakes[i]
             swap = swaps[i] and not filling
             shown = shown.write(i, tf.where(swap, old, new))
-            self.pool.scatter_nd_update([[place]], tf.where(swap or filling, new, old)[None])
-            self.held.assign_add(tf.cast(filling, tf.int32))
-        return shown.stack()
+            kept = tf.where(swap or filling, new, old)
+            pool = tf.tensor_scatter_nd_update(pool, [[place]], kept[None])
+            held += tf.cast(filling, tf.int32)
+        self.pool.assign(pool)
+        self.held.assign(held)
+        return distribute.own(shown.stack())
 
 
-class CycleGAN:
+class CycleGAN(Trainer):
     """Two generators that undo each other, against a critic of each domain.
 
     Its members are those that `train.fit` asks for, as `model.WGAN`'s are. A step is one update
@@ -117,65 +127,73 @@ class CycleGAN:
         g_optimizer,
         d_optimizer,
         *,
+        batch_size,
         pool_size,
         lambda_cycle,
         lambda_identity,
+        epoch,
         decay_epoch,
-        epochs,
         per_epoch,
         shown=(),
         mirror=False,
         seed=0,
+        strategy=None,
+        jit=False,
         **options,
     ):
-        networks = zip(WAYS, generators, critics)
-        self.ways = [
-            Way(*way, g, d, objective, *map(_same, (g_optimizer, d_optimizer)), **options,
-                pool_size=pool_size)
-            for way, g, d in networks
-        ]  # fmt: skip
-        first = self.ways[0]
-        self.count, self.seen, self.image = first.count, first.seen, first.image
-        self.ways[1].count = self.count
-        self.critic_num, self.batch_size = first.critic_num, first.batch_size
+        image = tuple(critics[0].inputs[0].shape[1:])
+        super().__init__(strategy, batch_size=batch_size, image=image, seed=seed, jit=jit)
+        options |= {"batch_size": batch_size, "pool_size": pool_size, "strategy": strategy}
+        with self.strategy.scope():
+            self.ways = [
+                Way(*way, *pair, objective, _same(g_optimizer), _same(d_optimizer), **options)
+                for way, *pair in zip(WAYS, generators, critics)
+            ]
+        for way in self.ways:
+            way.count = self.count
+        self.critic_num = self.ways[0].critic_num
         self.objective, self.mirror, self.shown = objective, mirror, shown
         self.lambda_cycle, self.lambda_identity = lambda_cycle, lambda_identity
-        self.per_epoch, self.epochs = max(1, per_epoch), epochs
-        self.decay_epoch = epochs / 2 if decay_epoch is None else decay_epoch
-        rates = [float(o.learning_rate) for o in (g_optimizer, d_optimizer)]
+        self.per_epoch, self.epochs = max(1, per_epoch), epoch
+        self.decay_epoch = epoch / 2 if decay_epoch is None else decay_epoch
+        rates = [float(o.learning_rate.numpy()) for o in (g_optimizer, d_optimizer)]
         self.rates = tf.Variable(rates, name="rates")
-        self.key = tf.constant([seed, 0], tf.int32)
+        self.step = self._compile()
+
+    def _inputs(self):
         batch = tf.TensorSpec([None, self.batch_size, None, None, self.image[-1]], tf.uint8)
-        self.step = tf.function(self._step, input_signature=[batch, batch])
+        return batch, batch
+
+    def _of_ways(self, member):
+        """The dicts of both ways by the name of their member, in one."""
+        a, b = (way.named(getattr(way, member)) for way in self.ways)
+        return a | b
 
     @property
     def state(self):
         """What a checkpoint holds, as a dict of trackables."""
-        parts = {"step": self.count, "seen": self.seen}
-        for way in self.ways:
-            parts |= way.named(way.state)
-        return parts
+        return {"step": self.count, "seen": self.seen, **self._of_ways("state")}
 
     @property
     def networks(self):
         """What is saved for use without training: file name → Keras model of stock layers."""
-        parts = {}
-        for way in self.ways:
-            parts |= way.named(way.networks)
-        return parts
+        return self._of_ways("networks")
 
     @property
     def starters(self):
         """What a run can start from: file name → the networks that take its weights."""
-        parts = {}
-        for way in self.ways:
-            parts |= way.named(way.starters)
-        return parts
+        return self._of_ways("starters")
+
+    @property
+    def trained(self):
+        """The networks that are trained."""
+        return self._of_ways("trained")
 
     last = model.WGAN.last
 
     def resume(self, generator, critic):
         """Go on from a restored state: from these learning rates, and with no step broken."""
+        self.broken.assign(-1)
         self.rates.assign([generator, critic])
         for way in self.ways:
             way.resume(generator, critic)
@@ -193,30 +211,29 @@ class CycleGAN:
         Returns:
           A dict of scalars, of the critics' as means over their updates.
         """
-        factor = rate_factor(self.count // self.per_epoch, self.epochs, self.decay_epoch)
+        rates = self.rates * rate_factor(
+            self.count // self.per_epoch, self.epochs, self.decay_epoch
+        )
         for way in self.ways:
-            way.g_optimizer.learning_rate = self.rates[0] * factor
-            way.d_optimizer.learning_rate = self.rates[1] * factor
-        key = model.fold(self.key, self.count)
-        fakes, total, terms = self._update_generators(self._real((a[0], b[0]), model.fold(key, 0)))
+            way.g_optimizer.learning_rate, way.d_optimizer.learning_rate = tf.unstack(rates)
+        return {**super()._step(a, b), "learning_rate": rates[0]}
+
+    def _own_step(self, a, b, key):
+        """A replica's part of `step`: its own rows, and its parts of the terms."""
+        a, b = (distribute.fed(self.strategy, x) for x in (a, b))
+        fakes, total, terms = self._update_generators(self._real((a[0], b[0]), fold(key, 0)))
         judged = self._update_critics(a, b, fakes, key)
-        terms = [own | more for own, more in zip(terms, judged)]
-        self.count.assign_add(1)
-        self.seen.assign_add(tf.size(a[..., 0, 0, 0], tf.int64))
-        for way, own in zip(self.ways, terms):
-            way._average()
-            way._watch(own)
-        return {
-            "generator_loss": total,
-            **terms[0],
-            **terms[1],
-            "learning_rate": self.rates[0] * factor,
-        }
+        both = (own | more for own, more in zip(terms, judged))
+        return {"generator_loss": total, **next(both), **next(both)}
+
+    def _after(self):
+        for way in self.ways:
+            way._after()
 
     def _real(self, images, key):
         """Images of both domains, cropped and flipped: [A, B]."""
         size = self.image[:2]
-        keys = [model.fold(key, CROP, i) for i in range(2)]
+        keys = [fold(key, CROP, i) for i in range(2)]
         return [augment(x, size, k, mirror=self.mirror) for x, k in zip(images, keys)]
 
     def _update_generators(self, real):
@@ -226,19 +243,29 @@ class CycleGAN:
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch([w.value for w in flat])
             fakes, terms, total = self._generator_loss(real)
-        gradients = tape.gradient(total, flat)
+            scaled = self.ways[0].g_optimizer.scale_loss(total)
+        gradients = tape.gradient(scaled, flat)
         n = len(weights[0])
-        for way, own, given in zip(self.ways, weights, (gradients[:n], gradients[n:])):
-            way.g_optimizer.apply(given, own)
+        parts = (gradients[:n], self._rescaled(gradients[n:]))
+        for way, own, given in zip(self.ways, weights, parts):
+            way._apply(way.g_optimizer, given, own)
         return fakes, total, terms
+
+    def _rescaled(self, gradients):
+        """Gradients of the loss as the first generator's optimiser scales it, as the other's do."""
+        scales = [getattr(way.g_optimizer, "dynamic_scale", None) for way in self.ways]
+        if scales[0] is None:
+            return gradients
+        return [g * (scales[1] / scales[0]) for g in gradients]
 
     def _generator_loss(self, real):
         """(fakes, terms of each way, loss) for real images [A, B] (eq. 3; 5.2's for identity)."""
         fakes, terms, total = [], [], 0.0
+        rows = self.batch_size // distribute.replicas()
         for i, way in enumerate(self.ways):
             x, y = real[i], real[1 - i]
             made = way.generator(tf.concat([x, y], 0) if self.lambda_identity else x, training=True)
-            fakes.append(made[: self.batch_size])
+            fakes.append(made[:rows])
             back = self.ways[1 - i].generator(fakes[i], training=True)
             scores = way.critic([fakes[i]], training=True)
             names = {
@@ -248,7 +275,7 @@ class CycleGAN:
                 f"cycle_{way.source}": (self.lambda_cycle, way._mean(tf.abs(back - x))),
             }  # fmt: skip
             if self.lambda_identity:
-                same = way._mean(tf.abs(made[self.batch_size :] - y))
+                same = way._mean(tf.abs(made[rows:] - y))
                 names[f"identity_{way.target}"] = (self.lambda_identity, same)
             total += sum(weight * value for weight, value in names.values())
             terms.append({name: value for name, (_, value) in names.items()})
@@ -256,20 +283,19 @@ class CycleGAN:
 
     def _update_critics(self, a, b, fakes, key):
         """All critic updates of a step, the first one on `fakes`; the means of each way's terms."""
-        n = tf.shape(a)[0]
+        n = tf.shape(a)[0] if distribute.replicas() == 1 else a.shape[0]
         names = self.ways[0]._critic_terms()
         sums = [[tf.zeros([]) for _ in names] for _ in self.ways]
-        for i in tf.range(n):
-            own = model.fold(key, i)
+        for i in tf.range(n) if tf.is_tensor(n) else range(n):
+            own = fold(key, i)
             real = self._real((a[i], b[i]), own)
-            if self.batch_spec(0)[0] > 1:
-                now = tf.cond(i > 0, lambda: self._translate(real), lambda: fakes)  # noqa: B023
-            else:
-                now = fakes
+            now = fakes
+            if self.critic_num > 1 and i > 0:
+                now = self._translate(real)
             terms = []
             for j, way in enumerate(self.ways):
-                pooled = way.past(now[j], model.fold(own, POOL, j))
-                terms.append(way._critic_update(real[1 - j], pooled, [], model.fold(own, j)))
+                pooled = way.past(now[j], fold(own, POOL, j))
+                terms.append(way._critic_update(real[1 - j], pooled, [], fold(own, j)))
             sums = [[s + t[m] for s, m in zip(ss, names)] for ss, t in zip(sums, terms)]
         return [
             {f"{m}_{way.target}": s / tf.cast(n, s.dtype) for s, m in zip(ss, names)}
@@ -284,11 +310,6 @@ class CycleGAN:
         """What the log has beside a step's terms: nothing."""
         del a, b
         return {}
-
-    def problem(self):
-        """None, or which step and terms were the first not to be finite. Waits for the device."""
-        found = [way.problem() for way in self.ways]
-        return next((text for text in found if text), None)
 
     def refresh(self):
         """The averaged generators have no statistics: nothing to estimate."""

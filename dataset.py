@@ -63,9 +63,9 @@ class Packed:
     skipped: list
     shown: tuple = ()  # images that the sheets begin with, for what translates them
 
-    def stream(self, *, seed, train_size=0):
-        """The endless stream of training images (`Batches`)."""
-        return Batches(self.images, self.labels, seed=seed, train_size=train_size)
+    def stream(self, **words):
+        """The endless stream of training images: `Batches` of these words."""
+        return Batches(self.images, self.labels, **words)
 
 
 def load(
@@ -287,13 +287,15 @@ def _all_gray(source):
 class Batches:
     """The endless stream of training images: one seeded permutation of the set after another.
 
-    Which images are the k-th to (k + n)-th depends on the seed and k alone.
+    Which images are the k-th to (k + n)-th depends on the seed and k alone. `share` is the
+    replicas, and of how many, whose rows of each batch are wanted: row g is replica g mod R's.
     """
 
-    def __init__(self, images, labels, *, seed, train_size=0):
+    def __init__(self, images, labels, *, seed, train_size=0, share=((0,), 1)):
         order = np.random.default_rng([seed, 1]).permutation(len(images))
         self.subset = np.sort(order[: train_size or len(images)])
         self.images, self.labels, self.seed = images, labels, seed
+        self.share = share
         self._pass, self._order = -1, None
 
     def __len__(self):
@@ -320,7 +322,12 @@ class Batches:
         return self.take(0, (count,))[0]
 
     def take(self, position, shape):
-        """(uint8 images [*shape, H, W, C], int32 labels [*shape]) at a position."""
-        chosen = self.indices(position, int(np.prod(shape)))
-        images = self.images[chosen].reshape(*shape, *self.images.shape[1:])
-        return images, self.labels[chosen].reshape(shape)
+        """(uint8 images [*shape, H, W, C], int32 labels [*shape]) at a position.
+
+        Where `shape` is [updates, batch], of each batch the share alone.
+        """
+        chosen = self.indices(position, int(np.prod(shape))).reshape(shape)
+        own, every = self.share
+        if len(shape) > 1 and len(own) < every:
+            chosen = chosen.reshape(shape[0], -1, every)[..., own].reshape(shape[0], -1)
+        return self.images[chosen], self.labels[chosen]

@@ -26,9 +26,9 @@ class Domains:
     shown: tuple
     spec: dataset.ImageSpec
 
-    def stream(self, *, seed, train_size=0):
-        """The endless stream of training images."""
-        return Pairs(*self.train, self.spec.channels, seed=seed, train_size=train_size)
+    def stream(self, **words):
+        """The endless stream of training images: `Pairs` of these words."""
+        return Pairs(*self.train, self.spec.channels, **words)
 
 
 def load(name, *, size, **words):
@@ -68,9 +68,9 @@ class Pairs:
     As in `dataset.Batches`, the seed and the position say which images come.
     """
 
-    def __init__(self, a, b, channels, *, seed, train_size=0):
+    def __init__(self, a, b, channels, *, seed, **words):
         self.streams = [
-            dataset.Batches(part.images, part.labels, seed=own, train_size=train_size)
+            dataset.Batches(part.images, part.labels, seed=own, **words)
             for part, own in ((a, seed), (b, seed + OTHER))
         ]
         self.channels = channels

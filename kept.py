@@ -49,6 +49,8 @@ def identity(given):
 
 def refuse_changes(config, saved):
     """Raise WrongCall where `config` would go on with another network than the run's `saved`."""
+    if saved:
+        _refuse_precision(config, saved)
     fixed = _fixed(recipes.ARCHS[saved["arch"]]) if saved else ()
     for name in fixed:
         if getattr(config, name) != saved[name]:
@@ -57,6 +59,17 @@ def refuse_changes(config, saved):
                 f"{text(getattr(config, name))}: leave that flag or preset out, give another "
                 "--name, or start anew with --resume False"
             )
+
+
+def _refuse_precision(config, saved):
+    """The state of a scaled loss is one that others do not have."""
+    was = saved.get("precision", FIELDS["precision"].default)
+    scaled = [recipes.PRECISIONS[name]["scaled"] for name in (was, config.precision)]
+    if scaled[0] != scaled[1]:
+        raise WrongCall(
+            f"run {config.run_name} has precision={was}, and cannot go on in {config.precision}: "
+            "leave --precision out, give another --name, or start anew with --resume False"
+        )
 
 
 def _fixed(row):

@@ -102,7 +102,7 @@ class Fade(keras.layers.Layer):
 
     def stock(self):
         """A layer that has today's α for good."""
-        alpha = float(self.alpha)
+        alpha = float(self.alpha.numpy())
         return keras.layers.Rescaling(1 - alpha if self.old else alpha, name=self.name)
 
     def stock_weights(self):
@@ -144,10 +144,10 @@ class BatchDeviation(keras.layers.Layer):
         batch, height, width, channels = x.shape
         batch = batch or tf.shape(x)[0]
         size = group_size(batch) if isinstance(batch, int) else batch
-        groups = tf.reshape(x, [size, -1, height, width, channels])
+        groups = tf.reshape(tf.cast(x, tf.float32), [size, -1, height, width, channels])
         deviation = tf.sqrt(tf.math.reduce_variance(groups, 0) + 1e-8)
         mean = tf.reduce_mean(deviation, [1, 2, 3])  # [groups]
-        maps = tf.reshape(tf.tile(mean, [size]), [-1, 1, 1, 1])
+        maps = tf.cast(tf.reshape(tf.tile(mean, [size]), [-1, 1, 1, 1]), x.dtype)
         return tf.concat([x, tf.broadcast_to(maps, [batch, height, width, 1])], -1)
 
     def compute_output_shape(self, input_shape):
@@ -178,4 +178,5 @@ def group_size(batch, most=4):
 
 def pixel_norm(x):
     """x / sqrt(mean over the channels of x² + 1e-8) (PGGAN, section 4.2)."""
+    x = x if x.dtype == "float32" else keras.ops.cast(x, "float32")  # 1e-8 is 0 in float16
     return x * keras.ops.rsqrt(keras.ops.mean(keras.ops.square(x), -1, keepdims=True) + 1e-8)

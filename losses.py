@@ -10,6 +10,8 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+import distribute
+
 softplus = tf.math.softplus  # softplus(-s) = -log sigmoid(s): stable for any score
 
 
@@ -92,15 +94,15 @@ def perturbed_reals(real, fake, key):
     The deviation is over the whole batch, as in the authors' code.
     """
     del fake
-    mix = tf.random.stateless_uniform([tf.shape(real)[0], 1, 1, 1], key)
+    mix = distribute.uniform(key, (real.shape[0], 1, 1, 1))
     other = tf.random.experimental.stateless_fold_in(key, 1)
-    noise = tf.random.stateless_uniform(tf.shape(real), other)
-    return real + mix * 0.5 * tf.math.reduce_std(real) * noise
+    noise = distribute.uniform(other, real.shape)
+    return real + mix * 0.5 * distribute.deviation(real) * noise
 
 
 def interpolates(real, fake, key):
     """x̂ = e·real + (1 - e)·fake, one e ~ U[0, 1) for each sample (WGAN-GP, algorithm 1)."""
-    mix = tf.random.stateless_uniform([tf.shape(real)[0], 1, 1, 1], key)
+    mix = distribute.uniform(key, (real.shape[0], 1, 1, 1))
     return mix * real + (1 - mix) * fake
 
 
@@ -110,15 +112,18 @@ def per_image(scores):
     return tf.reduce_mean(scores, axes) if axes else scores
 
 
-def squared_gradient(critic, images):
+def squared_gradient(critic, images, scale=1.0):
     """‖∇D(x)‖² over all pixels and channels of each image: [B, H, W, C] → [B].
 
-    D(x) is the mean over the patches where a critic scores them.
+    D(x) is the mean over the patches where a critic scores them. The gradient is taken of the
+    scores times `scale`, for networks that compute in float16.
     """
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(images)
         scores = per_image(critic(images))
+        scores = scores if scale == 1 else scores * scale
     gradient = tape.gradient(scores, images)
+    gradient = gradient if scale == 1 else gradient / scale
     return tf.reduce_sum(tf.square(gradient), axis=[1, 2, 3])
 
 

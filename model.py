@@ -6,12 +6,15 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+import distribute
 import losses
 import ops
 import utils
+from trainer import Trainer, fold
 
 # What a random number is for; it keys the stateless generators beside the seed and the step.
 LATENT, POINTS, FLIP, PREVIEW, STATISTICS, MEASURE = range(6)
+SCORE_SCALE = 256.0  # float16's smallest gradients are then 2e-7, and its largest 256
 N_STATISTICS = 512  # latents that the average's batch-norm statistics are estimated from
 CHUNK = 64
 MOST_PIXELS = 4096  # of a grid's height
@@ -29,20 +32,15 @@ def penalised(batch_size, fraction):
     return max(2, round(fraction * batch_size))
 
 
-def fold(key, *numbers):
-    """A stateless random key, int32 [2], out of a key and whole numbers."""
-    for number in numbers:
-        key = tf.random.experimental.stateless_fold_in(key, number)
-    return key
-
-
-class WGAN:
+class WGAN(Trainer):
     """One generator against one critic, and the moving average of the generator.
 
     Its members are those that `train.fit` asks for.
     With `bursts`, the steps of an epoch, the critic has more updates now and then.
     All randomness is keyed by (seed, step, purpose), so that a run continues bit for bit
     from its weights, its optimisers' slots and the count of its steps.
+    The networks and optimisers are made in the scope of `strategy`, a tf.distribute one, where
+    there is one. `batch_size` is that of all its replicas.
     """
 
     def __init__(
@@ -62,45 +60,41 @@ class WGAN:
         ema=0.999,
         mirror=False,
         seed=0,
+        strategy=None,
+        jit=False,
     ):
+        image = tuple(critic.inputs[0].shape[1:])
+        super().__init__(strategy, batch_size=batch_size, image=image, seed=seed, jit=jit)
         self.generator, self.critic, self.objective = generator, critic, objective
         self.g_optimizer, self.d_optimizer = g_optimizer, d_optimizer
-        self.batch_size, self.critic_num, self.bursts = batch_size, critic_num, bursts
+        self.critic_num, self.bursts = critic_num, bursts
         self.penalty_every = penalty_every
         self.n_penalised = penalised(batch_size, penalty_fraction)
-        self.image = tuple(critic.inputs[0].shape[1:])
+        half = any(layer.compute_dtype == "float16" for layer in ops.layers_of(critic))
+        self.score_scale = SCORE_SCALE if half else 1.0
         self.latents, self.ema, self.mirror = latents, ema, mirror
         self.z_dim = generator.inputs[0].shape[-1]
         self.classes = generator.inputs[1].shape[-1] if len(generator.inputs) > 1 else 0
-        # Roots of the random keys: of training, and of what only looks at it.
-        self.key, self.still = tf.constant([seed, 0], tf.int32), tf.constant([seed, 2], tf.int32)
-        self.average = self._copy(generator)
         # Batch norm's statistics are a batch's own: real and fake images then go apart.
         self.joint = not _batch_norms(critic)
-        self.count = tf.Variable(0, dtype=tf.int64, name="step")
-        with tf.device("CPU"):  # so that the host can read it without waiting for the device
-            self.seen = tf.Variable(0, dtype=tf.int64, name="images_seen")
-        self.penalised = tf.Variable([0.0, 0.0], name="penalty_and_gradient_norm")
-        self.broken = tf.Variable(-1, dtype=tf.int64, name="broken_step")
-        self.broken_terms = tf.Variable(tf.zeros([0]), shape=[None], name="broken_terms")
-        self.terms = ()
-        g_optimizer.build(generator.trainable_variables)
-        d_optimizer.build(critic.trainable_variables)
+        with self.strategy.scope():
+            self.average = self._copy(generator)
+            # Of the newest penalty and gradient norm, each replica's part.
+            self.parts = tf.Variable(
+                [0.0, 0.0],
+                name="penalty_and_gradient_norm",
+                synchronization=tf.VariableSynchronization.ON_READ,
+                aggregation=tf.VariableAggregation.SUM,
+            )
+            g_optimizer.build(generator.trainable_variables)
+            d_optimizer.build(critic.trainable_variables)
+        several = self.strategy.num_replicas_in_sync > 1
+        self.penalised = tf.Variable([0.0, 0.0]) if several else self.parts
         self.step = self._compile()
 
     def _copy(self, network):
         """What becomes the average of a network, with the same weights."""
         return ops.stock(network, copy=True)
-
-    def _compile(self):
-        """`step`: one trace, whatever the number of critic updates."""
-        return tf.function(
-            self._step,
-            input_signature=[
-                tf.TensorSpec([None, self.batch_size, *self.image], tf.uint8),
-                tf.TensorSpec([None, self.batch_size], tf.int32),
-            ],
-        )
 
     @property
     def state(self):
@@ -115,6 +109,11 @@ class WGAN:
             "seen": self.seen,
             "penalised": self.penalised,
         }
+
+    @property
+    def trained(self):
+        """The networks that are trained."""
+        return {"generator": self.generator, "critic": self.critic}
 
     @property
     def last(self):
@@ -134,6 +133,7 @@ class WGAN:
     def resume(self, generator, critic):
         """Go on from a restored state: at these learning rates, and with no step broken."""
         self.broken.assign(-1)
+        self.parts.assign(self.penalised)
         self.g_optimizer.learning_rate = generator
         self.d_optimizer.learning_rate = critic
 
@@ -143,45 +143,35 @@ class WGAN:
         many = self.bursts and (index < FIRST_BURSTS or index % BURST_EVERY == 0)
         return (BURST if many else self.critic_num, self.batch_size)
 
-    def _step(self, images, labels):
-        """`step`: `n` critic updates, each on fresh images, then one generator update.
+    def _own_step(self, images, labels, key):
+        """A replica's part of `step`: its own rows, and its parts of the terms.
 
         The generator's update takes the fakes of the last critic update: one pass less.
-
-        Args:
-          images: uint8 [n, B, H, W, C].
-          labels: int32 [n, B].
-
-        Returns:
-          A dict of scalars: losses and the rest, of the critic's as means over its updates.
         """
-        key = fold(self.key, self.count)
-        last = tf.shape(images)[0] - 1
+        images, labels = (distribute.fed(self.strategy, x) for x in (images, labels))
+        # Replicas cannot wait for each other inside a loop of TensorFlow's: theirs is unrolled.
+        n = tf.shape(images)[0] if distribute.replicas() == 1 else images.shape[0]
         hot = self._one_hot(labels[-1])
         weights = self.generator.trainable_variables
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch([w.value for w in weights])
-            fake = self._generate(hot, fold(key, last))
+            fake = self._generate(hot, fold(key, n - 1))
             with tape.stop_recording():
-                terms = self._update_critic(images, labels, fake, key)
+                terms = self._update_critic(images, labels, fake, key, n)
             scores = self.critic([fake, *hot], training=True)
             loss = self._mean(self.objective.generator_loss(scores))
-        self.g_optimizer.apply(tape.gradient(loss, weights), weights)
+            scaled = self.g_optimizer.scale_loss(loss)
+        self._apply(self.g_optimizer, tape.gradient(scaled, weights), weights)
         terms["generator_loss"] = loss
-        self.count.assign_add(1)
-        self.seen.assign_add(tf.size(labels, tf.int64))
-        self._average()
-        self._watch(terms)
         return terms
 
-    def _update_critic(self, images, labels, fake, key):
-        """All critic updates of a step, the last one on `fake`; the means of their terms."""
-        n = tf.shape(images)[0]
+    def _update_critic(self, images, labels, fake, key, n):
+        """All `n` critic updates of a step, the last one on `fake`; the means of their terms."""
         names = self._critic_terms()
         sums = [tf.zeros([]) for _ in names]
-        for i in tf.range(n):
+        for i in tf.range(n) if tf.is_tensor(n) else range(n):
             hot, own = self._one_hot(labels[i]), fold(key, i)
-            fakes = tf.cond(i < n - 1, lambda: self._generate(hot, own), lambda: fake)  # noqa: B023
+            fakes = self._generate(hot, own) if i < n - 1 else fake
             terms = self._critic_update(images[i], fakes, hot, own)
             sums = [s + terms[t] for s, t in zip(sums, names)]
         return {t: s / tf.cast(n, s.dtype) for s, t in zip(sums, names)}
@@ -197,15 +187,17 @@ class WGAN:
     def _to_float(self, images, key):
         """uint8 → [-1, 1], flipped left-right at random where the set allows it."""
         if self.mirror:
-            flip = tf.random.stateless_uniform([self.batch_size, 1, 1, 1], fold(key, FLIP)) < 0.5
-            images = tf.where(flip, tf.reverse(images, [2]), images)
+            chance = distribute.uniform(fold(key, FLIP), (images.shape[0], 1, 1, 1))
+            images = tf.where(chance < 0.5, tf.reverse(images, [2]), images)
         return tf.cast(images, tf.float32) / 127.5 - 1
 
     def _generate(self, labels, key):
         """Fakes of fresh latents, by batch statistics that leave the moving ones alone."""
-        z = self.latents(fold(key, LATENT), (self.batch_size, self.z_dim))
+        rows = self.batch_size // distribute.replicas()
+        z = distribute.draw(self.latents, fold(key, LATENT), (rows, self.z_dim))
         weights = self.generator.trainable_variables, self.generator.non_trainable_variables
-        return self.generator.stateless_call(*weights, [z, *labels], training=True)[0]
+        fake = self.generator.stateless_call(*weights, [z, *labels], training=True)[0]
+        return tf.cast(fake, tf.float32)
 
     def _score(self, real, fake, labels):
         if not self.joint:
@@ -213,8 +205,10 @@ class WGAN:
         both = [tf.concat([a, b], 0) for a, b in [(real, fake), *((y, y) for y in labels)]]
         return tf.split(self.critic(both, training=True), 2)
 
-    def _mean(self, values):
-        return tf.reduce_sum(losses.per_image(values)) / self.batch_size
+    def _mean(self, values, count=None):
+        """A replica's part of the mean over the whole batch, or over its first `count` samples."""
+        count = count or self.batch_size
+        return tf.reduce_sum(distribute.first(losses.per_image(values), count)) / count
 
     def _critic_update(self, images, fake, labels, key):
         real = self._to_float(images, key)
@@ -226,10 +220,11 @@ class WGAN:
                 loss += objective.drift * self._mean(losses.drift(real_scores))
             if objective.penalty:
                 loss += self._penalise(real, fake, labels, key)
-                terms["penalty"], terms["gradient_norm"] = tf.unstack(self.penalised)
+                terms["penalty"], terms["gradient_norm"] = tf.unstack(self.parts)
+            scaled = self.d_optimizer.scale_loss(loss)
         terms["critic_loss"] = loss
         weights = self.critic.trainable_variables
-        self.d_optimizer.apply(tape.gradient(loss, weights), weights)
+        self._apply(self.d_optimizer, tape.gradient(scaled, weights), weights)
         if objective.clip:
             self._clip(weights)
         terms[objective.gap] = self._mean(real_scores - fake_scores)
@@ -238,6 +233,11 @@ class WGAN:
             terms |= {name: self._mean(tf.sigmoid(s)) for name, s in scores.items()}
         return terms
 
+    def _apply(self, optimizer, gradients, weights):
+        if hasattr(optimizer, "dynamic_scale"):  # all replicas leave out what one cannot do
+            gradients = distribute.all_or_none(gradients)
+        optimizer.apply(gradients, weights)
+
     def _clip(self, weights):
         for weight in weights:
             weight.assign(tf.clip_by_value(weight, *self.objective.clip))
@@ -245,23 +245,29 @@ class WGAN:
     def _penalise(self, real, fake, labels, key):
         """The penalty on a share of the batch, at every k-th critic update k-fold, else 0.
 
-        `penalised` keeps the newest penalty and gradient norm for the log.
+        `parts` keeps the newest penalty and gradient norm for the log.
         """
-        n = self.n_penalised
+        n = max(2, -(-self.n_penalised // distribute.replicas()))
         y = [t[:n] for t in labels]
 
         def penalty():
             points = self.objective.points(real[:n], fake[:n], fold(key, POINTS))
-            squared = losses.squared_gradient(lambda x: self.critic([x, *y], training=True), points)
+            critic = lambda x: self.critic([x, *y], training=True)  # noqa: E731
+            squared = losses.squared_gradient(critic, points, self.score_scale)
             values = self.objective.penalty(squared, **self.objective.weights)
-            mean = tf.reduce_mean(values)
-            self.penalised.assign([mean, tf.reduce_mean(losses.norm(squared))])
+            mean = self._mean(values, self.n_penalised)
+            self.parts.assign([mean, self._mean(losses.norm(squared), self.n_penalised)])
             return mean * self.penalty_every
 
         if self.penalty_every == 1:
             return penalty()
         due = tf.cast(self.d_optimizer.iterations.value, tf.int64) % self.penalty_every == 0
         return tf.cond(due, penalty, lambda: tf.constant(0.0))
+
+    def _after(self):
+        if self.penalised is not self.parts:
+            self.penalised.assign(self.parts)
+        self.strategy.run(self._average)
 
     def _average(self):
         """w̄ ← d·w̄ + (1 - d)·w with d = min(ema, (1 + t) / (10 + t)), short at first."""
@@ -271,44 +277,26 @@ class WGAN:
         for mean, weight in pairs:
             mean.assign(mean + (1 - keep) * (weight - mean))
 
-    def _watch(self, terms):
-        """Keep the first step whose terms are not all finite, for the host to find."""
-        self.terms = tuple(terms)
-        values = tf.stack(list(terms.values()))
-        if self.broken < 0 and not tf.reduce_all(tf.math.is_finite(values)):
-            self.broken.assign(self.count)
-            self.broken_terms.assign(values)
-
     def measure(self, images, labels):
         """What the log has beside a step's terms: the gradient norm where no penalty gives it."""
         if self.objective.penalty:
             return {}
         key = fold(self.still, MEASURE, self.count)
-        real, hot = self._to_float(tf.constant(images[0]), key), self._one_hot(labels[0])
-        return {"gradient_norm": self._norm(real, hot, key)}
+        return self._norm(images[:1], labels[:1], key)
 
     @tf.function
-    def _norm(self, real, labels, key):
-        points = losses.interpolates(real, self._generate(labels, key), fold(key, POINTS))
-        critic = lambda x: self.critic([x, *labels], training=False)  # noqa: E731
-        return self._mean(losses.norm(losses.squared_gradient(critic, points)))
+    def _norm(self, images, labels, key):
+        return distribute.summed(
+            self.strategy, self.strategy.run(self._own_norm, (images, labels, key))
+        )
 
-    def problem(self):
-        """None, or which step and terms were the first not to be finite. Waits for the device.
-
-        Weights are looked at too: a gradient can overflow where its loss does not.
-        """
-        step, wrong = self.broken.numpy(), []
-        if step >= 0:
-            values = zip(self.terms, self.broken_terms.numpy())
-            wrong = [name for name, v in values if not np.isfinite(v)]
-        else:
-            step, parts = self.count.numpy(), {"generator": self.generator, "critic": self.critic}
-            for name, network in parts.items():
-                sums = [tf.reduce_sum(w) for w in network.trainable_variables]
-                if not np.isfinite(tf.add_n(sums)):
-                    wrong.append(f"the {name}'s weights")
-        return f"{', '.join(wrong)} not finite at step {step}" if wrong else None
+    def _own_norm(self, images, labels, key):
+        images, labels = (distribute.fed(self.strategy, x)[0] for x in (images, labels))
+        real, hot = self._to_float(images, key), self._one_hot(labels)
+        points = losses.interpolates(real, self._generate(hot, key), fold(key, POINTS))
+        critic = lambda x: self.critic([x, *hot], training=False)  # noqa: E731
+        norms = losses.norm(losses.squared_gradient(critic, points, self.score_scale))
+        return {"gradient_norm": self._mean(norms)}
 
     def refresh(self):
         """Estimate the averaged generator's batch-norm statistics, from seeded latents."""

@@ -7,6 +7,7 @@ project.
 import keras
 import tensorflow as tf
 
+import distribute
 import layers
 
 
@@ -58,7 +59,8 @@ def _labels(classes):
 class BatchNorm(keras.layers.BatchNormalization):
     """Keras' own, in training by TensorFlow's one fused operation where Keras has a dozen.
 
-    The same to rounding, in fewer passes over the memory.
+    The same to rounding, in fewer passes over the memory. The statistics are those of the whole
+    batch, whatever the number of replicas.
     """
 
     def call(self, inputs, training=None, mask=None):
@@ -68,15 +70,24 @@ class BatchNorm(keras.layers.BatchNormalization):
         units = inputs.shape[-1]
         x = tf.cast(inputs, tf.float32)
         x = tf.reshape(x, [-1, 1, 1, units]) if len(inputs.shape) == 2 else x
-        scale, offset, none = *map(tf.convert_to_tensor, (self.gamma, self.beta)), tf.zeros([0])
-        y, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
-            x=x, scale=scale, offset=offset, mean=none, variance=none, epsilon=self.epsilon
-        )
-        n = tf.cast(tf.size(x) // units, tf.float32)
-        variance *= (n - 1) / n  # the operation's has n - 1 below, Keras' moving one n
+        normalise = self._fused if distribute.replicas() == 1 else self._synchronised
+        y, mean, variance = normalise(x, *(tf.cast(w, tf.float32) for w in (self.gamma, self.beta)))
         for moving, batch in ((self.moving_mean, mean), (self.moving_variance, variance)):
             moving.assign(moving * self.momentum + batch * (1 - self.momentum))
         return tf.cast(tf.reshape(y, tf.shape(inputs)), self.compute_dtype)
+
+    def _fused(self, x, scale, offset):
+        none, n = tf.zeros([0]), tf.cast(tf.size(x) // x.shape[-1], tf.float32)
+        y, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
+            x=x, scale=scale, offset=offset, mean=none, variance=none, epsilon=self.epsilon
+        )
+        # The operation's has n - 1 below, Keras' moving one n.
+        return y, mean, variance * ((n - 1) / n)
+
+    def _synchronised(self, x, scale, offset):
+        mean, variance = distribute.moments(x, [0, 1, 2])
+        y = tf.nn.batch_normalization(x, mean, variance, offset, scale, self.epsilon)
+        return y, mean, variance
 
     def stock(self):
         """Keras' own layer, without the weights."""
@@ -97,14 +108,19 @@ def layers_of(network):
 
 
 def stock(network, *, copy=False):
-    """A network of stock Keras layers with the same weights: itself, if it is one and no `copy`."""
-    if not copy and not any(hasattr(layer, "stock") for layer in layers_of(network)):
+    """A network of stock Keras layers with the same weights, that computes in float32.
+
+    It is the network itself where that is one, and no `copy` is asked for.
+    """
+    if not copy and not any(
+        hasattr(layer, "stock") or layer.compute_dtype != "float32" for layer in layers_of(network)
+    ):
         return network
 
     def clone(layer):
         if isinstance(layer, keras.Model):
             return stock(layer, copy=True)
-        return layer.stock() if hasattr(layer, "stock") else _from_config(layer)
+        return plain(layer.stock() if hasattr(layer, "stock") else _from_config(layer))
 
     same = keras.models.clone_model(network, clone_function=clone)
     for layer in network.layers:
@@ -116,6 +132,19 @@ def stock(network, *, copy=False):
 
 def _from_config(layer):
     return type(layer).from_config(layer.get_config())
+
+
+def plain(layer):
+    """A new layer, set to compute in float32."""
+    layer.dtype_policy = "float32"
+    return layer
+
+
+def double(network):
+    """A network of the same layers with the same weights, that computes in float32."""
+    same = keras.models.clone_model(network, clone_function=lambda x: plain(_from_config(x)))
+    same.set_weights(network.get_weights())
+    return same
 
 
 def norm(x, name, *, affine=True):
@@ -218,8 +247,8 @@ def score(x, labels, label_mode, *, bias=True, init=NORMAL):
         x = concat_labels(x, labels)
     total = dense(x, 1, bias=bias, init=init, dtype="float32")
     if labels and label_mode == "projection":
-        vector = dense(labels[0], x.shape[-1], bias=False, init=init)
-        products = keras.layers.Multiply()([x, vector])  # Keras' Dot is slower here
+        vector = dense(labels[0], x.shape[-1], bias=False, init=init, dtype="float32")
+        products = keras.layers.Multiply(dtype="float32")([x, vector])  # Keras' Dot is slower here
         inner = keras.ops.sum(products, -1, keepdims=True)
-        total = keras.layers.Add()([total, inner])
-    return keras.layers.Reshape(())(total)
+        total = keras.layers.Add(dtype="float32")([total, inner])
+    return keras.layers.Reshape((), dtype="float32")(total)

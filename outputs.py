@@ -31,6 +31,8 @@ class Run:
     older one left there when it is saved for the first time.
     """
 
+    writes = True
+
     def __init__(self, name, checkpoint_dir, sample_dir, log_dir):
         self.name = name
         self.folder = Path(checkpoint_dir) / name
@@ -55,9 +57,19 @@ class Run:
             )
 
         self.folder.mkdir(parents=True, exist_ok=True)
-        with utils.lock(self.folder / LOCK, busy):
-            recover.settle(self.folder, self.logs)
-            yield
+        try:
+            with utils.lock(self.folder / LOCK, busy):
+                recover.settle(self.folder, self.logs)
+                yield
+        finally:
+            with contextlib.suppress(
+                OSError
+            ):  # it is not empty, but of a call that came to nothing
+                self.folder.rmdir()
+
+    def say(self, text):
+        """Print what a person is told of the run."""
+        print(text, flush=True)
 
     def has_state(self):
         """Is there a checkpoint to go on from?"""
@@ -108,6 +120,15 @@ class Run:
 
     def restore(self, trainer):
         """Put the newest checkpoint's state into the trainer; forget what came after it."""
+        step = self._load(trainer)
+        self._log.read(self.home / "metrics.csv", step)
+        self._spent = float(self._log.rows[-1].get("seconds") or 0) if self._log.rows else 0.0
+        self._close_events()
+        recover.forget(self.home, self.events, step)
+        return step
+
+    def _load(self, trainer):
+        """Put the newest checkpoint's state into the trainer; return its step."""
         path = None
         try:
             _check_pointer(self.folder / "checkpoint")
@@ -118,12 +139,7 @@ class Run:
             raise utils.Failed(
                 f"cannot restore {path or self.folder}: {reason}. Start anew with --resume False"
             ) from None
-        step = int(trainer.state["step"].numpy())
-        self._log.read(self.home / "metrics.csv", step)
-        self._spent = float(self._log.rows[-1].get("seconds") or 0) if self._log.rows else 0.0
-        self._close_events()
-        recover.forget(self.home, self.events, step)
-        return step
+        return int(trainer.state["step"].numpy())
 
     def save(self, step, trainer):
         """Save the state, and the networks for use without training."""

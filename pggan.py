@@ -231,7 +231,7 @@ class PGGAN(model.WGAN):
     @property
     def networks(self):
         """The present stage's networks, α folded in, and after the fade the new side alone."""
-        whole = float(self.alpha) == 1
+        whole = float(self.alpha.numpy()) == 1
         generator = stage_generator(self.whole["average"], int(self.stage), whole=whole)
         return {"generator": ops.stock(generator), "critic": ops.stock(self.critic)}
 
@@ -251,9 +251,7 @@ class PGGAN(model.WGAN):
         return (self.critic_num, self.plan.at(int(self.seen)).batch)
 
     def _copy(self, network):
-        same = keras.models.clone_model(network)
-        same.set_weights(network.get_weights())
-        return same
+        return ops.double(network)
 
     def _show(self):
         """Make the networks of `stage` the present ones; its step is compiled when called."""
@@ -266,14 +264,7 @@ class PGGAN(model.WGAN):
         networks = (self.generator, self.critic, self.average)
         every = itertools.chain(*map(ops.layers_of, networks))
         self.alphas = [x.alpha for x in every if isinstance(x, layers.Fade)]
-        self.compiled = tf.function(
-            self._faded_step,
-            input_signature=[
-                tf.TensorSpec([None, self.batch_size, *self.image], tf.uint8),
-                tf.TensorSpec([None, self.batch_size], tf.int32),
-                tf.TensorSpec([], tf.float32),
-            ],
-        )
+        self.compiled = self._compiled(self._faded_step, tf.TensorSpec([], tf.float32))
 
     @property
     def alpha(self):
@@ -283,10 +274,12 @@ class PGGAN(model.WGAN):
     def _enter(self, stage):
         """Begin a stage, with optimisers that know nothing of the one before (authors' code)."""
         for optimizer in (self.g_optimizer, self.d_optimizer):
-            rate = float(optimizer.learning_rate)
+            rate = float(optimizer.learning_rate.numpy())
             for variable in optimizer.variables:
                 variable.assign(tf.zeros_like(variable))
             optimizer.learning_rate = rate
+            if hasattr(optimizer, "dynamic_scale"):
+                optimizer.dynamic_scale.assign(optimizer.initial_scale)
         self.stage.assign(stage)
         self._show()
 

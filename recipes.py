@@ -118,7 +118,8 @@ MODE_ALIASES = {"wgan-gp": "gp", "wgan": "regular", "wgan-div": "div"}
 # a field by the least side of the images, from (side, value) pairs. `load`, `look` and `pictures`
 # stand in for `dataset.load`, `dataset.look` and test mode's sampler, which takes the fields of
 # `testing`; `reader` is the data set's unless given; `facts` are what the trainer takes of the
-# schedule and the data, and `min_batch` is the least batch, 2 unless given.
+# schedule and the data, and `min_batch` is the least batch, 2 unless given. `batches` names what
+# gives the images of all batches of a network that has several, and its fields.
 _NORMAL = {"z_dim": 100, "z_distribution": "normal"}
 _LABELS = ("critic_norm", "label_mode")
 _SAMPLES = {
@@ -191,6 +192,7 @@ ARCHS = {
         "schedule": ("fade_kimg", "stable_kimg"),
         "training": ("fade_kimg", "stable_kimg", "batch_dict"),
         "stages": "pggan:stages",
+        "batches": ("pggan:batches", ("max_res", "batch_size", "batch_dict")),
         "min_size": 8,
         "multiple_of": 1,
         "square": "max_res",
@@ -290,6 +292,17 @@ EXPORTS = {
         "code": "export:ONNX",
         "packages": ("tf2onnx", "onnx", "onnxruntime"),
     },
+}
+
+# On what a run is trained. "auto" is the last of the others that there is more than one device for.
+STRATEGIES = ("auto", "none", "mirrored", "multiworker")
+
+# What networks compute in; their weights, scores and losses are float32 in any case. `scaled`:
+# losses are multiplied before their gradients are taken, which would else be too small for it.
+PRECISIONS = {
+    "float32": {"policy": "float32", "scaled": False},
+    "bfloat16": {"policy": "mixed_bfloat16", "scaled": False},
+    "float16": {"policy": "mixed_float16", "scaled": True},
 }
 
 # Networks that images are measured through: functions of a shape [H, W, C] that give an

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import build
 import cli
+import cluster
 import config as settings
 import kept
 import outputs
+import replicas
 import train as loop
 import trained
 import utils
@@ -22,59 +24,74 @@ def train(given, started=STARTED):
     It is None where a signal ended the training. `max_minutes` counts from `started`.
     """
     c = settings.resolve(given, check=False)
-    run = outputs.Run(c.run_name, c.checkpoint_dir, c.sample_dir, c.log_dir)
+    team = replicas.find_cluster(c)
+    kind = outputs.Run if team is None or team.leads else cluster.Follower
+    run = kind(c.run_name, c.checkpoint_dir, c.sample_dir, c.log_dir)
     if not (c.resume and run.has_state()):
         settings.resolve(given)  # a wrong call leaves no folder
-    with run.lock():
-        resume = c.resume and run.has_state()
-        saved = kept.read_saved(run.folder / "config.json") if resume else {}
-        c = settings.resolve(given, saved)
-        kept.refuse_changes(c, saved)
-        print(cli.opening(c, given, saved), flush=True)
-        data = build.load_data(c)
-        if resume:
-            run.check_data(vars(data.spec))
-        build.import_tensorflow(c.device)
-        batches = build.build_batches(c, data)
-        schedule = build.build_schedule(c, len(batches), started)
-        trainer = build.build_trainer(c, data.spec, schedule.per_epoch, data.shown)
-        if resume:
-            step = build.restore(c, run, trainer)
-            print(f"resumed {run.folder} at step {step}")
-            if trainer.last <= step < schedule.last:
-                print(f"nothing left to do: the schedule of --arch {c.arch} has ended")
-                run.finish()
-                return 0
-            if step >= schedule.last:
-                print(f"nothing left to do: {schedule.last} steps asked (--epoch, --max_steps)")
-                run.finish()
-                return 0
-        elif c.init_from:
-            build.init_networks(trainer, c.init_from, c.checkpoint_dir)
-        schedule = build.limit(schedule, trainer)
-        run.begin(c.to_json(), vars(data.spec), resume=resume, sample_every=c.sample_every)
-        evaluation = build.build_evaluation(c, data) if c.eval_every else None
-        parts = (run, trainer, batches, schedule, evaluation)
-        try:
-            return fit(*parts)
-        except loop.Diverged as error:
-            if c.on_nan == "stop" or not run.saved():
-                raise
-            rates = {name: getattr(c, name) / 2 for name in ("learning_rate", "d_learning_rate")}
-            c = dataclasses.replace(c, **rates)
-            step = build.restore(c, run, trainer)
-            print(f"{error.args[0]}: back to step {step} with {cli.describe(c, rates)}", flush=True)
-            run.begin(c.to_json(), vars(data.spec), resume=True, sample_every=c.sample_every)
-            return fit(*parts)
+    with run.lock(), replicas.in_company(team):
+        strategy = build.join(c, team) if team else None
+        return _train(given, started, run, c.resume and run.has_state(), strategy)
+
+
+def _train(given, started, run, resume, strategy):
+    """`train` in a run's folder; `strategy` is that of several machines, or None."""
+    saved = kept.read_saved(run.folder / "config.json") if resume else {}
+    c = settings.resolve(given, saved)
+    kept.refuse_changes(c, saved)
+    run.say(cli.opening(c, given, saved))
+    data = build.load_data(c)
+    if resume:
+        run.check_data(vars(data.spec))
+    build.import_tensorflow(c.device)
+    strategy = replicas.choose(c, strategy)
+    if shares := replicas.sharing(c, strategy):
+        run.say(shares)
+    batches = build.build_batches(c, data, strategy)
+    schedule = build.build_schedule(c, len(batches), started)
+    trainer = build.build_trainer(
+        c, data.spec, schedule.per_epoch, shown=data.shown, strategy=strategy
+    )
+    if resume:
+        step = build.restore(c, run, trainer)
+        run.say(f"resumed {run.folder} at step {step}")
+    elif c.init_from:
+        build.init_networks(trainer, c.init_from, c.checkpoint_dir)
+    replicas.check_same(c, trainer, batches)
+    if resume and step >= min(trainer.last, schedule.last):
+        ended = f"{schedule.last} steps asked (--epoch, --max_steps)"
+        if step < schedule.last:
+            ended = f"the schedule of --arch {c.arch} has ended"
+        run.say(f"nothing left to do: {ended}")
+        run.finish()
+        return 0
+    schedule = build.limit(schedule, trainer)
+    run.begin(c.to_json(), vars(data.spec), resume=resume, sample_every=c.sample_every)
+    evaluation = build.build_evaluation(c, data) if c.eval_every and run.writes else None
+    parts = (run, trainer, batches, schedule, evaluation)
+    try:
+        return fit(*parts)
+    except loop.Diverged as error:
+        if c.on_nan == "stop" or not run.saved():
+            raise
+        rates = {name: getattr(c, name) / 2 for name in ("learning_rate", "d_learning_rate")}
+        c = dataclasses.replace(c, **rates)
+        step = build.restore(c, run, trainer)
+        run.say(f"{error.args[0]}: back to step {step} with {cli.describe(c, rates)}")
+        run.begin(c.to_json(), vars(data.spec), resume=True, sample_every=c.sample_every)
+        return fit(*parts)
 
 
 def fit(run, trainer, batches, schedule, evaluation):
     """Run the loop and say how it ended; return the exit status as `train` does."""
-    bar = build.build_progress(run.name, trainer, schedule)
-    step, stop = loop.fit(trainer, batches, run, schedule, bar, evaluation)
+    bar = build.build_progress(run, trainer, schedule)
+    agree = replicas.agreement(trainer)
+    step, stop = loop.fit(trainer, batches, run, schedule, bar, evaluation, agree)
     why = f"stopped by {stop}" if stop else "done" if step == schedule.last else "time is up"
-    print(f"{why} at step {step} of {schedule.last}; wrote")
-    print("\n".join(map(str, run.written())), flush=True)
+    run.say(
+        "\n".join([f"{why} at step {step} of {schedule.last}; wrote", *map(str, run.written())])
+    )
+    agree(0, True)  # none leaves before the one that writes is done
     return None if stop else 0
 
 

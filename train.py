@@ -58,7 +58,13 @@ def stop_requests():
             signal.signal(number, handler)
 
 
-def fit(trainer, batches, run, schedule, progress, evaluation=None):
+def _own_will(step, over):
+    """Whether to stop, where no other process is asked."""
+    del step
+    return over
+
+
+def fit(trainer, batches, run, schedule, progress, evaluation=None, agree=_own_will):
     """Train from the trainer's own step on until the schedule's end or a stop.
 
     Args:
@@ -71,6 +77,7 @@ def fit(trainer, batches, run, schedule, progress, evaluation=None):
       run: has `reals`, `log`, `sample`, `save`, `redraw`, `best` and `keep_best`.
       progress: a context manager with `update(done, text)`.
       evaluation: has `measure(draw)` → dict of numbers and `better(new, old)`; or None.
+      agree: (step, whether this process wants to stop) → whether all stop at this step.
 
     Returns:
       (the step reached, the signal that stopped it or None). What was reached is saved.
@@ -85,7 +92,9 @@ def fit(trainer, batches, run, schedule, progress, evaluation=None):
         run.reals(batches.reals(64))
         run.sample(0, 0, 0, *trainer.preview())
     with stop_requests() as asked, progress:
-        while step < schedule.last and not asked and time.monotonic() < schedule.deadline:
+        while step < schedule.last:
+            if agree(step, bool(asked) or time.monotonic() >= schedule.deadline):
+                break
             shape = trainer.batch_spec(step)
             batch = batches.take(seen, shape)
             terms = trainer.step(*batch)
@@ -93,7 +102,7 @@ def fit(trainer, batches, run, schedule, progress, evaluation=None):
             step += 1
             where = divmod(step, schedule.per_epoch)
             progress.update(step)
-            measured = evaluation and schedule.due(step, schedule.eval_every)
+            measured = schedule.due(step, schedule.eval_every)
             if measured or schedule.due(step, schedule.log_every):
                 _check(trainer)
                 terms |= trainer.measure(*batch)
@@ -125,6 +134,7 @@ class _Log:
         terms = {name: float(value) for name, value in terms.items()}
         now = time.monotonic()
         speed = (seen - self.lap[1]) / (now - self.lap[0])
+        measured = measured and self.evaluation is not None
         found = self.evaluation.measure(self.trainer.samples) if measured else {}
         self.run.log(step, step // self.per_epoch, now - self.begun, terms, found)
         if measured:

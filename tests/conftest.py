@@ -21,6 +21,10 @@ import dataset
 import main
 from benchmarks import whole
 
+# Two devices of one CPU, so that tests can have two replicas in one process.
+_CPU, _ONE = tf.config.list_physical_devices("CPU")[0], tf.config.LogicalDeviceConfiguration()
+tf.config.set_logical_device_configuration(_CPU, [_ONE, _ONE])
+
 ROOT = Path(__file__).parents[1]
 TINY = {
     "dataset": "digits",

@@ -24,6 +24,7 @@ TABLES = {  # the keys of a row that are no Config fields: those it must have, t
         {"builder", "trainer", "network", "min_size", "multiple_of", "asks", "does"},
         {
             *("one_width", "square", "training", "schedule", "stages", "facts", "min_batch"),
+            "batches",
             *("reader", "load", "look", "pictures", "testing", "without", "settles", "by_size"),
         },
     ),

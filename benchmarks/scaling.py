@@ -1,0 +1,128 @@
+"""What replicas exchange in a train step, and how well more of them would do, on paper.
+
+`python -m benchmarks.scaling` traces the step of each shipped run's settings for two replicas, and
+counts in its graph what each replica gives to be added up; the multiply-adds are those of
+`benchmarks.step`. Nothing is run. Each replica has `--batch` images, whatever their number N, and
+
+    compute  = 2 · multiply-adds / (TFLOP/s)
+    exchange = sum over the all-reduces, of S bytes each, of
+               2 · log2(N) · latency + 2 · (N - 1) / N · S / bandwidth
+    efficiency = compute / (compute + exchange)
+
+as none of it is assumed to overlap. Up to `--inside` GPUs are in one machine; more of them
+are in several, whose network's bandwidth and latency then count.
+"""
+
+import argparse
+import dataclasses
+import json
+import math
+
+import build
+import config
+import dataset
+import kept
+from benchmarks import step, timing
+
+
+@dataclasses.dataclass(frozen=True)
+class Machine:
+    """What is assumed: FLOP/s sustained, bytes a second, and seconds a message takes."""
+
+    flops: float
+    bandwidth: float
+    latency: float
+
+
+def exchanged(graph):
+    """The bytes of each all-reduce of a traced step, of one replica."""
+    found = []
+    for operation in graph.get_operations():
+        if operation.type == "CollectiveReduceV2" and operation.device.endswith("CPU:0"):
+            value = operation.inputs[0]
+            found.append(value.shape.num_elements() * value.dtype.size)
+    return found
+
+
+def reduce_seconds(size, count, machine):
+    """The time of one all-reduce of `size` bytes between `count` replicas."""
+    waits = 2 * math.log2(count) * machine.latency
+    return waits + 2 * (count - 1) / count * size / machine.bandwidth
+
+
+def efficiency(products, sizes, count, machine):
+    """The share of the time that `count` replicas compute."""
+    compute = 2 * products / machine.flops
+    return compute / (compute + sum(reduce_seconds(size, count, machine) for size in sizes))
+
+
+def two_replicas():
+    """A strategy whose graphs show what is exchanged."""
+    import tensorflow as tf
+
+    return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+
+
+def measure(c, spec, strategy, batch):
+    """(parameters of the generator, of the critic, multiply-adds, bytes of each all-reduce).
+
+    All of one replica's step, of so many images.
+    """
+    import numpy as np
+
+    c = dataclasses.replace(c, batch_size=2 * batch)
+    trainer = build.build_trainer(c, spec, strategy=strategy)
+    shape = trainer.batch_spec(0)
+    images = np.zeros((*shape, *trainer.image), np.uint8)
+    graph = trainer.step.get_concrete_function(images, np.zeros(shape, np.int32)).graph
+    counts = [
+        sum(int(np.prod(w.shape)) for w in network.trainable_variables)
+        for network in (trainer.generator, trainer.critic)
+    ]
+    return *counts, step.own_products(trainer) / 2, exchanged(graph)
+
+
+def rows(runs, strategy, call):
+    """The table's lines, one a run and batch."""
+    inside = Machine(call.tflops * 1e12, call.nvlink * 1e9, call.hop * 1e-6)
+    between = Machine(call.tflops * 1e12, call.network * 1e9, call.message * 1e-6)
+    for run in runs:
+        saved = kept.read_saved(run / "config.json")
+        c = config.resolve({}, saved)
+        spec = dataset.ImageSpec(**json.loads((run / "config.json").read_text())["data"])
+        for batch in call.batch:
+            timing.log(f"{run.name}, {batch} images on each")
+            generator, critic, products, sizes = measure(c, spec, strategy, batch)
+            cells = [run.name, batch, f"{generator:,}", f"{critic:,}", f"{products / 1e9:.3g}"]
+            cells += [len(sizes), f"{sum(sizes) / 1e6:.3g}"]
+            cells.append(f"{2000 * products / inside.flops:.3g}")
+            for count in call.replicas:
+                machine = inside if count <= call.inside else between
+                cells.append(f"{100 * efficiency(products, sizes, count, machine):.0f} %")
+            yield cells
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--batch", type=int, nargs="+", default=[64, 512], help="on each replica")
+    parser.add_argument("--replicas", type=int, nargs="+", default=[8, 64])
+    parser.add_argument("--inside", type=int, default=8, help="GPUs of a machine")
+    parser.add_argument("--tflops", type=float, default=10, help="a GPU's, sustained")
+    parser.add_argument("--nvlink", type=float, default=200, help="GB/s inside a machine")
+    parser.add_argument("--network", type=float, default=12.5, help="GB/s between machines")
+    parser.add_argument("--hop", type=float, default=5, help="µs a message inside a machine")
+    parser.add_argument("--message", type=float, default=20, help="µs one between machines")
+    call = parser.parse_args()
+    build.import_tensorflow("cpu")
+    import tensorflow as tf
+
+    one = tf.config.LogicalDeviceConfiguration()
+    tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], [one] * 2)
+    runs = sorted(path.parent for path in (timing.ROOT / "checkpoint").glob("*_*/config.json"))
+    header = ["run", "images on each", "generator", "critic", "10⁹ multiply-adds"]
+    header += ["all-reduces", "MB", "compute, ms", *(f"on {n}" for n in call.replicas)]
+    print(timing.table(header, rows(runs, two_replicas(), call)))
+
+
+if __name__ == "__main__":
+    main()

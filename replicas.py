@@ -1,0 +1,135 @@
+"""On how many devices, and with which other processes, a config is trained.
+
+Imports no TensorFlow.
+"""
+
+import contextlib
+import functools
+import json
+import os
+import zlib
+
+import cluster
+import recipes
+import utils
+from config import WrongCall
+from utils import resolve
+
+PATIENCE = 300  # seconds that a worker waits for the others
+# What TensorFlow raises where a message to another process has not come through.
+LOST = ("AbortedError", "CancelledError", "DeadlineExceededError", "InternalError")
+LOST += ("FailedPreconditionError", "UnavailableError", "UnknownError")
+
+
+def _distribute():
+    import distribute
+
+    return distribute
+
+
+def find_cluster(c):
+    """The `cluster.Cluster` of the environment's TF_CONFIG that a config trains on, or None.
+
+    Raises:
+      WrongCall: where it cannot be used.
+    """
+    if c.strategy not in ("auto", "multiworker"):
+        return None
+    text = os.environ.get("TF_CONFIG", "")
+    try:
+        team = cluster.read(text)
+    except ValueError as error:
+        raise WrongCall(f"TF_CONFIG: {error}") from None
+    if team and c.compare:
+        raise WrongCall("--compare trains on one machine: take --strategy none")
+    if not text and c.strategy == "multiworker":
+        raise WrongCall("--strategy=multiworker needs TF_CONFIG in the environment: see the README")
+    return team
+
+
+def meet(team):
+    """Wait until all processes of a cluster are there. Raises utils.Failed where some are not."""
+    print(f"worker {team.index} of {len(team.workers)}: waiting for the others", flush=True)
+    if missing := team.meet(PATIENCE):
+        raise utils.Failed(
+            f"after {PATIENCE} seconds these workers of TF_CONFIG do not answer: "
+            f"{', '.join(missing)}"
+        )
+
+
+@contextlib.contextmanager
+def in_company(team):
+    """Turns TensorFlow's errors in the block into utils.Failed: another worker has gone.
+
+    Of one process alone they are what they are.
+    """
+    try:
+        yield
+    except Exception as error:
+        if not team or type(error).__name__ not in LOST:
+            raise
+        raise utils.Failed(
+            f"another worker has gone, or cannot be reached ({type(error).__name__}): "
+            "start all of them again, and they go on from what was saved last"
+        ) from None
+
+
+def agreement(trainer):
+    """What all processes that train together ask before a step: see `train.fit`."""
+    return functools.partial(_distribute().agree, trainer.strategy)
+
+
+def check_same(c, trainer, batches):
+    """Raise utils.Failed where the processes that train together do not train the same."""
+    settings = zlib.crc32(json.dumps(c.to_json()).encode())
+    facts = {"settings": settings, "images": len(batches), "step": int(trainer.count)}
+    if different := _distribute().different(trainer.strategy, facts):
+        raise utils.Failed(
+            f"the workers differ in their {', '.join(different)}: give all the same command, data, "
+            "and a checkpoint_dir that they share"
+        )
+
+
+def choose(c, joined=None):
+    """The tf.distribute strategy of a config: the one `joined`, or one for the devices here.
+
+    Raises:
+      WrongCall: where so many replicas cannot train this.
+    """
+    strategy = joined or _distribute().choose(c.strategy)
+    count = strategy.num_replicas_in_sync
+    if count > 1:
+        _check_replicas(c, count)
+    return strategy
+
+
+def sharing(c, strategy):
+    """A line on how a batch is shared, or None where there is one replica."""
+    count = strategy.num_replicas_in_sync
+    if count > 1:
+        each = c.batch_size // count
+        return f"{count} replicas, each with {each} of a batch's {c.batch_size} images"
+    return None
+
+
+def _check_replicas(c, count):
+    """Refuse what several replicas cannot do."""
+    function, names = recipes.ARCHS[c.arch].get("batches", (None, ()))
+    flags = {n: getattr(c, n) for n in names}
+    for size in resolve(function)(**flags) if function else (c.batch_size,):
+        if size % count or size < 2 * count:
+            flags = " and ".join(f"--{n}" for n in ("batch_size", "batch_dict") if n in names)
+            raise WrongCall(
+                f"a batch of {size} images ({flags or '--batch_size'}) cannot be shared by {count} "
+                f"replicas: it must be a multiple of {count}, {2 * count} at least"
+            )
+    if c.jit:
+        raise WrongCall(
+            f"--jit compiles the step of one replica, and there are {count}: leave it out, or take "
+            "--strategy none"
+        )
+    if c.penalty_every > 1 and c.critic_norm == "batch" and "penalty" in recipes.MODES[c.mode]:
+        raise WrongCall(
+            f"--penalty_every={c.penalty_every} and --critic_norm=batch do not go together on "
+            f"{count} replicas: take --penalty_every 1 or another norm"
+        )

@@ -1,0 +1,248 @@
+"""Two replicas on one CPU against one device: the same numbers."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import build
+import config
+import dataset
+import distribute
+from tests.conftest import TINY, batch, checkpoint, values
+
+SMALL = {**TINY, "batch_size": 8}
+
+
+@pytest.fixture(scope="module")
+def two():
+    """A strategy of two replicas."""
+    return distribute.choose("mirrored")
+
+
+@pytest.fixture
+def eager():
+    """Steps in this test are not compiled, which takes longer than a few of them."""
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
+
+
+def make(strategy=None, **given):
+    c = config.resolve({**SMALL, **given})
+    spec = dataset.ImageSpec(c.output_height, c.output_width, 1, 100, 10)
+    return build.build_trainer(c, spec, strategy=strategy)
+
+
+def on_each(strategy, function, *words):
+    """What a function gives on each replica."""
+    found = strategy.run(function, words)
+    return [np.array(v) for v in strategy.experimental_local_results(found)]
+
+
+def compare(one, other, steps):
+    """Step both on the same batches; the terms and, at the end, all weights must be the same."""
+    for i in range(steps):
+        fed = [tf.constant(x) for x in batch(one, one.batch_spec(i)[0], seed=i)]
+        expected, found = one.step(*fed), other.step(*fed)
+        assert expected.keys() == found.keys()
+        for name, value in expected.items():
+            assert float(found[name]) == pytest.approx(float(value), rel=1e-5, abs=1e-5), name
+    a, b = values(one.state), values(other.state)
+    assert a.keys() == b.keys()
+    for name in a:
+        np.testing.assert_allclose(b[name], a[name], rtol=1e-4, atol=2e-5, err_msg=name)
+
+
+# ---- the parts -------------------------------------------------------------------------------
+
+
+def test_one_device_needs_no_strategy():
+    for name in ("none", "auto"):
+        assert distribute.choose(name).num_replicas_in_sync == 1
+    assert distribute.share(distribute.choose("none")) == ((0,), 1)
+    assert distribute.replicas() == 1
+
+
+def test_each_replica_has_every_second_row(two):
+    assert distribute.share(two) == ((0, 1), 2)
+    rows = tf.reshape(tf.range(12), (6, 2))
+    parts = on_each(two, distribute.own, rows)
+    np.testing.assert_array_equal(parts[0][:, 0], [0, 4, 8])
+    np.testing.assert_array_equal(parts[1][:, 0], [2, 6, 10])
+    steps = tf.reshape(tf.range(8), (2, 4))
+    np.testing.assert_array_equal(
+        on_each(two, lambda x: distribute.fed(two, x), steps)[1], [[1, 3], [5, 7]]
+    )
+    np.testing.assert_array_equal(distribute.fed(distribute.choose("none"), steps), steps)
+
+
+@pytest.mark.parametrize("rows", [2, 3])
+def test_draws_are_those_of_the_whole_batch(two, rows):
+    """Those of a longer batch begin with those of a shorter one: an odd number is shared, too."""
+    key = tf.constant([1, 2])
+    whole = tf.random.stateless_uniform((2 * rows, 3), key)
+    parts = on_each(two, lambda: distribute.uniform(key, (rows, 3)))
+    np.testing.assert_array_equal(parts[0], whole[::2])
+    np.testing.assert_array_equal(parts[1], whole[1::2])
+    fewer = tf.random.stateless_uniform((2 * rows - 1, 3), key)
+    np.testing.assert_array_equal(fewer, whole[:-1])
+
+
+def test_what_is_not_counted_is_zero(two):
+    parts = on_each(two, lambda: distribute.first(tf.ones(3), 5))
+    assert [list(p) for p in parts] == [[1, 1, 1], [1, 1, 0]]
+    assert [list(p) for p in on_each(two, lambda: distribute.first(tf.ones(3), 6))] == [[1] * 3] * 2
+    np.testing.assert_array_equal(distribute.first(tf.ones(3), 3), [1, 1, 1])
+
+
+def test_moments_are_over_all_replicas(two):
+    x = np.random.default_rng(0).normal(3, 2, (8, 5)).astype(np.float32)
+    for mean, variance in zip(
+        on_each(two, lambda: distribute.moments(distribute.own(x), [0])[0]),
+        on_each(two, lambda: distribute.moments(distribute.own(x), [0])[1]),
+    ):
+        np.testing.assert_allclose(mean, x.mean(0), rtol=1e-5)
+        np.testing.assert_allclose(variance, x.var(0), rtol=1e-4)
+    for own in on_each(two, lambda: distribute.deviation(distribute.own(x))):
+        assert own == pytest.approx(x.std(), rel=1e-5)
+
+
+def test_terms_are_added_up(two):
+    terms = two.run(lambda: {"a": tf.constant(1.5), "b": tf.cast(distribute.index(), tf.float32)})
+    assert {n: float(v) for n, v in distribute.summed(two, terms).items()} == {"a": 3, "b": 1}
+
+
+def test_a_machine_reads_its_own_share_of_the_images():
+    images = np.arange(24, dtype=np.uint8).reshape(24, 1, 1, 1)
+    labels = np.arange(24, dtype=np.int32)
+    whole, labels_of_all = dataset.Batches(images, labels, seed=0).take(0, (2, 8))
+    for own in ((0, 1), (2, 3)):
+        part = dataset.Batches(images, labels, seed=0, share=(own, 4))
+        got, got_labels = part.take(0, (2, 8))
+        columns = [g for g in range(8) if g % 4 in own]
+        np.testing.assert_array_equal(got, whole[:, columns])
+        np.testing.assert_array_equal(got_labels, labels_of_all[:, columns])
+        assert len(part.take(0, (8,))[0]) == 8  # a sheet of images is whole
+
+
+# ---- whole steps -----------------------------------------------------------------------------
+
+
+def test_two_replicas_are_one_device(two):
+    """WGAN-GP, its generator with batch norm; flips, labels and an odd share that is penalised."""
+    given = {"mode": "gp", "mirror": True, "penalty_fraction": 0.4, "critic_num": 2}
+    one, other = make(**given), make(two, **given)
+    assert one.n_penalised == 3
+    compare(one, other, 3)
+    assert other.step.experimental_get_tracing_count() == 1
+    assert other.problem() is None
+    np.testing.assert_allclose(other.preview()[0], one.preview()[0], atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"mode": "regular", "critic_norm": "batch"},
+        {"mode": "dragan", "penalty_every": 2, "arch": "mlp"},
+        *(
+            pytest.param(given, marks=pytest.mark.slow)
+            for given in (
+                {"mode": "dragan", "penalty_every": 2, "critic_num": 3, "output_height": 16},
+                {
+                    "mode": "gp",
+                    "critic_norm": "batch",
+                    "penalty_fraction": 1.0,
+                    "output_height": 16,
+                },
+                {"mode": "r1", "arch": "resnet", "output_height": 16, "label_mode": "concat"},
+                {"mode": "gan", "arch": "lenet", "output_height": 28, "critic_num": 2},
+            )
+        ),
+    ],
+    ids=lambda given: "-".join(map(str, given.values())),
+)
+def test_two_replicas_of_other_modes(two, eager, given):
+    compare(make(**given), make(two, **given), 2)
+
+
+def test_gradient_norms_are_measured_over_all_replicas(two, eager):
+    one, other = (make(strategy, mode="gan", arch="mlp") for strategy in (None, two))
+    fed = batch(one)
+    expected = float(one.measure(*fed)["gradient_norm"])
+    assert float(other.measure(*fed)["gradient_norm"]) == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_lazy_penalty_is_kept_for_the_log(two, eager):
+    """The state has the whole penalty, whatever the number of replicas that it goes on with."""
+    trainer = make(two, mode="r1", penalty_every=3, critic_num=1, arch="mlp")
+    first = trainer.step(*batch(trainer, 1))
+    kept = trainer.penalised.numpy()
+    assert float(first["penalty"]) == pytest.approx(kept[0], rel=1e-5)
+    trainer.penalised.assign([8.0, 2.0])
+    trainer.resume(1e-4, 1e-4)
+    again = trainer.step(*batch(trainer, 1))
+    assert (float(again["penalty"]), float(again["gradient_norm"])) == (8, 2)
+
+
+def test_networks_grow_on_two_replicas(two, eager):
+    given = {"arch": "pggan", "max_res": 8, "fmap_max": 4, "z_dim": 4, "batch_size": 8}
+    given |= {"fade_kimg": 0.016, "stable_kimg": 0.008, "output_height": None}
+    trainer = make(two, **given)
+    stages = []
+    for i in range(4):
+        fed = batch(trainer, *trainer.batch_spec(i)[:1], seed=i)
+        images = np.zeros((1, 8, *trainer.image), np.uint8) + fed[0].mean().astype(np.uint8)
+        terms = trainer.step(tf.constant(images), tf.constant(fed[1]))
+        stages.append(terms["stage"])
+        assert all(np.isfinite(float(v)) for v in terms.values())
+    assert stages == [0, 1, 1, 1]
+    assert set(trainer.networks) == {"generator", "critic"}
+
+
+# ---- the command line ------------------------------------------------------------------------
+
+
+TRAIN = ["--dataset", "digits", "--output_height", 8, "--g_width", 4, "--d_width", 4, "--arch"]
+TRAIN += ["mlp", "--z_dim", 4, "--batch_size", 8, "--train", "--save_every", 2]
+
+
+def test_a_run_goes_on_with_another_number_of_replicas(cli, tmp_path):
+    run = ["--strategy", "mirrored", "--name", "a"]
+    status, out, err = cli(*TRAIN, *run, "--max_steps", 2)
+    assert (status, err) == (0, "")
+    assert "2 replicas, each with 4 of a batch's 8 images" in out
+    status, out, err = cli(*TRAIN, "--name", "a", "--max_steps", 4)
+    assert (status, err) == (0, "")
+    assert "resumed checkpoint/a at step 2" in out
+    assert "replicas" not in out
+    cli(*TRAIN, "--name", "b", "--max_steps", 4)
+    a, b = (checkpoint(tmp_path / "checkpoint" / name, 4) for name in "ab")
+    assert a.keys() == b.keys()
+    for name in a:
+        if a[name].dtype.kind == "f":
+            np.testing.assert_allclose(a[name], b[name], rtol=1e-3, atol=1e-4, err_msg=name)
+    assert cli(*TRAIN, *run, "--max_steps", 5)[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["--batch_size", 7], "a batch of 7 images (--batch_size) cannot be shared by 2 replicas"),
+        (["--jit"], "--jit compiles the step of one replica, and there are 2"),
+        (["--batch_size", 2], "it must be a multiple of 2, 4 at least"),
+        (
+            ["--critic_norm", "batch", "--penalty_every", 2],
+            "--penalty_every=2 and --critic_norm=batch do not go together on 2 replicas",
+        ),
+        (
+            ["--arch", "pggan", "--batch_dict", "8:3", "--max_res", 8],
+            "a batch of 3 images (--batch_size and --batch_dict)",
+        ),
+    ],
+)
+def test_what_replicas_cannot_do(cli, tmp_path, words, line):
+    status, _, err = cli(*TRAIN, "--strategy", "mirrored", *words)
+    assert status == 2
+    assert err.count("\n") == 1
+    assert line in err
+    assert not list(tmp_path.glob("checkpoint/*"))
