@@ -131,8 +131,8 @@ class CycleGAN(Trainer):
         pool_size,
         lambda_cycle,
         lambda_identity,
-        epoch,
         decay_epoch,
+        epochs,
         per_epoch,
         shown=(),
         mirror=False,
@@ -154,8 +154,8 @@ class CycleGAN(Trainer):
         self.critic_num = self.ways[0].critic_num
         self.objective, self.mirror, self.shown = objective, mirror, shown
         self.lambda_cycle, self.lambda_identity = lambda_cycle, lambda_identity
-        self.per_epoch, self.epochs = max(1, per_epoch), epoch
-        self.decay_epoch = epoch / 2 if decay_epoch is None else decay_epoch
+        self.per_epoch, self.epochs = max(1, per_epoch), epochs
+        self.decay_epoch = epochs / 2 if decay_epoch is None else decay_epoch
         rates = [float(o.learning_rate.numpy()) for o in (g_optimizer, d_optimizer)]
         self.rates = tf.Variable(rates, name="rates")
         self.step = self._compile()

@@ -13,15 +13,14 @@ import functools
 import tensorflow as tf
 
 
-def choose(name):
-    """The tf.distribute strategy of a row's name: "none", "mirrored" or "auto".
+def choose(kinds):
+    """The tf.distribute strategy of a replica on each device of the first kind that there is.
 
-    "mirrored" has a replica on each GPU in sight, or where there is none on each CPU; "auto" has
-    them where there are several GPUs. One replica alone needs no strategy.
+    One replica alone needs none, and has TensorFlow's own, which does nothing.
     """
-    gpus = tf.config.list_logical_devices("GPU")
-    devices = gpus or (tf.config.list_logical_devices("CPU") if name == "mirrored" else [])
-    if name == "none" or len(devices) < 2:
+    found = [tf.config.list_logical_devices(kind) for kind in kinds]
+    devices = next(filter(None, found), ())
+    if len(devices) < 2:
         return tf.distribute.get_strategy()
     return _mirrored(tuple(device.name for device in devices))
 

@@ -294,8 +294,14 @@ EXPORTS = {
     },
 }
 
-# On what a run is trained. "auto" is the last of the others that there is more than one device for.
-STRATEGIES = ("auto", "none", "mirrored", "multiworker")
+# On what a run is trained: the processes of TF_CONFIG, where it is set, for those with `cluster`;
+# else all `devices` of the first kind that there is any of.
+STRATEGIES = {
+    "auto": {"cluster": True, "devices": ("GPU",)},
+    "none": {"cluster": False, "devices": ()},
+    "mirrored": {"cluster": False, "devices": ("GPU", "CPU")},
+    "multiworker": {"cluster": True, "devices": ("GPU",)},
+}
 
 # What networks compute in; their weights, scores and losses are float32 in any case. `scaled`:
 # losses are multiplied before their gradients are taken, which would else be too small for it.

@@ -33,7 +33,7 @@ def find_cluster(c):
     Raises:
       WrongCall: where it cannot be used.
     """
-    if c.strategy not in ("auto", "multiworker"):
+    if not recipes.STRATEGIES[c.strategy]["cluster"]:
         return None
     text = os.environ.get("TF_CONFIG", "")
     try:
@@ -96,7 +96,7 @@ def choose(c, joined=None):
     Raises:
       WrongCall: where so many replicas cannot train this.
     """
-    strategy = joined or _distribute().choose(c.strategy)
+    strategy = joined or _distribute().choose(recipes.STRATEGIES[c.strategy]["devices"])
     count = strategy.num_replicas_in_sync
     if count > 1:
         _check_replicas(c, count)
