@@ -360,6 +360,7 @@ CALLS = [  # a command line, and the whole line that it ends with
     ("--train=ja", "flag --train=ja: must be True or False"),
     ("--notrain=False", "Unknown command line flag 'notrain'. Did you mean: train ?"),
     ("--nonotrain", "Unknown command line flag 'nonotrain'. Did you mean: train ?"),
+    ("--noXtrain", "Unknown command line flag 'noXtrain'. Did you mean: train ?"),
     ("--no-mode gp", "Unknown command line flag 'no_mode'. Did you mean: mode ?"),
     ("--train True True", "unexpected word: 'True' {WORD}"),
     ("--critic_bursts 25", "unexpected word: '25' {WORD}"),
@@ -379,6 +380,10 @@ CALLS = [  # a command line, and the whole line that it ends with
     ("--epoch 3 -- train", "unexpected word: 'train' {WORD}"),
     (
         "--train --epoch",
+        "flag --epoch needs a value: a whole number, at least 1, at most 2147483647",
+    ),
+    (
+        "--epoch -X5",
         "flag --epoch needs a value: a whole number, at least 1, at most 2147483647",
     ),
     (
