@@ -142,7 +142,7 @@ def build_networks(c, spec):
         keras.config.set_dtype_policy("float32")  # what is built later is not trained
 
 
-def build_trainer(c, spec, per_epoch=0, *, shown=(), strategy=None):
+def build_trainer(c, spec, per_epoch=0, shown=(), strategy=None):
     """Networks with seeded first weights, objective, optimisers, and their trainer.
 
     `per_epoch` is the number of steps in an epoch, which `critic_bursts` goes by, and `shown` are

@@ -8,6 +8,7 @@ import build
 import config
 import dataset
 import distribute
+from tests import test_cyclegan
 from tests.conftest import TINY, batch, checkpoint, values
 
 SMALL = {**TINY, "batch_size": 8}
@@ -204,6 +205,27 @@ def test_networks_grow_on_two_replicas(two, eager):
 
 TRAIN = ["--dataset", "digits", "--output_height", 8, "--g_width", 4, "--d_width", 4, "--arch"]
 TRAIN += ["mlp", "--z_dim", 4, "--batch_size", 8, "--train", "--save_every", 2]
+
+
+def test_images_are_translated_on_two_replicas(two, eager):
+    """Both keep the same history, of the fakes of both; its three are replaced in the first step.
+
+    The critics have two updates, their penalty a share of the batch, and their images are cropped.
+    """
+    given = {"mode": "gp", "batch_size": 4, "critic_num": 2, "pool_size": 3, "mirror": True}
+    given |= {"lambda_identity": 1.0}
+    one, other = (test_cyclegan.make(**given, strategy=strategy) for strategy in (None, two))
+    for i in range(2):
+        fed = test_cyclegan.batch(one, seed=i)
+        expected, found = one.step(*fed), other.step(*fed)
+        assert list(expected) == list(found)
+        for name, value in expected.items():
+            assert float(found[name]) == pytest.approx(float(value), rel=1e-4, abs=1e-5), name
+    a, b = values(one.state), values(other.state)
+    assert a.keys() == b.keys()
+    for name in (n for n in a if "pool" in n or "held" in n or "critic" in n):
+        np.testing.assert_allclose(b[name], a[name], rtol=1e-3, atol=1e-4, err_msg=name)
+    assert int(other.ways[0].held.numpy()) == 3
 
 
 def test_a_run_goes_on_with_another_number_of_replicas(cli, tmp_path):
