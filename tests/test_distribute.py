@@ -185,6 +185,28 @@ def test_a_lazy_penalty_is_kept_for_the_log(two, eager):
     assert (float(again["penalty"]), float(again["gradient_norm"])) == (8, 2)
 
 
+def test_an_overflow_on_one_replica_is_left_out_on_both(two):
+    """float16: an image that is not finite is the second replica's alone."""
+    trainer = make(two, mode="gan", arch="mlp", precision="float16", conditional=False)
+    assert all(np.isfinite(float(v)) for v in trainer.step(*batch(trainer, 1)).values())
+    assert int(trainer.d_optimizer.iterations.numpy()) == 1
+    before = values({"critic": trainer.critic})
+    optimizer, weights = trainer.d_optimizer, trainer.critic.trainable_variables
+
+    @tf.function
+    def apply():
+        def own():
+            bad = np.inf if distribute.index() else 1.0
+            trainer._apply(optimizer, [bad * tf.ones(w.shape) for w in weights], weights)
+
+        two.run(own)
+
+    apply()
+    after = values({"critic": trainer.critic})
+    assert all(np.array_equal(before[name], after[name]) for name in before)
+    assert float(optimizer.dynamic_scale.numpy()) == 512
+
+
 def test_networks_grow_on_two_replicas(two, eager):
     given = {"arch": "pggan", "max_res": 8, "fmap_max": 4, "z_dim": 4, "batch_size": 8}
     given |= {"fade_kimg": 0.016, "stable_kimg": 0.008, "output_height": None}

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import cluster
+import replicas
 from tests.conftest import ROOT, log_rows
 
 TASK = {"type": "worker", "index": 1}
@@ -91,6 +92,21 @@ def test_those_who_do_not_come_are_named():
     with socket.create_server(("127.0.0.1", int(b.rpartition(":")[2]))):
         assert cluster.Cluster((a, b), 0).meet(5) == []
         assert cluster.Cluster((a, b, c), 0).meet(0.1) == [c]
+
+
+def test_a_worker_does_not_wait_for_ever(cli, monkeypatch, tmp_path):
+    hosts = [f"127.0.0.1:{port}" for port in free_ports(2)]
+    monkeypatch.setattr(replicas, "PATIENCE", 0.1)
+    for index in (0, 1):
+        config = text({"worker": hosts}, {"type": "worker", "index": index})
+        monkeypatch.setenv("TF_CONFIG", config)
+        status, out, err = cli("--dataset", "digits", "--train")
+        assert (status, out) == (1, f"worker {index} of 2: waiting for the others\n")
+        assert err == (
+            f"main.py: after 0.1 seconds these workers of TF_CONFIG do not answer: "
+            f"{hosts[1 - index]}\n"
+        )
+    assert not list(tmp_path.glob("checkpoint/*"))
 
 
 def test_a_follower_writes_nothing(tmp_path):
