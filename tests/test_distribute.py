@@ -156,7 +156,8 @@ def test_two_replicas_are_one_device(two):
                     "output_height": 16,
                 },
                 {"mode": "r1", "arch": "resnet", "output_height": 16, "label_mode": "concat"},
-                {"mode": "gan", "arch": "lenet", "output_height": 28, "critic_num": 2},
+                # A bias before a norm has rounding alone for a gradient: steps for Adam.
+                {"mode": "gan", "arch": "lenet", "output_height": 28, "optimizer": "sgd"},
             )
         ),
     ],
