@@ -49,9 +49,7 @@ def _train(given, started, run, resume, strategy):
         run.say(shares)
     batches = build.build_batches(c, data, strategy)
     schedule = build.build_schedule(c, len(batches), started)
-    trainer = build.build_trainer(
-        c, data.spec, schedule.per_epoch, shown=data.shown, strategy=strategy
-    )
+    trainer = build.build_trainer(c, data.spec, schedule.per_epoch, data.shown, strategy)
     if resume:
         step = build.restore(c, run, trainer)
         run.say(f"resumed {run.folder} at step {step}")

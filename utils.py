@@ -224,7 +224,15 @@ def _lives(pid):
         return False
     except PermissionError:
         return True
-    return pid != os.getpid()
+    return pid != os.getpid() and not _has_ended(pid)
+
+
+def _has_ended(pid):
+    """Has a process ended, though its parent has not asked for its status yet? Known on Linux."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "ZX"
+    except (OSError, IndexError):
+        return False
 
 
 @contextlib.contextmanager

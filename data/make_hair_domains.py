@@ -2,8 +2,8 @@
 
     python data/make_hair_domains.py
 
-copies data/faces/*.jpg into data/hair/{trainA,trainB,testA,testB} by the hair colours of a table
-`file,hair,eyes`. Which faces are test images depends on their names alone.
+copies data/faces/*.jpg into data/hair/{trainA,trainB,testA,testB} by the hair colours of the table
+data/faces-tags.csv: `file,hair,eyes`. Which faces are test images depends on their names alone.
 """
 
 import argparse
@@ -14,7 +14,6 @@ import sys
 from pathlib import Path
 
 DATA = Path(__file__).parent
-TABLES = (DATA / "faces-tags.csv", DATA.parents[1] / "shared" / "data" / "faces-tags.csv")
 DOMAINS = {"black": "A", "blonde": "B"}
 
 
@@ -40,9 +39,10 @@ def make(faces, tags, out, percent):
 def main():
     """Carry out the command line; return the exit status."""
     words = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    found = next((str(t) for t in TABLES if t.is_file()), str(TABLES[0]))
     words.add_argument("--faces", default=str(DATA / "faces"), help="the folder of faces")
-    words.add_argument("--tags", default=found, help="the table of hair colours")
+    words.add_argument(
+        "--tags", default=str(DATA / "faces-tags.csv"), help="the table of hair colours"
+    )
     words.add_argument("--out", default=str(DATA / "hair"), help="the folder to make")
     words.add_argument("--test_percent", type=int, default=10, help="share of test images")
     given = words.parse_args()

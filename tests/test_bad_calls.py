@@ -32,6 +32,7 @@ VALUES = [  # a flag, what it must be, and what it does not take
     ("on_nan", "one of stop, rollback", ["restart"]),
     ("mirror", "True or False", ["x"]),
     ("jit", "True or False", ["gpu"]),
+    ("export", "one of keras, savedmodel, onnx", ["tflite", "keras,h5"]),
     ("strategy", "one of auto, none, mirrored, multiworker", ["all", "Mirrored", "2", ""]),
     ("precision", "one of float32, bfloat16, float16", ["float64", "16", "half", "None"]),
     ("n_residual_blocks", "a whole number, at least 1, at most 2147483647", ["0", "nine"]),

@@ -92,7 +92,7 @@ def test_datasets_settle_what_depends_on_them():
 
 
 def test_every_name_is_that_of_something_to_call():
-    names = {s for s in strings(ALL) if ":" in s}
+    names = {s for s in strings(ALL) if ":" in s and not s[0].isdigit()}  # as 128:16 is no name
     texts = {row["code"] for row in recipes.EXPORTS.values()}
     rows = [r for n, r in ALL.items() if n not in ("FOLDER", "MODE_ALIASES")]
     for row in [recipes.FOLDER, *itertools.chain(*(table.values() for table in rows))]:

@@ -545,6 +545,16 @@ def test_a_part_that_another_process_clears_is_none(tmp_path, monkeypatch):
     assert os.listdir(tmp_path) == []
 
 
+def test_a_part_of_a_process_that_nobody_has_asked_after(tmp_path):
+    """A killed one is there until its parent asks how it ended; it writes no more."""
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+    (tmp_path / f".a.{process.pid}.part.png").touch()
+    utils.clear_parts(tmp_path)
+    process.wait()
+    assert os.listdir(tmp_path) == []
+
+
 def test_save_text_replaces(tmp_path):
     for text in ("a long first text", "é"):
         utils.save_text(tmp_path / "a.json", text)
