@@ -203,7 +203,7 @@ PRESETS = {
         "d_width": (32,),
         "n_residual_blocks": 4,
         "upsample": "nearest",
-        "lambda_identity": 5.0,
+        "lambda_identity": 1.0,
         "batch_size": 2,
         "epoch": 24,
         "ema": 0.999,
