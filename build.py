@@ -310,7 +310,7 @@ def export(c, folder):
         )
     return resolve("export:write")(
         folder,
-        Path("export") / folder.name,
+        resolve("export:home")(folder),
         formats,
         suffixes=[row["suffix"] for row in recipes.EXPORTS.values()],
         latents=recipes.LATENTS[c.z_distribution]["numpy"],

@@ -90,10 +90,18 @@ def text(run, shape, inputs, files):
     step = last_step(run)
     after = "" if step is None else f", after {step} updates of the generator"
     classes = f" of {data['classes']} classes" if data["classes"] else ""
+    count = own.get("train_size") or data["count"]
+    count = f"the {data['count']}" if count >= data["count"] else f"{count} of the {data['count']}"
     title = (
         f"A generator of {shape[0]}x{shape[1]} {COLOURS[shape[2]]} images, "
-        f"trained on the {data['count']} images{classes} of `{own['dataset']}`{after}."
+        f"trained on {count} images{classes} of `{own['dataset']}`{after}."
     )
+    if "x" in inputs:
+        title = (
+            f"Generators of {COLOURS[shape[2]]} images of any size whose sides 4 divides: A2B "
+            f"turns images of `{own['dataset']}/trainA` into such as those of `trainB`, and B2A "
+            f"the other way. Trained at {shape[0]}x{shape[1]}{after}."
+        )
     if own.get("ema"):
         title += " Its weights are the moving average of those trained."
     name = run.name if run.name != recover.BEST else f"{run.parent.name}: its best state"
@@ -106,7 +114,8 @@ def _inputs(inputs):
     """What goes in and comes out, with the code that makes inputs."""
     lines = ["## In and out", "", "All numbers are float32, and the first axis is the batch."]
     lines += ["", *(f"- in: `{name}`, {INPUTS[name]}" for name in inputs)]
-    lines += ["- out: images [N, height, width, channels] in [-1, 1]", "", "```python", START]
+    lines += ["- out: images [N, height, width, channels] for [-1, 1]: clip what lies beyond"]
+    lines += ["", "```python", START]
     pixels = 'pixels = np.round((images.clip(-1, 1) + 1) * 127.5).astype("uint8")'
     return [*lines, *inputs.values(), "```", "", f"Pixels of 0 to 255 are `{pixels}`."]
 

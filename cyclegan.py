@@ -152,6 +152,7 @@ class CycleGAN(Trainer):
         for way in self.ways:
             way.count = self.count
         self.critic_num = self.ways[0].critic_num
+        self.several = self.critic_num > 1 or self.ways[0].bursts > 0  # critic updates in a step
         self.objective, self.mirror, self.shown = objective, mirror, shown
         self.lambda_cycle, self.lambda_identity = lambda_cycle, lambda_identity
         self.per_epoch, self.epochs = max(1, per_epoch), epochs
@@ -245,18 +246,12 @@ class CycleGAN(Trainer):
             fakes, terms, total = self._generator_loss(real)
             scaled = self.ways[0].g_optimizer.scale_loss(total)
         gradients = tape.gradient(scaled, flat)
+        if hasattr(self.ways[0].g_optimizer, "dynamic_scale"):  # so that both keep the same scale
+            gradients = distribute.all_or_none(gradients)
         n = len(weights[0])
-        parts = (gradients[:n], self._rescaled(gradients[n:]))
-        for way, own, given in zip(self.ways, weights, parts):
-            way._apply(way.g_optimizer, given, own)
+        for way, own, given in zip(self.ways, weights, (gradients[:n], gradients[n:])):
+            way.g_optimizer.apply(given, own)
         return fakes, total, terms
-
-    def _rescaled(self, gradients):
-        """Gradients of the loss as the first generator's optimiser scales it, as the other's do."""
-        scales = [getattr(way.g_optimizer, "dynamic_scale", None) for way in self.ways]
-        if scales[0] is None:
-            return gradients
-        return [g * (scales[1] / scales[0]) for g in gradients]
 
     def _generator_loss(self, real):
         """(fakes, terms of each way, loss) for real images [A, B] (eq. 3; 5.2's for identity)."""
@@ -290,7 +285,7 @@ class CycleGAN(Trainer):
             own = fold(key, i)
             real = self._real((a[i], b[i]), own)
             now = fakes
-            if self.critic_num > 1 and i > 0:
+            if self.several and i > 0:
                 now = self._translate(real)
             terms = []
             for j, way in enumerate(self.ways):

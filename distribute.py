@@ -10,6 +10,7 @@ Row g of a batch is that of replica g mod R, so that the first rows, too, are sp
 
 import functools
 
+import numpy as np
 import tensorflow as tf
 
 
@@ -48,8 +49,10 @@ def different(strategy, facts):
     """The names of the facts, whole numbers, that are not the same in all processes."""
     if _alone(strategy):
         return []
-    sums = _over_all(strategy, facts.values()) / strategy.num_replicas_in_sync
-    return [name for name, mean in zip(facts, sums) if mean != facts[name]]
+    numbers = np.array([value % 65521 for value in facts.values()])  # so that squares fit, too
+    sums, squares = np.split(_over_all(strategy, [*numbers, *numbers**2]), 2)
+    spread = strategy.num_replicas_in_sync * squares != sums**2  # where all are the same, it is 0
+    return [name for name, differs in zip(facts, spread) if differs]
 
 
 def _alone(strategy):
@@ -143,8 +146,6 @@ def total(values):
 
 def all_or_none(gradients):
     """Gradients, or what is not finite for all of them where any replica has one that is not."""
-    if replicas() == 1:
-        return gradients
     broken = [tf.reduce_sum(g * 0) for g in gradients if g is not None]  # 0, or not a number
     broken = total(tf.add_n(broken))
     return [g if g is None else g + broken for g in gradients]

@@ -8,10 +8,12 @@ import dataclasses
 import numpy as np
 
 import dataset
+import utils
 
 FOLDERS = ("trainA", "trainB", "testA", "testB")
 LARGER = 1.12  # training images are packed larger than they are made: 286 for 256 (authors' code)
 SHOWN = 8  # test images of each domain that the sheets show
+LOOKED = ("reader", "data_dir", "pattern", "conditional")  # what a look takes of a load's words
 OTHER = 2**31  # added to the seed of B's order, which no seed of A's then is
 
 
@@ -37,6 +39,8 @@ def load(name, *, size, **words):
     Raises:
       utils.Failed: where a folder is absent or has no images, saying which.
     """
+    # Before the first one is packed, which may take long.
+    look(name, size=size, **{n: words[n] for n in LOOKED if n in words})
     larger = tuple(int(LARGER * n) for n in size)
     parts = [
         dataset.load(
@@ -52,6 +56,8 @@ def load(name, *, size, **words):
 
 def look(name, *, size, **words):
     """The ImageSpec that `load` would give, but for pictures that cannot be read; packs nothing."""
+    if name.lower().endswith(".zip"):
+        raise utils.Failed(f"{name}: a folder of {', '.join(FOLDERS)} is wanted, no zip file")
     specs = [dataset.look(f"{name}/{folder}", size=size, **words) for folder in FOLDERS]
     channels = max(spec.channels for spec in specs)
     return dataset.ImageSpec(*size, channels, max(spec.count for spec in specs[:2]), 0)

@@ -72,6 +72,11 @@ def write_onnx(network, path):
         network.export(path, format="onnx", verbose=False)
 
 
+def home(run):
+    """The folder that a run's exports go to; a best state is named by its run."""
+    return Path("export") / (f"{run.parent.name}_best" if run.name == recover.BEST else run.name)
+
+
 def check_packages(formats):
     """Raise utils.Failed where a format, by name, takes packages that are not installed."""
     for name, row in formats.items():
@@ -189,16 +194,19 @@ def check(network, path, inputs, code):
         made = Path(folder) / "made.npz"
         lines = [card.START, *inputs.values(), code]
         lines += [f"np.savez({str(made)!r}, images, {', '.join(inputs)})"]
-        done = subprocess.run(
-            [sys.executable, "-P", "-c", "\n".join(lines)],
-            cwd=path.parent,
-            env=_environment(),
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=60 * MINUTES,
-            check=False,
-        )
+        try:
+            done = subprocess.run(
+                [sys.executable, "-P", "-c", "\n".join(lines)],
+                cwd=path.parent,
+                env=_environment(),
+                capture_output=True,
+                text=True,
+                errors="replace",
+                timeout=60 * MINUTES,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise utils.Failed(f"{path.name} takes over {MINUTES} minutes to load") from None
         if done.returncode:
             said = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
             raise utils.Failed(f"{path.name} does not load by itself: {said[-1][:300]}")

@@ -21,6 +21,7 @@ MAX_FRAMES = 60
 MAX_BYTES = 2_000_000  # of an animation
 FRAME_SIDE = 512  # pixels
 REDRAW_SHARE = 0.01  # of the time may go into animations and plots
+MOST_WEIGHTS = 10_000  # of a histogram
 LOCK = "lock"
 
 
@@ -307,13 +308,15 @@ class Run:
         return paths
 
     def _histograms(self, step, networks):
-        """The networks' weights, for TensorBoard."""
+        """The networks' weights, of large ones every k-th number, for TensorBoard."""
         import tensorflow as tf
 
         with self._events(step):
             for name, network in networks.items():
                 for weight in network.trainable_variables:
-                    tf.summary.histogram(f"{name}/{weight.path}", weight.value)
+                    values = weight.numpy().ravel()
+                    values = values[:: 1 + len(values) // MOST_WEIGHTS]
+                    tf.summary.histogram(f"{name}/{weight.path}", values)
 
 
 def _check_pointer(path):

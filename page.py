@@ -98,7 +98,9 @@ def _jpeg(image):
 def _summary(rows, settings, last):
     """One line on what the run is."""
     data = settings.get("data", {})
-    what = f"{data.get('count', '?')} images of {Path(str(settings.get('dataset'))).name}"
+    count = data.get("count", "?")
+    count = min(settings.get("train_size") or count, count) if isinstance(count, int) else count
+    what = f"{count} images of {Path(str(settings.get('dataset'))).name}"
     minutes = float(rows[-1].get("seconds") or 0) / 60 if rows else 0
     parts = f"{settings.get('arch')}, {settings.get('mode')}"
     return f"{parts}: {what}; {last}, {minutes:.1f} minutes of training"
@@ -130,9 +132,10 @@ def _figure(rows, name):
     measured = name.startswith(curves.MEASURED)
     lines = [values] if measured else [values, curves.smooth(values)]
     low, high = float(values.min()), float(values.max())
+    span = (low, high) if high > low else (low - 1, high + 1)  # a flat one runs in the middle
     classes = ["", ""] if measured else [' class="raw"', ""]
     paths = "".join(
-        f'<path{kind} d="{_path(steps, line, low, high)}"/>' for kind, line in zip(classes, lines)
+        f'<path{kind} d="{_path(steps, line, *span)}"/>' for kind, line in zip(classes, lines)
     )
     label = html.escape(name.removeprefix(curves.MEASURED))
     text = f"{low:.4g} to {high:.4g}, last {values[-1]:.4g}"
@@ -155,7 +158,7 @@ def _table(rows, best):
     """The last evaluation's measures, and the best state's beside them."""
     measured = [r for r in rows if any(r.get(n) for n in r if n.startswith(curves.MEASURED))]
     if not measured:
-        return "<p>None: <code>--eval_every</code> has them taken while it trains.</p>"
+        return "<p>None were taken.</p>"
     last = {n.removeprefix(curves.MEASURED): v for n, v in measured[-1].items() if v}
     names = [n.removeprefix(curves.MEASURED) for n in measured[-1] if n.startswith(curves.MEASURED)]
     head = ["measure", f"update {last['step']}"] + [f"best, update {best.get('step')}"] * bool(best)

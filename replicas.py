@@ -121,7 +121,8 @@ def _check_replicas(c, count):
             flags = " and ".join(f"--{n}" for n in ("batch_size", "batch_dict") if n in names)
             raise WrongCall(
                 f"a batch of {size} images ({flags or '--batch_size'}) cannot be shared by {count} "
-                f"replicas: it must be a multiple of {count}, {2 * count} at least"
+                f"replicas: it must be a multiple of {count}, {2 * count} at least, or take "
+                "--strategy none"
             )
     if c.jit:
         raise WrongCall(

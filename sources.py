@@ -29,6 +29,8 @@ def read_folder(path, *, pattern="*", conditional=False):
     """A folder or zip file of images, searched recursively; the folders in it are its classes."""
     if is_zip(path):
         return _read_zip(path, pattern, conditional)
+    if path.suffix.lower() == ".zip" and not path.exists():
+        raise utils.Failed(f"no file {path}")
     if not path.is_dir():
         raise utils.Failed(
             f"no folder {path}: put images there, or give --dataset the path of a folder or a "

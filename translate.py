@@ -42,10 +42,15 @@ def pictures(
             path = Path(dataset) / source  # the data set is a path
         into = Path(output or into)
         home = path if path.is_dir() else path.parent
-        if into.resolve() == home.resolve():
-            raise utils.Failed(f"--output={into} is where the images are: give another folder")
+        _check_apart(into.resolve(), home.resolve(), nested=path.is_dir())
         generator = trained.load_translator(Path(folder) / f"generator_{way}.keras")
         yield from _translate_all(generator, path, into, input_fname_pattern)
+
+
+def _check_apart(into, home, *, nested):
+    """Raise utils.Failed where what is written could take the place of what is read."""
+    if into == home or (nested and (into in home.parents or home in into.parents)):
+        raise utils.Failed(f"--output={into} is where the images are: give a folder apart from it")
 
 
 def _translate_all(generator, path, into, pattern):

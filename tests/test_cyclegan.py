@@ -356,6 +356,7 @@ def test_fewer_bits_are_close_to_float32(eager, precision):
     assert half.problem() is None
     scales = [float(getattr(w.g_optimizer, "dynamic_scale", 0)) for w in half.ways]
     assert all((scale > 1) == (precision == "float16") for scale in scales)
+    assert scales[0] == scales[1]
     for network in half.networks.values():
         assert {layer.compute_dtype for layer in network.layers} == {"float32"}
 
@@ -367,6 +368,38 @@ def test_the_average_follows(eager):
     pairs = zip(old, trainer.ways[0].generator.get_weights(), trainer.ways[0].average.get_weights())
     for before, weight, mean in pairs:  # (1 + t) / (10 + t) of the old after the first step
         np.testing.assert_allclose(mean, 2 / 11 * before + 9 / 11 * weight, atol=1e-6)
+
+
+def test_an_overflow_of_one_generator_is_one_of_both(eager):
+    """Their scales stay the same: one that fell alone would leave nothing of the other's loss."""
+    trainer = make(precision="float16")
+    for way in trainer.ways:
+        way.g_optimizer.dynamic_scale.assign(2.0**15)
+    trainer.ways[1].generator.trainable_variables[-2].assign_add(
+        tf.fill(trainer.ways[1].generator.trainable_variables[-2].shape, 50.0)
+    )
+    before = [way.generator.get_weights() for way in trainer.ways]
+    trainer.step(*batch(trainer))
+    scales = [float(way.g_optimizer.dynamic_scale) for way in trainer.ways]
+    assert scales[0] == scales[1]
+    changed = [
+        any(not np.array_equal(a, b) for a, b in zip(old, way.generator.get_weights()))
+        for old, way in zip(before, trainer.ways)
+    ]
+    assert changed[0] == changed[1] == (scales[0] == 2.0**15)
+
+
+def test_each_critic_update_of_a_burst_sees_other_fakes(eager, monkeypatch):
+    trainer = make(critic_bursts=True, pool_size=0)
+    seen, update = [], trainer.ways[0]._critic_update
+    monkeypatch.setattr(
+        trainer.ways[0],
+        "_critic_update",
+        lambda real, fake, *rest: seen.append(fake.numpy()) or update(real, fake, *rest),
+    )
+    trainer.step(*batch(trainer, n=2))
+    assert len(seen) == 2
+    assert np.abs(seen[0] - seen[1]).max() > 0.01
 
 
 def test_a_broken_step_is_found(eager):

@@ -37,7 +37,7 @@ MAY_IMPORT = {
     "estimate": set(),
     "cyclegan": {"cyclenets", "distribute", "model", "trainer"},
     "cyclenets": {"ops"},
-    "domains": {"dataset"},
+    "domains": {"dataset", "utils"},
     "translate": {"sources", "trained", "utils"},
     "train": set(),
     "outputs": {"curves", "page", "recover", "utils"},

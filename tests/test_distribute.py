@@ -113,6 +113,20 @@ def test_terms_are_added_up(two):
     assert {n: float(v) for n, v in distribute.summed(two, terms).items()} == {"a": 3, "b": 1}
 
 
+@pytest.mark.parametrize(("facts", "found"), [((1, 2, 3), ["steps"]), ((2, 2, 2), [])])
+def test_who_is_between_the_others_sees_that_they_differ(monkeypatch, facts, found):
+    class Three:
+        num_replicas_in_sync = 3
+
+    def over_all(_, numbers):
+        assert list(numbers) == [2, 4]
+        return np.array([sum(facts), sum(n * n for n in facts)])
+
+    monkeypatch.setattr(distribute, "_alone", lambda _: False)
+    monkeypatch.setattr(distribute, "_over_all", over_all)
+    assert distribute.different(Three(), {"steps": 2}) == found
+
+
 def test_a_machine_reads_its_own_share_of_the_images():
     images = np.arange(24, dtype=np.uint8).reshape(24, 1, 1, 1)
     labels = np.arange(24, dtype=np.int32)

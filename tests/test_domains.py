@@ -94,6 +94,12 @@ def test_a_folder_is_missing_or_empty(tmp_path, folder):
     path.rmdir()
     with pytest.raises(utils.Failed, match=f"no folder {path}"):
         load(tmp_path)
+    assert not (tmp_path / "cache").exists()  # nothing has been packed in vain
+
+
+def test_a_zip_file_is_no_set_of_domains(tmp_path):
+    with pytest.raises(utils.Failed, match=r"pics\.ZIP: a folder of trainA, trainB"):
+        load(tmp_path, "pics.ZIP")
 
 
 HAIR = {"1.jpg": "black", "2.jpg": "blonde", "3.jpg": "red", "4.jpg": "black", "5.jpg": "blonde"}

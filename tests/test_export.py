@@ -253,3 +253,8 @@ def test_the_shipped_generators(cli, name):
     status, _, err = cli(*words)
     assert (status, err) == (0, "")
     assert len(list(Path("export", name).iterdir())) == 4
+
+
+def test_a_best_state_goes_to_a_folder_of_its_own():
+    assert export.home(Path("checkpoint/a")) == Path("export/a")
+    assert export.home(Path("checkpoint/a/best")) == Path("export/a_best")

@@ -74,7 +74,7 @@ def test_a_page_of_the_first_moment(tmp_path):
     page.write(out, name="r", grids=[(path, image)], rows=[], **words)
     text = out.read_text()
     assert [caption for caption, _ in frames(text)] == ["update 0"]
-    assert "There is no film yet." in text and "None yet." in text and "--eval_every" in text
+    assert "There is no film yet." in text and "None yet." in text and "None were taken." in text
 
 
 def test_the_best_state_has_its_column(tmp_path):

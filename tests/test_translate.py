@@ -113,7 +113,8 @@ def test_what_cannot_be_translated_is_named(run, tmp_path, monkeypatch, capsys):
 
 def test_images_are_not_written_over(run, tmp_path):
     save(tmp_path / "out/a.png")
-    for path in (tmp_path / "out", tmp_path / "out/a.png"):
+    save(tmp_path / "out/more/a.png")
+    for path in (tmp_path / "out", tmp_path / "out/a.png", tmp_path / "out/more", tmp_path):
         with pytest.raises(utils.Failed, match="is where the images are"):
             run(path)
 
