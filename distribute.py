@@ -80,6 +80,7 @@ def index():
     return int(tf.get_static_value(context.replica_id_in_sync_group))
 
 
+@functools.cache
 def share(strategy):
     """(the numbers of the replicas that this process has, how many there are)."""
     count = strategy.num_replicas_in_sync

@@ -21,17 +21,10 @@ PASSES = ("forward", "inputs", "weights")
 
 def layers_of(network):
     """[(layer, input shape, multiply-adds of a sample, does it come first?)]."""
-    import keras
-
     found = []
     for layer in network.layers:
-        if isinstance(
-            layer, (keras.layers.Dense, keras.layers.Conv2D, keras.layers.Conv2DTranspose)
-        ):
-            inputs, outputs = layer.input.shape[1:], layer.output.shape[1:]
-            turned = isinstance(layer, keras.layers.Conv2DTranspose)
-            pixels = np.prod((inputs if turned else outputs)[:-1])
-            found.append((layer, inputs, int(pixels * np.prod(layer.kernel.shape)), not found))
+        if count := step.layer_products(layer):
+            found.append((layer, layer.input.shape[1:], count, not found))
     return found
 
 

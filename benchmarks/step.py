@@ -141,13 +141,26 @@ def parameters(trained):
 # ---- the limit ----------------------------------------------------------------------------------
 
 
+def layer_products(layer):
+    """Multiply-adds of one sample's forward pass through a layer, 0 where it multiplies nothing.
+
+    Dense: inputs x outputs. Convolution: its kernel at every pixel of the output, and a
+    transposed one at every pixel of its input, zeros of the padding counted too.
+    """
+    import keras
+
+    if isinstance(layer, keras.layers.Conv2DTranspose):
+        return int(np.prod(layer.input.shape[1:3]) * np.prod(layer.kernel.shape))
+    if isinstance(layer, keras.layers.Conv2D):
+        return int(np.prod(layer.output.shape[1:3]) * np.prod(layer.kernel.shape))
+    return int(np.prod(layer.kernel.shape)) if isinstance(layer, keras.layers.Dense) else 0
+
+
 def products(network):
     """Multiply-adds of one sample's forward pass: (of all layers, of those at the inputs).
 
-    Dense: inputs x outputs. Convolution: its kernel at every pixel of the output, and a
-    transposed one at every pixel of its input, zeros of the padding counted too. A layer is at
-    the inputs where no layer with weights comes before it: nobody needs its inputs' gradient
-    but the penalty and, in the critic, the generator.
+    A layer is at the inputs where no layer with weights comes before it: nobody needs its inputs'
+    gradient but the penalty and, in the critic, the generator.
     """
     import keras
 
@@ -155,15 +168,10 @@ def products(network):
     learnt = set()  # tensors that depend on weights
     for layer in network.operations:
         inputs, outputs = map(keras.tree.flatten, (layer.input, layer.output))
-        if isinstance(layer, keras.layers.Conv2DTranspose):
-            count = np.prod(inputs[0].shape[1:3]) * np.prod(layer.kernel.shape)
-        elif isinstance(layer, keras.layers.Conv2D):
-            count = np.prod(outputs[0].shape[1:3]) * np.prod(layer.kernel.shape)
-        else:
-            count = np.prod(layer.kernel.shape) if isinstance(layer, keras.layers.Dense) else 0
+        count = layer_products(layer)
         after = any(id(t) in learnt for t in inputs)
-        total += int(count)
-        first += 0 if after else int(count)
+        total += count
+        first += 0 if after else count
         if after or getattr(layer, "trainable_variables", ()):
             learnt |= {id(t) for t in outputs}
     return total, first
