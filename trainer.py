@@ -17,6 +17,12 @@ def fold(key, *numbers):
     return key
 
 
+@tf.function
+def _sums(weights):
+    """The sum of each list of variables in a dict."""
+    return {name: tf.add_n([tf.reduce_sum(w) for w in own]) for name, own in weights.items()}
+
+
 class Trainer:
     """Counts of steps and images, and the compiled step, of `batch_size` images on all replicas."""
 
@@ -104,8 +110,7 @@ class Trainer:
             wrong = [name for name, v in values if not np.isfinite(v)]
         else:
             step = self.count.numpy()
-            for name, network in self.trained.items():
-                sums = [tf.reduce_sum(w) for w in network.trainable_variables]
-                if not np.isfinite(tf.add_n(sums)):
-                    wrong.append(f"the {name}'s weights")
+            weights = {n: [w.value for w in x.trainable_variables] for n, x in self.trained.items()}
+            sums = _sums(weights)
+            wrong = [f"the {name}'s weights" for name in sums if not np.isfinite(sums[name])]
         return f"{', '.join(wrong)} not finite at step {step}" if wrong else None
