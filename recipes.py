@@ -252,7 +252,7 @@ ARCHS = {
 
 OPTIMIZERS = {  # Keras class, and its keywords by Config field
     "adam": (
-        "keras.optimizers:Adam",
+        "optimizers:Adam",
         {"beta1": "beta_1", "beta2": "beta_2", "epsilon": "epsilon"},
     ),
     "rmsprop": (
