@@ -1,4 +1,4 @@
-"""Layers that PGGAN (1710.10196) is made of.
+"""What makes layers of our own savable, and those that PGGAN (1710.10196) is made of.
 
 Each has `stock()`, a stock Keras layer that does the same, and `stock_weights()` for it: of these
 a network is saved.
@@ -7,6 +7,18 @@ a network is saved.
 import keras
 import numpy as np
 import tensorflow as tf
+
+
+class Stocked:
+    """A layer that does what Keras' own `kind` does, with the same weights, in another way."""
+
+    def stock(self):
+        """Keras' own layer, without the weights."""
+        return self.kind.from_config(self.get_config())
+
+    def stock_weights(self):
+        """The weights that it takes."""
+        return self.get_weights()
 
 
 class Equal:
@@ -115,21 +127,15 @@ def fade(old, new):
     return keras.layers.Add()([Fade(True)(old), Fade(False)(new)])
 
 
-class Up(keras.layers.UpSampling2D):
+class Up(Stocked, keras.layers.UpSampling2D):
     """Nearest upsampling by 2, by TensorFlow's own operation: a fifth of the time of Keras'."""
+
+    kind = keras.layers.UpSampling2D
 
     def call(self, inputs):
         """[B, H, W, C] → [B, 2H, 2W, C]."""
         size = [2 * n for n in inputs.shape[1:3]]
         return tf.raw_ops.ResizeNearestNeighbor(images=inputs, size=size)
-
-    def stock(self):
-        """Keras' own layer."""
-        return keras.layers.UpSampling2D.from_config(self.get_config())
-
-    def stock_weights(self):
-        """None."""
-        return []
 
 
 class BatchDeviation(keras.layers.Layer):

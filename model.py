@@ -187,8 +187,10 @@ class WGAN(Trainer):
     def _to_float(self, images, key):
         """uint8 → [-1, 1], flipped left-right at random where the set allows it."""
         if self.mirror:
-            chance = distribute.uniform(fold(key, FLIP), (images.shape[0], 1, 1, 1))
-            images = tf.where(chance < 0.5, tf.reverse(images, [2]), images)
+            count = images.shape[0]
+            flip = distribute.uniform(fold(key, FLIP), (count,)) < 0.5
+            both = tf.concat([images, tf.reverse(images, [2])], 0)  # tf.where is slower by far
+            images = tf.gather(both, tf.range(count) + tf.where(flip, count, 0))
         return tf.cast(images, tf.float32) / 127.5 - 1
 
     def _generate(self, labels, key):

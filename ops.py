@@ -9,6 +9,7 @@ import tensorflow as tf
 
 import distribute
 import layers
+import narrow
 
 
 def uniform_latents(key, shape):
@@ -56,12 +57,14 @@ def _labels(classes):
     return [keras.Input((classes,), name="labels")] if classes else []
 
 
-class BatchNorm(keras.layers.BatchNormalization):
+class BatchNorm(layers.Stocked, keras.layers.BatchNormalization):
     """Keras' own, in training by TensorFlow's one fused operation where Keras has a dozen.
 
     The same to rounding, in fewer passes over the memory. The statistics are those of the whole
     batch, whatever the number of replicas.
     """
+
+    kind = keras.layers.BatchNormalization
 
     def call(self, inputs, training=None, mask=None):
         """[B, C] or [B, H, W, C], normalised by the batch's statistics, or the moving ones."""
@@ -88,14 +91,6 @@ class BatchNorm(keras.layers.BatchNormalization):
         mean, variance = distribute.moments(x, [0, 1, 2])
         y = tf.nn.batch_normalization(x, mean, variance, offset, scale, self.epsilon)
         return y, mean, variance
-
-    def stock(self):
-        """Keras' own layer, without the weights."""
-        return keras.layers.BatchNormalization.from_config(self.get_config())
-
-    def stock_weights(self):
-        """The weights that it takes."""
-        return self.get_weights()
 
 
 def layers_of(network):
@@ -186,12 +181,16 @@ def dense(x, units, *, bias=True, init=NORMAL, dtype=None):
     return keras.layers.Dense(units, use_bias=bias, dtype=dtype, **options)(x)
 
 
+def _convolutions(channels):
+    """The module whose layers are the quickest at images of so many channels."""
+    return narrow if narrow.fits(channels) else keras.layers
+
+
 def conv(x, channels, kernel, *, stride=2, padding="same", bias=True, init=NORMAL):
     """Convolution: [B, H, W, C] → [B, ceil(H / stride), ceil(W / stride), channels] when "same"."""
     options = _initializers(init, kernel * kernel * x.shape[-1])
-    return keras.layers.Conv2D(channels, kernel, stride, padding=padding, use_bias=bias, **options)(
-        x
-    )
+    kind = _convolutions(x.shape[-1]).Conv2D
+    return kind(channels, kernel, stride, padding=padding, use_bias=bias, **options)(x)
 
 
 def deconv(x, channels, kernel, size, *, stride=2, bias=True, init=NORMAL):
@@ -201,9 +200,8 @@ def deconv(x, channels, kernel, size, *, stride=2, bias=True, init=NORMAL):
     keeps the image in place.
     """
     options = _initializers(init, kernel * kernel * channels)
-    layer = keras.layers.Conv2DTranspose(
-        channels, kernel, stride, padding="same", use_bias=bias, **options
-    )
+    kind = _convolutions(channels).Conv2DTranspose
+    layer = kind(channels, kernel, stride, padding="same", use_bias=bias, **options)
     extra = [stride * n - wanted for n, wanted in zip(x.shape[1:3], size)]
     before = (kernel - 1) // 2 - (kernel - 2) // 2  # the transpose's padding grows there first
     x = layer(x)
@@ -218,7 +216,8 @@ def deconv_cropped(x, channels, kernel, *, crop, init=NORMAL):
     A crop of ((1, 0), (1, 0)) is that of a padding of 1 and an output padding of 1.
     """
     options = _initializers(init, kernel * kernel * channels)
-    x = keras.layers.Conv2DTranspose(channels, kernel, 2, padding="valid", **options)(x)
+    kind = _convolutions(channels).Conv2DTranspose
+    x = kind(channels, kernel, 2, padding="valid", **options)(x)
     return keras.layers.Cropping2D(crop)(x)
 
 

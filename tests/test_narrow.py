@@ -1,0 +1,111 @@
+"""Convolutions at images of a few channels, beside TensorFlow's own."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import narrow
+import ops
+
+# kernel, stride, padding, the image's size and channels
+CASES = [
+    (4, 2, "SAME", (8, 8), 3),
+    (4, 2, "SAME", (7, 10), 1),
+    (4, 2, "VALID", (9, 8), 2),
+    (5, 2, "SAME", (8, 9), 3),
+    (3, 2, "SAME", (6, 5), 4),
+    (3, 2, "VALID", (7, 8), 3),
+    (6, 2, "SAME", (8, 8), 1),
+    (3, 1, "SAME", (5, 6), 3),
+    (7, 1, "VALID", (9, 8), 3),
+    (1, 1, "VALID", (4, 4), 3),
+    (5, 3, "SAME", (10, 8), 2),
+    (2, 4, "VALID", (9, 10), 1),
+]
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+def own(size, stride, padding):
+    """TensorFlow's own pair."""
+
+    def gather(images, kernel):
+        return tf.nn.conv2d(images, kernel, stride, padding)
+
+    def spread(maps, kernel):
+        shape = [maps.shape[0], *size, kernel.shape[2]]
+        return tf.nn.conv2d_transpose(maps, kernel, shape, stride, padding)
+
+    return gather, spread
+
+
+def derivatives(function, x, kernel):
+    """[y, and of an uneven sum: gradients, and those of a penalty on the input's gradient]."""
+    x, kernel = tf.constant(x), tf.constant(kernel)
+    with tf.GradientTape() as outer:
+        outer.watch([x, kernel])
+        with tf.GradientTape(persistent=True) as inner:
+            inner.watch([x, kernel])
+            y = function(x, kernel)
+            total = tf.reduce_sum(tf.sin(y))
+        first = inner.gradient(total, [x, kernel])
+        penalty = tf.reduce_sum(tf.square(first[0]))
+    return [y, *first, *outer.gradient(penalty, [x, kernel])]
+
+
+@pytest.mark.parametrize("which", [0, 1], ids=["gather", "spread"])
+@pytest.mark.parametrize("kernel, stride, padding, size, channels", CASES)
+def test_values_and_derivatives(rng, kernel, stride, padding, size, channels, which):
+    weights = rng.normal(size=(kernel, kernel, channels, 5)).astype(np.float32)
+    images = rng.normal(size=(2, *size, channels)).astype(np.float32)
+    expected = own(size, stride, padding)
+    maps = expected[0](images, weights)
+    x = [images, rng.normal(size=maps.shape).astype(np.float32)][which]
+    found = derivatives(narrow.pair(size, stride, padding)[which], x, weights)
+    for a, b in zip(found, derivatives(expected[which], x, weights), strict=True):
+        assert a.shape == b.shape
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4 * np.abs(b).max())
+
+
+def test_one_pixel_by_hand():
+    """A pixel of 1 spreads the kernel; TensorFlow pads one row of four before, one after."""
+    kernel = np.arange(16, dtype=np.float32).reshape(4, 4, 1, 1)
+    maps = np.zeros((1, 3, 3, 1), np.float32)
+    maps[0, 1, 1] = 1
+    image = narrow.pair((6, 6), 2, "SAME")[1](tf.constant(maps), tf.constant(kernel))
+    expected = np.zeros((6, 6))
+    expected[1:5, 1:5] = kernel[..., 0, 0]
+    np.testing.assert_array_equal(image[0, :, :, 0], expected)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_layers_do_what_stock_ones_do(rng, bias):
+    x = keras.Input((8, 8, 3))
+    network = keras.Model(x, ops.deconv(ops.conv(x, 6, 4, bias=bias), 3, 4, (8, 8), bias=bias))
+    for weight in network.weights:
+        weight.assign(rng.normal(size=weight.shape))
+    kinds = [narrow.Conv2D, narrow.Conv2DTranspose]
+    assert [type(layer) for layer in network.layers[1:]] == kinds
+    stock = ops.stock(network)
+    assert [type(layer) for layer in stock.layers[1:]] == [kind.kind for kind in kinds]
+    images = rng.normal(size=(2, 8, 8, 3)).astype(np.float32)
+    np.testing.assert_allclose(network(images), stock(images), rtol=1e-4, atol=1e-4)
+
+
+def test_images_of_any_size(rng):
+    """Of a network for all sizes, a layer takes the one that it gets."""
+    x = keras.Input((None, None, 3))
+    network = keras.Model(x, ops.deconv_cropped(ops.conv(x, 6, 3, stride=1), 2, 3, crop=0))
+    for side in (5, 8):
+        images = rng.normal(size=(1, side, side, 3)).astype(np.float32)
+        np.testing.assert_allclose(network(images), ops.stock(network)(images), atol=1e-5)
+
+
+def test_wide_layers_and_gpus_have_stock_ones(monkeypatch):
+    assert narrow.fits(narrow.FEW) and not narrow.fits(narrow.FEW + 1)
+    monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: [kind])
+    assert not narrow.fits(3)
