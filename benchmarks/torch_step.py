@@ -8,6 +8,7 @@ critic's update, and of the critic's weights in the generator's. Adam is the fus
 """
 
 import copy
+import functools
 
 import torch
 from torch import nn
@@ -230,7 +231,7 @@ class Trainer:
         hot = nn.functional.one_hot(labels.long(), spec.classes or 1).float()
         self.labels = list(hot) if spec.classes else [None] * len(images)
         self.counts = [0, 0]
-        wrap = torch.compile if compiled else lambda f: f
+        wrap = functools.partial(torch.compile, dynamic=False) if compiled else lambda f: f
         self.generate, self.judge = wrap(self.generator), wrap(self.critic)
         self.losses = {share: wrap(self._loss(share)) for share in (0, self._share())}
 
