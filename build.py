@@ -9,6 +9,7 @@ from pathlib import Path
 
 import dataset
 import kept
+import progress
 import recipes
 import replicas
 import train
@@ -363,4 +364,4 @@ def step_bytes(c, spec, generator, critic, batch, weights):
 def build_progress(run, trainer, schedule):
     """The progress bar of a run; silent for one that writes nothing."""
     start, every = int(trainer.count), 5.0 if run.writes else math.inf
-    return utils.Progress(run.name, schedule.last, start, every, deadline=schedule.deadline)
+    return progress.Progress(run.name, schedule.last, start, every, deadline=schedule.deadline)

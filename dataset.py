@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+import progress
 import utils
 
 JOB = 64  # pictures that a thread decodes at a time
@@ -216,7 +217,7 @@ def _pack(source, part, size, crop, workers):
     done = 0
     with (
         ThreadPoolExecutor(workers or os.cpu_count()) as pool,
-        utils.Progress("packing images", count) as bar,
+        progress.Progress("packing images", count) as bar,
         _strict_pillow(),
     ):
         try:

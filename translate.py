@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+import progress
 import sources
 import trained
 import utils
@@ -64,7 +65,7 @@ def _translate_all(generator, path, into, pattern):
     channels = generator.inputs[0].shape[-1]
     network = _compiled(generator, channels)
     done, bad = 0, []
-    with utils.Progress(f"translating {path}", len(names)) as bar:
+    with progress.Progress(f"translating {path}", len(names)) as bar:
         for i, (name, file) in enumerate(zip(names, files)):
             try:
                 image = _load(file, channels)

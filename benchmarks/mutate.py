@@ -42,6 +42,7 @@ IMAGES += ("tests/test_sample.py::test_a_video_where_the_library_is",)
 WORDS = ("tests/test_bad_calls.py", "tests/test_config.py")
 ROOT = Path(__file__).resolve().parents[1]
 TESTS = {"losses": ("tests/test_losses.py",), "utils": IMAGES, "config": WORDS, "cli": WORDS}
+TESTS["progress"] = ("tests/test_progress.py",)
 SLOWER = 4  # times the seconds of the unchanged module after which a change is seen: it hangs
 AFTER = 10  # seconds that are added
 UNWANTED = ("cacheprovider", "unraisableexception", "threadexception", "xdist")  # slow, or write

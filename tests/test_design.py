@@ -21,7 +21,7 @@ MAY_IMPORT = {
     "kinds": {"recipes"},
     "presets": set(),
     "recipes": set(),
-    "dataset": {"recipes", "utils"},
+    "dataset": {"progress", "recipes", "utils"},
     "databases": set(),
     "archives": {"databases", "utils"},
     "sources": {"archives", "databases", "dataset", "utils"},
@@ -40,7 +40,7 @@ MAY_IMPORT = {
     "cyclegan": {"cyclenets", "distribute", "model", "trainer"},
     "cyclenets": {"ops"},
     "domains": {"dataset", "utils"},
-    "translate": {"sources", "trained", "utils"},
+    "translate": {"progress", "sources", "trained", "utils"},
     "train": set(),
     "outputs": {"curves", "page", "recover", "utils"},
     "page": {"curves", "utils"},
@@ -49,6 +49,7 @@ MAY_IMPORT = {
     "trained": {"utils"},
     "sample": {"outputs", "utils"},
     "utils": set(),
+    "progress": set(),
     "metrics": set(),
     "evaluate": {"metrics", "trained", "utils"},
     "report": LATER | {"curves", "trained"},
@@ -72,7 +73,7 @@ NO_TENSORFLOW = (
     "dataset",
     "sources",
 )
-NO_TENSORFLOW += ("databases", "trained", "recover")
+NO_TENSORFLOW += ("progress", "databases", "trained", "recover")
 NO_TENSORFLOW += ("archives", "card", "export", "page")
 NO_TENSORFLOW += ("build", "tasks", "main", "curves", "metrics", "outputs", "cluster", "replicas")
 FRAMEWORKS = {"tensorflow", "keras"}

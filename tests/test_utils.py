@@ -5,11 +5,9 @@ import fcntl
 import gc
 import io
 import os
-import re
 import subprocess
 import sys
 import threading
-import time
 import types
 from pathlib import Path
 
@@ -17,6 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageMode
 
+import progress
 import utils
 
 ROOT = Path(__file__).parents[1]
@@ -663,7 +662,7 @@ def test_animation_lasts_as_long_as_asked(tmp_path, count, seconds, total):
 
 def test_resolve(monkeypatch):
     assert utils.resolve("utils:crop_box") is utils.crop_box
-    assert utils.resolve("utils:Progress.update") is utils.Progress.update
+    assert utils.resolve("progress:Progress.update") is progress.Progress.update
     made = types.ModuleType("package_made_here.inner")
     made.f = object()
     monkeypatch.setitem(sys.modules, "package_made_here", types.ModuleType("package_made_here"))
@@ -677,80 +676,6 @@ def test_resolve(monkeypatch):
 def test_resolve_of_a_wrong_name(name, error):
     with pytest.raises(error):
         utils.resolve(name)
-
-
-@pytest.mark.parametrize(
-    "seconds, text",
-    [
-        (0, "0:00:00"),
-        (59.4, "0:00:59"),
-        (59.6, "0:01:00"),
-        (3599.7, "1:00:00"),
-        (3661, "1:01:01"),
-        (360000, "100:00:00"),
-    ],
-)
-def test_clock(seconds, text):
-    assert utils.clock(seconds) == text
-
-
-@pytest.fixture
-def now(monkeypatch):
-    """A clock to set by hand; no terminal."""
-    time = types.SimpleNamespace(value=1000.0)
-    monkeypatch.setattr(utils.time, "monotonic", lambda: time.value)
-    monkeypatch.setattr(sys.stderr, "isatty", lambda: False, raising=False)
-    return time
-
-
-def test_progress_prints_throttled_lines(now, capsys):
-    with utils.Progress("eating", 100, done=20, every=5) as bar:
-        for second, done in enumerate(range(21, 33)):  # one a second, the first at 0 s
-            now.value = 1000.0 + second
-            bar.update(done, f"loss {done}")
-    out, err = capsys.readouterr()
-    assert err == "" and out.splitlines() == [
-        "eating 21/100  loss 21  0:00:00 left",
-        "eating 27/100  loss 27  0:01:03 left",  # 6 s for 7, 73 to go
-    ]
-
-
-def test_progress_without_a_text(now, capsys):
-    with utils.Progress("eating", 10) as bar:
-        bar.update(1)
-        assert capsys.readouterr().out == ""
-        now.value += 2
-        bar.update(2, "")
-        assert capsys.readouterr().out == "eating 2/10  0:00:08 left\n"
-
-
-def test_progress_is_seen_at_once_and_then_every_five_seconds(now, monkeypatch):
-    raw = io.BytesIO()
-    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw))  # keeps what is not flushed
-    with utils.Progress("eating", 10) as bar:
-        for seconds, done in ((2, 1), (4, 2), (1.5, 3)):
-            now.value += seconds
-            bar.update(done, "a")
-    lines = ["eating 1/10  a  0:00:18 left", "eating 3/10  a  0:00:18 left"]
-    assert raw.getvalue().decode().splitlines() == lines
-
-
-def test_progress_on_a_terminal_leaves_stdout_alone(now, monkeypatch, capsys):
-    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
-    with utils.Progress("eating", 10, done=2) as bar:
-        task = bar.bar.tasks[0]
-        assert (task.total, task.completed) == (10, 2)
-        assert task.fields == {"text": "", "left": "-:--:--"}
-        now.value += 4
-        bar.update(4, "loss 1")
-        assert bar.bar.tasks[0].completed == 4
-        print("a line")
-        bar.update(5)
-        assert bar.bar.tasks[0].fields["text"] == "loss 1"
-    out, err = capsys.readouterr()
-    assert out == "a line\n"
-    shown = re.sub(r"\x1b\[[^A-Za-z]*[A-Za-z]", "", err)
-    assert re.search(r"\reating [━╸╺]{20}  5/10 0:00:07 left *\r?\nloss 1", shown), shown
 
 
 def test_quiet_stderr_hides_and_restores(capfd):
@@ -783,13 +708,6 @@ def test_quiet_stderr_restores_after_an_error(capfd):
     again = os.dup(0)
     os.close(again)
     assert again == free  # no descriptor is left open
-
-
-def test_the_time_left_is_no_more_than_to_the_deadline(capsys):
-    with utils.Progress("eating", 10**9, deadline=time.monotonic() + 90.2) as bar:
-        time.sleep(0.02)
-        bar.update(1, "")
-    assert "0:01:30 left" in capsys.readouterr().out
 
 
 def test_an_error_in_one_line():
