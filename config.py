@@ -246,6 +246,7 @@ FIELDS = {f.name: f for f in dataclasses.fields(Config)}
 # What a run cannot change once begun: the shapes in its checkpoint, and what they mean.
 FIXED = ("arch", "mode", "optimizer", "conditional", "z_distribution")
 FIXED += ("output_height", "output_width")
+APART = ("evaluate", "export", "translate")  # a call has one of these at most, or trains
 FOLLOWS = {  # where None, a field is as another
     "input_width": "input_height",
     "output_width": "output_height",
@@ -316,6 +317,10 @@ def _check_names(c):
         raise WrongCall(f"--device={c.device} must be auto, cpu, gpu, or one as gpu:0")
     if c.compare and len(set(c.compare)) < len(c.compare):
         raise WrongCall(f"--compare={text(c.compare)} names a mode twice")
+    asked = [n for n in ("compare" if c.compare else "train", *APART) if getattr(c, n)]
+    if len(asked) > 1 and not c.dry_run:
+        flags = " and ".join(f"--{n}" for n in asked)
+        raise WrongCall(f"{flags} are done one at a time: one call for each")
     if c.name and (Path(c.name).name != c.name or c.name.startswith(".")):
         raise WrongCall(f"--name={c.name} must be a plain folder name")
 

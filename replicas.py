@@ -104,11 +104,13 @@ def choose(c, joined=None):
 
 
 def sharing(c, strategy):
-    """A line on how a batch is shared, or None where there is one replica."""
+    """A line on how a batch is shared, or None where nobody asked and there is one replica."""
     count = strategy.num_replicas_in_sync
     if count > 1:
         each = c.batch_size // count
         return f"{count} replicas, each with {each} of a batch's {c.batch_size} images"
+    if c.strategy in ("mirrored", "multiworker"):
+        return f"--strategy {c.strategy}: there is one device, and nothing to share"
     return None
 
 

@@ -315,6 +315,15 @@ CALLS = [  # a command line, and the whole line that it ends with
     ("--name a/b", "--name=a/b must be a plain folder name"),
     ("--name a/", "--name=a/ must be a plain folder name"),
     ("--name /", "--name=/ must be a plain folder name"),
+    ("--train --export onnx", "--train and --export are done one at a time: one call for each"),
+    (
+        "--train --evaluate --arch cyclegan --translate A2B --input x",
+        "--train and --evaluate and --translate are done one at a time: one call for each",
+    ),
+    (
+        "--train --compare gp,div --evaluate",
+        "--compare and --evaluate are done one at a time: one call for each",
+    ),
     ("--compare gp,gp", "--compare=gp,gp names a mode twice"),
     ("--compare wgan,regular", "--compare=regular,regular names a mode twice"),
     ("--mode gp,div", "flag --mode=gp,div: must be one of {MODES}"),

@@ -8,6 +8,7 @@ import build
 import config
 import dataset
 import distribute
+import replicas
 from tests import test_cyclegan
 from tests.conftest import TINY, batch, checkpoint, values
 
@@ -55,6 +56,14 @@ def compare(one, other, steps):
 
 
 # ---- the parts -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name, said", [("auto", False), ("none", False), ("mirrored", True)])
+def test_one_device_where_several_are_asked_for(name, said):
+    line = replicas.sharing(config.resolve({"strategy": name}), tf.distribute.get_strategy())
+    assert line == (
+        "--strategy mirrored: there is one device, and nothing to share" if said else None
+    )
 
 
 def test_one_device_needs_no_strategy():
