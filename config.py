@@ -318,7 +318,7 @@ def _check_names(c):
     if c.compare and len(set(c.compare)) < len(c.compare):
         raise WrongCall(f"--compare={text(c.compare)} names a mode twice")
     asked = [n for n in ("compare" if c.compare else "train", *APART) if getattr(c, n)]
-    if len(asked) > 1 and not c.dry_run:
+    if len(asked) > 1:
         flags = " and ".join(f"--{n}" for n in asked)
         raise WrongCall(f"{flags} are done one at a time: one call for each")
     if c.name and (Path(c.name).name != c.name or c.name.startswith(".")):

@@ -14,6 +14,11 @@ import numpy as np
 import tensorflow as tf
 
 
+def on_cpu():
+    """Is there no GPU that this process may use?"""
+    return not tf.config.list_logical_devices("GPU")
+
+
 def choose(kinds):
     """The tf.distribute strategy of a replica on each device of the first kind that there is.
 

@@ -8,6 +8,7 @@ to all the pixels of a stride at once, whose channels are then laid out side by 
 import keras
 import tensorflow as tf
 
+import distribute
 import layers
 
 FEW = 4  # channels
@@ -15,7 +16,7 @@ FEW = 4  # channels
 
 def fits(channels):
     """Are layers at images of so many channels to be of this module's kind?"""
-    return channels <= FEW and not tf.config.list_logical_devices("GPU")
+    return channels <= FEW and distribute.on_cpu()
 
 
 def _taps(length, kernel, stride, padding):
@@ -35,7 +36,7 @@ def _taps(length, kernel, stride, padding):
     return count, low, high, taps
 
 
-def _spread(maps, kernel, size, stride, padding):
+def _transposed(maps, kernel, size, stride, padding):
     """The transposed convolution: [B, h, w, F] by [k, k, C, F] → [B, *size, C]."""
     k, _, channels, width = kernel.shape
     (rows, top, bottom, down), (columns, left, right, across) = (
@@ -56,6 +57,8 @@ def _spread(maps, kernel, size, stride, padding):
 def pair(size, stride, padding):
     """A convolution of images [B, *size, C] and its transpose, with any number of derivatives.
 
+    TensorFlow never forgets a custom gradient, nor the graph that one was traced in.
+
     Args:
       size: (height, width).
       padding: "SAME" or "VALID", as TensorFlow has them.
@@ -74,47 +77,57 @@ def pair(size, stride, padding):
             padding=padding,
         )
 
+    @tf.autograph.experimental.do_not_convert
     @tf.custom_gradient
-    def gather(images, kernel):
+    def convolve(images, kernel):
         def gradient(g):
-            return spread(g, kernel), weights(images, g, kernel)
+            return transpose(g, kernel), weights(images, g, kernel)
 
         return tf.nn.conv2d(images, kernel, stride, padding), gradient
 
+    @tf.autograph.experimental.do_not_convert
     @tf.custom_gradient
-    def spread(maps, kernel):
+    def transpose(maps, kernel):
         def gradient(g):
-            return gather(g, kernel), weights(g, maps, kernel)
+            return convolve(g, kernel), weights(g, maps, kernel)
 
-        return _spread(maps, kernel, size, stride, padding), gradient
+        return _transposed(maps, kernel, size, stride, padding), gradient
 
-    return gather, spread
+    return convolve, transpose
+
+
+def _suits(layer, size):
+    """Is a layer, at images of this size, one of those that `pair` can do?"""
+    square = len({*layer.strides}) == len({*layer.kernel_size}) == 1
+    plain = layer.groups == 1 if hasattr(layer, "groups") else not layer.output_padding
+    plain &= {*layer.dilation_rate} == {1} and layer.data_format == "channels_last"
+    return square and plain and None not in size
 
 
 class Conv2D(layers.Stocked, keras.layers.Conv2D):
-    """Keras' own, with square kernels and strides, of images of a few channels and a known size."""
+    """Keras' own, for images of a few channels."""
 
     kind = keras.layers.Conv2D
 
     def convolution_op(self, inputs, kernel):
         """[B, H, W, C] → [B, h, w, F]."""
         size = inputs.shape[1:3]
-        if None in size:
+        if not _suits(self, size):
             return super().convolution_op(inputs, kernel)
-        gather, _ = pair(size, self.strides[0], self.padding.upper())
-        return gather(inputs, tf.convert_to_tensor(kernel))
+        convolve, _ = pair(size, self.strides[0], self.padding.upper())
+        return convolve(inputs, tf.convert_to_tensor(kernel))
 
 
 class Conv2DTranspose(layers.Stocked, keras.layers.Conv2DTranspose):
-    """Keras' own, with square kernels and strides, to images of a few channels and a known size."""
+    """Keras' own, for images of a few channels."""
 
     kind = keras.layers.Conv2DTranspose
 
     def call(self, inputs):
         """[B, h, w, F] → [B, H, W, C]."""
         size = self.compute_output_shape(inputs.shape)[1:3]
-        if None in size:
+        if not _suits(self, size):
             return super().call(inputs)
-        _, spread = pair(size, self.strides[0], self.padding.upper())
-        x = spread(inputs, tf.convert_to_tensor(self.kernel))
+        _, transpose = pair(size, self.strides[0], self.padding.upper())
+        x = transpose(inputs, tf.convert_to_tensor(self.kernel))
         return tf.nn.bias_add(x, self.bias) if self.use_bias else x

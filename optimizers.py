@@ -4,21 +4,23 @@ import keras
 import tensorflow as tf
 
 
-@keras.saving.register_keras_serializable("optimizers")  # loss scaling makes it anew
+@keras.saving.register_keras_serializable("optimizers")  # to make a loss-scaled one of a config
 class Adam(keras.optimizers.Adam):
     """Keras' own (1412.6980), by TensorFlow's fused operation: one pass over the memory, not ten.
 
-    The same to rounding, without AMSGrad.
+    The same to rounding.
     """
 
     def update_step(self, gradient, variable, learning_rate):
         """Move a weight, and its moments, by its gradient."""
+        if self.amsgrad:  # the operation has none
+            return super().update_step(gradient, variable, learning_rate)
 
         def cast(x):
             return tf.cast(x, variable.dtype)
 
         index, step = self._get_variable_index(variable), cast(self.iterations.value + 1)
-        tf.raw_ops.ResourceApplyAdam(
+        return tf.raw_ops.ResourceApplyAdam(
             var=variable.handle,
             m=self._momentums[index].value.handle,
             v=self._velocities[index].value.handle,

@@ -310,7 +310,8 @@ class Run:
     def _histograms(self, step, networks):
         """The networks' weights, of large ones every k-th number, for TensorBoard.
 
-        By TensorBoard's own NumPy code: a fifth of the time of `tf.summary.histogram`.
+        By TensorBoard's own NumPy code, a fifth of the time of `tf.summary.histogram`. It is of the
+        version that requirements.txt names; `tensorboard.summary` does not have it.
         """
         import tensorflow as tf
         from tensorboard.plugins.histogram import summary_v2
@@ -320,8 +321,8 @@ class Run:
                 for weight in network.trainable_variables:
                     values = weight.numpy().ravel()
                     values = values[:: 1 + len(values) // MOST_WEIGHTS]
-                    event = summary_v2.histogram_pb(f"{name}/{weight.path}", values)
-                    tf.summary.experimental.write_raw_pb(event.SerializeToString())
+                    summary = summary_v2.histogram_pb(f"{name}/{weight.path}", values)
+                    tf.summary.experimental.write_raw_pb(summary.SerializeToString())
 
 
 def _check_pointer(path):

@@ -103,15 +103,17 @@ def choose(c, joined=None):
     return strategy
 
 
-def sharing(c, strategy):
-    """A line on how a batch is shared, or None where nobody asked and there is one replica."""
-    count = strategy.num_replicas_in_sync
+def remarks(c, strategy):
+    """Lines on what the devices make of a config: how a batch is shared, what is of no use."""
+    count, lines = strategy.num_replicas_in_sync, []
     if count > 1:
         each = c.batch_size // count
-        return f"{count} replicas, each with {each} of a batch's {c.batch_size} images"
-    if c.strategy in ("mirrored", "multiworker"):
-        return f"--strategy {c.strategy}: there is one device, and nothing to share"
-    return None
+        lines.append(f"{count} replicas, each with {each} of a batch's {c.batch_size} images")
+    elif c.strategy in ("mirrored", "multiworker"):
+        lines.append(f"--strategy {c.strategy}: there is one device, and nothing to share")
+    if c.jit and _distribute().on_cpu():
+        lines.append("--jit True is for GPUs: on a CPU XLA's convolutions take many times as long")
+    return lines
 
 
 def _check_replicas(c, count):

@@ -45,8 +45,8 @@ def _train(given, started, run, resume, strategy):
         run.check_data(vars(data.spec))
     build.import_tensorflow(c.device)
     strategy = replicas.choose(c, strategy)
-    if shares := replicas.sharing(c, strategy):
-        run.say(shares)
+    for line in replicas.remarks(c, strategy):
+        run.say(line)
     batches = build.build_batches(c, data, strategy)
     schedule = build.build_schedule(c, len(batches), started)
     trainer = build.build_trainer(c, data.spec, schedule.per_epoch, data.shown, strategy)
@@ -150,6 +150,6 @@ def test(given):
         print(path, flush=True)
 
 
-# By the flag that asks for it; the first one asked for is done.
+# By the flag that asks for it. A dry run goes before what it is a run of, and `compare` trains.
 TASKS = {"dry_run": dry_run, "compare": compare, "train": train, "evaluate": evaluate}
 TASKS |= {"export": export}

@@ -19,7 +19,7 @@ def fold(key, *numbers):
 
 @tf.function
 def _sums(weights):
-    """The sum of each list of variables in a dict."""
+    """The sum of each list of tensors in a dict: of one that is not finite, it is not either."""
     return {name: tf.add_n([tf.reduce_sum(w) for w in own]) for name, own in weights.items()}
 
 
@@ -110,7 +110,12 @@ class Trainer:
             wrong = [name for name, v in values if not np.isfinite(v)]
         else:
             step = self.count.numpy()
-            weights = {n: [w.value for w in x.trainable_variables] for n, x in self.trained.items()}
-            sums = _sums(weights)
+            # As tensors: a function would keep the first trainer's mirrored variables for good.
+            sums = _sums(
+                {
+                    name: [tf.convert_to_tensor(w) for w in network.trainable_variables]
+                    for name, network in self.trained.items()
+                }
+            )
             wrong = [f"the {name}'s weights" for name in sums if not np.isfinite(sums[name])]
         return f"{', '.join(wrong)} not finite at step {step}" if wrong else None

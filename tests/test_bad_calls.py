@@ -315,6 +315,10 @@ CALLS = [  # a command line, and the whole line that it ends with
     ("--name a/b", "--name=a/b must be a plain folder name"),
     ("--name a/", "--name=a/ must be a plain folder name"),
     ("--name /", "--name=/ must be a plain folder name"),
+    (
+        "--train --evaluate --dry_run",
+        "--train and --evaluate are done one at a time: one call for each",
+    ),
     ("--train --export onnx", "--train and --export are done one at a time: one call for each"),
     (
         "--train --evaluate --arch cyclegan --translate A2B --input x",

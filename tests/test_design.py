@@ -28,7 +28,7 @@ MAY_IMPORT = {
     "losses": {"distribute"},
     "ops": {"distribute", "layers", "narrow"},
     "layers": set(),
-    "narrow": {"layers"},
+    "narrow": {"distribute", "layers"},
     "optimizers": set(),
     "trainer": {"distribute"},
     "model": {"distribute", "losses", "ops", "trainer", "utils"},

@@ -58,12 +58,24 @@ def compare(one, other, steps):
 # ---- the parts -------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name, said", [("auto", False), ("none", False), ("mirrored", True)])
-def test_one_device_where_several_are_asked_for(name, said):
-    line = replicas.sharing(config.resolve({"strategy": name}), tf.distribute.get_strategy())
-    assert line == (
-        "--strategy mirrored: there is one device, and nothing to share" if said else None
-    )
+@pytest.mark.parametrize(
+    "given, expected",
+    [
+        ({}, []),
+        ({"strategy": "none"}, []),
+        ({"strategy": "mirrored"}, ["--strategy mirrored: there is one device"]),
+        ({"strategy": "multiworker"}, ["--strategy multiworker: there is one device"]),
+        ({"jit": True}, ["--jit True is for GPUs"]),
+    ],
+)
+def test_what_is_of_no_use_on_one_cpu(given, expected):
+    lines = replicas.remarks(config.resolve(given), tf.distribute.get_strategy())
+    assert [line.partition(", ")[0].partition(": on")[0] for line in lines] == expected
+
+
+def test_a_gpu_has_a_use_for_xla(monkeypatch):
+    monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: [kind])
+    assert replicas.remarks(config.resolve({"jit": True}), tf.distribute.get_strategy()) == []
 
 
 def test_one_device_needs_no_strategy():
@@ -150,6 +162,15 @@ def test_a_machine_reads_its_own_share_of_the_images():
 
 
 # ---- whole steps -----------------------------------------------------------------------------
+
+
+def test_each_trainer_looks_at_its_own_weights(two):
+    first, second = (make(two, arch="mlp", conditional=False) for _ in range(2))
+    assert first.problem() is None and second.problem() is None
+    weight = second.critic.trainable_variables[0]
+    weight.assign(np.full(weight.shape, np.nan))
+    assert first.problem() is None
+    assert second.problem() == "the critic's weights not finite at step 0"
 
 
 def test_two_replicas_are_one_device(two):

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import estimate
 import narrow
 import ops
 
@@ -33,19 +34,19 @@ def rng():
 def own(size, stride, padding):
     """TensorFlow's own pair."""
 
-    def gather(images, kernel):
+    def convolve(images, kernel):
         return tf.nn.conv2d(images, kernel, stride, padding)
 
-    def spread(maps, kernel):
+    def transpose(maps, kernel):
         shape = [maps.shape[0], *size, kernel.shape[2]]
         return tf.nn.conv2d_transpose(maps, kernel, shape, stride, padding)
 
-    return gather, spread
+    return convolve, transpose
 
 
 def derivatives(function, x, kernel):
     """[y, and of an uneven sum: gradients, and those of a penalty on the input's gradient]."""
-    x, kernel = tf.constant(x), tf.constant(kernel)
+    x, kernel = tf.convert_to_tensor(x), tf.convert_to_tensor(kernel)
     with tf.GradientTape() as outer:
         outer.watch([x, kernel])
         with tf.GradientTape(persistent=True) as inner:
@@ -57,7 +58,7 @@ def derivatives(function, x, kernel):
     return [y, *first, *outer.gradient(penalty, [x, kernel])]
 
 
-@pytest.mark.parametrize("which", [0, 1], ids=["gather", "spread"])
+@pytest.mark.parametrize("which", [0, 1], ids=["convolve", "transpose"])
 @pytest.mark.parametrize("kernel, stride, padding, size, channels", CASES)
 def test_values_and_derivatives(rng, kernel, stride, padding, size, channels, which):
     weights = rng.normal(size=(kernel, kernel, channels, 5)).astype(np.float32)
@@ -94,6 +95,44 @@ def test_layers_do_what_stock_ones_do(rng, bias):
     assert [type(layer) for layer in stock.layers[1:]] == [kind.kind for kind in kinds]
     images = rng.normal(size=(2, 8, 8, 3)).astype(np.float32)
     np.testing.assert_allclose(network(images), stock(images), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "kind, options",
+    [
+        (narrow.Conv2D, {"dilation_rate": 2}),
+        (narrow.Conv2D, {"strides": (1, 2)}),
+        (narrow.Conv2D, {"groups": 3}),
+        (narrow.Conv2D, {"kernel_size": (3, 2)}),
+        (narrow.Conv2DTranspose, {"strides": 2, "output_padding": 1}),
+        (narrow.Conv2DTranspose, {"strides": (2, 1)}),
+    ],
+)
+def test_other_options_are_left_to_keras(rng, kind, options):
+    x = keras.Input((9, 9, 3))
+    network = keras.Model(x, kind(3, **{"kernel_size": 3, **options})(x))
+    images = rng.normal(size=(2, 9, 9, 3)).astype(np.float32)
+    np.testing.assert_allclose(network(images), ops.stock(network)(images), atol=1e-5)
+
+
+@pytest.mark.parametrize("jit", [False, True])
+@pytest.mark.parametrize("dtype, near", [("float32", 1e-5), ("bfloat16", 3e-2), ("float16", 3e-3)])
+def test_compiled_and_in_few_bits(rng, dtype, near, jit):
+    images = rng.normal(size=(2, 8, 8, 3)).astype(np.float32)
+    weights = rng.normal(size=(4, 4, 3, 5)).astype(np.float32) / 4
+    found, expected = (
+        tf.function(lambda x, w, f=f: derivatives(f, x, w)[:3], jit_compile=jit)
+        for f in (narrow.pair((8, 8), 2, "SAME")[0], own((8, 8), 2, "SAME")[0])
+    )
+    words = [tf.cast(x, dtype) for x in (images, weights)]
+    for a, b in zip(found(*words), expected(images, weights), strict=True):
+        np.testing.assert_allclose(tf.cast(a, tf.float32), b, atol=near * np.abs(b).max())
+
+
+def test_memory_is_counted_as_that_of_stock_layers():
+    x = keras.Input((8, 8, 3))
+    network = keras.Model(x, ops.deconv(ops.conv(x, 6, 4), 3, 4, (8, 8)))
+    assert estimate.activations(network) == estimate.activations(ops.stock(network))
 
 
 def test_images_of_any_size(rng):
