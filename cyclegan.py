@@ -278,7 +278,7 @@ class CycleGAN(Trainer):
 
     def _update_critics(self, a, b, fakes, key):
         """All critic updates of a step, the first one on `fakes`; the means of each way's terms."""
-        n = tf.shape(a)[0] if distribute.replicas() == 1 else a.shape[0]
+        n = self._updates(a)
         names = self.ways[0]._critic_terms()
         sums = [[tf.zeros([]) for _ in names] for _ in self.ways]
         for i in tf.range(n) if tf.is_tensor(n) else range(n):

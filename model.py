@@ -149,8 +149,7 @@ class WGAN(Trainer):
         The generator's update takes the fakes of the last critic update: one pass less.
         """
         images, labels = (distribute.fed(self.strategy, x) for x in (images, labels))
-        # Replicas cannot wait for each other inside a loop of TensorFlow's: theirs is unrolled.
-        n = tf.shape(images)[0] if distribute.replicas() == 1 else images.shape[0]
+        n = self._updates(images)
         hot = self._one_hot(labels[-1])
         weights = self.generator.trainable_variables
         with tf.GradientTape(watch_accessed_variables=False) as tape:

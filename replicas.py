@@ -112,7 +112,7 @@ def remarks(c, strategy):
     elif c.strategy in ("mirrored", "multiworker"):
         lines.append(f"--strategy {c.strategy}: there is one device, and nothing to share")
     if c.jit and _distribute().on_cpu():
-        lines.append("--jit True is for GPUs: on a CPU XLA's convolutions take many times as long")
+        lines.append("--jit True is for GPUs: on a CPU steps take longer with it")
     return lines
 
 

@@ -52,18 +52,19 @@ class Trainer:
         """What is done after a step, around the replicas: averages."""
 
     def _compile(self):
-        """`step`: one trace, whatever the number of critic updates."""
+        """`step`, compiled."""
         return self._compiled(self._step)
 
     def _compiled(self, step, *more):
         """A step of images, labels and `more` that are specified, compiled.
 
-        Several replicas have a trace for each number of critic updates. XLA compiles a replica's
-        part alone: around it there are variables of the host's.
+        Several replicas, and XLA, have a trace for each number of critic updates: replicas cannot
+        wait for each other in a loop of TensorFlow's, and in one XLA takes ten times as long on a
+        CPU. It compiles a replica's part alone: around it there are variables of the host's.
         """
         own = self._own_step
         self._part = tf.function(own, jit_compile=True) if self.jit else own
-        if self.strategy.num_replicas_in_sync > 1:
+        if self.jit or self.strategy.num_replicas_in_sync > 1:
             return tf.function(step)
         return tf.function(step, input_signature=[*self._inputs(), *more])
 
@@ -71,6 +72,13 @@ class Trainer:
         """What a step takes."""
         images = tf.TensorSpec([None, self.batch_size, *self.image], tf.uint8)
         return images, tf.TensorSpec([None, self.batch_size], tf.int32)
+
+    def _updates(self, images):
+        """How many critic updates [n, ...] images are for: a number where the trace is of so many.
+
+        The loop over a number is unrolled.
+        """
+        return images.shape[0] or tf.shape(images)[0]
 
     def _step(self, images, labels):
         """`step`: as many critic updates as there are batches, then one generator update.

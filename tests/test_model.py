@@ -317,6 +317,10 @@ def test_a_step_compiled_by_xla(make_trainer):
         trainer.latents = lambda key, shape: tf.ones(shape)
         terms += [trainer.step(*batch(trainer, 1, seed=i)) for i in range(2)]
         assert trainer._part.function_spec if jit else trainer._part == trainer._own_step
+        graph = trainer.step.get_concrete_function(*batch(trainer, 1)).graph.as_graph_def()
+        nodes = [n.op for n in graph.node]
+        nodes += [n.op for f in graph.library.function for n in f.node_def]
+        assert any(op.endswith("While") for op in nodes) != jit  # a loop is slow in XLA
     for plain, compiled in zip(terms[:2], terms[2:]):
         for name, value in plain.items():
             assert float(compiled[name]) == pytest.approx(float(value), rel=1e-4, abs=1e-5)
