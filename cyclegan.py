@@ -245,9 +245,8 @@ class CycleGAN(Trainer):
             tape.watch([w.value for w in flat])
             fakes, terms, total = self._generator_loss(real)
             scaled = self.ways[0].g_optimizer.scale_loss(total)
-        gradients = tape.gradient(scaled, flat)
-        if hasattr(self.ways[0].g_optimizer, "dynamic_scale"):  # so that both keep the same scale
-            gradients = distribute.all_or_none(gradients)
+        # Of both together, so that both keep the same scale.
+        gradients = distribute.all_or_none(self.ways[0].g_optimizer, tape.gradient(scaled, flat))
         n = len(weights[0])
         for way, own, given in zip(self.ways, weights, (gradients[:n], gradients[n:])):
             way.g_optimizer.apply(given, own)

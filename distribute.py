@@ -150,8 +150,13 @@ def total(values):
     return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, values)
 
 
-def all_or_none(gradients):
-    """Gradients, or what is not finite for all of them where any replica has one that is not."""
+def all_or_none(optimizer, gradients):
+    """Gradients for an optimiser; where it scales the loss, one that is not finite makes all so.
+
+    It then leaves out the step, on all replicas.
+    """
+    if not hasattr(optimizer, "dynamic_scale"):
+        return gradients
     broken = [tf.reduce_sum(g * 0) for g in gradients if g is not None]  # 0, or not a number
     broken = total(tf.add_n(broken))
     return [g if g is None else g + broken for g in gradients]

@@ -235,9 +235,7 @@ class WGAN(Trainer):
         return terms
 
     def _apply(self, optimizer, gradients, weights):
-        if hasattr(optimizer, "dynamic_scale"):  # all replicas leave out what one cannot do
-            gradients = distribute.all_or_none(gradients)
-        optimizer.apply(gradients, weights)
+        optimizer.apply(distribute.all_or_none(optimizer, gradients), weights)
 
     def _clip(self, weights):
         for weight in weights:
