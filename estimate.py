@@ -8,7 +8,7 @@ FLOAT = 4  # bytes
 SHARE = 0.6  # of the activations so counted that are there at once, as measured on a CPU
 # Operations whose outputs need no memory of their own, or none that is kept for the gradients.
 UNKEPT = {"Conv2D", "Identity", "IdentityN", "Placeholder", "ReadVariableOp", "Reshape"}
-UNKEPT |= {"Transpose"}
+UNKEPT |= {"StopGradient", "Transpose"}
 
 
 def parameters(network):

@@ -1,7 +1,7 @@
-"""What makes layers of our own savable, and those that PGGAN (1710.10196) is made of.
+"""What makes layers of our own savable, a leaky ReLU, and what PGGAN (1710.10196) is made of.
 
-Each has `stock()`, a stock Keras layer that does the same, and `stock_weights()` for it: of these
-a network is saved.
+Each layer has `stock()`, a stock Keras layer that does the same, and `stock_weights()` for it: of
+these a network is saved.
 """
 
 import keras
@@ -125,6 +125,22 @@ class Fade(keras.layers.Layer):
 def fade(old, new):
     """(1 - α)·old + α·new, by two `Fade`s."""
     return keras.layers.Add()([Fade(True)(old), Fade(False)(new)])
+
+
+class LeakyReLU(Stocked, keras.layers.LeakyReLU):
+    """Keras' own, for gradients of gradients: its slopes are constants, with no gradient.
+
+    TensorFlow's have one, of zeros, which a gradient penalty then takes back through all the layers
+    below: half again of its work.
+    """
+
+    kind = keras.layers.LeakyReLU
+
+    def call(self, inputs):
+        """max(x, slope·x), of any shape, as x times the slopes."""
+        return tf.raw_ops.LeakyReluGrad(
+            gradients=inputs, features=tf.stop_gradient(inputs), alpha=self.negative_slope
+        )
 
 
 class Up(Stocked, keras.layers.UpSampling2D):

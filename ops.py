@@ -169,8 +169,8 @@ def relu(x):
 
 
 def leaky_relu(x, slope=0.2):
-    """max(x, slope·x)."""
-    return keras.layers.LeakyReLU(negative_slope=slope)(x)
+    """max(x, slope·x): with a slope of 0, a ReLU for networks whose gradient is penalised."""
+    return layers.LeakyReLU(negative_slope=slope)(x)
 
 
 def dense(x, units, *, bias=True, init=NORMAL, dtype=None):

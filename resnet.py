@@ -41,10 +41,10 @@ def build_resnet(spec, *, z_dim, g_width, d_width, g_norm, critic_norm, label_mo
     images, labels = ops.image_inputs(spec)
     x = ops.concat_labels(images, labels) if label_mode == "concat" else images
     first, *outs = widths(d_width[0], steps + 1)
-    x = ops.relu(ops.conv(x, first, 3, stride=1, bias=False, init=ops.TORCH))
+    x = ops.leaky_relu(ops.conv(x, first, 3, stride=1, bias=False, init=ops.TORCH), 0.0)
     for out in outs:
         x = _down(x, out, critic_norm)
-    x = keras.layers.Flatten()(ops.relu(x))
+    x = keras.layers.Flatten()(ops.leaky_relu(x, 0.0))
     score = ops.score(x, labels, label_mode, init=ops.TORCH)
     return generator, keras.Model([images, *labels], score, name="critic")
 

@@ -6,6 +6,7 @@ import pytest
 
 import build
 import config
+import layers
 import ops
 import presets
 import recipes
@@ -50,6 +51,14 @@ def counts(network):
 def test_parameters_of_every_preset(preset):
     generator, critic = networks(preset=preset)
     assert (counts(generator), counts(critic)) == SIZES[preset]
+
+
+@pytest.mark.parametrize("preset", [name for name in SIZES if "arch" in presets.PRESETS[name]])
+def test_critics_have_slopes_without_a_gradient(preset):
+    """In no critic has TensorFlow's own ReLU a place, whose slopes a penalty would go through."""
+    kinds = {type(layer) for layer in networks(preset=preset)[1].layers}
+    assert layers.LeakyReLU in kinds
+    assert not kinds & {keras.layers.ReLU, keras.layers.LeakyReLU, keras.layers.Activation}
 
 
 def test_every_system_has_its_preset():

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import losses
 import ops
 
 
@@ -51,6 +52,43 @@ def test_batch_norm_is_keras_own(shape):
         found.append([y, *first, *second, layer.moving_mean, layer.moving_variance, still])
     for ours, theirs in zip(*found):
         np.testing.assert_allclose(ours, theirs, rtol=2e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("slope", [0.0, 0.2])
+def test_leaky_relu_is_keras_own(slope):
+    """Outputs, and the first and second gradients, at 0 too."""
+    data = tf.constant([[-3.0, -0.5, 0.0, 0.5, 2.0]])
+    inputs = keras.Input((5,))
+    ours = keras.Model(inputs, ops.leaky_relu(inputs, slope))
+    found = []
+    for network in (ours, ops.stock(ours)):
+        with tf.GradientTape() as outer:
+            outer.watch(data)
+            with tf.GradientTape() as inner:
+                inner.watch(data)
+                y = network(data)
+                total = tf.reduce_sum(y**3)
+            first = inner.gradient(total, data)
+            second = outer.gradient(tf.reduce_sum(first**2), data)
+        found.append([y, first, second])
+    np.testing.assert_array_equal(found[0][0], np.where(data > 0, data, slope * data))
+    for a, b in zip(*found):
+        np.testing.assert_allclose(a, b, rtol=1e-6)
+    assert type(ops.stock(ours).layers[1]) is keras.layers.LeakyReLU
+
+
+@pytest.mark.parametrize("slope", [0.0, 0.2])
+def test_a_penalty_leaves_the_slopes_alone(slope):
+    """Biases move the slopes alone, which are constants: they have no gradient, not one of 0."""
+    inputs = keras.Input((4, 4, 2))
+    x = ops.leaky_relu(ops.conv(inputs, 3, 3), slope)
+    critic = keras.Model(inputs, ops.score(keras.layers.Flatten()(x), [], "concat"))
+    images = tf.constant(np.random.default_rng(0).normal(size=(5, 4, 4, 2)).astype(np.float32))
+    kernel, bias = (w.value for w in critic.layers[1].weights)
+    with tf.GradientTape() as tape:
+        penalty = tf.reduce_sum(losses.squared_gradient(critic, images))
+    found = tape.gradient(penalty, [kernel, bias])
+    assert np.any(found[0]) and found[1] is None
 
 
 def test_stock_networks_have_the_same_weights_and_no_layers_of_ours():
