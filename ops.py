@@ -7,9 +7,9 @@ project.
 import keras
 import tensorflow as tf
 
+import convolutions
 import distribute
 import layers
-import narrow
 
 
 def uniform_latents(key, shape):
@@ -181,15 +181,15 @@ def dense(x, units, *, bias=True, init=NORMAL, dtype=None):
     return keras.layers.Dense(units, use_bias=bias, dtype=dtype, **options)(x)
 
 
-def _convolutions(channels):
-    """The module whose layers are the quickest at images of so many channels."""
-    return narrow if narrow.fits(channels) else keras.layers
+def _kinds():
+    """The module whose convolutions are the quickest on this machine."""
+    return convolutions if distribute.on_cpu() else keras.layers
 
 
 def conv(x, channels, kernel, *, stride=2, padding="same", bias=True, init=NORMAL):
     """Convolution: [B, H, W, C] → [B, ceil(H / stride), ceil(W / stride), channels] when "same"."""
     options = _initializers(init, kernel * kernel * x.shape[-1])
-    kind = _convolutions(x.shape[-1]).Conv2D
+    kind = _kinds().Conv2D
     return kind(channels, kernel, stride, padding=padding, use_bias=bias, **options)(x)
 
 
@@ -200,7 +200,7 @@ def deconv(x, channels, kernel, size, *, stride=2, bias=True, init=NORMAL):
     keeps the image in place.
     """
     options = _initializers(init, kernel * kernel * channels)
-    kind = _convolutions(channels).Conv2DTranspose
+    kind = _kinds().Conv2DTranspose
     layer = kind(channels, kernel, stride, padding="same", use_bias=bias, **options)
     extra = [stride * n - wanted for n, wanted in zip(x.shape[1:3], size)]
     before = (kernel - 1) // 2 - (kernel - 2) // 2  # the transpose's padding grows there first
@@ -216,7 +216,7 @@ def deconv_cropped(x, channels, kernel, *, crop, init=NORMAL):
     A crop of ((1, 0), (1, 0)) is that of a padding of 1 and an output padding of 1.
     """
     options = _initializers(init, kernel * kernel * channels)
-    kind = _convolutions(channels).Conv2DTranspose
+    kind = _kinds().Conv2DTranspose
     x = kind(channels, kernel, 2, padding="valid", **options)(x)
     return keras.layers.Cropping2D(crop)(x)
 

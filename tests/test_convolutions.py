@@ -1,16 +1,16 @@
-"""Convolutions at images of a few channels, beside TensorFlow's own."""
+"""Convolutions of few channels or few pixels, beside TensorFlow's own."""
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
+import convolutions
 import estimate
-import narrow
 import ops
 
 # kernel, stride, padding, the image's size and channels
-CASES = [
+FEW_CHANNELS = [
     (4, 2, "SAME", (8, 8), 3),
     (4, 2, "SAME", (7, 10), 1),
     (4, 2, "VALID", (9, 8), 2),
@@ -24,6 +24,20 @@ CASES = [
     (5, 3, "SAME", (10, 8), 2),
     (2, 4, "VALID", (9, 10), 1),
 ]
+FEW_PIXELS = [
+    (4, 2, "SAME", (6, 6), 5),
+    (4, 2, "SAME", (7, 8), 6),
+    (5, 2, "SAME", (7, 5), 5),
+    (5, 2, "VALID", (8, 7), 5),
+    (1, 2, "SAME", (8, 7), 5),
+    (3, 1, "SAME", (3, 4), 7),
+    (3, 3, "VALID", (11, 12), 5),
+    (4, 2, "SAME", (8, 6), 3),
+    (2, 3, "VALID", (9, 10), 1),
+]
+# and how many images and maps
+CASES = [(*case, 2, 5) for case in FEW_CHANNELS]
+CASES += [(*case, convolutions.MANY, convolutions.WIDE) for case in FEW_PIXELS]
 
 
 @pytest.fixture
@@ -45,7 +59,7 @@ def own(size, stride, padding):
 
 
 def derivatives(function, x, kernel):
-    """[y, and of an uneven sum: gradients, and those of a penalty on the input's gradient]."""
+    """[y, and of an uneven sum: gradients, and those of a penalty on them]."""
     x, kernel = tf.convert_to_tensor(x), tf.convert_to_tensor(kernel)
     with tf.GradientTape() as outer:
         outer.watch([x, kernel])
@@ -54,19 +68,19 @@ def derivatives(function, x, kernel):
             y = function(x, kernel)
             total = tf.reduce_sum(tf.sin(y))
         first = inner.gradient(total, [x, kernel])
-        penalty = tf.reduce_sum(tf.square(first[0]))
+        penalty = tf.add_n([tf.reduce_mean(tf.square(g)) for g in first])
     return [y, *first, *outer.gradient(penalty, [x, kernel])]
 
 
 @pytest.mark.parametrize("which", [0, 1], ids=["convolve", "transpose"])
-@pytest.mark.parametrize("kernel, stride, padding, size, channels", CASES)
-def test_values_and_derivatives(rng, kernel, stride, padding, size, channels, which):
-    weights = rng.normal(size=(kernel, kernel, channels, 5)).astype(np.float32)
-    images = rng.normal(size=(2, *size, channels)).astype(np.float32)
+@pytest.mark.parametrize("kernel, stride, padding, size, channels, batch, width", CASES)
+def test_values_and_derivatives(rng, kernel, stride, padding, size, channels, batch, width, which):
+    weights = rng.normal(size=(kernel, kernel, channels, width)).astype(np.float32)
+    images = rng.normal(size=(batch, *size, channels)).astype(np.float32)
     expected = own(size, stride, padding)
     maps = expected[0](images, weights)
     x = [images, rng.normal(size=maps.shape).astype(np.float32)][which]
-    found = derivatives(narrow.pair(size, stride, padding)[which], x, weights)
+    found = derivatives(convolutions.pair(size, kernel, stride, padding)[which], x, weights)
     for a, b in zip(found, derivatives(expected[which], x, weights), strict=True):
         assert a.shape == b.shape
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4 * np.abs(b).max())
@@ -77,7 +91,7 @@ def test_one_pixel_by_hand():
     kernel = np.arange(16, dtype=np.float32).reshape(4, 4, 1, 1)
     maps = np.zeros((1, 3, 3, 1), np.float32)
     maps[0, 1, 1] = 1
-    image = narrow.pair((6, 6), 2, "SAME")[1](tf.constant(maps), tf.constant(kernel))
+    image = convolutions.pair((6, 6), 4, 2, "SAME")[1](tf.constant(maps), tf.constant(kernel))
     expected = np.zeros((6, 6))
     expected[1:5, 1:5] = kernel[..., 0, 0]
     np.testing.assert_array_equal(image[0, :, :, 0], expected)
@@ -89,7 +103,7 @@ def test_layers_do_what_stock_ones_do(rng, bias):
     network = keras.Model(x, ops.deconv(ops.conv(x, 6, 4, bias=bias), 3, 4, (8, 8), bias=bias))
     for weight in network.weights:
         weight.assign(rng.normal(size=weight.shape))
-    kinds = [narrow.Conv2D, narrow.Conv2DTranspose]
+    kinds = [convolutions.Conv2D, convolutions.Conv2DTranspose]
     assert [type(layer) for layer in network.layers[1:]] == kinds
     stock = ops.stock(network)
     assert [type(layer) for layer in stock.layers[1:]] == [kind.kind for kind in kinds]
@@ -100,12 +114,12 @@ def test_layers_do_what_stock_ones_do(rng, bias):
 @pytest.mark.parametrize(
     "kind, options",
     [
-        (narrow.Conv2D, {"dilation_rate": 2}),
-        (narrow.Conv2D, {"strides": (1, 2)}),
-        (narrow.Conv2D, {"groups": 3}),
-        (narrow.Conv2D, {"kernel_size": (3, 2)}),
-        (narrow.Conv2DTranspose, {"strides": 2, "output_padding": 1}),
-        (narrow.Conv2DTranspose, {"strides": (2, 1)}),
+        (convolutions.Conv2D, {"dilation_rate": 2}),
+        (convolutions.Conv2D, {"strides": (1, 2)}),
+        (convolutions.Conv2D, {"groups": 3}),
+        (convolutions.Conv2D, {"kernel_size": (3, 2)}),
+        (convolutions.Conv2DTranspose, {"strides": 2, "output_padding": 1}),
+        (convolutions.Conv2DTranspose, {"strides": (2, 1)}),
     ],
 )
 def test_other_options_are_left_to_keras(rng, kind, options):
@@ -117,12 +131,13 @@ def test_other_options_are_left_to_keras(rng, kind, options):
 
 @pytest.mark.parametrize("jit", [False, True])
 @pytest.mark.parametrize("dtype, near", [("float32", 1e-5), ("bfloat16", 3e-2), ("float16", 3e-3)])
-def test_compiled_and_in_few_bits(rng, dtype, near, jit):
-    images = rng.normal(size=(2, 8, 8, 3)).astype(np.float32)
-    weights = rng.normal(size=(4, 4, 3, 5)).astype(np.float32) / 4
+@pytest.mark.parametrize("batch, channels, width", [(2, 3, 5), (32, 6, 65)])
+def test_compiled_and_in_few_bits(rng, batch, channels, width, dtype, near, jit):
+    images = rng.normal(size=(batch, 8, 8, channels)).astype(np.float32)
+    weights = rng.normal(size=(4, 4, channels, width)).astype(np.float32) / 4
     found, expected = (
         tf.function(lambda x, w, f=f: derivatives(f, x, w)[:3], jit_compile=jit)
-        for f in (narrow.pair((8, 8), 2, "SAME")[0], own((8, 8), 2, "SAME")[0])
+        for f in (convolutions.pair((8, 8), 4, 2, "SAME")[0], own((8, 8), 2, "SAME")[0])
     )
     words = [tf.cast(x, dtype) for x in (images, weights)]
     for a, b in zip(found(*words), expected(images, weights), strict=True):
@@ -131,7 +146,7 @@ def test_compiled_and_in_few_bits(rng, dtype, near, jit):
 
 def test_memory_is_counted_as_that_of_stock_layers():
     x = keras.Input((8, 8, 3))
-    network = keras.Model(x, ops.deconv(ops.conv(x, 6, 4), 3, 4, (8, 8)))
+    network = keras.Model(x, ops.deconv(ops.leaky_relu(ops.conv(x, 6, 4)), 3, 4, (8, 8)))
     assert estimate.activations(network) == estimate.activations(ops.stock(network))
 
 
@@ -144,7 +159,49 @@ def test_images_of_any_size(rng):
         np.testing.assert_allclose(network(images), ops.stock(network)(images), atol=1e-5)
 
 
-def test_wide_layers_and_gpus_have_stock_ones(monkeypatch):
-    assert narrow.fits(narrow.FEW) and not narrow.fits(narrow.FEW + 1)
+def operations(network, batch):
+    """The operations of a network and its gradients, in TensorFlow's words."""
+
+    @tf.function
+    def step(x):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            total = tf.reduce_sum(network(x))
+        return tape.gradient(total, [x, *network.trainable_variables])
+
+    shape = (batch, *network.inputs[0].shape[1:])
+    graph = step.get_concrete_function(tf.TensorSpec(shape, tf.float32)).graph
+    return {operation.type for operation in graph.get_operations()}
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+@pytest.mark.parametrize("channels", [3, 5])
+@pytest.mark.parametrize(
+    "size, batch, width, few",
+    [
+        (8, 32, 65, True),
+        (8, 31, 65, False),
+        (8, 32, 64, False),
+        (9, 32, 65, False),
+        (8, None, 65, False),
+    ],
+)
+def test_which_layer_has_which_form(size, batch, width, few, channels, transposed):
+    if transposed:
+        x = keras.Input(((size + 1) // 2, (size + 1) // 2, width))
+        network = keras.Model(x, ops.deconv(x, channels, 4, (size, size)))
+    else:
+        x = keras.Input((size, size, channels))
+        network = keras.Model(x, ops.conv(x, width, 4))
+    found = operations(network, batch)
+    assert ("Conv2DBackpropFilter" in found) is not few
+    assert ("Conv2DBackpropInput" in found) is (channels == 5)  # TensorFlow's transpose
+    assert ("IdentityN" in found) is (few or channels == 3)  # of a custom gradient
+
+
+def test_gpus_have_stock_layers(monkeypatch):
     monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: [kind])
-    assert not narrow.fits(3)
+    x = keras.Input((8, 8, 3))
+    network = keras.Model(x, ops.deconv(ops.conv(x, 6, 4), 3, 4, (8, 8)))
+    kinds = [keras.layers.Conv2D, keras.layers.Conv2DTranspose]
+    assert [type(layer) for layer in network.layers[1:]] == kinds
