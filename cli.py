@@ -15,6 +15,7 @@ import presets
 import recipes
 from config import (
     FIELDS,
+    PICTURES,
     WrongCall,
     allowed,
     check_value,
@@ -150,7 +151,8 @@ def advice(c, given):
     for kind, (fields, own) in groups.items():
         idle = set().union(*fields.values()) - set(fields[own])
         lines += [f"note: --{n} has no effect with --{kind} {own}" for n in sorted(idle & {*given})]
-    return lines
+    asked = [n for n in PICTURES if getattr(c, n) not in (None, FIELDS[n].default)]
+    return lines + [f"note: --{n} has no effect in training, only without --train" for n in asked]
 
 
 def _arch_fields(row):

@@ -247,6 +247,7 @@ FIELDS = {f.name: f for f in dataclasses.fields(Config)}
 FIXED = ("arch", "mode", "optimizer", "conditional", "z_distribution")
 FIXED += ("output_height", "output_width")
 APART = ("evaluate", "export", "translate")  # a call has one of these at most, or trains
+PICTURES = ("num_samples", "seeds", "label", "interpolate", "visualize")  # of test mode
 FOLLOWS = {  # where None, a field is as another
     "input_width": "input_height",
     "output_width": "output_height",

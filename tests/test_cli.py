@@ -477,11 +477,14 @@ def test_batch_norm_in_a_penalised_critic_is_advised_against_and_allowed(cli):
 
 def test_flags_without_effect_are_named(cli):
     words = ("--dataset", "digits", "--train", "--max_steps", 1, "--batch_size", 8)
-    _, out, _ = cli(*words, "--arch", "mlp", "--fc_width", 3, "--mode", "gan", "--div_k", 3)
+    more = ("--seeds", "0-3", "--visualize", "--label", "None", "--interpolate", 0)
+    _, out, _ = cli(*words, "--arch", "mlp", "--fc_width", 3, "--mode", "gan", "--div_k", 3, *more)
     notes = [line for line in out.splitlines() if line.startswith("note:")]
     assert notes == [
         "note: --fc_width has no effect with --arch mlp",
         "note: --div_k has no effect with --mode gan",
+        "note: --seeds has no effect in training, only without --train",
+        "note: --visualize has no effect in training, only without --train",
     ]
 
 
