@@ -2,24 +2,20 @@
 
 import contextlib
 import json
-import math
 import re
 import shutil
 import time
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 import curves
+import film
 import page
 import recover
 import utils
 
 KEPT = 3  # checkpoints
-MAX_FRAMES = 60
-MAX_BYTES = 2_000_000  # of an animation
-FRAME_SIDE = 512  # pixels
 REDRAW_SHARE = 0.005  # of the time may go into animations and plots
 MOST_WEIGHTS = 10_000  # of a histogram
 LOCK = "lock"
@@ -42,7 +38,7 @@ class Run:
         self._writer = self._manager = None
         self._redrawn, self._cost = -np.inf, 0.0
         self._log, self._spent = curves.Log(), 0.0  # seconds trained before this call
-        self._unit = 1  # steps: the shortest span that has a frame in the film
+        self._sample_every = 1  # steps
         self._per_epoch = None  # steps, once an epoch is over
 
     # ---- the folder ----------------------------------------------------------------------
@@ -63,9 +59,7 @@ class Run:
                 recover.settle(self.folder, self.logs)
                 yield
         finally:
-            with contextlib.suppress(
-                OSError
-            ):  # it is not empty, but of a call that came to nothing
+            with contextlib.suppress(OSError):  # it is empty after a call that came to nothing
                 self.folder.rmdir()
 
     def say(self, text):
@@ -94,7 +88,7 @@ class Run:
         """Write the settings; a run that is not resumed starts in hidden folders."""
         if not resume:
             self.home, self.events = self.folder / recover.NEW, self.logs / recover.NEW
-        self._unit = max(1, sample_every // math.gcd(sample_every, 4))
+        self._sample_every = sample_every
         for folder in (self.home / "frames", self.samples, self.events):
             folder.mkdir(parents=True, exist_ok=True)
         utils.clear_parts(self.samples)
@@ -238,38 +232,23 @@ class Run:
         utils.save_image(self.samples / f"train_{epoch:02d}_{index:04d}.png", grid)
         with self._events(step):
             tf.summary.image("samples", grid[None])
-        self._keep_frame(step, grid)
+        film.keep(self.home, step, grid, self._sample_every)
         held = self.home != self.folder and self.has_state()  # the old run's film stays
         if not held and time.monotonic() - self._redrawn > self._cost / REDRAW_SHARE:
             self.redraw()
 
-    def _keep_frame(self, step, grid):
-        scale = FRAME_SIDE / max(grid.shape[:2])
-        if scale < 1:
-            size = [round(n * scale) for n in grid.shape[1::-1]]
-            image = Image.fromarray(grid.squeeze(-1) if grid.shape[-1] == 1 else grid)
-            grid = np.asarray(image.resize(size, Image.Resampling.BOX))
-            grid = grid.reshape(*grid.shape[:2], -1)
-        utils.save_image(self.home / "frames" / f"{step:08d}.png", grid)
-        frames = {int(path.stem): path for path in recover.frames(self.home)}
-        for number in frames.keys() - of_the_film(list(frames), self._unit):
-            frames[number].unlink()
-
     def redraw(self):
         """Write the film, its frames as large as the last, the curves, pairs and page anew."""
         start = time.monotonic()
-        read = [(path, _read(path)) for path in recover.frames(self.home)]
-        grids = [(path, image) for path, image in read if image is not None]
+        grids = film.frames(self.home)
         if not grids:
             return
-        shown = grids[-1][1].shape
-        grids = [(path, image) for path, image in grids if image.shape[-1] == shown[-1]]
-        frames = [utils.enlarge(image, shown) for _, image in grids]
+        frames = [utils.enlarge(image, grids[-1][1].shape) for _, image in grids]
         for suffix in ("gif", "webp"):
-            save_film(self.samples / f"training.{suffix}", frames)
+            film.save(self.samples / f"training.{suffix}", frames)
         if self._log.rows:
             curves.plot_log(self.samples, self._log.rows)
-        reals = _read(self.samples / "reals.png")
+        reals = film.read(self.samples / "reals.png")
         if reals is not None and reals.shape[-1] == frames[-1].shape[-1]:
             pair = utils.side_by_side(reals, frames[-1])
             utils.save_image(self.samples / "real_vs_fake.png", pair)
@@ -335,14 +314,6 @@ def _check_pointer(path):
         raise ValueError(f"its file names no checkpoint of this run: {wrong[0][:60]!r}")
 
 
-def _read(path):
-    """A picture, or None where it is absent or broken: a film does without it."""
-    try:
-        return utils.read_image(path)
-    except Exception:  # whatever Pillow makes of a broken file
-        return None
-
-
 def _save_networks(folder, trainer):
     for name, network in trainer.networks.items():
         with utils.atomic_path(folder / f"{name}.keras") as part:
@@ -359,33 +330,6 @@ def _writes(path):
     except tf.errors.OpError as error:
         reason = re.sub(r"{{.*?}} ?", "", error.message)  # the names of operations
         raise utils.Failed(f"cannot write {path}: {utils.first_line(reason, 500)}") from None
-
-
-def of_the_film(steps, unit):
-    """Of growing steps those whose frames are kept, at most MAX_FRAMES.
-
-    They are the first one in each of equal spans, and the newest. A span is `unit` steps, or as
-    often twice that as it takes: so what is left out at one step is left out at any later one,
-    and a run that goes back to a checkpoint has the film of one that did not.
-    """
-    span, first = unit, {}
-    while steps[-1] // span >= MAX_FRAMES - 1:
-        span *= 2
-    for step in steps:
-        first.setdefault(step // span, step)
-    return {*first.values(), steps[-1]}
-
-
-def save_film(path, frames):
-    """Write an animation of at most MAX_BYTES, with as many of the frames as fit, evenly."""
-    count = len(frames)
-    while count:
-        shown = np.linspace(0, len(frames) - 1, count).round().astype(int)
-        utils.save_animation(path, [frames[i] for i in shown])
-        size = path.stat().st_size
-        if size <= MAX_BYTES or count == 1:
-            return
-        count = max(1, int(0.95 * count * MAX_BYTES / size))
 
 
 def settle_runs(checkpoint_dir, log_dir):

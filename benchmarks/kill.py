@@ -110,6 +110,7 @@ def watch(folder, on_moment):
 
 def train(folder, argv, on_moment, keep_all):
     """Run main in `folder`, in this process; return its exit status."""
+    import film
     import main
     import outputs
 
@@ -117,7 +118,7 @@ def train(folder, argv, on_moment, keep_all):
     with open(folder / "output.txt", "a") as file:
         for stream in (1, 2):
             os.dup2(file.fileno(), stream)
-    outputs.MAX_FRAMES, outputs.REDRAW_SHARE = FRAMES, 0.1  # draws often
+    film.MAX_FRAMES, outputs.REDRAW_SHARE = FRAMES, 0.1  # draws often
     outputs.KEPT = 10**6 if keep_all else outputs.KEPT
     watch(folder, on_moment)
     status = main.main(argv)

@@ -42,7 +42,8 @@ MAY_IMPORT = {
     "domains": {"dataset", "utils"},
     "translate": {"progress", "sources", "trained", "utils"},
     "train": set(),
-    "outputs": {"curves", "page", "recover", "utils"},
+    "outputs": {"curves", "film", "page", "recover", "utils"},
+    "film": {"recover", "utils"},
     "page": {"curves", "utils"},
     "recover": {"curves"},
     "curves": {"utils"},
@@ -74,7 +75,7 @@ NO_TENSORFLOW = (
     "sources",
 )
 NO_TENSORFLOW += ("progress", "databases", "trained", "recover")
-NO_TENSORFLOW += ("archives", "card", "export", "page")
+NO_TENSORFLOW += ("archives", "card", "export", "film", "page")
 NO_TENSORFLOW += ("build", "tasks", "main", "curves", "metrics", "outputs", "cluster", "replicas")
 FRAMEWORKS = {"tensorflow", "keras"}
 NAMERS = ("recipes", "build")  # may name parts of other modules as `module:function`

@@ -15,7 +15,6 @@ from PIL import Image
 
 import curves
 import outputs
-import recover
 import utils
 from tests.conftest import ROOT, batch, same, values
 
@@ -187,34 +186,6 @@ def test_pictures(make_run):
         assert plot.width > 500
     assert run.samples / "index.html" in run.written()
     assert "update 400, epoch 2.0" in (run.samples / "index.html").read_text()
-
-
-def test_the_films_frames_are_few_and_span_the_run(make_run, monkeypatch):
-    monkeypatch.setattr(run_class := outputs.Run, "redraw", lambda self: None)
-    run = begin(make_run())
-    for i in range(500):
-        run._keep_frame(i, np.zeros((4, 4, 1), np.uint8))
-    steps = [int(p.stem) for p in recover.frames(run.home)]
-    assert run_class is outputs.Run
-    assert outputs.MAX_FRAMES / 2 <= len(steps) <= outputs.MAX_FRAMES
-    assert (steps[0], steps[-1]) == (0, 499)
-
-
-def test_large_frames_are_made_smaller(make_run):
-    run = begin(make_run())
-    run._keep_frame(1, np.zeros((1024, 512, 3), np.uint8))
-    with Image.open(recover.frames(run.home)[0]) as frame:
-        assert frame.size == (256, 512)
-
-
-def test_a_film_stays_under_its_budget(make_run, monkeypatch):
-    monkeypatch.setattr(outputs, "MAX_BYTES", 40_000)
-    run, rng = begin(make_run()), np.random.default_rng(0)
-    for i in range(12):
-        noise = rng.integers(0, 256, (64, 64, 3), dtype=np.uint8)
-        run._keep_frame(i, noise)
-    run.redraw()
-    assert 5_000 < (run.samples / "training.gif").stat().st_size < 40_000
 
 
 def test_redrawing_takes_a_small_share_of_the_time(make_run, monkeypatch):

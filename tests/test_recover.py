@@ -1,6 +1,5 @@
 """What is half done in a run's folders, and what is left of it at the next start."""
 
-import itertools
 import json
 import os
 from pathlib import Path
@@ -9,7 +8,6 @@ import numpy as np
 import pytest
 
 import config
-import outputs
 import recover
 import tasks
 import utils
@@ -140,43 +138,6 @@ def test_events_of_a_new_run_are_hidden_until_it_is_saved(make_run, make_trainer
     assert events(old.logs)["loss"] == [1, 2]
     assert not (old.logs / ".new").exists()
     new.restore(make_trainer())
-
-
-def film(run, steps):
-    for step in steps:
-        run._keep_frame(step, np.zeros((4, 4, 1), np.uint8))
-    return [int(path.stem) for path in recover.frames(run.home)]
-
-
-def test_the_film_is_the_same_after_a_return(make_run, monkeypatch):  # noqa: F811
-    monkeypatch.setattr(outputs, "MAX_FRAMES", 8)
-    all_steps = range(0, 400, 4)
-    whole = film(begin(make_run("whole")), all_steps)
-    assert len(whole) <= 8
-    assert (whole[0], whole[-1]) == (0, 396)
-    for back, killed in ((8, 16), (20, 64), (100, 399), (200, 210)):
-        run = begin(make_run(f"parts{back}"), resume=True)
-        film(run, range(0, killed, 4))
-        recover.forget(run.home, run.logs, back)
-        assert film(run, range(back + 4, 400, 4)) == whole
-
-
-@pytest.mark.parametrize(
-    ("every", "count", "kept"),
-    [
-        (200, 59, 59),
-        (200, 61, 31),  # every second, and the newest among them
-        (50, 59, 59),
-        (3, 40, 40),
-    ],
-)
-def test_the_film_is_even(make_run, monkeypatch, every, count, kept):  # noqa: F811
-    run = make_run()
-    run.begin({}, {}, resume=False, sample_every=every)
-    steps = [every * i for i in range(count)]
-    left = sorted(outputs.of_the_film(steps, run._unit))
-    assert len(left) == kept
-    assert len({b - a for a, b in itertools.pairwise(left)}) == 1
 
 
 def test_a_film_that_a_kill_left_undrawn_is_drawn(make_run, make_trainer):  # noqa: F811
