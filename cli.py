@@ -18,6 +18,7 @@ from config import (
     PICTURES,
     WrongCall,
     allowed,
+    asked,
     check_value,
     is_switch,
     resolve,
@@ -151,8 +152,8 @@ def advice(c, given):
     for kind, (fields, own) in groups.items():
         idle = set().union(*fields.values()) - set(fields[own])
         lines += [f"note: --{n} has no effect with --{kind} {own}" for n in sorted(idle & {*given})]
-    asked = [n for n in PICTURES if getattr(c, n) not in (None, FIELDS[n].default)]
-    return lines + [f"note: --{n} has no effect in training, only without --train" for n in asked]
+    idle = [n for n in PICTURES if asked(c, n)]
+    return lines + [f"note: --{n} has no effect in training, only without --train" for n in idle]
 
 
 def _arch_fields(row):

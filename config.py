@@ -255,6 +255,11 @@ FOLLOWS = {  # where None, a field is as another
 }
 
 
+def asked(c, name):
+    """Does a flag ask for anything: has it another value than none at all?"""
+    return getattr(c, name) is not False and getattr(c, name) not in (None, FIELDS[name].default)
+
+
 def is_switch(field):
     """May a flag stand alone, meaning True?"""
     return field.metadata["kind"] in (kinds.truth, kinds.option)
@@ -318,9 +323,9 @@ def _check_names(c):
         raise WrongCall(f"--device={c.device} must be auto, cpu, gpu, or one as gpu:0")
     if c.compare and len(set(c.compare)) < len(c.compare):
         raise WrongCall(f"--compare={text(c.compare)} names a mode twice")
-    asked = [n for n in ("compare" if c.compare else "train", *APART) if getattr(c, n)]
-    if len(asked) > 1:
-        flags = " and ".join(f"--{n}" for n in asked)
+    tasks = [n for n in ("compare" if c.compare else "train", *APART) if getattr(c, n)]
+    if len(tasks) > 1:
+        flags = " and ".join(f"--{n}" for n in tasks)
         raise WrongCall(f"{flags} are done one at a time: one call for each")
     if c.name and (Path(c.name).name != c.name or c.name.startswith(".")):
         raise WrongCall(f"--name={c.name} must be a plain folder name")
@@ -339,10 +344,9 @@ def _check_combinations(c):
 def _check_asked(c, row):
     """Check that a network of this row can do what is asked for."""
     others = set().union(*(other["asks"] for other in recipes.ARCHS.values()))
-    for name, field in FIELDS.items():
+    for name in FIELDS:
         foreign = name in others - set(row["asks"]) or name in row.get("without", ())
-        asked = getattr(c, name) is not False and getattr(c, name) not in (None, field.default)
-        if foreign and asked:
+        if foreign and asked(c, name):
             raise WrongCall(f"--{name} does not suit --arch={c.arch}, which {row['does']}")
     if bool(c.translate) != bool(c.input) or (c.output and not c.translate):
         raise WrongCall("--translate A2B or B2A, --input and --output go together")

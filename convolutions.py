@@ -99,7 +99,7 @@ def pair(size, side, stride, padding):
 
     Args:
       size: (height, width).
-      side: of the kernel.
+      side: of the kernel; it moves by `stride` pixels.
       padding: "SAME" or "VALID", as TensorFlow has them.
 
     Returns:
