@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-import distribute
+from training import replicas
 
 softplus = tf.math.softplus  # softplus(-s) = -log sigmoid(s): stable for any score
 
@@ -94,15 +94,15 @@ def perturbed_reals(real, fake, key):
     The deviation is over the whole batch, as in the authors' code.
     """
     del fake
-    mix = distribute.uniform(key, (real.shape[0], 1, 1, 1))
+    mix = replicas.uniform(key, (real.shape[0], 1, 1, 1))
     other = tf.random.experimental.stateless_fold_in(key, 1)
-    noise = distribute.uniform(other, real.shape)
-    return real + mix * 0.5 * distribute.deviation(real) * noise
+    noise = replicas.uniform(other, real.shape)
+    return real + mix * 0.5 * replicas.deviation(real) * noise
 
 
 def interpolates(real, fake, key):
     """x̂ = e·real + (1 - e)·fake, one e ~ U[0, 1) for each sample (WGAN-GP, algorithm 1)."""
-    mix = distribute.uniform(key, (real.shape[0], 1, 1, 1))
+    mix = replicas.uniform(key, (real.shape[0], 1, 1, 1))
     return mix * real + (1 - mix) * fake
 
 

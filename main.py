@@ -3,11 +3,12 @@
 import os
 import sys
 
-import cli
-import config
-import tasks
-import train
-import utils
+from commands import COMMANDS
+from commands.generate import generate
+from config import messages
+from config.flags import parse_flags
+from config.resolve import resolve
+from console import Failed, WrongCall, plain
 
 
 def main(argv):
@@ -16,18 +17,18 @@ def main(argv):
         if hasattr(stream, "reconfigure"):  # a name that the terminal has no letters for
             stream.reconfigure(errors="backslashreplace")
     try:
-        given = cli.parse_flags(argv)
+        given = parse_flags(argv)
         if given.pop("help", False):
-            print(cli.help_text(config.resolve(given)))
+            print(messages.help_text(resolve(given)))
         elif given.get("list_presets"):
-            print(cli.preset_table())
+            print(messages.preset_table())
         else:
-            asked = [task for name, task in tasks.TASKS.items() if given.get(name)]
-            return (asked or [tasks.test])[0](given) or 0
+            asked = [task for name, task in COMMANDS.items() if given.get(name)]
+            return (asked or [generate])[0](given) or 0
         return 0
-    except config.WrongCall as error:
+    except WrongCall as error:
         return complain(error, 2)
-    except (utils.Failed, train.Diverged, OSError, MemoryError) as error:
+    except (Failed, OSError, MemoryError) as error:
         return complain(error, 1)
     except KeyboardInterrupt:
         return complain("interrupted", 130)
@@ -40,7 +41,7 @@ def main(argv):
 def complain(error, status):
     """Print one line on stderr; return the exit status."""
     text = str(error).strip() or type(error).__name__
-    print(f"main.py: {utils.plain(text)[:2000]}", file=sys.stderr)
+    print(f"main.py: {plain(text)[:2000]}", file=sys.stderr)
     return status
 
 

@@ -1,26 +1,135 @@
-"""The trainer of one generator against one critic; the networks are in dcgan, small, resnet."""
+"""The DCGAN pair of networks, and the trainer of one generator against one critic."""
 
 import math
 
 import keras
-import numpy as np
 import tensorflow as tf
 
-import distribute
 import losses
 import ops
-import utils
-from trainer import Trainer, fold
+from layers import stock
+from training import average, replicas
+from training.base import Trainer
+from training.randomness import fold
 
 # What a random number is for; it keys the stateless generators beside the seed and the step.
 LATENT, POINTS, FLIP, PREVIEW, STATISTICS, MEASURE = range(6)
 SCORE_SCALE = 256.0  # float16's smallest gradients are then 2e-7, and its largest 256
-N_STATISTICS = 512  # latents that the average's batch-norm statistics are estimated from
-CHUNK = 64
 MOST_PIXELS = 4096  # of a grid's height
 # Seed 002 (and WGAN's authors, with 100): 25 critic updates in the first ten steps of an epoch
 # and in every 200th.
 BURST, FIRST_BURSTS, BURST_EVERY = 25, 10, 200
+
+
+def critic_sizes(size):
+    """The chain of image sizes of a critic: halved, rounded up, until both sides are ≤ 4."""
+    sizes = [tuple(size)]
+    while max(sizes[-1]) > 4:
+        sizes.append(tuple((n + 1) // 2 for n in sizes[-1]))
+    return sizes
+
+
+def generator_sizes(size):
+    """The same for a generator, which stops at 5 or 7: 28 → 14 → 7, 48 → 24 → 12 → 6 → 3."""
+    sizes = [tuple(size)]
+    while max(sizes[-1]) > 7 or (max(sizes[-1]) > 4 and max(sizes[-1]) % 2 == 0):
+        sizes.append(tuple((n + 1) // 2 for n in sizes[-1]))
+    return sizes
+
+
+def halvings(size, widths, sizes, most=512):
+    """(sizes, widths) from the image inwards.
+
+    One width is a base, doubled at each of `sizes` up to `most` channels; a list of widths is
+    taken as it is, and its length tells how often the size is halved.
+    """
+    if len(widths) == 1:
+        chain = sizes(size)
+        return chain, [min(widths[0] * 2**i, max(most, widths[0])) for i in range(len(chain) - 1)]
+    chain = [tuple(size)]
+    for _ in widths:
+        chain.append(tuple((n + 1) // 2 for n in chain[-1]))
+    return chain, list(widths)
+
+
+def build_dcgan(
+    spec,
+    *,
+    z_dim,
+    g_width,
+    d_width,
+    fc_width,
+    kernel_size,
+    bias,
+    g_norm,
+    critic_norm,
+    label_mode,
+):
+    """DCGAN (1511.06434) for any size, with labels where the set has them.
+
+    Args:
+      bias: in "all" layers, in those that no norm follows ("unnormed"), or in "none".
+      label_mode: "concat" appends the labels at every layer of both networks, as seed 002
+        does; "projection" gives them to the generator's first layer and the critic's last.
+
+    Returns:
+      generator: [z [B, z_dim], (labels [B, K])] → images [B, H, W, C] in [-1, 1].
+      critic: [images, (labels)] → scores [B].
+    Seed 002's networks are the widths (512, 256, 128, 64) and (64, 128, 256, 512) for faces,
+    (128, 128), (11, 74) and a dense layer of 1024 for MNIST, all with kernels of 5. Deviation:
+    tanh and [-1, 1] for MNIST too, which differs from a sigmoid and [0, 1] by a scale alone.
+    """
+    size = (spec.height, spec.width)
+    every = {"label_mode": label_mode, "fc_width": fc_width, "kernel": kernel_size, "bias": bias}
+    z, labels = ops.latent_inputs(z_dim, spec.classes)
+    chain, widths = halvings(size, g_width[::-1], generator_sizes)
+    image = _grow(z, labels, chain, [spec.channels, *widths], norm=g_norm, **every)
+    generator = keras.Model([z, *labels], image, name="generator")
+
+    images, labels = ops.image_inputs(spec)
+    _, widths = halvings(size, d_width, critic_sizes)
+    score = _judge(images, labels, widths, norm=critic_norm, **every)
+    return generator, keras.Model([images, *labels], score, name="critic")
+
+
+def biases(bias, norm):
+    """Do the layers have biases: (those that the norm follows, those that none follows)?"""
+    return bias == "all" or (bias == "unnormed" and norm == "none"), bias != "none"
+
+
+def _grow(z, labels, chain, widths, *, label_mode, fc_width, kernel, bias, norm):
+    """Latents → images in [-1, 1]; `chain` and `widths` are listed from the image inwards."""
+    inner = labels if label_mode == "concat" else []
+    height, width = chain[-1]
+    normed, last = biases(bias, norm)
+    x = ops.concat_labels(z, labels)
+    if fc_width:
+        x = ops.relu(ops.norm(ops.dense(x, fc_width, bias=normed), norm))
+        x = ops.concat_labels(x, inner)
+    x = ops.dense(x, height * width * widths[-1], bias=normed)
+    if fc_width:  # seed 002 has this norm before the reshape here, and after it elsewhere
+        x = ops.norm(x, norm)
+    x = keras.layers.Reshape((height, width, widths[-1]))(x)
+    x = ops.relu(x if fc_width else ops.norm(x, norm))
+    for size, width in zip(chain[-2:0:-1], widths[-2:0:-1]):
+        x = ops.deconv(ops.concat_labels(x, inner), width, kernel, size, bias=normed)
+        x = ops.relu(ops.norm(x, norm))
+    x = ops.deconv(ops.concat_labels(x, inner), widths[0], kernel, chain[0], bias=last)
+    return keras.layers.Activation("tanh", dtype="float32")(x)
+
+
+def _judge(x, labels, widths, *, label_mode, fc_width, kernel, bias, norm):
+    """Images → scores [B]; no norm in the first layer (DCGAN)."""
+    inner = labels if label_mode == "concat" else []
+    normed, last = biases(bias, norm)
+    for i, width in enumerate(widths):
+        x = ops.conv(ops.concat_labels(x, inner), width, kernel, bias=normed if i else last)
+        x = ops.leaky_relu(ops.norm(x, norm if i else "none"))
+    x = keras.layers.Flatten()(x)
+    if fc_width:
+        x = ops.dense(ops.concat_labels(x, inner), fc_width, bias=normed)
+        x = ops.leaky_relu(ops.norm(x, norm))
+    return ops.score(x, labels, label_mode, bias=last)
 
 
 def penalised(batch_size, fraction):
@@ -32,7 +141,7 @@ def penalised(batch_size, fraction):
     return max(2, round(fraction * batch_size))
 
 
-class WGAN(Trainer):
+class GANTrainer(Trainer):
     """One generator against one critic, and the moving average of the generator.
 
     Its members are those that `train.fit` asks for.
@@ -70,15 +179,16 @@ class WGAN(Trainer):
         self.critic_num, self.bursts = critic_num, bursts
         self.penalty_every = penalty_every
         self.n_penalised = penalised(batch_size, penalty_fraction)
-        half = any(layer.compute_dtype == "float16" for layer in ops.layers_of(critic))
+        half = any(layer.compute_dtype == "float16" for layer in stock.layers_of(critic))
         self.score_scale = SCORE_SCALE if half else 1.0
         self.latents, self.ema, self.mirror = latents, ema, mirror
         self.z_dim = generator.inputs[0].shape[-1]
         self.classes = generator.inputs[1].shape[-1] if len(generator.inputs) > 1 else 0
         # Batch norm's statistics are a batch's own: real and fake images then go apart.
-        self.joint = not _batch_norms(critic)
+        self.joint = not average.batch_norms(critic)
         with self.strategy.scope():
             self.average = self._copy(generator)
+            self.statistics = average.Statistics(self.average, self._statistics_inputs)
             # Of the newest penalty and gradient norm, each replica's part.
             self.parts = tf.Variable(
                 [0.0, 0.0],
@@ -94,7 +204,7 @@ class WGAN(Trainer):
 
     def _copy(self, network):
         """What becomes the average of a network, with the same weights."""
-        return ops.stock(network, copy=True)
+        return stock.stock(network, copy=True)
 
     @property
     def state(self):
@@ -123,7 +233,7 @@ class WGAN(Trainer):
     @property
     def networks(self):
         """What is saved for use without training: file name → Keras model of stock layers."""
-        return {"generator": self.average, "critic": ops.stock(self.critic)}
+        return {"generator": self.average, "critic": stock.stock(self.critic)}
 
     @property
     def starters(self):
@@ -148,7 +258,7 @@ class WGAN(Trainer):
 
         The generator's update takes the fakes of the last critic update: one pass less.
         """
-        images, labels = (distribute.fed(self.strategy, x) for x in (images, labels))
+        images, labels = (replicas.fed(self.strategy, x) for x in (images, labels))
         n = self._updates(images)
         hot = self._one_hot(labels[-1])
         weights = self.generator.trainable_variables
@@ -187,15 +297,15 @@ class WGAN(Trainer):
         """uint8 → [-1, 1], flipped left-right at random where the set allows it."""
         if self.mirror:
             count = images.shape[0]
-            flip = distribute.uniform(fold(key, FLIP), (count,)) < 0.5
+            flip = replicas.uniform(fold(key, FLIP), (count,)) < 0.5
             both = tf.concat([images, tf.reverse(images, [2])], 0)  # tf.where is slower by far
             images = tf.gather(both, tf.range(count) + tf.where(flip, count, 0))
         return tf.cast(images, tf.float32) / 127.5 - 1
 
     def _generate(self, labels, key):
         """Fakes of fresh latents, by batch statistics that leave the moving ones alone."""
-        rows = self.batch_size // distribute.replicas()
-        z = distribute.draw(self.latents, fold(key, LATENT), (rows, self.z_dim))
+        rows = self.batch_size // replicas.how_many()
+        z = replicas.draw(self.latents, fold(key, LATENT), (rows, self.z_dim))
         weights = self.generator.trainable_variables, self.generator.non_trainable_variables
         fake = self.generator.stateless_call(*weights, [z, *labels], training=True)[0]
         return tf.cast(fake, tf.float32)
@@ -209,7 +319,7 @@ class WGAN(Trainer):
     def _mean(self, values, count=None):
         """A replica's part of the mean over the whole batch, or over its first `count` samples."""
         count = count or self.batch_size
-        return tf.reduce_sum(distribute.first(losses.per_image(values), count)) / count
+        return tf.reduce_sum(replicas.first(losses.per_image(values), count)) / count
 
     def _critic_update(self, images, fake, labels, key):
         real = self._to_float(images, key)
@@ -235,7 +345,7 @@ class WGAN(Trainer):
         return terms
 
     def _apply(self, optimizer, gradients, weights):
-        optimizer.apply(distribute.all_or_none(optimizer, gradients), weights)
+        optimizer.apply(replicas.all_or_none(optimizer, gradients), weights)
 
     def _clip(self, weights):
         for weight in weights:
@@ -246,7 +356,7 @@ class WGAN(Trainer):
 
         `parts` keeps the newest penalty and gradient norm for the log.
         """
-        n = max(2, -(-self.n_penalised // distribute.replicas()))
+        n = max(2, -(-self.n_penalised // replicas.how_many()))
         y = [t[:n] for t in labels]
 
         def penalty():
@@ -266,15 +376,7 @@ class WGAN(Trainer):
     def _after(self):
         if self.penalised is not self.parts:
             self.penalised.assign(self.parts)
-        self.strategy.run(self._average)
-
-    def _average(self):
-        """w̄ ← d·w̄ + (1 - d)·w with d = min(ema, (1 + t) / (10 + t)), short at first."""
-        t = tf.cast(self.count, tf.float32)
-        keep = tf.minimum(self.ema, (1 + t) / (10 + t))
-        pairs = zip(self.average.trainable_variables, self.generator.trainable_variables)
-        for mean, weight in pairs:
-            mean.assign(mean + (1 - keep) * (weight - mean))
+        self.strategy.run(average.move, (self.average, self.generator, self.count, self.ema))
 
     def measure(self, images, labels):
         """What the log has beside a step's terms: the gradient norm where no penalty gives it."""
@@ -285,12 +387,12 @@ class WGAN(Trainer):
 
     @tf.function
     def _norm(self, images, labels, key):
-        return distribute.summed(
+        return replicas.summed(
             self.strategy, self.strategy.run(self._own_norm, (images, labels, key))
         )
 
     def _own_norm(self, images, labels, key):
-        images, labels = (distribute.fed(self.strategy, x)[0] for x in (images, labels))
+        images, labels = (replicas.fed(self.strategy, x)[0] for x in (images, labels))
         real, hot = self._to_float(images, key), self._one_hot(labels)
         points = losses.interpolates(real, self._generate(hot, key), fold(key, POINTS))
         critic = lambda x: self.critic([x, *hot], training=False)  # noqa: E731
@@ -299,22 +401,12 @@ class WGAN(Trainer):
 
     def refresh(self):
         """Estimate the averaged generator's batch-norm statistics, from seeded latents."""
-        norms = _batch_norms(self.average)
-        if not norms:
-            return
-        momentum = norms[0].momentum
-        for i in range(N_STATISTICS // CHUNK):
-            self._estimate(tf.constant(i))
-        for layer in norms:
-            layer.momentum = momentum
+        self.statistics.estimate()
 
-    @tf.function
-    def _estimate(self, chunk):
-        """Let one chunk of latents into the statistics: 1, 1/2, 1/3, … of them, the plain mean."""
-        for layer in _batch_norms(self.average):
-            layer.momentum = tf.cast(chunk / (chunk + 1), tf.float32)
-        z = self.latents(fold(self.still, STATISTICS, chunk), (CHUNK, self.z_dim))
-        self.average([z, *self._cycle(CHUNK)], training=True)
+    def _statistics_inputs(self, chunk, count):
+        """What the averaged generator is called with for one chunk of `count` latents."""
+        z = self.latents(fold(self.still, STATISTICS, chunk), (count, self.z_dim))
+        return [z, *self._cycle(count)]
 
     def _cycle(self, count):
         """Labels 0, 1, …, K - 1, 0, … one-hot, or none."""
@@ -323,7 +415,7 @@ class WGAN(Trainer):
     def samples(self, labels):
         """uint8 images of the averaged generator for labels int [N], to be measured."""
         self.refresh()
-        return draw_measured(self.average, self.latents, labels)
+        return average.draw_measured(self.average, self.latents, labels)
 
     def preview(self):
         """Fixed latents as the averaged generator shows them.
@@ -337,30 +429,4 @@ class WGAN(Trainer):
         rows = max(1, min(8, MOST_PIXELS // self.image[0]))
         columns = self.classes if 1 < self.classes <= 16 else rows
         z = self.latents(fold(self.still, PREVIEW), (rows * columns, self.z_dim))
-        return draw(self.average, z, self._cycle(rows * columns)), columns
-
-
-def draw_measured(generator, latents, labels):
-    """uint8 images for a measure: latents that are the same for each run and seed.
-
-    `labels` int [N] go to a generator that takes them.
-    """
-    inputs = generator.inputs
-    z = latents(tf.constant([0, 3], tf.int32), (len(labels), inputs[0].shape[-1]))
-    hot = [tf.one_hot(labels, inputs[1].shape[-1])] if len(inputs) > 1 else []
-    return utils.to_uint8(draw(generator, z, hot))
-
-
-def _batch_norms(model):
-    return [x for x in model.layers if isinstance(x, keras.layers.BatchNormalization)]
-
-
-def draw(generator, z, labels=()):
-    """Images of latents [N, z_dim] and one-hot labels in inference mode, float32 [N, H, W, C]."""
-    parts = []
-    height, width = generator.outputs[0].shape[1:3]
-    chunk = max(1, min(CHUNK, CHUNK * 128**2 // (height * width)))  # no more memory when large
-    for i in range(0, len(z), chunk):
-        inputs = [t[i : i + chunk] for t in (z, *labels)]
-        parts.append(np.asarray(generator(inputs, training=False), np.float32))
-    return np.concatenate(parts)
+        return average.draw(self.average, z, self._cycle(rows * columns)), columns

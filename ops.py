@@ -5,22 +5,9 @@ project.
 """
 
 import keras
-import tensorflow as tf
 
-import convolutions
-import distribute
-import layers
-
-
-def uniform_latents(key, shape):
-    """U[-1, 1) from a stateless key, int32 [2]."""
-    return tf.random.stateless_uniform(shape, key, -1.0, 1.0)
-
-
-def normal_latents(key, shape):
-    """N(0, 1) from a stateless key, int32 [2]."""
-    return tf.random.stateless_normal(shape, key)
-
+from layers import fast, fast_conv, weights
+from training import replicas
 
 # How first weights are drawn: DCGAN's N(0, 0.02), with biases of 0, or PyTorch's own, uniform
 # within 1/sqrt(fan in) for weights and biases. Deviations: seed 002 cuts the normal at two
@@ -57,91 +44,6 @@ def _labels(classes):
     return [keras.Input((classes,), name="labels")] if classes else []
 
 
-class BatchNorm(layers.Stocked, keras.layers.BatchNormalization):
-    """Keras' own, in training by TensorFlow's one fused operation where Keras has a dozen.
-
-    The same to rounding, in fewer passes over the memory. The statistics are those of the whole
-    batch, whatever the number of replicas.
-    """
-
-    kind = keras.layers.BatchNormalization
-
-    def call(self, inputs, training=None, mask=None):
-        """[B, C] or [B, H, W, C], normalised by the batch's statistics, or the moving ones."""
-        if not training:
-            return super().call(inputs, training=False, mask=mask)
-        units = inputs.shape[-1]
-        x = tf.cast(inputs, tf.float32)
-        x = tf.reshape(x, [-1, 1, 1, units]) if len(inputs.shape) == 2 else x
-        normalise = self._fused if distribute.replicas() == 1 else self._synchronised
-        y, mean, variance = normalise(x, *(tf.cast(w, tf.float32) for w in (self.gamma, self.beta)))
-        for moving, batch in ((self.moving_mean, mean), (self.moving_variance, variance)):
-            moving.assign(moving * self.momentum + batch * (1 - self.momentum))
-        return tf.cast(tf.reshape(y, tf.shape(inputs)), self.compute_dtype)
-
-    def _fused(self, x, scale, offset):
-        none, n = tf.zeros([0]), tf.cast(tf.size(x) // x.shape[-1], tf.float32)
-        y, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
-            x=x, scale=scale, offset=offset, mean=none, variance=none, epsilon=self.epsilon
-        )
-        # The operation's has n - 1 below, Keras' moving one n.
-        return y, mean, variance * ((n - 1) / n)
-
-    def _synchronised(self, x, scale, offset):
-        mean, variance = distribute.moments(x, [0, 1, 2])
-        y = tf.nn.batch_normalization(x, mean, variance, offset, scale, self.epsilon)
-        return y, mean, variance
-
-
-def layers_of(network):
-    """The layers of a network and of those nested in it, each once."""
-    found = {}
-    for layer in network.layers:
-        nested = layers_of(layer) if isinstance(layer, keras.Model) else [layer]
-        found |= {id(one): one for one in nested}
-    return list(found.values())
-
-
-def stock(network, *, copy=False):
-    """A network of stock Keras layers with the same weights, that computes in float32.
-
-    It is the network itself where that is one, and no `copy` is asked for.
-    """
-    if not copy and not any(
-        hasattr(layer, "stock") or layer.compute_dtype != "float32" for layer in layers_of(network)
-    ):
-        return network
-
-    def clone(layer):
-        if isinstance(layer, keras.Model):
-            return stock(layer, copy=True)
-        return plain(layer.stock() if hasattr(layer, "stock") else _from_config(layer))
-
-    same = keras.models.clone_model(network, clone_function=clone)
-    for layer in network.layers:
-        if layer.weights and not isinstance(layer, keras.Model):
-            own = layer.stock_weights if hasattr(layer, "stock_weights") else layer.get_weights
-            same.get_layer(layer.name).set_weights(own())
-    return same
-
-
-def _from_config(layer):
-    return type(layer).from_config(layer.get_config())
-
-
-def plain(layer):
-    """A new layer, set to compute in float32."""
-    layer.dtype_policy = "float32"
-    return layer
-
-
-def double(network):
-    """A network of the same layers with the same weights, that computes in float32."""
-    same = keras.models.clone_model(network, clone_function=lambda x: plain(_from_config(x)))
-    same.set_weights(network.get_weights())
-    return same
-
-
 def norm(x, name, *, affine=True):
     """Normalise by name; "none" gives x back.
 
@@ -152,7 +54,7 @@ def norm(x, name, *, affine=True):
     if name == "none":
         return x
     layers = {
-        "batch": lambda: BatchNorm(momentum=0.9, epsilon=1e-5),
+        "batch": lambda: fast.BatchNorm(momentum=0.9, epsilon=1e-5),
         "layer": lambda: keras.layers.GroupNormalization(groups=1, epsilon=1e-5),
         "instance": lambda: keras.layers.GroupNormalization(
             groups=-1, epsilon=1e-5, center=affine, scale=affine
@@ -170,20 +72,20 @@ def relu(x):
 
 def leaky_relu(x, slope=0.2):
     """max(x, slope·x): with a slope of 0, a ReLU for networks whose gradient is penalised."""
-    return layers.LeakyReLU(negative_slope=slope)(x)
+    return fast.LeakyReLU(negative_slope=slope)(x)
 
 
 def dense(x, units, *, bias=True, init=NORMAL, dtype=None):
     """[B, F] → [B, units]."""
     if init == EQUAL:
-        return layers.EqualDense(units, use_bias=bias, gain=1.0, dtype=dtype)(x)
+        return weights.EqualDense(units, use_bias=bias, gain=1.0, dtype=dtype)(x)
     options = _initializers(init, x.shape[-1])
     return keras.layers.Dense(units, use_bias=bias, dtype=dtype, **options)(x)
 
 
 def _kinds():
     """The module whose convolutions are the quickest on this machine."""
-    return convolutions if distribute.on_cpu() else keras.layers
+    return fast_conv if replicas.on_cpu() else keras.layers
 
 
 def conv(x, channels, kernel, *, stride=2, padding="same", bias=True, init=NORMAL):

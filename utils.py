@@ -4,20 +4,16 @@ Images are NumPy arrays, uint8 in [0, 255] or float32 in [-1, 1], of shape [H, W
 [N, H, W, C]. Imports no TensorFlow.
 """
 
-import contextlib
-import fcntl
 import importlib.util
 import math
-import os
-import re
-import shutil
-import sys
 import threading
 from pathlib import Path
 
 import imageio.v3 as iio
 import numpy as np
 from PIL import Image, ImageOps
+
+import files
 
 # What a picture may be, by its content. Pillow knows more: some start other programs (EPS), and
 # some have no mark of their own, so that anything may be one of them.
@@ -26,22 +22,6 @@ LARGE = 1 << 23  # pixels; of larger pictures one is decoded at a time
 _ONE_LARGE = threading.Lock()
 ROWS = 64  # of a picture of 16 bits, at a time
 GRAY_MODES = ("1", "L", "LA", "La", "I", "F", "I;16", "I;16B", "I;16L", "I;16N")
-
-
-MOST_UNPACKED = 100  # bytes for each stored one: MNIST's files have 5
-
-
-class Failed(Exception):
-    """A run that cannot go on: one line for the user, exit status 1."""
-
-
-def resolve(name):
-    """The object that a table names as `module:attribute`, as `losses:wasserstein_critic`."""
-    module, _, path = name.partition(":")
-    found = importlib.import_module(module)
-    for part in path.split("."):
-        found = getattr(found, part)
-    return found
 
 
 def crop_box(width, height, target, crop=None):
@@ -139,26 +119,6 @@ def read_image(path):
     return values.reshape(*values.shape[:2], -1)
 
 
-def plain(text):
-    """A text with what cannot be printed written as escapes: line breaks, bytes that are no text.
-
-    Names of files may hold any of them.
-    """
-    escaped = (c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-    return "".join(escaped)
-
-
-def check_size(count, stored, what):
-    """Raise ValueError where so few stored bytes cannot be, or should not be, so many unpacked."""
-    if count > MOST_UNPACKED * stored + 1_000_000:
-        raise ValueError(f"{what}: too much for {stored} stored bytes")
-
-
-def first_line(error, most=150):
-    """The first line of an exception, of at most so many characters; its type where it has none."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:most]
-
-
 def enlarge(images, shape):
     """Images [..., H, W, C] at the size of `shape` [..., H, W, C], each pixel repeated."""
     rows, columns = (np.arange(n) * own // n for n, own in zip(shape[-3:-1], images.shape[-3:-1]))
@@ -175,110 +135,9 @@ def side_by_side(left, right, gap=8):
     return np.concatenate(parts, 1)
 
 
-@contextlib.contextmanager
-def atomic_path(path):
-    """A temporary path beside `path`, moved onto it when the block ends without an error.
-
-    Raises OSError, naming `path`, where the disk is full or may not be written to.
-    """
-    path = Path(path)
-    part = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
-    try:
-        with writing(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            yield part
-            os.replace(part, path)
-    finally:
-        with contextlib.suppress(OSError):  # such as that of a folder that cannot be
-            part.unlink(missing_ok=True)
-
-
-@contextlib.contextmanager
-def writing(path):
-    """Raises an OSError of the block anew as one that names `path`.
-
-    Some have no name, and others that of a temporary file.
-    """
-    try:
-        yield
-    except OSError as error:
-        reason = error.strerror or first_line(error)
-        raise OSError(f"cannot write {path}: {reason}") from error
-
-
-def clear_parts(folder):
-    """Remove the temporary files and folders that dead processes have left in a folder."""
-    for part in Path(folder).glob(".*.part*"):
-        pid = re.search(r"\.(\d{1,7})\.part", part.name)
-        if pid and not _lives(int(pid[1])):
-            with contextlib.suppress(FileNotFoundError):  # another process clears, too
-                (shutil.rmtree if part.is_dir() else Path.unlink)(part)
-
-
-def _lives(pid):
-    """Is it another process that runs? This one has written nothing when it asks."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return pid != os.getpid() and not _has_ended(pid)
-
-
-def _has_ended(pid):
-    """Has a process ended, though its parent has not asked for its status yet? Known on Linux."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "ZX"
-    except (OSError, IndexError):
-        return False
-
-
-@contextlib.contextmanager
-def lock(path, busy):
-    """Hold a file's lock, which ends with this process at the latest; the file goes with it.
-
-    Where another process holds it, `busy` is called with that one's id: it raises, or returns
-    and the lock is waited for.
-    """
-    while True:
-        with open(path, "a+") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                file.seek(0)
-                busy(file.read().strip() or "unknown")
-                fcntl.flock(file, fcntl.LOCK_EX)
-            if not _is_at(file, path):  # the holder before has removed it
-                continue
-            try:
-                with writing(path):
-                    file.truncate(0)
-                    file.write(str(os.getpid()))
-                    file.flush()
-                yield
-            finally:
-                path.unlink(missing_ok=True)
-            return
-
-
-def _is_at(file, path):
-    """Is an open file still the one at a path?"""
-    try:
-        return os.path.samestat(os.fstat(file.fileno()), os.stat(path))
-    except FileNotFoundError:
-        return False
-
-
-def save_text(path, text):
-    """Write a text file whole or not at all."""
-    with atomic_path(path) as part:
-        part.write_text(text)
-
-
 def save_image(path, image):
     """Write uint8 [H, W, C] as a PNG; return the path."""
-    with atomic_path(path) as part:
+    with files.atomic_path(path) as part:
         Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(part)
     return path
 
@@ -296,7 +155,7 @@ def save_animation(path, frames, seconds=None, hold=1.0):
     frames = [f[..., 0] if f.shape[-1] == 1 else f for f in frames]
     webp = Path(path).suffix == ".webp"
     options = {"quality": 80, "method": 2} if webp else {"optimize": False}
-    with atomic_path(path) as part:
+    with files.atomic_path(path) as part:
         duration = duration.astype(int).tolist() if len(frames) > 1 else 1000
         options |= {"duration": duration, "loop": 0, "extension": part.suffix}
         # By way of memory: where a file's end cannot be written, the plugin prints a traceback.
@@ -313,20 +172,6 @@ def save_video(path, frames, rate):
         return None
     frames = [np.pad(f, ((0, f.shape[0] % 2), (0, f.shape[1] % 2), (0, 0)), "edge") for f in frames]
     frames = np.stack([np.broadcast_to(f, (*f.shape[:2], 3)) for f in frames])
-    with atomic_path(path) as part:
+    with files.atomic_path(path) as part:
         iio.imwrite(part, frames, plugin="pyav", codec="libx264", fps=rate)
     return path
-
-
-@contextlib.contextmanager
-def quiet_stderr():
-    """Keep what libraries write to the file descriptor of stderr off the screen."""
-    sys.stderr.flush()
-    kept = os.dup(2)
-    with open(os.devnull, "w") as nowhere:
-        os.dup2(nowhere.fileno(), 2)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)

@@ -12,9 +12,9 @@ import functools
 
 import numpy as np
 
-import build
-import cli
 from benchmarks import step, timing
+from commands import build, devices
+from config import flags
 
 PASSES = ("forward", "inputs", "weights")
 
@@ -98,8 +98,8 @@ def main():
     parser.add_argument("--quick", action="store_true", help="one round of a call: does it run?")
     call = parser.parse_args()
     rounds, seconds = (1, 0) if call.quick else (call.rounds, call.seconds)
-    given = cli.parse_flags(["convs", *(f"--{word}" for word in call.set)])
-    build.import_tensorflow("cpu")
+    given = flags.parse_flags(["convs", *(f"--{word}" for word in call.set)])
+    devices.import_tensorflow("cpu")
     rows, share = measure(call.case, given, rounds, seconds)
     print(timing.table(["network", "layer", "inputs", *PASSES], rows))
     print(f"\na step of these alone: {share:.2f} of the limit")

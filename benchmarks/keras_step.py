@@ -7,10 +7,10 @@ over the whole batch; the generator's update makes fakes once more. There is no 
 import keras
 import tensorflow as tf
 
-import build
 import losses
-from recipes import ARCHS, LATENTS
-from utils import resolve
+from commands import build
+from config.tables import ARCHS, LATENTS
+from config.tables import import_object as resolve
 
 
 class Tutorial(keras.Model):

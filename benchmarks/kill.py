@@ -29,13 +29,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-import build
-import utils
 from benchmarks import whole
+from commands import devices
+from config import tables
 
 STEPS = 14
 # What a trainer imports when it needs it.
-LATER = ("main:main", "model:WGAN", "small:keras", "evaluate:Evaluation", "sources:np")
+LATER = ("main:main", "model:GANTrainer", "evaluation.evaluation:Evaluation", "datasets.known:np")
 LATER += ("matplotlib.figure:Figure", "matplotlib.backends.backend_agg:FigureCanvasAgg")
 WORDS = {
     "cache_dir": "cache", "train": True, "name": "r", "device": "cpu", "num_workers": 2,
@@ -110,16 +110,16 @@ def watch(folder, on_moment):
 
 def train(folder, argv, on_moment, keep_all):
     """Run main in `folder`, in this process; return its exit status."""
-    import film
     import main
-    import outputs
+    from runs import film as films
+    from runs import run
 
     os.chdir(folder)
     with open(folder / "output.txt", "a") as file:
         for stream in (1, 2):
             os.dup2(file.fileno(), stream)
-    film.MAX_FRAMES, outputs.REDRAW_SHARE = FRAMES, 0.1  # draws often
-    outputs.KEPT = 10**6 if keep_all else outputs.KEPT
+    films.MAX_FRAMES, run.REDRAW_SHARE = FRAMES, 0.1  # draws often
+    run.KEPT = 10**6 if keep_all else run.KEPT
     watch(folder, on_moment)
     status = main.main(argv)
     sys.stdout.flush()
@@ -316,9 +316,9 @@ def main():
     parser.add_argument("--folder", help="to work in, and to keep")
     parser.add_argument("--quick", action="store_true", help="no new runs in the place of old ones")
     call = parser.parse_args()
-    build.import_tensorflow("cpu")
+    devices.import_tensorflow("cpu")
     for name in LATER:
-        utils.resolve(name)
+        tables.import_object(name)
     with contextlib.ExitStack() as stack:
         top = Path(call.folder or stack.enter_context(tempfile.TemporaryDirectory())).resolve()
         soak = Soak(top, call.seed)

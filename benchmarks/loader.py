@@ -17,11 +17,11 @@ import time
 import numpy as np
 from PIL import Image
 
-import build
-import config
-import dataset
 import utils
 from benchmarks import step, timing
+from commands import build, devices
+from config.resolve import resolve
+from datasets.batches import Batches
 
 TARGET = 20
 
@@ -41,7 +41,7 @@ def pack(folder, cache):
     """(seconds, packed set) of packing a folder on all cores, as the faces' flags have it."""
     shutil.rmtree(cache, ignore_errors=True)
     given = {"output_height": step.settings("faces", {})[0].output_height, "cache_dir": str(cache)}
-    c = config.resolve({"dataset": str(folder), **given})
+    c = resolve({"dataset": str(folder), **given})
     begun = time.perf_counter()
     with contextlib.redirect_stdout(io.StringIO()):
         data = build.load_data(c)
@@ -56,7 +56,7 @@ def mapped(path, shape):
 
 def build_taker(images, c):
     """`run(n)`: take the images of n steps, one after the other."""
-    batches = dataset.Batches(images, np.zeros(len(images), np.int32), seed=c.seed)
+    batches = Batches(images, np.zeros(len(images), np.int32), seed=c.seed)
     shape, position = (c.critic_num, c.batch_size), [0]
 
     def run(steps):
@@ -94,7 +94,7 @@ def main():
     parser.add_argument("--quick", action="store_true", help="200 images, a step: does it run?")
     call = parser.parse_args()
     rounds, seconds = (2, 0) if call.quick else (call.rounds, call.seconds)
-    build.import_tensorflow("cpu")
+    devices.import_tensorflow("cpu")
     with tempfile.TemporaryDirectory() as temporary:
         home = utils.Path(temporary)
         folder = utils.Path(call.folder or home / "pictures")

@@ -11,9 +11,10 @@ import zipfile
 import keras
 import numpy as np
 
-import sources
+import files
 import utils
-from config import Config
+from config.fields import Config
+from datasets import known
 
 EPOCHS, BATCH, RATE = 6, 128, 2e-3
 
@@ -35,13 +36,13 @@ def build_classifier():
 
 def read(part, data_dir):
     """(images [N, 28, 28, 1] float32 in [-1, 1], labels [N]) of a part of MNIST."""
-    source = sources.read_mnist(data_dir / "mnist", part=part)
+    source = known.read_mnist(data_dir / "mnist", part=part)
     return source.images.astype(np.float32) / 127.5 - 1, source.labels
 
 
 def save_small(model, path):
     """Save a Keras model with its zip deflated, which Keras itself does not do."""
-    with utils.atomic_path(path) as part, tempfile.TemporaryDirectory() as folder:
+    with files.atomic_path(path) as part, tempfile.TemporaryDirectory() as folder:
         plain = utils.Path(folder) / "model.keras"
         model.save(plain)
         with zipfile.ZipFile(plain) as source, zipfile.ZipFile(part, "w") as target:

@@ -41,8 +41,8 @@ IMAGES = ("tests/test_utils.py", "tests/test_recover.py::test_dead_processes_fil
 IMAGES += ("tests/test_sample.py::test_a_video_where_the_library_is",)
 WORDS = ("tests/test_bad_calls.py", "tests/test_config.py")
 ROOT = Path(__file__).resolve().parents[1]
-TESTS = {"losses": ("tests/test_losses.py",), "utils": IMAGES, "config": WORDS, "cli": WORDS}
-TESTS["progress"] = ("tests/test_progress.py",)
+TESTS = {"losses": ("tests/test_losses.py",), "utils": IMAGES, "files": IMAGES}
+TESTS |= {"config/fields": WORDS, "config/flags": WORDS, "console": ("tests/test_progress.py",)}
 SLOWER = 4  # times the seconds of the unchanged module after which a change is seen: it hangs
 AFTER = 10  # seconds that are added
 UNWANTED = ("cacheprovider", "unraisableexception", "threadexception", "xdist")  # slow, or write
@@ -199,7 +199,8 @@ def _test(folder, tests, plugins, keep):
     os.chdir(folder)
     size = int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
     resource.setrlimit(resource.RLIMIT_AS, (size + MEMORY, size + MEMORY))
-    ours = {"benchmarks", *(path.stem for path in ROOT.glob("*.py"))}
+    ours = {path.stem for path in ROOT.glob("*.py")}
+    ours |= {path.parent.name for path in ROOT.glob("*/__init__.py")}
     for name in [n for n in sys.modules if n.partition(".")[0] in ours]:
         del sys.modules[name]  # so that the copy's are read
     sys.path = [str(folder), *(p for p in sys.path if Path(p).resolve() != ROOT)]
@@ -238,7 +239,7 @@ class Tests:
             raise SystemExit(f"the tests of {name}.py fail as it is")
         self.calls, self.seconds = json.loads(self.path.with_suffix(".calls").read_text())
         assert self.calls, "no test has called a function of the copy"
-        for path in (folder / "__pycache__").glob(f"{name}.*"):
+        for path in (self.path.parent / "__pycache__").glob(f"{self.path.stem}.*"):
             path.unlink()
 
     def end_of(self, function, changed):

@@ -14,16 +14,17 @@ import sys
 import tempfile
 import time
 
-import build
-import cli
+import console
 import utils
 from benchmarks import step, timing
-from config import Config
+from commands import devices
+from config import flags
+from config.fields import Config
 
 
 def bare(steps, flags):
     """Seconds of so many steps of the trainer alone, on one random batch, after as many as fit."""
-    build.import_tensorflow("cpu")
+    devices.import_tensorflow("cpu")
     c, spec = step.settings("mnist", flags)
     ours = step.Ours(c, spec, step.random_batch(c, spec))
     ours.run(c.log_every)  # the steps before the first row
@@ -71,17 +72,17 @@ def main():
     call = parser.parse_args()
     words = [f"--{word}" for word in call.set]
     if call.bare:
-        print(bare(call.bare, cli.parse_flags(["overhead", *words])))
+        print(bare(call.bare, flags.parse_flags(["overhead", *words])))
         return
     rounds, steps = (1, 60) if call.quick else (call.rounds, call.steps)
-    between = steps - cli.parse_flags(["", *words]).get("log_every", Config.log_every)
+    between = steps - flags.parse_flags(["", *words]).get("log_every", Config.log_every)
     measures = {
         "whole": lambda: whole(steps, call.data_dir, words),
         "bare": lambda: bare_elsewhere(between, call.set),
     }
     found = timing.interleave(measures, rounds)
     if any(entry[1] != between for entry in found["whole"]):
-        raise utils.Failed(f"the rows are not {between} steps apart: {found['whole']}")
+        raise console.Failed(f"the rows are not {between} steps apart: {found['whole']}")
     spent, start, end = ([entry[i] for entry in found["whole"]] for i in (0, 2, 3))
     more, low, high = (100 * (r - 1) for r in timing.ratios(spent, found["bare"]))
     rows = [

@@ -19,11 +19,11 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter, StrMethodFormatter
 
-import build
-import config
-import metrics
-import utils
+import files
 from benchmarks import timing
+from commands import build, devices, evaluate
+from config.resolve import resolve
+from evaluation import metrics
 
 # What each one changes of the defaults, of MNIST where it names no other set or preset.
 _SLOW = {"learning_rate": 5e-4}
@@ -69,11 +69,11 @@ def curve(flags, marks, *, by_updates=False):
     Yields:
       (minutes, updates, the measure's name, its value) at each mark.
     """
-    c = config.resolve(flags)
+    c = resolve(flags)
     data = build.load_data(c)
     trainer = build.build_trainer(c, data.spec, len(data.images) // c.batch_size)
     batches = build.build_batches(c, data)
-    evaluation = build.build_evaluation(c, data)
+    evaluation = evaluate.build_evaluation(c, data)
     labels = evaluation.labels
     labels = np.zeros(len(evaluation.real), np.int32) if labels is None else labels
     spent, step, seen = 0.0, 0, 0
@@ -153,7 +153,7 @@ def plot(rows, path):
         set_formatter(StrMethodFormatter("{x:g}"))
     panel.grid(alpha=0.3)
     panel.legend(fontsize=8)
-    with utils.atomic_path(path) as part:
+    with files.atomic_path(path) as part:
         figure.savefig(part, dpi=100)
 
 
@@ -172,7 +172,7 @@ def main():
         return
     marks = call.updates or call.minutes
     if call.here:
-        build.import_tensorflow("cpu")
+        devices.import_tensorflow("cpu")
         measure(call.candidates[0], call.seeds[0], marks, bool(call.updates), call.output)
         return
     for seed in call.seeds:

@@ -18,11 +18,11 @@ import dataclasses
 import json
 import math
 
-import build
-import config
-import dataset
-import kept
 from benchmarks import step, timing
+from commands import build, devices
+from config import saved as saved_config
+from config.resolve import resolve
+from datasets import packed as packing
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,9 +87,9 @@ def rows(runs, strategy, call):
     inside = Machine(call.tflops * 1e12, call.nvlink * 1e9, call.hop * 1e-6)
     between = Machine(call.tflops * 1e12, call.network * 1e9, call.message * 1e-6)
     for run in runs:
-        saved = kept.read_saved(run / "config.json")
-        c = config.resolve({}, saved)
-        spec = dataset.ImageSpec(**json.loads((run / "config.json").read_text())["data"])
+        saved = saved_config.read_saved(run / "config.json")
+        c = resolve({}, saved)
+        spec = packing.ImageSpec(**json.loads((run / "config.json").read_text())["data"])
         for batch in call.batch:
             timing.log(f"{run.name}, {batch} images on each")
             generator, critic, products, sizes = measure(c, spec, strategy, batch)
@@ -113,7 +113,7 @@ def main():
     parser.add_argument("--hop", type=float, default=5, help="µs a message inside a machine")
     parser.add_argument("--message", type=float, default=20, help="µs one between machines")
     call = parser.parse_args()
-    build.import_tensorflow("cpu")
+    devices.import_tensorflow("cpu")
     import tensorflow as tf
 
     one = tf.config.LogicalDeviceConfiguration()

@@ -15,9 +15,10 @@ import time
 
 import numpy as np
 
-import curves
+import console
 import utils
 from benchmarks import timing
+from runs import log as run_log
 
 FLAGS = {
     "dataset": "digits",
@@ -40,7 +41,7 @@ SETTLED = 0.2  # share of the steps before the slope is taken
 
 def look(process, folder):
     """(step, resident bytes, open files) of a training process, or None before its first row."""
-    rows = curves.read_log(folder / "checkpoint" / "soak" / "metrics.csv")
+    rows = run_log.read_log(folder / "checkpoint" / "soak" / "metrics.csv")
     if not rows:
         return None
     with open(f"/proc/{process}/statm") as file:
@@ -65,7 +66,7 @@ def watch(steps, folder):
             if found and (not seen or found[0] > seen[-1][0]):
                 seen.append(found)
     if process.returncode:
-        raise utils.Failed("the run failed")
+        raise console.Failed("the run failed")
     return seen
 
 

@@ -11,7 +11,7 @@ import tempfile
 
 import utils
 from benchmarks import timing
-from config import Config
+from config.fields import Config
 
 SHIPPED = "mnist_64_28_28"  # the run that comes with the project
 BASE = "python -c 'import tensorflow'"

@@ -15,12 +15,12 @@ import time
 
 import numpy as np
 
-import build
-import cli
-import config
-import dataset
-import utils
+import console
 from benchmarks import timing
+from commands import build, devices
+from config import flags
+from config.resolve import resolve
+from datasets import packed as packing
 
 # What each one changes of the defaults, and the channels and classes of its images.
 CASES = {
@@ -36,9 +36,9 @@ LAYOUTS = ("default", "channels_last")
 def settings(case, flags):
     """(Config, ImageSpec) of a case with `flags` over it."""
     given, channels, classes = CASES[case]
-    c = config.resolve({**given, **flags})
+    c = resolve({**given, **flags})
     spec = (c.output_height, c.output_width, channels, 60_000, classes if c.conditional else 0)
-    return c, dataset.ImageSpec(*spec)
+    return c, packing.ImageSpec(*spec)
 
 
 def random_batch(c, spec):
@@ -247,7 +247,7 @@ def build_competitors(names, c, spec, batch, seconds):
     counts = {name: parameters(trained) for name, (_, trained) in built.items()}
     wrong = [name for name, count in counts.items() if count != counts[names[0]]]
     if wrong:
-        raise utils.Failed(f"other networks than ours: {wrong}, {counts}")
+        raise console.Failed(f"other networks than ours: {wrong}, {counts}")
     return built, missing
 
 
@@ -256,7 +256,7 @@ def why_not_compiled(error):
     text = f"{type(error).__name__}: {error}"
     if "InvalidCxxCompiler" in text or "No working C++ compiler" in text:
         return "no compiler"
-    return utils.first_line(text)
+    return console.first_line(text)
 
 
 def measure(names, c, spec, rounds, seconds):
@@ -291,8 +291,8 @@ def main():
     call = parser.parse_args()
     rounds, seconds = (2, 0) if call.quick else (call.rounds, call.seconds)
     names = list(dict.fromkeys(["ours", *call.competitors]))
-    given = cli.parse_flags(["step", *(f"--{word}" for word in call.set)])
-    build.import_tensorflow("cpu")
+    given = flags.parse_flags(["step", *(f"--{word}" for word in call.set)])
+    devices.import_tensorflow("cpu")
     begun, rows = time.monotonic(), []
     for case in call.cases:
         for mode in call.modes:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 
+import console
 import utils
 
 ROOT = utils.Path(__file__).resolve().parents[1]
@@ -89,7 +90,7 @@ def call(words, folder, until=None):
             seen = time.perf_counter() - begun if until() else None
         errors = process.communicate()[1].decode(errors="replace")
     if process.returncode:
-        raise utils.Failed(f"{' '.join(map(str, words))} failed:\n{errors[-2000:]}")
+        raise console.Failed(f"{' '.join(map(str, words))} failed:\n{errors[-2000:]}")
     return time.perf_counter() - begun, seen
 
 

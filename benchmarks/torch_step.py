@@ -13,9 +13,8 @@ import functools
 import torch
 from torch import nn
 
-import dcgan
 import model
-import resnet
+from architectures.resnet import sizes, widths
 
 FORMATS = {"default": torch.contiguous_format, "channels_last": torch.channels_last}
 
@@ -59,10 +58,10 @@ class Generator(nn.Module):
     def __init__(self, c, spec):
         super().__init__()
         size = (spec.height, spec.width)
-        chain, widths = dcgan.halvings(size, c.g_width[::-1], dcgan.generator_sizes)
+        chain, widths = model.halvings(size, c.g_width[::-1], model.generator_sizes)
         self.entry = (widths[-1], *chain[-1])
         units = widths[-1] * chain[-1][0] * chain[-1][1]
-        normed, last = dcgan.biases(c.bias, c.g_norm)
+        normed, last = model.biases(c.bias, c.g_norm)
         self.dense = nn.Linear(c.z_dim + spec.classes, units, bias=normed)
         self.first = _norm(widths[-1], c.g_norm)
         self.inner = spec.classes if c.label_mode == "concat" else 0
@@ -88,10 +87,10 @@ class Critic(nn.Module):
     def __init__(self, c, spec):
         super().__init__()
         size = (spec.height, spec.width)
-        chain, widths = dcgan.halvings(size, c.d_width, dcgan.critic_sizes)
+        chain, widths = model.halvings(size, c.d_width, model.critic_sizes)
         ins = [spec.channels, *widths]
         self.inner = spec.classes if c.label_mode == "concat" else 0
-        normed, last = dcgan.biases(c.bias, c.critic_norm)
+        normed, last = model.biases(c.bias, c.critic_norm)
         biases = [last] + [normed] * (len(widths) - 1)
         self.convs = nn.ModuleList(
             nn.Conv2d(i + self.inner, o, 4, 2, tuple(1 + n % 2 for n in size), bias=b)
@@ -148,8 +147,8 @@ class ResGenerator(nn.Module):
 
     def __init__(self, c, spec):
         super().__init__()
-        chain = resnet.sizes((spec.height, spec.width))
-        outs = resnet.widths(c.g_width[0], len(chain) - 1)[::-1]
+        chain = sizes((spec.height, spec.width))
+        outs = widths(c.g_width[0], len(chain) - 1)[::-1]
         self.entry = (outs[0], *chain[-1])
         units = outs[0] * chain[-1][0] * chain[-1][1]
         self.dense = nn.Linear(c.z_dim + spec.classes, units, bias=False)
@@ -168,8 +167,8 @@ class ResCritic(nn.Module):
 
     def __init__(self, c, spec):
         super().__init__()
-        chain = resnet.sizes((spec.height, spec.width))
-        first, *outs = resnet.widths(c.d_width[0], len(chain))
+        chain = sizes((spec.height, spec.width))
+        first, *outs = widths(c.d_width[0], len(chain))
         self.inner = spec.classes if c.label_mode == "concat" else 0
         self.first = nn.Conv2d(spec.channels + self.inner, first, 3, 1, 1, bias=False)
         blocks = (Down(i, o, c.critic_norm) for i, o in zip([first, *outs], outs))

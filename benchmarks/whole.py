@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-import curves
-import recover
+from runs import log as run_log
+from runs import recovery
 
 PICTURES = (".png", ".gif", ".webp")
 PLACES = ("checkpoint", "samples", "cache")
@@ -43,7 +43,7 @@ def log_rows(path):
     """The rows of a metrics.csv by step, without what the clock says."""
     return [
         (row["step"], {k: v for k, v in row.items() if k != "seconds"})
-        for row in curves.read_log(path)
+        for row in run_log.read_log(path)
     ]
 
 
@@ -104,12 +104,12 @@ def _state(home, unbroken):
     """The newest checkpoint is the unbroken run's at the same step."""
     import tensorflow as tf
 
-    if any((home / name).exists() for name in (recover.READY, recover.MOVING)):
+    if any((home / name).exists() for name in (recovery.READY, recovery.MOVING)):
         return []  # half moved: the next start goes on with that before it reads anything
     path = Path(tf.train.latest_checkpoint(str(home)))
     found = tensors(path)
     reference = _reference(home, unbroken)
-    if reference is None or home.name.startswith(recover.BEST_WHOLE) or home.name == recover.BEST:
+    if reference is None or home.name.startswith(recovery.BEST_WHOLE) or home.name == recovery.BEST:
         return []  # the unbroken run has kept its last best state alone
     wrong = different(found, tensors(reference / "checkpoint/r" / path.name))
     return [f"{path}: {', '.join(wrong)}"] if wrong else []

@@ -15,11 +15,11 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-import build
-import config
-import dataset
 import main
 from benchmarks import whole
+from commands import build
+from config.resolve import resolve
+from datasets import packed
 
 # Two devices of one CPU, so that tests can have two replicas in one process.
 _CPU, _ONE = tf.config.list_physical_devices("CPU")[0], tf.config.LogicalDeviceConfiguration()
@@ -42,8 +42,8 @@ def make_trainer():
     """A function of flags that builds a tiny trainer."""
 
     def make(classes=10, channels=1, per_epoch=0, **given):
-        c = config.resolve({**TINY, **given})
-        spec = dataset.ImageSpec(c.output_height, c.output_width, channels, 100, classes)
+        c = resolve({**TINY, **given})
+        spec = packed.ImageSpec(c.output_height, c.output_width, channels, 100, classes)
         return build.build_trainer(c, spec, per_epoch)
 
     return make

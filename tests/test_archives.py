@@ -12,14 +12,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import archives
-import build
-import cli as words
-import config
-import dataset
+import console
 import main
-import sources
-import utils
+from commands import devices
+from config import flags
+from config.resolve import resolve
+from datasets import folders, zip_archive
+from datasets import packed as packing
 from tests.conftest import ROOT, damaged
 
 pytestmark = pytest.mark.usefixtures("limited")
@@ -43,8 +42,8 @@ def put_zip(files, path="set.zip", kind=zipfile.ZIP_DEFLATED):
 
 
 def load(name="set.zip", **given):
-    given = {"reader": sources.read_folder, "data_dir": "data", "cache_dir": "cache", **given}
-    return dataset.load(str(name), size=(8, 8), workers=2, **given)
+    given = {"reader": folders.read_folder, "data_dir": "data", "cache_dir": "cache", **given}
+    return packing.load(str(name), size=(8, 8), workers=2, **given)
 
 
 def colours(packed):
@@ -79,8 +78,8 @@ def test_a_zip_is_as_the_folder_in_it(tmp_path):
 )
 def test_the_folder_around_all_is_left_out(files, names, labels):
     path = put_zip({name: png() for name in files})
-    assert archives.Archive(path, (".png",)).names == names
-    assert sources.read_folder(path, conditional=True).labels.tolist() == labels
+    assert zip_archive.Archive(path, (".png",)).names == names
+    assert folders.read_folder(path, conditional=True).labels.tolist() == labels
 
 
 def test_the_pattern_is_the_folders():
@@ -110,7 +109,7 @@ def test_the_signature_changes_with_the_pictures():
     ):
         path = put_zip({name: body})
         os.utime(path, (when, when))
-        found.append(sources.read_folder(path).signature)
+        found.append(folders.read_folder(path).signature)
     assert found[0] == found[1] and len(set(found)) == 4
 
 
@@ -126,21 +125,21 @@ def test_a_broken_copy_is_not_remembered():
 # ---- the flag
 
 
-def resolve(*argv):
-    return config.resolve(words.parse_flags(["main.py", *argv]))
+def resolved(*argv):
+    return resolve(flags.parse_flags(["main.py", *argv]))
 
 
 def test_zip_is_the_data_sets_other_name():
     for argv in (["--zip", "far/Cats.ZIP"], ["--zip=far/Cats.ZIP"], ["-zip", "far/Cats.ZIP"]):
-        c = resolve(*argv)
+        c = resolved(*argv)
         assert (c.dataset, c.run_name) == ("far/Cats.ZIP", "Cats_64_64_64")
-    assert resolve("--dataset", "far/cats.zip").run_name == "cats_64_64_64"
-    assert resolve("--dataset", "x.zip.d").run_name == "x.zip.d_64_64_64"
+    assert resolved("--dataset", "far/cats.zip").run_name == "cats_64_64_64"
+    assert resolved("--dataset", "x.zip.d").run_name == "x.zip.d_64_64_64"
     for argv in (["--zip", "a.zip", "--dataset", "b"], ["--dataset=b", "--zip=a.zip"]):
-        with pytest.raises(config.WrongCall, match="--zip is another name of --dataset"):
-            resolve(*argv)
-    with pytest.raises(config.WrongCall, match="--dataset needs a value"):
-        resolve("--zip")
+        with pytest.raises(console.WrongCall, match="--zip is another name of --dataset"):
+            resolved(*argv)
+    with pytest.raises(console.WrongCall, match="--dataset needs a value"):
+        resolved("--zip")
 
 
 @pytest.fixture
@@ -151,9 +150,9 @@ def train(monkeypatch, capfd):
     """
 
     def stop(*_):
-        raise utils.Failed("read")
+        raise console.Failed("read")
 
-    monkeypatch.setattr(build, "import_tensorflow", stop)
+    monkeypatch.setattr(devices, "import_tensorflow", stop)
 
     def run(*argv):
         status = main.main(["main.py", "--train", *map(str, argv)])
@@ -237,9 +236,9 @@ def test_a_damaged_zip_is_taken_or_named(kind, capfd):
             packed = load(cache_dir="cache")
             ends.add(len(packed.images))
             assert len(packed.images) + len(packed.skipped) <= 2
-        except utils.Failed as error:
+        except console.Failed as error:
             ends.add("failed")
-            assert "\n" not in utils.plain(str(error))
+            assert "\n" not in console.plain(str(error))
         assert capfd.readouterr().err == ""
     assert {"failed", 1, 2} <= ends
 
@@ -277,7 +276,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 
 def test_a_bomb_is_not_unpacked():
     """Packed well, under a lie about its size, or as it is: measured by another process."""
-    zeros = bytes(archives.MOST_BYTES + 1)
+    zeros = bytes(zip_archive.MOST_BYTES + 1)
     bomb = zipped({"a.png": zeros})
     lie = bytearray(bomb)
     for mark, place in ((b"PK\1\2", 24), (b"PK\3\4", 22)):
@@ -296,5 +295,5 @@ def test_a_bomb_is_not_unpacked():
     *lines, grown = done.stdout.splitlines()
     assert lines[0].startswith("bomb.zip ValueError unpacked: too much for 6")
     assert lines[1].startswith("lie.zip BadZipFile Bad CRC-32")
-    assert lines[2] == f"large.zip ValueError {archives.MOST_BYTES + 1} bytes are too many"
+    assert lines[2] == f"large.zip ValueError {zip_archive.MOST_BYTES + 1} bytes are too many"
     assert len(lines) == 3 and int(grown) < 20_000  # kilobytes

@@ -6,16 +6,15 @@ from pathlib import Path
 
 import pytest
 
-import config
 import main
-import presets
-import recipes
+from config import fields, presets, tables
+from config.resolve import resolve
 from tests.conftest import run_main
 
 pytestmark = pytest.mark.usefixtures("limited")
 
 WORDS = {  # what is said often, or is long
-    "MODES": ", ".join(recipes.MODES),
+    "MODES": ", ".join(tables.MODES),
     "PRESETS": ", ".join(presets.PRESETS),
     "WORD": "(every setting is a flag: --name value)",
     "NONE": "[Errno 2] No such file or directory",
@@ -445,7 +444,7 @@ def end(capsys):
 def test_the_table_is_long_and_has_every_flag():
     assert len({line for line, _ in CALLS}) == len(CALLS) > 250
     words = " ".join(line for line, _ in CALLS)
-    assert [n for n in config.FIELDS if f"--{n}" not in words] == []
+    assert [n for n in fields.FIELDS if f"--{n}" not in words] == []
 
 
 @pytest.mark.parametrize(("line", "says"), CALLS, ids=range(len(CALLS)))
@@ -509,7 +508,7 @@ CHANGES = [
 def test_a_run_does_not_go_on_as_another(words, says, capsys):
     Path("checkpoint/r").mkdir(parents=True)
     Path("checkpoint/r/checkpoint").write_text('model_checkpoint_path: "ckpt-1"\n')
-    fields = {**config.resolve({}).to_json(), "data": {}}
+    fields = {**resolve({}).to_json(), "data": {}}
     Path("checkpoint/r/config.json").write_text(json.dumps(fields))
     status = main.main(["main.py", "--train", "--name=r", *words.split()])
     _, err = capsys.readouterr()

@@ -17,11 +17,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import build
-import dataset
+import console
 import main
-import sources
-import utils
+from commands import devices
+from datasets import folders, known
+from datasets import packed as packing
 from tests.conftest import ROOT, damaged
 
 pytestmark = pytest.mark.usefixtures("limited")
@@ -38,9 +38,9 @@ def train(monkeypatch, capfd):
     """
 
     def stop(*_):
-        raise utils.Failed("read")
+        raise console.Failed("read")
 
-    monkeypatch.setattr(build, "import_tensorflow", stop)
+    monkeypatch.setattr(devices, "import_tensorflow", stop)
 
     def run(*words):
         status = main.main(["main.py", "--train", *map(str, words)])
@@ -157,8 +157,8 @@ def load(*files, name="set"):
         os.makedirs(os.path.dirname(path), exist_ok=True)
         with open(path, "wb") as stream:
             stream.write(body)
-    return dataset.load(
-        name, reader=sources.read_folder, data_dir="data", cache_dir="cache", size=(8, 8), workers=2
+    return packing.load(
+        name, reader=folders.read_folder, data_dir="data", cache_dir="cache", size=(8, 8), workers=2
     )
 
 
@@ -324,14 +324,14 @@ def idx_files(images=None, labels=None):
 
 
 def mnist():
-    return sources.read_mnist(Path("data/mnist"))
+    return known.read_mnist(Path("data/mnist"))
 
 
 def refused(read):
     """The one line with which reading ends."""
-    with pytest.raises(utils.Failed) as caught:
+    with pytest.raises(console.Failed) as caught:
         read()
-    line = utils.plain(str(caught.value))
+    line = console.plain(str(caught.value))
     assert line == str(caught.value) and line.startswith("cannot read"), line
     return line
 
@@ -381,7 +381,7 @@ def test_a_damaged_gzip(body):
     Path("data/mnist/train-labels-idx1-ubyte.gz").write_bytes(gzip.compress(idx(LABELS)))
     try:
         np.testing.assert_array_equal(mnist().images[..., 0], IMAGES)  # what it flips is a date
-    except utils.Failed as error:
+    except console.Failed as error:
         assert "cannot read" in str(error)
 
 
@@ -404,7 +404,7 @@ def test_a_damaged_npz(body):
     npz_file(body)
     try:
         np.testing.assert_array_equal(mnist().images[..., 0], IMAGES)
-    except utils.Failed as error:
+    except console.Failed as error:
         assert "cannot read" in str(error) and "\n" not in str(error)
 
 

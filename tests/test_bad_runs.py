@@ -14,16 +14,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import build
-import config
-import curves
-import dataset
-import kept
+import console
 import main
-import outputs
-import sources
-import trained
 import utils
+from commands import build
+from config import saved as saved_config
+from config.resolve import resolve
+from datasets import folders
+from datasets import packed as packing
+from runs import log as run_log
+from runs import trained
+from runs.run import Run
 from tests.conftest import ROOT, TINY, damaged, run_main, same, values
 from tests.test_bad_data import NEVER
 
@@ -44,8 +45,8 @@ def one_line(error):
 
 
 def pack():
-    return dataset.load(
-        "set", reader=sources.read_folder, data_dir="data", cache_dir="cache", size=(4, 4)
+    return packing.load(
+        "set", reader=folders.read_folder, data_dir="data", cache_dir="cache", size=(4, 4)
     )
 
 
@@ -143,9 +144,9 @@ def test_damaged_notes(packed, seed):
 def saved(tmp_path_factory):
     """(a folder with one saved run, its trainer)."""
     home = tmp_path_factory.mktemp("saved")
-    c = config.resolve(TINY)
-    trainer = build.build_trainer(c, dataset.ImageSpec(8, 8, 1, 100, 10))
-    run = outputs.Run("r", home / "checkpoint", home / "samples", home / "logs")
+    c = resolve(TINY)
+    trainer = build.build_trainer(c, packing.ImageSpec(8, 8, 1, 100, 10))
+    run = Run("r", home / "checkpoint", home / "samples", home / "logs")
     run.begin(c.to_json(), {"height": 8}, resume=False)
     run.log(1, 0, 0.5, {"loss": 1.0})
     run.save(1, trainer)
@@ -156,7 +157,7 @@ def saved(tmp_path_factory):
 def run(saved, tmp_path):
     """A copy of it to break."""
     shutil.copytree(saved[0] / "checkpoint", "checkpoint")
-    return outputs.Run("r", *(tmp_path / name for name in ("checkpoint", "samples", "logs")))
+    return Run("r", *(tmp_path / name for name in ("checkpoint", "samples", "logs")))
 
 
 def restore(run, trainer):
@@ -164,7 +165,7 @@ def restore(run, trainer):
     before = values(trainer.state)
     try:
         assert run.restore(trainer) == 0  # the trainer was not trained
-    except utils.Failed as error:
+    except console.Failed as error:
         for name, value in before.items():  # for the next test
             part, _, index = name.partition("/")
             target = trainer.state[part]
@@ -225,7 +226,7 @@ def test_a_pointer_out_of_the_folder_is_not_followed(saved, run, tmp_path):
 
 # ---- config.json
 
-SETTINGS = {**config.resolve({}).to_json(), "data": {"height": 28}}
+SETTINGS = {**resolve({}).to_json(), "data": {"height": 28}}
 CONFIGS = numbered(damaged(json.dumps(SETTINGS).encode(), 5, cuts=10, flips=40))
 
 
@@ -233,18 +234,18 @@ CONFIGS = numbered(damaged(json.dumps(SETTINGS).encode(), 5, cuts=10, flips=40))
 def test_damaged_settings(body):
     Path("config.json").write_bytes(body)
     try:
-        found = config.resolve({}, kept.read_saved("config.json"))
-    except config.WrongCall as error:
+        found = resolve({}, saved_config.read_saved("config.json"))
+    except console.WrongCall as error:
         one_line(error)
     else:  # a bit of a number, or of a name
-        config.resolve(found.to_json())
+        resolve(found.to_json())
 
 
 @pytest.mark.parametrize("data", [5, "x", [1], True, 0.5])
 def test_settings_of_no_data(data):
     Path("config.json").write_text(json.dumps({**SETTINGS, "data": data}))
-    with pytest.raises(config.WrongCall, match="data="):
-        kept.read_saved("config.json")
+    with pytest.raises(console.WrongCall, match="data="):
+        saved_config.read_saved("config.json")
 
 
 @pytest.mark.parametrize("body", ["", "[" * 10**5, "{}", "[]", '{"dataset": 3}', "\udcff"])
@@ -252,7 +253,7 @@ def test_a_run_without_settings_is_named(body):
     Path("checkpoint/r").mkdir(parents=True)
     Path("checkpoint/r/generator.keras").touch()
     Path("checkpoint/r/config.json").write_text(body, errors="surrogateescape")
-    with pytest.raises(utils.Failed, match="no settings can be read in r"):
+    with pytest.raises(console.Failed, match="no settings can be read in r"):
         trained.find_run("checkpoint", "mnist", {})
 
 
@@ -274,7 +275,7 @@ def whole(tmp_path_factory):
 
 
 def refused(path="g.keras"):
-    with pytest.raises(utils.Failed) as caught:
+    with pytest.raises(console.Failed) as caught:
         trained.load_generator(path)
     return one_line(caught.value)
 
@@ -291,7 +292,7 @@ def test_a_damaged_generator(whole, seed):
     Path("g.keras").write_bytes(broken)
     try:  # a date, or a name of what is not read
         found = trained.load_generator("g.keras").get_weights()
-    except utils.Failed as error:
+    except console.Failed as error:
         assert one_line(error).startswith("cannot load g.keras: ")
     else:
         for a, b in zip(found, keras.saving.load_model(whole).get_weights()):
@@ -440,27 +441,27 @@ LOGS = {
 def test_a_log_of_garbage(body, rows, capsys):
     path = Path("metrics.csv")
     path.write_bytes(body if isinstance(body, bytes) else body.encode())
-    log, before = curves.Log(), path.read_bytes()
+    log, before = run_log.Log(), path.read_bytes()
     log.read(path, 10)
     assert [row["step"] for row in log.rows] == ["1", "2"][:rows]
     assert path.is_file() == (rows > 0)
-    bad = Path(curves.BAD)
-    assert bad.is_file() == (curves.BAD in capsys.readouterr().out)
+    bad = Path(run_log.BAD)
+    assert bad.is_file() == (run_log.BAD in capsys.readouterr().out)
     if bad.is_file():
         assert bad.read_bytes() == before
-    curves.plot_log(Path(), log.rows)
+    run_log.plot_log(Path(), log.rows)
     log.add(path, {"step": 3, "epoch": 0, "seconds": "1.5", "loss": "2"})
-    assert [row["step"] for row in curves.read_log(path)] == ["1", "2", "3"][-rows - 1 :]
+    assert [row["step"] for row in run_log.read_log(path)] == ["1", "2", "3"][-rows - 1 :]
 
 
 def test_rows_that_cannot_be_read_are_kept_beside(capsys):
     Path("metrics.csv").write_text(HEAD + GOOD + "3,0,1.2,low\n4,0,1.3")  # and one torn by a kill
-    curves.Log().read(Path("metrics.csv"), 10)
+    run_log.Log().read(Path("metrics.csv"), 10)
     assert "left out rows of metrics.csv that cannot be read" in capsys.readouterr().out
-    Path(curves.BAD).unlink()
+    Path(run_log.BAD).unlink()
     Path("metrics.csv").write_text(HEAD + GOOD + "3,0,1.2")
-    curves.Log().read(Path("metrics.csv"), 1)
-    assert not Path(curves.BAD).exists()
+    run_log.Log().read(Path("metrics.csv"), 1)
+    assert not Path(run_log.BAD).exists()
 
 
 @pytest.mark.parametrize(

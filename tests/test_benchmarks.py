@@ -7,11 +7,11 @@ import keras
 import numpy as np
 import pytest
 
-import build
-import config
-import dataset
-import utils
+import console
 from benchmarks import convs, loader, overhead, quality, soak, startup, step, timing
+from commands import build, evaluate
+from config.resolve import resolve
+from datasets.batches import Batches
 from tests.conftest import ROOT
 from tests.test_design import long_functions
 
@@ -248,7 +248,7 @@ def test_a_failed_call_is_an_error(tmp_path):
     assert 0 < total < 10
     assert seen is None
     assert (tmp_path / "a").is_file()
-    with pytest.raises(utils.Failed, match="1/0"):
+    with pytest.raises(console.Failed, match="1/0"):
         timing.call(["-c", "1/0"], tmp_path)
 
 
@@ -262,7 +262,7 @@ def test_pictures_are_packed_and_taken(tmp_path, monkeypatch):
     images = loader.mapped(tmp_path / "a.npy", (20, 8, 8, 1))
     c, _ = step.settings("mnist", {"batch_size": 4, "critic_num": 2})
     taken = []
-    monkeypatch.setattr(dataset.Batches, "take", lambda *words: taken.append(words[1:]))
+    monkeypatch.setattr(Batches, "take", lambda *words: taken.append(words[1:]))
     loader.build_taker(images, c)(3)
     assert taken == [(0, (2, 4)), (8, (2, 4)), (16, (2, 4))]
 
@@ -299,13 +299,13 @@ def test_quality_is_measured_as_evaluate_does(tmp_path, monkeypatch):
         ("tiny", "3", "2"),
     ]
     assert {r["measure"] for r in rows} == {"fid_mnist-cnn"}
-    c = config.resolve({**flags, "seed": 3})
+    c = resolve({**flags, "seed": 3})
     data = build.load_data(c)
     trainer = build.build_trainer(c, data.spec)
     batches = build.build_batches(c, data)
     for step_number in range(2):
         trainer.step(*batches.take(64 * step_number, (1, 64)))
-    found = build.build_evaluation(c, data).measure(trainer.samples)
+    found = evaluate.build_evaluation(c, data).measure(trainer.samples)
     assert float(rows[1]["value"]) == pytest.approx(found["fid_mnist-cnn"], abs=1e-3)
 
 

@@ -15,12 +15,10 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-import model
-import presets
-import recipes
-import tasks
-import train
+from commands import train
+from config import presets, tables
 from tests.conftest import ROOT, checkpoint, folder_of_images, log_rows, same
+from training import average, loop
 
 SHARED = ROOT.parent / "shared" / "data"
 TINY = {"g_width": 4, "d_width": 4, "z_dim": 4, "batch_size": 8, "critic_num": 2, "log_every": 2}
@@ -282,7 +280,7 @@ def test_divergence_is_one_line_and_saves_nothing(cli, monkeypatch):
 
 def break_weights_at(monkeypatch, *steps):
     """Make the critic's weights infinite before each of these steps, once."""
-    left, inner = list(steps), train._Log.add
+    left, inner = list(steps), loop._Log.add
 
     def add(log, step, *rest):
         if left and step >= left[0]:
@@ -291,7 +289,7 @@ def break_weights_at(monkeypatch, *steps):
             weight.assign(np.full(weight.shape, np.inf))
         return inner(log, step, *rest)
 
-    monkeypatch.setattr(train._Log, "add", add)
+    monkeypatch.setattr(loop._Log, "add", add)
 
 
 def test_a_divergence_can_be_rolled_back_once(cli, monkeypatch):
@@ -327,12 +325,15 @@ def test_without_a_checkpoint_of_its_own_a_run_is_not_rolled_back(cli, monkeypat
 
 WEIGHTS = """
 import hashlib, sys
-import build, config, dataset, recipes
+from commands import build
+from config.resolve import resolve
+from config.tables import MODES
+from datasets.packed import ImageSpec
 from tests.conftest import batch, values
-for mode in recipes.MODES:
+for mode in MODES:
     given = {"dataset": "digits", "mode": mode, "output_height": 16, "batch_size": 16}
-    c = config.resolve({**given, "g_width": (8,), "d_width": (8,), "mirror": True})
-    trainer = build.build_trainer(c, dataset.ImageSpec(16, 16, 1, 100, 10))
+    c = resolve({**given, "g_width": (8,), "d_width": (8,), "mirror": True})
+    trainer = build.build_trainer(c, ImageSpec(16, 16, 1, 100, 10))
     for step in range(50):
         trainer.step(*batch(trainer, c.critic_num, seed=step))
     state = values(trainer.state)
@@ -346,8 +347,8 @@ def test_weights_are_the_same_in_two_processes():
     runs = [subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, text=True) for _ in range(2)]
     (a, _), (b, _) = (run.communicate(timeout=300) for run in runs)
     assert a == b
-    assert [line.split()[0] for line in a.splitlines()] == list(recipes.MODES)
-    assert len({line.split()[1] for line in a.splitlines()}) == len(recipes.MODES)
+    assert [line.split()[0] for line in a.splitlines()] == list(tables.MODES)
+    assert len({line.split()[1] for line in a.splitlines()}) == len(tables.MODES)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -428,7 +429,7 @@ def test_compare_trains_each_mode_and_writes_a_page(cli):
 
 
 def test_compare_stops_at_a_signal(cli, monkeypatch):
-    monkeypatch.setattr(tasks, "fit", lambda run, *_: print(run.name))  # None: it was stopped
+    monkeypatch.setattr(train, "fit", lambda run, *_: print(run.name))  # None: it was stopped
     status, out, _ = cli("--compare", "gp,div", "--dataset", "digits", *SMALL)
     assert status == 0
     assert "compare_digits_8_8_8\n" in out
@@ -516,7 +517,7 @@ def test_out_of_memory_is_one_line(cli, monkeypatch):
     def grow(*_):
         raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
 
-    monkeypatch.setattr(train, "fit", grow)
+    monkeypatch.setattr(loop, "fit", grow)
     status, _, err = cli("--dataset", "digits", "--train", *SMALL)
     assert (status, err.count("\n")) == (1, 1)
     assert "out of memory" in err
@@ -532,4 +533,4 @@ def test_list_presets(cli):
 
 def test_draw_takes_any_number(make_trainer):
     trainer = make_trainer(classes=0)
-    assert model.draw(trainer.average, np.zeros((130, 4), np.float32)).shape == (130, 8, 8, 1)
+    assert average.draw(trainer.average, np.zeros((130, 4), np.float32)).shape == (130, 8, 8, 1)

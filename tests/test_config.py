@@ -7,25 +7,24 @@ import sys
 
 import pytest
 
-import cli
-import config
-import kept
-import presets
-import recipes
-from config import FIELDS, FIXED, WrongCall
+from config import fields, flags, messages, presets, tables
+from config import saved as saved_config
+from config.fields import FIELDS, FIXED
+from config.resolve import resolve
+from console import WrongCall
 from tests.conftest import ROOT, run_main
 
-KEPT = config.resolve({}).to_json()
-NETWORK = recipes.ARCHS["dcgan"]["network"]
+KEPT = resolve({}).to_json()
+NETWORK = tables.ARCHS["dcgan"]["network"]
 BOOLEANS = [n for n, f in FIELDS.items() if f.type is bool]
 
 
 def parse(line):
-    return cli.parse_flags(["main.py", *shlex.split(line)])
+    return flags.parse_flags(["main.py", *shlex.split(line)])
 
 
 def call(line):
-    return config.resolve(parse(line))
+    return resolve(parse(line))
 
 
 def example(name):
@@ -36,7 +35,7 @@ def example(name):
     word = {"device": "gpu:1", "batch_dict": "16:8,64:4"}.get(name, word)
     fraction = -0.5 if name == "clip_down" else 0.5 if high else 2.5
     several = (*choices,)[:2] if choices else (8, 4)
-    table = {str: (word, word), bool: ("False", False), tuple: (config.text(several), several)}
+    table = {str: (word, word), bool: ("False", False), tuple: (fields.text(several), several)}
     table |= {int: (str(number), number), float: (str(fraction), fraction)}
     return table[FIELDS[name].type]
 
@@ -49,9 +48,9 @@ def test_every_field_is_a_flag(name):
     text, value = example(name)
     for word in {name, name.replace("_", "-")}:
         for words in ([f"--{word}={text}"], [f"--{word}", text], [f"-{word}", text]):
-            assert cli.parse_flags(["main.py", *words]) == {name: value}
+            assert flags.parse_flags(["main.py", *words]) == {name: value}
     alone = name not in ("translate", "input", "output")  # these go together, and with cyclegan
-    assert getattr(config.resolve({"output_height": 64, name: value}, check=alone), name) == value
+    assert getattr(resolve({"output_height": 64, name: value}, check=alone), name) == value
 
 
 def test_only_the_flags_given_are_returned():
@@ -139,7 +138,7 @@ def test_help_is_a_key_beside_the_flags(word):
     assert parse(f"--epoch 3 {word}") == {"help": True, "epoch": 3}
 
 
-MODES = ", ".join(recipes.MODES)
+MODES = ", ".join(tables.MODES)
 ODD = ["", " ", "-inf", "1e999", "9" * 5000, "-1", "\u00b2", "\u0663", ",", "\u2028", "\n", "\0"]
 ODD += ["../x", "--", "-", "a=b", "\udcff", "--train", "true"]
 
@@ -149,9 +148,9 @@ def test_no_text_makes_more_than_a_wrong_call(name):
     for text in ODD:
         for words in ([f"--{name}={text}"], [f"--{name}", text]):
             try:
-                value = cli.parse_flags(["main.py", *words]).get(name)
-                config.check_value(name, value)
-                config.resolve({name: value})
+                value = flags.parse_flags(["main.py", *words]).get(name)
+                fields.check_value(name, value)
+                resolve({name: value})
             except WrongCall as error:
                 assert len(str(error).splitlines()) == 1
                 named = (name, repr(text), repr(text.lstrip("-")))
@@ -170,36 +169,36 @@ def test_precedence(monkeypatch, first):
     rows = {n: {"momentum": v} if n in LAYERS[first:] else {} for n, v in values.items()}
     monkeypatch.setitem(presets.PRESETS, "mine", rows["preset"])
     for layer, table, key in (
-        ("dataset", recipes.DATASETS, "faces"),
-        ("arch", recipes.ARCHS, "dcgan"),
-        ("mode", recipes.MODES, "div"),
+        ("dataset", tables.DATASETS, "faces"),
+        ("arch", tables.ARCHS, "dcgan"),
+        ("mode", tables.MODES, "div"),
     ):
         monkeypatch.setitem(table, key, {**table[key], **rows[layer]})
     given = {"dataset": "faces", "mode": "div", "preset": "mine", **rows["flag"]}
-    found = config.resolve(given, rows["saved"])
+    found = resolve(given, rows["saved"])
     assert found.momentum == values[LAYERS[first]]
 
 
 def test_rows_are_those_of_the_names_taken(monkeypatch):
     monkeypatch.setitem(presets.PRESETS, "mine", {"dataset": "faces", "mode": "regular"})
-    c = config.resolve({"preset": "mine"}, {"dataset": "mnist", "mode": "gan"})
+    c = resolve({"preset": "mine"}, {"dataset": "mnist", "mode": "gan"})
     assert (c.output_height, c.mirror, c.optimizer, c.rho) == (48, True, "rmsprop", 0.99)
-    c = config.resolve({}, {"dataset": "celebA", "mode": "gan"})
+    c = resolve({}, {"dataset": "celebA", "mode": "gan"})
     assert (c.output_height, c.input_height, c.critic_num) == (64, 108, 1)
-    c = config.resolve({"dataset": "pictures"})
+    c = resolve({"dataset": "pictures"})
     assert (c.output_height, c.input_height, c.conditional) == (64, None, False)
 
 
 def test_none_means_the_tables_value():
     c = call("--mode None --learning_rate None --z_dim None --mirror None --input_width None")
-    assert c == config.resolve({})
-    assert config.resolve({"epoch": None}, {"epoch": 7}).epoch == 7
+    assert c == resolve({})
+    assert resolve({"epoch": None}, {"epoch": 7}).epoch == 7
 
 
 def test_zero_and_false_are_values():
-    c = config.resolve({"dataset": "faces", "mirror": False, "fc_width": 0}, {"fc_width": 5})
+    c = resolve({"dataset": "faces", "mirror": False, "fc_width": 0}, {"fc_width": 5})
     assert (c.mirror, c.fc_width) == (False, 0)
-    assert config.resolve({"visualize": 0}).visualize == 0
+    assert resolve({"visualize": 0}).visualize == 0
 
 
 FOLLOW = [("input_width", "input_height"), ("output_width", "output_height")]
@@ -209,7 +208,7 @@ FOLLOW += [("d_learning_rate", "learning_rate")]
 @pytest.mark.parametrize("name, other", FOLLOW)
 def test_a_field_that_is_as_another(name, other):
     def pair(given, saved=None):
-        c = config.resolve({"crop": True, **given}, saved)
+        c = resolve({"crop": True, **given}, saved)
         return getattr(c, other), getattr(c, name)
 
     same = {other: 40, name: 40}
@@ -262,7 +261,7 @@ def test_run_name(line, name):
 
 
 def test_run_name_of_another_arch(monkeypatch):
-    monkeypatch.setitem(recipes.ARCHS, "other", {**recipes.ARCHS["dcgan"], "mode": "gan"})
+    monkeypatch.setitem(tables.ARCHS, "other", {**tables.ARCHS["dcgan"], "mode": "gan"})
     assert call("--arch other").run_name == "mnist_64_28_28_other"
     assert call("--arch other --mode gp").run_name == "mnist_64_28_28_other_gp"
 
@@ -331,17 +330,17 @@ OURS = {  # where they are otherwise here
     "input_fname_pattern": "*",  # every type of image
     "visualize": None,  # no option asked for, as 0 is one
     # measured: the row says why
-    **{n: recipes.MODES["gp"][n] for n in ("learning_rate", "beta1", "critic_num")},
+    **{n: tables.MODES["gp"][n] for n in ("learning_rate", "beta1", "critic_num")},
 }
 
 
 def test_the_seeds_defaults():
-    c = config.resolve({})
+    c = resolve({})
     assert len(SEED) == 21
     assert {n: getattr(c, n) for n in SEED} == {n: v for n, (_, v) in SEED.items()} | OURS
     line = " ".join(f"--{n} {shlex.quote(text)}" for n, (text, _) in SEED.items())
     ours = {n: OURS[n] for n in ("input_fname_pattern", "learning_rate", "beta1", "critic_num")}
-    assert config.resolve(parse(line) | ours) == c
+    assert resolve(parse(line) | ours) == c
 
 
 # ---- what is kept with a run -----------------------------------------------------------------
@@ -362,7 +361,7 @@ def save(tmp_path):
 
 def refusal(path):
     with pytest.raises(WrongCall) as caught:
-        kept.read_saved(path)
+        saved_config.read_saved(path)
     text = str(caught.value)
     assert len(text.splitlines()) == 1 and str(path) in text, text
     return text.replace(str(path), "")
@@ -381,10 +380,10 @@ def test_what_is_kept():
 )
 def test_round_trip(save, line):
     c = call(line)
-    saved = kept.read_saved(save(**c.to_json()))
+    saved = saved_config.read_saved(save(**c.to_json()))
     assert saved == c.to_json()
     assert {n: type(v) for n, v in saved.items()} == {n: type(v) for n, v in c.to_json().items()}
-    assert config.resolve({}, saved).to_json() == c.to_json()
+    assert resolve({}, saved).to_json() == c.to_json()
 
 
 @pytest.mark.parametrize("name", KEPT)
@@ -426,7 +425,7 @@ def test_what_a_saved_file_may_not_lack(save, name):
 
 @pytest.mark.parametrize("name", sorted(set(NETWORK) - {"critic_norm"}))
 def test_a_field_newer_than_the_run_has_its_first_value(save, name):
-    assert kept.read_saved(save(**{name: ...}))[name] == getattr(config.resolve({}), name)
+    assert saved_config.read_saved(save(**{name: ...}))[name] == getattr(resolve({}), name)
 
 
 @pytest.mark.parametrize(
@@ -440,10 +439,10 @@ def test_what_is_no_saved_file(tmp_path, content):
 
 
 def test_what_has_a_default_may_be_absent(save):
-    saved = kept.read_saved(save(epoch=..., learning_rate=...))
+    saved = saved_config.read_saved(save(epoch=..., learning_rate=...))
     assert {"epoch", "learning_rate"} & set(saved) == set()
-    assert config.resolve({}, saved).to_json() == KEPT
-    assert kept.read_saved(save(LAMBDA=10, input_height=None))["LAMBDA"] == 10
+    assert resolve({}, saved).to_json() == KEPT
+    assert saved_config.read_saved(save(LAMBDA=10, input_height=None))["LAMBDA"] == 10
 
 
 def other(name):
@@ -459,35 +458,35 @@ SHAPES = {"arch", "mode", "optimizer", "conditional", "output_height", "output_w
 
 @pytest.mark.parametrize("name", sorted({*SHAPES, *FIXED, *NETWORK}))
 def test_another_network_is_refused(monkeypatch, name):
-    monkeypatch.setitem(recipes.ARCHS, "another", recipes.ARCHS["dcgan"])
+    monkeypatch.setitem(tables.ARCHS, "another", tables.ARCHS["dcgan"])
     wanted = other(name)
-    c = config.resolve({name: wanted}, KEPT)
+    c = resolve({name: wanted}, KEPT)
     with pytest.raises(WrongCall) as caught:
-        kept.refuse_changes(c, KEPT)
+        saved_config.refuse_changes(c, KEPT)
     text = str(caught.value)
-    assert f"{name}={config.text(KEPT[name])}, not {config.text(wanted)}" in text
+    assert f"{name}={fields.text(KEPT[name])}, not {fields.text(wanted)}" in text
     assert len(text.splitlines()) == 1
     assert "--resume False" in text
 
 
 def test_other_changes_are_listed():
-    c = config.resolve(parse("--epoch 30 --learning_rate 0.003 --max_steps 5"), KEPT)
-    kept.refuse_changes(c, KEPT)
+    c = resolve(parse("--epoch 30 --learning_rate 0.003 --max_steps 5"), KEPT)
+    saved_config.refuse_changes(c, KEPT)
     rates = [(n, KEPT[n], 3e-3) for n in ("learning_rate", "d_learning_rate")]
-    assert kept.changes(c, KEPT) == [("epoch", 25, 30), *rates]
-    assert kept.changes(config.resolve({}, KEPT), KEPT) == []
+    assert saved_config.changes(c, KEPT) == [("epoch", 25, 30), *rates]
+    assert saved_config.changes(resolve({}, KEPT), KEPT) == []
 
 
-@pytest.mark.parametrize("arch", recipes.ARCHS)
+@pytest.mark.parametrize("arch", tables.ARCHS)
 def test_what_every_network_goes_by_has_no_note(arch):
     given = {"arch": arch, "dataset": "faces", "output_height": 64, "epoch": 3, "batch_size": 8}
     given |= {"critic_num": 2, "ema": 0.5, "seed": 3, "learning_rate": 1e-3, "mirror": True}
-    assert [x for x in cli.advice(config.resolve(given), given) if "output" not in x] == []
+    assert [x for x in messages.advice(resolve(given), given) if "output" not in x] == []
 
 
 def test_identity_is_what_tells_runs_apart():
     given = parse("--z_dim 5 --mode None --epoch 3 --name x --output_height 8 --sample_dir s")
-    assert kept.identity(given) == {"name": "x", "output_height": 8, "z_dim": 5}
+    assert saved_config.identity(given) == {"name": "x", "output_height": 8, "z_dim": 5}
 
 
 # ---- what is shown ---------------------------------------------------------------------------
@@ -495,13 +494,13 @@ def test_identity_is_what_tells_runs_apart():
 
 @pytest.mark.parametrize("preset", [None, *presets.PRESETS])
 def test_pages_show_every_field(preset):
-    c = config.resolve({"preset": preset})
-    page, help_page = cli.describe(c), cli.help_text(c)
+    c = resolve({"preset": preset})
+    page, help_page = messages.describe(c), messages.help_text(c)
     assert max(map(len, (page + "\n" + help_page).splitlines())) <= 100
     shown = dict(item.split("=", 1) for line in page.splitlines() for item in line.split("  "))
-    assert shown == {n: config.text(v) for n, v in c.to_json().items()}
+    assert shown == {n: fields.text(v) for n, v in c.to_json().items()}
     for name in FIELDS:
-        value = config.text(getattr(c, name))
+        value = fields.text(getattr(c, name))
         assert f"\n  --{name}={value} " in help_page
     for name, field in FIELDS.items():  # with what it may be
         entry = help_page.split(f"\n  --{name}=")[1].split("\n  --")[0]
@@ -511,19 +510,19 @@ def test_pages_show_every_field(preset):
 
 
 def test_the_presets_are_listed():
-    head, *lines = cli.preset_table().splitlines()
+    head, *lines = messages.preset_table().splitlines()
     assert len(lines) == len(presets.PRESETS)
     assert max(map(len, lines)) <= 100
     for line, (name, row) in zip(lines, presets.PRESETS.items()):
         shown = dict(zip(head.split(), line.split()))
-        c = config.resolve({"preset": name})
+        c = resolve({"preset": name})
         assert (shown.pop("preset"), shown.pop("source")) == (name, row["source"])
         assert {"arch", "mode", "dataset"} <= set(shown)
-        assert shown == {n: config.text(getattr(c, n)) for n in shown}
+        assert shown == {n: fields.text(getattr(c, n)) for n in shown}
 
 
 def test_a_long_path_has_a_line_to_itself():
-    first, second, *_ = cli.describe(config.resolve({"dataset": "x" * 200})).splitlines()
+    first, second, *_ = messages.describe(resolve({"dataset": "x" * 200})).splitlines()
     assert first == "dataset=" + "x" * 200
     assert 0 < len(second) <= 100
 

@@ -5,13 +5,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-import build
-import config
-import cyclegan
-import cyclenets
 import losses
-import recipes
-from dataset import ImageSpec
+from architectures.cyclegan import networks as cyclenets
+from architectures.cyclegan import trainer as cyclegan
+from commands import build
+from config import tables
+from config.resolve import resolve
+from datasets.packed import ImageSpec
 from tests.conftest import same, values
 
 TINY = {"arch": "cyclegan", "dataset": "x", "output_height": 24, "batch_size": 2}
@@ -19,12 +19,12 @@ TINY |= {"g_width": (2,), "d_width": (2,), "n_residual_blocks": 1}
 
 
 def networks(channels=3, **given):
-    c = config.resolve({**TINY, **given})
+    c = resolve({**TINY, **given})
     return build.build_networks(c, ImageSpec(c.output_height, c.output_width, channels, 1, 0))
 
 
 def make(per_epoch=10, channels=3, strategy=None, **given):
-    c = config.resolve({**TINY, **given})
+    c = resolve({**TINY, **given})
     spec = ImageSpec(c.output_height, c.output_width, channels, 1, 0)
     rng = np.random.default_rng(9)
     shape = (3, c.output_height, c.output_width, channels)
@@ -53,7 +53,7 @@ PAPER = {"g_width": (64,), "d_width": (64,)}
 def test_parameters_of_the_papers_and_the_seeds_networks():
     """SPEC 9. Both ways are alike, and nothing in them is a statistic."""
     for size, blocks, parameters in ((256, 9, 11_378_179), (128, 6, 7_837_699)):
-        c = config.resolve({**TINY, **PAPER, "output_height": size, "n_residual_blocks": None})
+        c = resolve({**TINY, **PAPER, "output_height": size, "n_residual_blocks": None})
         assert c.n_residual_blocks == blocks
         generators, critics = networks(**PAPER, output_height=size, n_residual_blocks=None)
         assert [count(g) for g in generators] == [parameters] * 2
@@ -281,16 +281,16 @@ def test_a_critics_loss_is_of_each_patch(eager):
 # ---- the trainer -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("mode", recipes.MODES)
+@pytest.mark.parametrize("mode", tables.MODES)
 def test_every_mode_steps(eager, mode):
     trainer = make(mode=mode, clip_up=0.02, batch_size=1, critic_num=1)
     terms = trainer.step(*batch(trainer))
     assert all(np.isfinite(float(v)) for v in terms.values())
-    gap = recipes.MODES[mode]["gap"]
+    gap = tables.MODES[mode]["gap"]
     assert {"generator_loss", f"{gap}_A", f"{gap}_B", "critic_loss_A", "critic_loss_B"} <= set(
         terms
     )
-    assert ("penalty_A" in terms) == ("penalty" in recipes.MODES[mode])
+    assert ("penalty_A" in terms) == ("penalty" in tables.MODES[mode])
     assert trainer.problem() is None
     for way in trainer.ways:
         if mode == "regular":

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-import databases
-import dataset
-import sources
-import utils
-from tests.conftest import damaged, run_main
+import console
+from datasets import lmdb_reader
+from datasets import lsun as lsun_reader
+from datasets import packed as packing
+from tests.conftest import ROOT, damaged, run_main
 from tests.test_sources import put_lmdb, webp
 
 pytestmark = pytest.mark.usefixtures("limited")
@@ -31,8 +31,13 @@ def put(**values):
 
 def load():
     """The colours of the packed images, and the names of the skipped."""
-    packed = dataset.load(
-        "lsun", reader=sources.read_lsun, data_dir="data", cache_dir="cache", size=(8, 8), workers=2
+    packed = packing.load(
+        "lsun",
+        reader=lsun_reader.read_lsun,
+        data_dir="data",
+        cache_dir="cache",
+        size=(8, 8),
+        workers=2,
     )
     return [tuple(image[4, 4].tolist()) for image in packed.images], packed.skipped
 
@@ -57,16 +62,16 @@ def death(path):
 
 
 def test_values_and_keys():
-    database = databases.Database(put().parent)
+    database = lmdb_reader.Database(put().parent)
     assert database.keys == sorted(VALUES)
     assert [database.get(key) for key in database.keys] == [VALUES[k] for k in sorted(VALUES)]
-    with pytest.raises(databases.Corrupt, match="no such key"):
+    with pytest.raises(lmdb_reader.Corrupt, match="no such key"):
         database.get(b"k9")
     assert database.get(b"k1") == VALUES[b"k1"] and database.deaths == 0
 
 
 def test_the_reader_ends_with_the_database():
-    database = databases.Database(put().parent)
+    database = lmdb_reader.Database(put().parent)
     reader = database._reader
     assert reader.poll() is None
     del database
@@ -75,14 +80,13 @@ def test_the_reader_ends_with_the_database():
 
 def test_the_reader_ends_with_the_program():
     code = (
-        "import databases, os, signal, sys\n"
-        "print(databases.Database(sys.argv[1])._reader.pid, flush=True)\n"
+        "import os, signal, sys\n"
+        "from datasets.lmdb_reader import Database\n"
+        "print(Database(sys.argv[1])._reader.pid, flush=True)\n"
         "os.kill(os.getpid(), signal.SIGKILL)"
     )
     words = [sys.executable, "-c", code, str(put().parent.resolve())]
-    done = subprocess.run(
-        words, capture_output=True, cwd=Path(databases.__file__).parent, check=False
-    )
+    done = subprocess.run(words, capture_output=True, cwd=ROOT, check=False)
     assert done.returncode == -signal.SIGKILL  # and its pipe was closed, or run() would wait
     assert int(done.stdout)
 
@@ -99,23 +103,23 @@ def test_a_value_that_leads_out_of_the_file_is_skipped():
 
 
 def test_a_reader_that_dies_is_started_anew():
-    database = databases.Database(put().parent)
+    database = lmdb_reader.Database(put().parent)
     os.kill(database._reader.pid, signal.SIGKILL)
     database._reader.wait()
-    with pytest.raises(databases.Corrupt, match="kill the process"):
+    with pytest.raises(lmdb_reader.Corrupt, match="kill the process"):
         database.get(b"k0")
     assert database.get(b"k0") == VALUES[b"k0"]
     assert database.deaths == 1 and not database.hopeless
 
 
 def test_a_database_is_given_up(monkeypatch):
-    monkeypatch.setattr(databases, "MOST_DEATHS", 2)
+    monkeypatch.setattr(lmdb_reader, "MOST_DEATHS", 2)
     path = put()
     for number in (1, 3, 5):
         size = struct.pack("<I", len(VALUES[b"k%d" % number]))
         assert change(path, size + b"\1\0\2\0k%d" % number, b"\xff\xff\xff\x7f\1\0\2\0k%d" % number)
     with pytest.raises(
-        utils.Failed, match="cannot read the database data/lsun/bed_lmdb: "
+        console.Failed, match="cannot read the database data/lsun/bed_lmdb: "
     ) as error:
         load()
     assert "\n" not in str(error.value)
@@ -125,10 +129,10 @@ def test_a_database_is_given_up(monkeypatch):
 def test_a_value_too_large_for_a_picture(monkeypatch):
     path = put_lmdb(Path("data/lsun/bed_lmdb"), {b"k0": webp(COLOURS[0]), b"k1": b"x" * 2_000_000})
     text = (
-        Path(databases.__file__).read_text().replace("MOST_BYTES = 1 << 26", "MOST_BYTES = 10**6")
+        Path(lmdb_reader.__file__).read_text().replace("MOST_BYTES = 1 << 26", "MOST_BYTES = 10**6")
     )
     Path("small.py").write_text(text)
-    monkeypatch.setattr(databases, "__file__", os.path.abspath("small.py"))
+    monkeypatch.setattr(lmdb_reader, "__file__", os.path.abspath("small.py"))
     assert load() == (COLOURS[:1], ["bed_lmdb/k1 (2000000 bytes are no picture)"])
     assert path.is_file()
 
@@ -148,7 +152,7 @@ def meta(path, entries):
 )
 def test_a_count_that_lies(entries, says):
     assert meta(put(), entries) >= 1
-    with pytest.raises(utils.Failed, match=says):
+    with pytest.raises(console.Failed, match=says):
         load()
 
 
@@ -164,7 +168,7 @@ def test_pages_that_lead_to_themselves():
         (node,) = struct.unpack_from("<H", body, root * PAGE + 16 + 2 * i)
         struct.pack_into("<H", body, root * PAGE + node, root)
     path.write_bytes(body)
-    with pytest.raises(utils.Failed, match="cannot read the database"):
+    with pytest.raises(console.Failed, match="cannot read the database"):
         load()
 
 
@@ -186,7 +190,7 @@ def test_flipped_bits_end_in_a_line_or_skipped_pictures(seed, start, length):
     try:
         colours, skipped = load()
         assert len(colours) + len(skipped) == len(VALUES)
-    except utils.Failed as error:
+    except console.Failed as error:
         line = str(error)
         assert ("\n" not in line and "cannot" in line) or "none of" in line, line
 
@@ -196,7 +200,7 @@ def test_a_database_cut_anywhere(cut):
     path = put()
     size = path.stat().st_size
     os.truncate(path, random.Random(cut).randrange(size // 2))
-    with pytest.raises(utils.Failed, match="cannot read the database"):
+    with pytest.raises(console.Failed, match="cannot read the database"):
         load()
 
 

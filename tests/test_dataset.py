@@ -9,9 +9,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import dataset
-import sources
+import console
+import files as file_tools
 import utils
+from datasets import folders
+from datasets import packed as packing
+from datasets.batches import Batches
 
 RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
 
@@ -29,13 +32,13 @@ def load(tmp_path):
 
     def load(name="set", **given):
         options = {
-            "reader": sources.read_folder,
+            "reader": folders.read_folder,
             "data_dir": tmp_path / "data",
             "cache_dir": tmp_path / "cache",
             "size": (4, 4),
             "workers": 2,
         }
-        return dataset.load(name, **{**options, **given})
+        return packing.load(name, **{**options, **given})
 
     return load
 
@@ -61,7 +64,7 @@ def no_decoder(monkeypatch):
     def stop(*_):
         raise AssertionError("decoded again")
 
-    return lambda: monkeypatch.setattr(dataset, "_pack", stop)
+    return lambda: monkeypatch.setattr(packing, "_pack", stop)
 
 
 def colours(packed):
@@ -96,7 +99,7 @@ def test_every_type_and_mode_in_nested_folders(folder, load):
         options = {"lossless": True} if name.endswith("webp") else {}
         folder(name, colour, mode, **options)
     packed = load()
-    assert packed.spec == dataset.ImageSpec(4, 4, 3, len(TYPES), 0)
+    assert packed.spec == packing.ImageSpec(4, 4, 3, len(TYPES), 0)
     assert packed.images.shape == (len(TYPES), 4, 4, 3) and packed.images.dtype == np.uint8
     assert packed.labels.dtype == np.int32 and not packed.labels.any()
     assert packed.skipped == []
@@ -137,7 +140,7 @@ def test_pattern_selects(folder, load):
 @pytest.mark.parametrize("pattern", ["*.tif", "", "*.PNG"])
 def test_pattern_that_selects_nothing(folder, load, pattern):
     folder("a.png")
-    with pytest.raises(utils.Failed) as error:
+    with pytest.raises(console.Failed) as error:
         load(pattern=pattern)
     assert f"({pattern})" in str(error.value) and str(folder.path) in str(error.value)
 
@@ -183,7 +186,7 @@ def test_folder_order_is_not_the_file_systems(folder, monkeypatch, backwards):
             yield top, inner, files
 
     monkeypatch.setattr(os, "walk", walk)
-    assert sources.read_folder(folder.path).names == ["x/a.png"]
+    assert folders.read_folder(folder.path).names == ["x/a.png"]
 
 
 # ---- what cannot be read
@@ -239,14 +242,14 @@ def test_skipped_files_are_named_again_from_the_cache(folder, load, capsys, no_d
 def test_no_readable_image(folder, load, tmp_path):
     for name in "ab":
         break_file(folder(f"{name}.png"))
-    with pytest.raises(utils.Failed, match=r"none of 2 images can be read.* a\.png"):
+    with pytest.raises(console.Failed, match=r"none of 2 images can be read.* a\.png"):
         load()
     assert os.listdir(tmp_path / "cache") == []
 
 
 def test_no_images(folder, load):
     folder("a.png").unlink()
-    with pytest.raises(utils.Failed, match="no images") as error:
+    with pytest.raises(console.Failed, match="no images") as error:
         load()
     assert str(folder.path) in str(error.value) and ".webp" in str(error.value)
 
@@ -255,7 +258,7 @@ def test_no_images(folder, load):
 def test_missing_folder(load, tmp_path, name):
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "file").write_text("not a folder")
-    with pytest.raises(utils.Failed) as error:
+    with pytest.raises(console.Failed) as error:
         load(name)
     assert str(tmp_path / "data" / name) in str(error.value) and "\n" not in str(error.value)
 
@@ -431,7 +434,7 @@ def test_interrupted_packing_leaves_nothing(folder, load, tmp_path, monkeypatch)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(dataset, "_all_gray", stop)
+        patch.setattr(packing, "_all_gray", stop)
         with pytest.raises(KeyboardInterrupt):
             load()
     assert os.listdir(tmp_path / "cache") == []
@@ -445,7 +448,7 @@ def test_notes_are_written_after_the_array(folder, load, tmp_path, monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(utils, "save_text", stop)
+        patch.setattr(file_tools, "save_text", stop)
         with pytest.raises(KeyboardInterrupt):
             load()
     assert [p.suffix for p in (tmp_path / "cache").iterdir()] == [".npy"]
@@ -474,24 +477,24 @@ def test_users_cache_lies_in_the_home_where_nothing_is_set(monkeypatch, tmp_path
     monkeypatch.delenv("XDG_CACHE_HOME")
     if value is not None:
         monkeypatch.setenv("XDG_CACHE_HOME", value)
-    assert dataset._user_cache() == tmp_path / ".cache" / "gan-trainer"
+    assert packing._user_cache() == tmp_path / ".cache" / "gan-trainer"
 
 
 def test_no_cache_can_be_written(folder, load, tmp_path, monkeypatch):
     folder("a.png", RED)
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    with pytest.raises(utils.Failed, match="cannot write") as error:
+    with pytest.raises(console.Failed, match="cannot write") as error:
         load(cache_dir=tmp_path / "file" / "cache")
     assert str(tmp_path / "file" / "cache") in str(error.value)
 
 
 @pytest.mark.parametrize("workers, threads", [(0, 5), (1, 1), (3, 3)])
 def test_workers(folder, load, monkeypatch, workers, threads):
-    asked, pool = [], dataset.ThreadPoolExecutor
-    monkeypatch.setattr(dataset, "ThreadPoolExecutor", lambda n: asked.append(n) or pool(n))
+    asked, pool = [], packing.ThreadPoolExecutor
+    monkeypatch.setattr(packing, "ThreadPoolExecutor", lambda n: asked.append(n) or pool(n))
     monkeypatch.setattr(os, "cpu_count", lambda: 5)
-    monkeypatch.setattr(dataset, "JOB", 1)
+    monkeypatch.setattr(packing, "JOB", 1)
     for i in range(8):
         folder(f"{i}.png", (10 * i, 0, 0))
     packed = load(workers=workers)
@@ -500,7 +503,7 @@ def test_workers(folder, load, monkeypatch, workers, threads):
 
 
 def test_skipped_are_in_order_whichever_thread_is_first(folder, load, monkeypatch):
-    monkeypatch.setattr(dataset, "JOB", 1)
+    monkeypatch.setattr(packing, "JOB", 1)
     for name in "abc":
         folder(f"{name}.png", GREEN)
     real, later = utils.load_image, threading.Event()
@@ -564,7 +567,7 @@ def test_folders_are_no_labels_unless_asked_for(folder, load):
 def test_images_outside_of_class_folders(folder, load, names):
     for name in names:
         folder(name)
-    with pytest.raises(utils.Failed, match="outside") as error:
+    with pytest.raises(console.Failed, match="outside") as error:
         load(conditional=True)
     assert str(folder.path) in str(error.value) and "--conditional" in str(error.value)
 
@@ -581,7 +584,7 @@ def test_labels_stay_with_their_images_when_some_are_skipped(folder, load, no_de
         packed = load(conditional=True)
         assert colours(packed) == expected
         assert packed.labels.tolist() == [0] * 3 + [1] * 4 + [2] * 4
-        assert packed.spec == dataset.ImageSpec(4, 4, 3, 11, 3)
+        assert packed.spec == packing.ImageSpec(4, 4, 3, 11, 3)
         no_decoder()
 
 
@@ -595,7 +598,7 @@ def test_class_of_unreadable_images_keeps_its_number(folder, load):
 def array_reader(images, labels):
     def reader(path, **_):
         names, classes = [f"made {i}" for i in range(len(images))], tuple("0123456789")
-        return dataset.Source(
+        return packing.Source(
             names, lambda i: Image.fromarray(images[i, ..., 0]), "0", labels, classes, images
         )
 
@@ -607,7 +610,7 @@ def test_arrays_of_the_right_size_are_not_packed(load, tmp_path):
     packed = load("made", reader=array_reader(images, np.array([4, 0, 9])), conditional=True)
     np.testing.assert_array_equal(packed.images, images)
     assert packed.labels.tolist() == [4, 0, 9]
-    assert packed.spec == dataset.ImageSpec(4, 4, 1, 3, 10)
+    assert packed.spec == packing.ImageSpec(4, 4, 1, 3, 10)
     assert not (tmp_path / "cache").exists()
 
 
@@ -623,9 +626,9 @@ def test_arrays_of_another_size_are_packed(load, options):
 
 def test_labels_are_asked_of_a_set_that_has_none(load, tmp_path):
     def reader(path, **_):
-        return dataset.Source(["a"], None, "0")
+        return packing.Source(["a"], None, "0")
 
-    with pytest.raises(utils.Failed, match="no labels"):
+    with pytest.raises(console.Failed, match="no labels"):
         load(reader=reader, conditional=True)
 
 
@@ -635,7 +638,7 @@ def test_labels_are_asked_of_a_set_that_has_none(load, tmp_path):
 def batches(count=10, seed=0, **options):
     """Of images whose every pixel is their number, and whose label is it tenfold."""
     images = np.arange(count, dtype=np.uint8)[:, None, None, None].repeat(2, 1).repeat(3, 2)
-    return dataset.Batches(images, 10 * np.arange(count, dtype=np.int32), seed=seed, **options)
+    return Batches(images, 10 * np.arange(count, dtype=np.int32), seed=seed, **options)
 
 
 def test_each_pass_is_a_permutation_of_its_own():
@@ -699,7 +702,7 @@ def test_take_shapes_and_labels_aligned(shape):
 def test_take_reads_a_memory_mapped_array(tmp_path):
     np.save(tmp_path / "a.npy", np.arange(12, dtype=np.uint8).reshape(12, 1, 1, 1))
     images = np.load(tmp_path / "a.npy", mmap_mode="r")
-    b = dataset.Batches(images, np.arange(12), seed=0)
+    b = Batches(images, np.arange(12), seed=0)
     taken, labels = b.take(0, (12,))
     assert taken.ravel().tolist() == labels.tolist()
     taken[:] = 0  # it is a copy: the mapped array cannot be written

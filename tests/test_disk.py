@@ -11,8 +11,8 @@ from pathlib import Path
 import keras
 import pytest
 
-import dataset
-import recover
+from datasets.batches import Batches
+from runs import recovery
 from tests.conftest import ROOT, checkpoint, log_rows, same
 
 PLACES = ("checkpoint", "samples", "logs")
@@ -60,15 +60,15 @@ def fill(folder):
 @pytest.fixture
 def before_a_step(monkeypatch):
     """A function that has something done once, before the first step of the next run."""
-    take = dataset.Batches.take
+    take = Batches.take
 
     def arrange(harm):
         def taken(*args):
-            monkeypatch.setattr(dataset.Batches, "take", take)
+            monkeypatch.setattr(Batches, "take", take)
             harm()
             return take(*args)
 
-        monkeypatch.setattr(dataset.Batches, "take", taken)
+        monkeypatch.setattr(Batches, "take", taken)
 
     return arrange
 
@@ -86,7 +86,7 @@ def one_line(found, *words):
 
 def whole_run():
     """Are the newest checkpoint, the networks and the log of the run those of step 3 at least?"""
-    assert recover._recorded(Path("checkpoint/r/checkpoint")) == {"ckpt-3"}
+    assert recovery._recorded(Path("checkpoint/r/checkpoint")) == {"ckpt-3"}
     assert checkpoint("checkpoint/r", 3)
     assert keras.saving.load_model("checkpoint/r/generator.keras").get_weights()
     assert [r["step"] for r in log_rows("checkpoint/r")][:3] == ["1", "2", "3"]
@@ -135,8 +135,8 @@ def test_files_over_a_limit(cli, before_a_step):
 @pytest.mark.parametrize("length", [10, 100_000])  # written at the end, and at once
 def test_an_output_that_cannot_be_written(length):
     code = (
-        "import sys, cli, main\n"
-        f"cli.preset_table = lambda: {length} * 'a'\n"
+        "import sys, main\n"
+        f"main.messages.preset_table = lambda: {length} * 'a'\n"
         "sys.exit(main.finish(main.main(['main.py', '--list_presets'])))"
     )
     with open("/dev/full", "w") as full:

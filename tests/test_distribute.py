@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-import build
-import config
-import dataset
-import distribute
-import replicas
+from commands import build, devices
+from config.resolve import resolve
+from datasets import packed as packing
+from datasets.batches import Batches
 from tests import test_cyclegan
 from tests.conftest import TINY, batch, checkpoint, values
+from training import replicas
 
 SMALL = {**TINY, "batch_size": 8}
 
@@ -18,7 +18,7 @@ SMALL = {**TINY, "batch_size": 8}
 @pytest.fixture(scope="module")
 def two():
     """A strategy of two replicas."""
-    return distribute.choose(("GPU", "CPU"))
+    return replicas.choose(("GPU", "CPU"))
 
 
 @pytest.fixture
@@ -30,8 +30,8 @@ def eager():
 
 
 def make(strategy=None, **given):
-    c = config.resolve({**SMALL, **given})
-    spec = dataset.ImageSpec(c.output_height, c.output_width, 1, 100, 10)
+    c = resolve({**SMALL, **given})
+    spec = packing.ImageSpec(c.output_height, c.output_width, 1, 100, 10)
     return build.build_trainer(c, spec, strategy=strategy)
 
 
@@ -69,33 +69,33 @@ def compare(one, other, steps):
     ],
 )
 def test_what_is_of_no_use_on_one_cpu(given, expected):
-    lines = replicas.remarks(config.resolve(given), tf.distribute.get_strategy())
+    lines = devices.remarks(resolve(given), tf.distribute.get_strategy())
     assert [line.partition(", ")[0].partition(": on")[0] for line in lines] == expected
 
 
 def test_a_gpu_has_a_use_for_xla(monkeypatch):
     monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: [kind])
-    assert replicas.remarks(config.resolve({"jit": True}), tf.distribute.get_strategy()) == []
+    assert devices.remarks(resolve({"jit": True}), tf.distribute.get_strategy()) == []
 
 
 def test_one_device_needs_no_strategy():
     for kinds in ((), ("GPU",)):
-        assert distribute.choose(kinds).num_replicas_in_sync == 1
-    assert distribute.share(distribute.choose(())) == ((0,), 1)
-    assert distribute.replicas() == 1
+        assert replicas.choose(kinds).num_replicas_in_sync == 1
+    assert replicas.share(replicas.choose(())) == ((0,), 1)
+    assert replicas.how_many() == 1
 
 
 def test_each_replica_has_every_second_row(two):
-    assert distribute.share(two) == ((0, 1), 2)
+    assert replicas.share(two) == ((0, 1), 2)
     rows = tf.reshape(tf.range(12), (6, 2))
-    parts = on_each(two, distribute.own, rows)
+    parts = on_each(two, replicas.own, rows)
     np.testing.assert_array_equal(parts[0][:, 0], [0, 4, 8])
     np.testing.assert_array_equal(parts[1][:, 0], [2, 6, 10])
     steps = tf.reshape(tf.range(8), (2, 4))
     np.testing.assert_array_equal(
-        on_each(two, lambda x: distribute.fed(two, x), steps)[1], [[1, 3], [5, 7]]
+        on_each(two, lambda x: replicas.fed(two, x), steps)[1], [[1, 3], [5, 7]]
     )
-    np.testing.assert_array_equal(distribute.fed(distribute.choose(()), steps), steps)
+    np.testing.assert_array_equal(replicas.fed(replicas.choose(()), steps), steps)
 
 
 @pytest.mark.parametrize("rows", [2, 3])
@@ -103,7 +103,7 @@ def test_draws_are_those_of_the_whole_batch(two, rows):
     """Those of a longer batch begin with those of a shorter one: an odd number is shared, too."""
     key = tf.constant([1, 2])
     whole = tf.random.stateless_uniform((2 * rows, 3), key)
-    parts = on_each(two, lambda: distribute.uniform(key, (rows, 3)))
+    parts = on_each(two, lambda: replicas.uniform(key, (rows, 3)))
     np.testing.assert_array_equal(parts[0], whole[::2])
     np.testing.assert_array_equal(parts[1], whole[1::2])
     fewer = tf.random.stateless_uniform((2 * rows - 1, 3), key)
@@ -111,27 +111,27 @@ def test_draws_are_those_of_the_whole_batch(two, rows):
 
 
 def test_what_is_not_counted_is_zero(two):
-    parts = on_each(two, lambda: distribute.first(tf.ones(3), 5))
+    parts = on_each(two, lambda: replicas.first(tf.ones(3), 5))
     assert [list(p) for p in parts] == [[1, 1, 1], [1, 1, 0]]
-    assert [list(p) for p in on_each(two, lambda: distribute.first(tf.ones(3), 6))] == [[1] * 3] * 2
-    np.testing.assert_array_equal(distribute.first(tf.ones(3), 3), [1, 1, 1])
+    assert [list(p) for p in on_each(two, lambda: replicas.first(tf.ones(3), 6))] == [[1] * 3] * 2
+    np.testing.assert_array_equal(replicas.first(tf.ones(3), 3), [1, 1, 1])
 
 
 def test_moments_are_over_all_replicas(two):
     x = np.random.default_rng(0).normal(3, 2, (8, 5)).astype(np.float32)
     for mean, variance in zip(
-        on_each(two, lambda: distribute.moments(distribute.own(x), [0])[0]),
-        on_each(two, lambda: distribute.moments(distribute.own(x), [0])[1]),
+        on_each(two, lambda: replicas.moments(replicas.own(x), [0])[0]),
+        on_each(two, lambda: replicas.moments(replicas.own(x), [0])[1]),
     ):
         np.testing.assert_allclose(mean, x.mean(0), rtol=1e-5)
         np.testing.assert_allclose(variance, x.var(0), rtol=1e-4)
-    for own in on_each(two, lambda: distribute.deviation(distribute.own(x))):
+    for own in on_each(two, lambda: replicas.deviation(replicas.own(x))):
         assert own == pytest.approx(x.std(), rel=1e-5)
 
 
 def test_terms_are_added_up(two):
-    terms = two.run(lambda: {"a": tf.constant(1.5), "b": tf.cast(distribute.index(), tf.float32)})
-    assert {n: float(v) for n, v in distribute.summed(two, terms).items()} == {"a": 3, "b": 1}
+    terms = two.run(lambda: {"a": tf.constant(1.5), "b": tf.cast(replicas.index(), tf.float32)})
+    assert {n: float(v) for n, v in replicas.summed(two, terms).items()} == {"a": 3, "b": 1}
 
 
 @pytest.mark.parametrize(("facts", "found"), [((1, 2, 3), ["steps"]), ((2, 2, 2), [])])
@@ -143,17 +143,17 @@ def test_who_is_between_the_others_sees_that_they_differ(monkeypatch, facts, fou
         assert list(numbers) == [2, 4]
         return np.array([sum(facts), sum(n * n for n in facts)])
 
-    monkeypatch.setattr(distribute, "_alone", lambda _: False)
-    monkeypatch.setattr(distribute, "_over_all", over_all)
-    assert distribute.different(Three(), {"steps": 2}) == found
+    monkeypatch.setattr(replicas, "_alone", lambda _: False)
+    monkeypatch.setattr(replicas, "_over_all", over_all)
+    assert replicas.different(Three(), {"steps": 2}) == found
 
 
 def test_a_machine_reads_its_own_share_of_the_images():
     images = np.arange(24, dtype=np.uint8).reshape(24, 1, 1, 1)
     labels = np.arange(24, dtype=np.int32)
-    whole, labels_of_all = dataset.Batches(images, labels, seed=0).take(0, (2, 8))
+    whole, labels_of_all = Batches(images, labels, seed=0).take(0, (2, 8))
     for own in ((0, 1), (2, 3)):
-        part = dataset.Batches(images, labels, seed=0, share=(own, 4))
+        part = Batches(images, labels, seed=0, share=(own, 4))
         got, got_labels = part.take(0, (2, 8))
         columns = [g for g in range(8) if g % 4 in own]
         np.testing.assert_array_equal(got, whole[:, columns])
@@ -241,7 +241,7 @@ def test_an_overflow_on_one_replica_is_left_out_on_both(two):
     @tf.function
     def apply():
         def own():
-            bad = np.inf if distribute.index() else 1.0
+            bad = np.inf if replicas.index() else 1.0
             trainer._apply(optimizer, [bad * tf.ones(w.shape) for w in weights], weights)
 
         two.run(own)

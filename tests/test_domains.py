@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import dataset
-import domains
-import sources
+import console
 import utils
+from datasets import domains, folders
+from datasets import packed as packing
 from tests.conftest import ROOT, folder_of_images
 
 
@@ -21,7 +21,7 @@ def make_set(path, counts=(5, 7, 3, 2), size=(20, 16)):
 
 
 def load(tmp_path, name="set", **words):
-    given = {"reader": sources.read_folder, "data_dir": tmp_path, "cache_dir": tmp_path / "cache"}
+    given = {"reader": folders.read_folder, "data_dir": tmp_path, "cache_dir": tmp_path / "cache"}
     return domains.load(name, size=(16, 12), **{**given, **words})
 
 
@@ -29,14 +29,14 @@ def test_what_is_packed(tmp_path):
     """Training images 1.12 times as large, to crop; test images as they are made, in order."""
     make_set(tmp_path / "set")
     found = load(tmp_path)
-    assert found.spec == dataset.ImageSpec(16, 12, 3, 7, 0)
+    assert found.spec == packing.ImageSpec(16, 12, 3, 7, 0)
     assert [part.images.shape for part in found.train] == [(5, 17, 13, 3), (7, 17, 13, 3)]
     assert [x.shape for x in found.shown] == [(3, 16, 12, 3), (2, 16, 12, 3)]
     for folder, images in zip(domains.FOLDERS[2:], found.shown):
         files = sorted((tmp_path / "set" / folder).iterdir())
         np.testing.assert_array_equal(images[0], utils.load_image(files[0], (16, 12), 3))
     assert (int(1.12 * 64), int(1.12 * 256)) == (71, 286)
-    words = {"reader": sources.read_folder, "data_dir": tmp_path}
+    words = {"reader": folders.read_folder, "data_dir": tmp_path}
     assert domains.look("set", size=(16, 12), **words) == found.spec
 
 
@@ -89,16 +89,16 @@ def test_a_folder_is_missing_or_empty(tmp_path, folder):
     path = tmp_path / "set" / folder
     for file in path.iterdir():
         file.unlink()
-    with pytest.raises(utils.Failed, match=f"no images .* in {path}"):
+    with pytest.raises(console.Failed, match=f"no images .* in {path}"):
         load(tmp_path)
     path.rmdir()
-    with pytest.raises(utils.Failed, match=f"no folder {path}"):
+    with pytest.raises(console.Failed, match=f"no folder {path}"):
         load(tmp_path)
     assert not (tmp_path / "cache").exists()  # nothing has been packed in vain
 
 
 def test_a_zip_file_is_no_set_of_domains(tmp_path):
-    with pytest.raises(utils.Failed, match=r"pics\.ZIP: a folder of trainA, trainB"):
+    with pytest.raises(console.Failed, match=r"pics\.ZIP: a folder of trainA, trainB"):
         load(tmp_path, "pics.ZIP")
 
 

@@ -7,15 +7,16 @@ import keras
 import numpy as np
 import pytest
 
-import build
-import evaluate
-import metrics
-import sources
+import console
 import utils
+from commands import evaluate
+from datasets import known
+from evaluation import evaluation as measuring
+from evaluation import extractors, metrics
 from tests.conftest import ROOT
 
 MNIST = Path(__file__).parents[2] / "shared/data/mnist"
-SHIPPED = ROOT / "extractors" / "mnist-cnn.keras"
+SHIPPED = ROOT / "evaluation" / "mnist-cnn.keras"
 
 
 def noise(*shape, seed=0):
@@ -42,7 +43,7 @@ def saved(tmp_path):
 
     def load(model, name="mine"):
         model.save(tmp_path / f"{name}.keras")
-        return evaluate.load_extractor(tmp_path / f"{name}.keras")
+        return extractors.load_extractor(tmp_path / f"{name}.keras")
 
     return load
 
@@ -69,7 +70,7 @@ def make(tmp_path):
     """A function that builds an evaluation whose cache is a folder of the test."""
 
     def make(extractor, real, labels=None, count=100, **words):
-        return evaluate.Evaluation(
+        return measuring.Evaluation(
             extractor, real, labels, count=count, cache_dir=tmp_path / "cache", **words
         )
 
@@ -77,8 +78,8 @@ def make(tmp_path):
 
 
 def fails(path, match):
-    with pytest.raises(utils.Failed, match=match) as error:
-        evaluate.load_extractor(path)
+    with pytest.raises(console.Failed, match=match) as error:
+        extractors.load_extractor(path)
     assert "\n" not in str(error.value) and str(path) in str(error.value)
 
 
@@ -141,21 +142,21 @@ def test_a_network_that_was_never_built_is_one_line(tmp_path):
 
 
 def test_images_go_in_between_minus_1_and_1():
-    extractor = evaluate.Extractor("flat", flat((2, 2, 1)))
+    extractor = extractors.Extractor("flat", flat((2, 2, 1)))
     images = np.array([0, 51, 204, 255], np.uint8).reshape(1, 2, 2, 1)
     np.testing.assert_allclose(extractor(images)[0], [[-1, -0.6, 0.6, 1]], atol=1e-6)
 
 
 def test_gray_is_repeated_as_colour():
     gray = noise(3, 4, 4, 1)
-    features = evaluate.Extractor("flat", flat((4, 4, 3)))(gray)[0].reshape(3, 4, 4, 3)
+    features = extractors.Extractor("flat", flat((4, 4, 3)))(gray)[0].reshape(3, 4, 4, 3)
     for channel in range(3):
         np.testing.assert_allclose(features[..., channel], gray[..., 0] / 127.5 - 1, atol=1e-6)
 
 
 def test_colour_is_weighed_to_gray():
     colour = noise(3, 4, 4, 3)
-    features = evaluate.Extractor("flat", flat((4, 4, 1)))(colour)[0]
+    features = extractors.Extractor("flat", flat((4, 4, 1)))(colour)[0]
     hand = (colour / 127.5 - 1) @ [0.299, 0.587, 0.114]
     np.testing.assert_allclose(features, hand.reshape(3, 16), atol=1e-3)
 
@@ -165,7 +166,7 @@ def test_images_are_resized_to_what_the_network_takes():
     down, right = np.mgrid[:16, :16]
     images = np.stack([10 * down, 10 * right], 0)[..., None].astype(np.uint8)
     for size, at in ((8, [2 * i + 0.5 for i in range(8)]), (32, [i / 2 - 0.25 for i in range(32)])):
-        features = evaluate.Extractor("flat", flat((size, size, 1)))(images)[0]
+        features = extractors.Extractor("flat", flat((size, size, 1)))(images)[0]
         features = (features.reshape(2, size, size) + 1) * 127.5
         inner = slice(2, -2)
         expected = np.broadcast_to(10 * np.array(at)[:, None], (size, size))[inner, inner]
@@ -176,7 +177,7 @@ def test_images_are_resized_to_what_the_network_takes():
 def test_halving_does_not_skip_pixels():
     """Antialiased: stripes are gray at a quarter of the size, where the middle pixels are black."""
     images = np.tile(np.array([255, 0, 0, 255], np.uint8), (1, 16, 4))[..., None]
-    features = evaluate.Extractor("flat", flat((4, 4, 1)))(images)[0]
+    features = extractors.Extractor("flat", flat((4, 4, 1)))(images)[0]
     assert np.abs(features.reshape(4, 4)[:, 1:3]).max() < 0.1
 
 
@@ -184,16 +185,16 @@ def test_a_network_of_any_size_takes_images_as_they_are():
     x = keras.Input((None, None, 1))
     model = keras.Model(x, {"features": keras.ops.sum(x, (1, 2))})
     images = np.full((1, 5, 7, 1), 255, np.uint8)
-    assert evaluate.Extractor("sum", model)(images)[0].tolist() == [[35]]
+    assert extractors.Extractor("sum", model)(images)[0].tolist() == [[35]]
 
 
 def test_batches_change_nothing(monkeypatch):
-    extractor, images = evaluate.Extractor("a", flat((4, 4, 1))), noise(7, 4, 4, 1)
+    extractor, images = extractors.Extractor("a", flat((4, 4, 1))), noise(7, 4, 4, 1)
     whole, sizes = extractor(images)[0], []
-    fit = evaluate.Extractor._fit
-    monkeypatch.setattr(evaluate, "BATCH", 3)
+    fit = extractors.Extractor._fit
+    monkeypatch.setattr(extractors, "BATCH", 3)
     monkeypatch.setattr(
-        evaluate.Extractor, "_fit", lambda self, x: sizes.append(len(x)) or fit(self, x)
+        extractors.Extractor, "_fit", lambda self, x: sizes.append(len(x)) or fit(self, x)
     )
     np.testing.assert_array_equal(extractor(images)[0], whole)
     assert sizes == [3, 3, 1]
@@ -211,9 +212,9 @@ def test_the_key_is_that_of_the_network_and_its_weights(saved):
 
 
 def test_the_key_does_not_change_with_keras_own_names():
-    keys = {evaluate.random_cnn((8, 8, 1)).key for _ in range(3)}
+    keys = {extractors.random_cnn((8, 8, 1)).key for _ in range(3)}
     assert len(keys) == 1
-    assert evaluate.random_cnn((8, 8, 3)).key not in keys
+    assert extractors.random_cnn((8, 8, 3)).key not in keys
     keys = set()
     for _ in range(2):  # the layer is named "activation", as is a setting of others
         x = keras.Input((4, 4, 1))
@@ -221,7 +222,7 @@ def test_the_key_does_not_change_with_keras_own_names():
         model = keras.Model(x, {"features": keras.layers.Flatten()(y)})
         for weight in model.weights:
             weight.assign(weight * 0)
-        keys.add(evaluate.Extractor("a", model).key)
+        keys.add(extractors.Extractor("a", model).key)
     assert len(keys) == 1
 
 
@@ -230,7 +231,7 @@ def test_random_cnn_is_the_same_each_time(shape):
     images, found = noise(3, *shape), []
     for seed in (0, 1):
         keras.utils.set_random_seed(seed)
-        found.append(evaluate.random_cnn(shape)(images))
+        found.append(extractors.random_cnn(shape)(images))
     assert found[0][0].shape == (3, 128)
     assert found[0][1] is None
     assert np.ptp(found[0][0], axis=0).min() > 0 and np.isfinite(found[0][0]).all()
@@ -239,7 +240,7 @@ def test_random_cnn_is_the_same_each_time(shape):
 
 def test_random_cnns_weights_by_hand():
     rng = np.random.default_rng(0)
-    extractor = evaluate.random_cnn((8, 8, 3))
+    extractor = extractors.random_cnn((8, 8, 3))
     kernel, bias, second = extractor.model.get_weights()[:3]
     np.testing.assert_allclose(
         kernel, np.sqrt(2 / 27) * rng.standard_normal((3, 3, 3, 64), np.float32), rtol=1e-5
@@ -251,7 +252,7 @@ def test_random_cnns_weights_by_hand():
 
 def test_the_shipped_network_of_mnist():
     assert 100_000 < SHIPPED.stat().st_size < 2_000_000
-    extractor = evaluate.mnist_cnn((28, 28, 1))
+    extractor = extractors.mnist_cnn((28, 28, 1))
     features, classes = extractor(noise(3, 32, 32, 3))
     assert (extractor.name, features.shape, classes.shape) == ("mnist-cnn", (3, 128), (3, 10))
     np.testing.assert_allclose(classes.sum(1), 1, rtol=1e-5)
@@ -259,15 +260,15 @@ def test_the_shipped_network_of_mnist():
 
 @pytest.mark.skipif(not MNIST.is_dir(), reason="wants ../shared/data/mnist")
 def test_the_shipped_network_knows_the_test_images():
-    source = sources.read_mnist(MNIST, part="test")
-    classes = evaluate.mnist_cnn((28, 28, 1))(source.images)[1]
+    source = known.read_mnist(MNIST, part="test")
+    classes = extractors.mnist_cnn((28, 28, 1))(source.images)[1]
     right = np.mean(classes.argmax(1) == source.labels)
     assert len(source.images) == 10_000
     assert 0.993 < right < 0.9999
 
 
 def test_inception_takes_299_pixels_and_gives_2048_features():
-    extractor = evaluate.inception_v3((28, 28, 1), weights=None)
+    extractor = extractors.inception_v3((28, 28, 1), weights=None)
     assert extractor.name == "inception-v3-keras"
     assert extractor.model.inputs[0].shape == (None, 299, 299, 3)
     assert extractor.model.output["features"].shape == (None, 2048)
@@ -275,8 +276,8 @@ def test_inception_takes_299_pixels_and_gives_2048_features():
 
 def test_inception_without_weights_is_one_line_that_says_what_to_do(tmp_path, monkeypatch):
     def message(*words):
-        with pytest.raises(utils.Failed, match=r"InceptionV3.*PATH\.h5.*random-cnn") as error:
-            evaluate.inception_v3((28, 28, 1), *words)
+        with pytest.raises(console.Failed, match=r"InceptionV3.*PATH\.h5.*random-cnn") as error:
+            extractors.inception_v3((28, 28, 1), *words)
         assert "\n" not in str(error.value)
         return str(error.value)
 
@@ -292,14 +293,16 @@ def test_inception_without_weights_is_one_line_that_says_what_to_do(tmp_path, mo
 
 
 def test_extractors_are_found_by_name_or_by_file(tmp_path):
-    assert build.build_extractor("random-cnn", (8, 8, 1)).name == "random-cnn"
+    assert evaluate.build_extractor("random-cnn", (8, 8, 1)).name == "random-cnn"
     network().save(tmp_path / "mine.keras")
-    assert build.build_extractor(str(tmp_path / "mine.keras"), (8, 8, 1)).name == "mine"
+    assert evaluate.build_extractor(str(tmp_path / "mine.keras"), (8, 8, 1)).name == "mine"
     (tmp_path / "a.h5").write_text("no weights")
-    with pytest.raises(utils.Failed, match="no weights of InceptionV3"):
-        build.build_extractor(str(tmp_path / "a.h5"), (8, 8, 1))
-    with pytest.raises(utils.Failed, match="--extractor=none is no file, and none of mnist-cnn, "):
-        build.build_extractor("none", (8, 8, 1))
+    with pytest.raises(console.Failed, match="no weights of InceptionV3"):
+        evaluate.build_extractor(str(tmp_path / "a.h5"), (8, 8, 1))
+    with pytest.raises(
+        console.Failed, match="--extractor=none is no file, and none of mnist-cnn, "
+    ):
+        evaluate.build_extractor("none", (8, 8, 1))
 
 
 # ---- measures
@@ -368,10 +371,10 @@ def test_images_smaller_than_a_window_have_no_ssim(make):
 def test_class_measures_by_hand():
     classes = np.eye(4, dtype=np.float32)[[0, 0, 0, 1, 1, 2, 2, 2]]
     labels = np.array([0, 0, 1, 1, 1, 2, 3, 0])
-    shares, found = evaluate.class_measures(classes, labels)
+    shares, found = measuring.class_measures(classes, labels)
     assert shares.tolist() == [3 / 8, 2 / 8, 3 / 8, 0]
     assert found == {"rarest": 0, "commonest": 3 / 8, "right": 5 / 8}
-    assert evaluate.class_measures(classes, None)[1] == {"rarest": 0, "commonest": 3 / 8}
+    assert measuring.class_measures(classes, None)[1] == {"rarest": 0, "commonest": 3 / 8}
 
 
 def test_samples_are_asked_for_by_the_labels_of_the_reals(make):
@@ -538,7 +541,7 @@ def test_the_sheet_shows_the_labels_of_the_first_reals(make, tmp_path):
 
 
 def test_the_sheet_looks_at_so_many_training_images(make, tmp_path, monkeypatch):
-    monkeypatch.setattr(evaluate, "NEAREST_OF", 10)
+    monkeypatch.setattr(measuring, "NEAREST_OF", 10)
     images, extractor = noise(40, 12, 12, 1), pixels()
     evaluation = make(extractor, noise(20, 12, 12, 1, seed=1))
     evaluation.write(tmp_path, lambda labels: images[:8], {}, images, True)

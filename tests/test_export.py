@@ -10,13 +10,13 @@ import keras
 import numpy as np
 import pytest
 
-import build
-import card
-import config
-import dataset
-import export
-import ops
-import utils
+import console
+from commands import build
+from config import tables
+from config.resolve import resolve
+from datasets import packed as packing
+from generation import export, model_card
+from layers import stock as stocks
 from tests.conftest import ROOT, TINY
 
 RNG = "rng.standard_normal({shape})"
@@ -31,9 +31,9 @@ def settings(c, **data):
 
 def put_run(name="digits_4_8_8", classes=10, **given):
     """A run's folder as training leaves it, with first weights; the generator."""
-    c = config.resolve({**TINY, "conditional": classes > 0, **given})
-    spec = dataset.ImageSpec(8, 8, 1, 100, classes)
-    generator = ops.stock(build.build_networks(c, spec)[0])
+    c = resolve({**TINY, "conditional": classes > 0, **given})
+    spec = packing.ImageSpec(8, 8, 1, 100, classes)
+    generator = stocks.stock(build.build_networks(c, spec)[0])
     folder = Path("checkpoint", name)
     folder.mkdir(parents=True)
     generator.save(folder / "generator.keras")
@@ -49,7 +49,7 @@ def put_images_run(*names, listed=False):
     folder.mkdir(parents=True)
     for name in names:
         network.save(folder / f"{name}.keras")
-    text = json.dumps(settings(config.resolve(TINY), height=6, width=5))
+    text = json.dumps(settings(resolve(TINY), height=6, width=5))
     (folder / "config.json").write_text(text)
     return folder
 
@@ -108,7 +108,7 @@ def test_inputs_are_made_by_the_cards_code(write):
     for row in build.recipes.LATENTS.values():
         rng = np.random.default_rng(0)
         made = eval(row["numpy"].format(shape=(500, 100)), {"rng": rng})
-        ours = np.asarray(utils.resolve(row["function"])([0, 1], (500, 100)))
+        ours = np.asarray(tables.import_object(row["function"])([0, 1], (500, 100)))
         assert made.shape == ours.shape
         assert made.std() == pytest.approx(ours.std(), rel=0.02)
         assert abs(made).max() <= 1 or abs(ours).max() > 2
@@ -146,7 +146,7 @@ def test_what_makes_other_images_is_refused(write, monkeypatch, code, says):
     folder = put_images_run("generator")
     write(folder, quick("images = {args} + 9e-6"))
     Path("out/generator.quick").write_text("old")
-    with pytest.raises(utils.Failed) as error:
+    with pytest.raises(console.Failed) as error:
         write(folder, quick(code))
     assert says in str(error.value) and "\n" not in str(error.value)
     assert sorted(p.name for p in Path("out").iterdir()) == ["README.md", "generator.quick"]
@@ -160,7 +160,7 @@ def test_what_makes_other_images_is_refused(write, monkeypatch, code, says):
         (KeyboardInterrupt(), KeyboardInterrupt, ""),
         (
             OSError(28, "No space"),
-            utils.Failed,
+            console.Failed,
             "cannot write generator.quick: [Errno 28] No space",
         ),
     ],
@@ -224,7 +224,7 @@ def test_wrong_calls_and_broken_runs(cli):
     assert (status, err.count("\n")) == (1, 1) and "config.json: data has no width" in err
     x = keras.Input((3, 4))
     keras.Model(x, x + 1).save(path.parent / "generator.keras")
-    path.write_text(json.dumps(settings(config.resolve(TINY))))
+    path.write_text(json.dumps(settings(resolve(TINY))))
     status, _, err = cli("--dataset", "digits", "--export", "keras")
     assert (status, err.count("\n")) == (1, 1) and "generator.keras is no generator" in err
 
@@ -233,16 +233,16 @@ def test_the_card_tells_no_paths_and_the_best_states_step(tmp_path):
     run = tmp_path / "r" / "best"
     run.mkdir(parents=True)
     own = {"dataset": "/secret/pics", "extractor": "/secret/x.keras"}
-    c = config.resolve({**TINY, **own, "conditional": False})
+    c = resolve({**TINY, **own, "conditional": False})
     (run / "config.json").write_text(json.dumps(settings(c)))
     (run / "measures.json").write_text('{"step": 9, "fid": 2.5}')
-    text = card.text(run, (8, 8, 3), {"z": "z = 1"}, [])
+    text = model_card.text(run, (8, 8, 3), {"z": "z = 1"}, [])
     assert "secret" not in text and "`pics`" in text and "x.keras" in text
     assert "# r: its best state" in text and "After 9 updates" in text
     assert "8x8 colour images" in text
     (run / "measures.json").unlink()
-    assert card.measures(run) == (None, {})
-    assert card.last_step(run) is None
+    assert model_card.measures(run) == (None, {})
+    assert model_card.last_step(run) is None
 
 
 @pytest.mark.slow

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import pytest
 
+import files
 import utils
 from benchmarks import kill, whole
 from tests.conftest import ROOT
@@ -29,11 +30,11 @@ def left(tmp_path):
     utils.save_image(tmp_path / "samples/a.png", noise[0])
     for suffix in ("gif", "webp"):
         utils.save_animation(tmp_path / f"samples/a.{suffix}", noise)
-    utils.save_text(tmp_path / "samples/index.html", "<html></html>\n")
+    files.save_text(tmp_path / "samples/index.html", "<html></html>\n")
     (tmp_path / "cache").mkdir()
     np.save(tmp_path / "cache/a.npy", noise)
-    utils.save_text(run / "measures.json", json.dumps({"fid": 1}))
-    utils.save_text(run / "metrics.csv", "step,seconds,loss\n1,0.1,2\n2,0.2,3\n")
+    files.save_text(run / "measures.json", json.dumps({"fid": 1}))
+    files.save_text(run / "metrics.csv", "step,seconds,loss\n1,0.1,2\n2,0.2,3\n")
     keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)]).save(run / "generator.keras")
     return tmp_path
 
@@ -67,11 +68,11 @@ def test_a_step_that_is_there_twice_is_found(left):
 
 def test_another_row_is_found(left, tmp_path):
     run = left / "checkpoint/r"
-    utils.save_text(run / "config.json", json.dumps({"seed": 5}))
+    files.save_text(run / "config.json", json.dumps({"seed": 5}))
     unbroken = tmp_path / "unbroken"
-    utils.save_text(unbroken / "checkpoint/r/metrics.csv", "step,loss,more\n1,2,\n2,3,\n3,1,4\n")
+    files.save_text(unbroken / "checkpoint/r/metrics.csv", "step,loss,more\n1,2,\n2,3,\n3,1,4\n")
     assert whole.broken(left, {5: unbroken}) == []
-    utils.save_text(unbroken / "checkpoint/r/metrics.csv", "step,loss\n1,2\n2,3.5\n")
+    files.save_text(unbroken / "checkpoint/r/metrics.csv", "step,loss\n1,2\n2,3.5\n")
     path = run / "metrics.csv"
     assert whole.broken(left, {5: unbroken}) == [f"{path}: another row of step 2"]
 

@@ -9,7 +9,7 @@ from skimage import metrics as theirs
 from sklearn.metrics import pairwise
 from sklearn.neighbors import NearestNeighbors
 
-import metrics
+from evaluation import metrics
 
 
 def normal(*shape, seed=0, scale=1.0):

@@ -5,21 +5,21 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-import build
-import config
-import dcgan
 import model
-import recipes
-from dataset import ImageSpec
+from commands import build
+from config import tables
+from config.resolve import resolve
+from datasets.packed import ImageSpec
 from tests.conftest import TINY, batch, same, values
+from training import average
 
-MODES = list(recipes.MODES)
+MODES = list(tables.MODES)
 
 
 def networks(spec, **given):
-    c = config.resolve(given)
-    row = recipes.ARCHS[c.arch]
-    return dcgan.build_dcgan(spec, **{n: getattr(c, n) for n in row["network"]})
+    c = resolve(given)
+    row = tables.ARCHS[c.arch]
+    return model.build_dcgan(spec, **{n: getattr(c, n) for n in row["network"]})
 
 
 def counts(network):
@@ -69,13 +69,13 @@ def test_any_size(size, classes, widths):
 
 
 def test_chains_of_sizes():
-    assert [s[0] for s in dcgan.generator_sizes((28, 28))] == [28, 14, 7]
-    assert [s[0] for s in dcgan.generator_sizes((48, 48))] == [48, 24, 12, 6, 3]
-    assert [s[0] for s in dcgan.generator_sizes((64, 64))] == [64, 32, 16, 8, 4]
-    assert [s[0] for s in dcgan.generator_sizes((50, 50))] == [50, 25, 13, 7]
-    assert [s[0] for s in dcgan.critic_sizes((28, 28))] == [28, 14, 7, 4]
-    assert dcgan.halvings((64, 64), (512,), dcgan.critic_sizes)[1] == [512] * 4
-    assert dcgan.halvings((64, 64), (32,), dcgan.critic_sizes)[1] == [32, 64, 128, 256]
+    assert [s[0] for s in model.generator_sizes((28, 28))] == [28, 14, 7]
+    assert [s[0] for s in model.generator_sizes((48, 48))] == [48, 24, 12, 6, 3]
+    assert [s[0] for s in model.generator_sizes((64, 64))] == [64, 32, 16, 8, 4]
+    assert [s[0] for s in model.generator_sizes((50, 50))] == [50, 25, 13, 7]
+    assert [s[0] for s in model.critic_sizes((28, 28))] == [28, 14, 7, 4]
+    assert model.halvings((64, 64), (512,), model.critic_sizes)[1] == [512] * 4
+    assert model.halvings((64, 64), (32,), model.critic_sizes)[1] == [32, 64, 128, 256]
 
 
 def test_images_are_in_range(make_trainer):
@@ -109,9 +109,9 @@ def test_every_arch_mode_and_norm_steps(make_trainer, arch, mode, norm):
     finally:
         tf.config.run_functions_eagerly(False)
     assert all(np.isfinite(v) for v in terms.values())
-    assert recipes.MODES[mode]["gap"] in terms
-    assert ("penalty" in terms) == ("penalty" in recipes.MODES[mode])
-    assert ("d_real" in terms) == ("logit" in recipes.MODES[mode]["gap"])
+    assert tables.MODES[mode]["gap"] in terms
+    assert ("penalty" in terms) == ("penalty" in tables.MODES[mode])
+    assert ("d_real" in terms) == ("logit" in tables.MODES[mode]["gap"])
 
 
 @pytest.mark.parametrize(
@@ -252,10 +252,10 @@ def test_refresh_estimates_the_averages_own_statistics(make_trainer, monkeypatch
     inner = keras.Model(trainer.average.inputs, norm.input)
     means = [
         np.mean(
-            inner([trainer.latents(key, (model.CHUNK, 4)), *trainer._cycle(model.CHUNK)]),
+            inner([trainer.latents(key, (average.CHUNK, 4)), *trainer._cycle(average.CHUNK)]),
             axis=(0, 1, 2),
         )
-        for i in range(model.N_STATISTICS // model.CHUNK)
+        for i in range(average.N_STATISTICS // average.CHUNK)
         for key in [model.fold(trainer.still, model.STATISTICS, i)]
     ]
     np.testing.assert_allclose(norm.moving_mean, np.mean(means, 0), atol=1e-6)

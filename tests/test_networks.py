@@ -4,14 +4,13 @@ import keras
 import numpy as np
 import pytest
 
-import build
-import config
-import layers
 import ops
-import presets
-import recipes
-import resnet
-from dataset import ImageSpec
+from architectures.resnet import _down, sizes, widths
+from commands import build
+from config import presets, tables
+from config.resolve import resolve
+from datasets.packed import ImageSpec
+from layers import fast
 
 # (trainable, moving statistics) of generator and critic, counted on the original programs.
 SIZES = {
@@ -34,12 +33,12 @@ SIZES = {
 
 
 def networks(classes=None, **given):
-    c = config.resolve(given)
+    c = resolve(given)
     channels = 1 if c.dataset in ("mnist", "digits") else 3
     classes = (10 if c.conditional else 0) if classes is None else classes
     spec = ImageSpec(c.output_height, c.output_width, channels, 1, classes)
-    row = recipes.ARCHS[c.arch]
-    return build.resolve(row["builder"])(spec, **{n: getattr(c, n) for n in row["network"]})
+    row = tables.ARCHS[c.arch]
+    return build.import_object(row["builder"])(spec, **{n: getattr(c, n) for n in row["network"]})
 
 
 def counts(network):
@@ -57,7 +56,7 @@ def test_parameters_of_every_preset(preset):
 def test_critics_have_slopes_without_a_gradient(preset):
     """In no critic has TensorFlow's own ReLU a place, whose slopes a penalty would go through."""
     kinds = {type(layer) for layer in networks(preset=preset)[1].layers}
-    assert layers.LeakyReLU in kinds
+    assert fast.LeakyReLU in kinds
     assert not kinds & {keras.layers.ReLU, keras.layers.LeakyReLU, keras.layers.Activation}
 
 
@@ -100,11 +99,11 @@ def test_resnet_sizes(size, mode):
     )
     assert generator.output_shape == (None, size, size, 3)
     assert critic.output_shape == (None,)
-    assert [s[0] for s in resnet.sizes((size, size))][-1] == 4
+    assert [s[0] for s in sizes((size, size))][-1] == 4
 
 
 def test_resnet_widths():
-    assert resnet.widths(64, 5) == [64, 128, 256, 512, 512]
+    assert widths(64, 5) == [64, 128, 256, 512, 512]
 
 
 @pytest.mark.parametrize("arch", ["dcgan", "mlp", "lenet", "resnet"])
@@ -143,7 +142,7 @@ def test_a_strided_convolution_samples_the_pixels_that_pytorch_samples():
 
 def test_both_paths_of_a_residual_block_see_the_same_pixel():
     x = keras.Input((8, 8, 1))
-    block = keras.Model(x, resnet._down(x, 1, "none"))
+    block = keras.Model(x, _down(x, 1, "none"))
     kernels = [np.zeros(w.shape) for w in block.weights]
     for kernel in kernels:
         kernel[kernel.shape[0] // 2, kernel.shape[1] // 2] = 1  # every convolution gives its centre

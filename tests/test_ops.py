@@ -7,6 +7,9 @@ import tensorflow as tf
 
 import losses
 import ops
+from layers import fast
+from layers import stock as stocks
+from training import randomness
 
 
 @pytest.mark.parametrize("kernel", [3, 4, 5])
@@ -33,7 +36,7 @@ def test_batch_norm_is_keras_own(shape):
     rng = np.random.default_rng(0)
     data = rng.normal(2, 3, shape).astype(np.float32)
     found = []
-    for kind in (ops.BatchNorm, keras.layers.BatchNormalization):
+    for kind in (fast.BatchNorm, keras.layers.BatchNormalization):
         layer = kind(momentum=0.9, epsilon=1e-5)
         layer.build(shape)
         layer.gamma.assign([0.5, 1, 2])
@@ -61,7 +64,7 @@ def test_leaky_relu_is_keras_own(slope):
     inputs = keras.Input((5,))
     ours = keras.Model(inputs, ops.leaky_relu(inputs, slope))
     found = []
-    for network in (ours, ops.stock(ours)):
+    for network in (ours, stocks.stock(ours)):
         with tf.GradientTape() as outer:
             outer.watch(data)
             with tf.GradientTape() as inner:
@@ -74,7 +77,7 @@ def test_leaky_relu_is_keras_own(slope):
     np.testing.assert_array_equal(found[0][0], np.where(data > 0, data, slope * data))
     for a, b in zip(*found):
         np.testing.assert_allclose(a, b, rtol=1e-6)
-    assert type(ops.stock(ours).layers[1]) is keras.layers.LeakyReLU
+    assert type(stocks.stock(ours).layers[1]) is keras.layers.LeakyReLU
 
 
 @pytest.mark.parametrize("slope", [0.0, 0.2])
@@ -97,13 +100,13 @@ def test_stock_networks_have_the_same_weights_and_no_layers_of_ours():
     network = keras.Model(x, ops.norm(ops.dense(keras.layers.Flatten()(inner), 4), "batch"))
     data = np.random.default_rng(0).normal(size=(5, 8, 8, 2)).astype(np.float32)
     network(data, training=True)  # moves the statistics
-    stock = ops.stock(network)
+    stock = stocks.stock(network)
     kinds = [type(layer) for layer in stock.layers]
     assert kinds.count(keras.layers.BatchNormalization) == 2
     assert not any(kind.__module__ == "ops" for kind in kinds)
     np.testing.assert_allclose(stock(data), network(data), atol=1e-5)
-    assert ops.stock(stock) is stock
-    assert ops.stock(stock, copy=True) is not stock
+    assert stocks.stock(stock) is stock
+    assert stocks.stock(stock, copy=True) is not stock
 
 
 @pytest.mark.parametrize("name", ["layer", "instance"])
@@ -148,10 +151,13 @@ def test_concat_labels():
 
 def test_latents():
     key = tf.constant([1, 2])
-    uniform, normal = ops.uniform_latents(key, (2000, 5)), ops.normal_latents(key, (2000, 5))
+    uniform, normal = (
+        randomness.uniform_latents(key, (2000, 5)),
+        randomness.normal_latents(key, (2000, 5)),
+    )
     assert -1 <= np.min(uniform) < -0.99 < 0.99 < np.max(uniform) < 1
     assert np.std(uniform) == pytest.approx(1 / np.sqrt(3), abs=0.02)
     assert np.mean(normal) == pytest.approx(0, abs=0.05)
     assert np.std(normal) == pytest.approx(1, abs=0.03)
-    np.testing.assert_array_equal(uniform, ops.uniform_latents(key, (2000, 5)))
-    assert np.any(uniform != ops.uniform_latents(tf.constant([1, 3]), (2000, 5)))
+    np.testing.assert_array_equal(uniform, randomness.uniform_latents(key, (2000, 5)))
+    assert np.any(uniform != randomness.uniform_latents(tf.constant([1, 3]), (2000, 5)))

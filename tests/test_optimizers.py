@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-import optimizers
+from training.adam import Adam
 
 SETTINGS = {"learning_rate": 0.01, "beta_2": 0.9, "epsilon": 1e-3}
 
@@ -27,7 +27,7 @@ def test_the_same_as_keras(beta1, amsgrad):
     gradients = np.random.default_rng(0).normal(size=(5, 3, 4)).astype(np.float32)
     found, expected = (
         walk(kind, gradients, beta_1=beta1, amsgrad=amsgrad)
-        for kind in (optimizers.Adam, keras.optimizers.Adam)
+        for kind in (Adam, keras.optimizers.Adam)
     )
     assert np.ptp(found[0]) > 0.01
     for a, b in zip(found, expected, strict=True):
@@ -36,12 +36,12 @@ def test_the_same_as_keras(beta1, amsgrad):
 
 def test_one_step_by_hand():
     """m/(1 - β1) = g and v/(1 - β2) = g²: ε̂ is added to sqrt(v), as Keras has it."""
-    weight, *_ = walk(optimizers.Adam, np.full((1, 1), 2.0, np.float32), beta_1=0.5)
+    weight, *_ = walk(Adam, np.full((1, 1), 2.0, np.float32), beta_1=0.5)
     alpha = 0.01 * np.sqrt(1 - 0.9) / (1 - 0.5)
     assert weight[0] == pytest.approx(1 - alpha * 1.0 / (np.sqrt(0.1 * 4) + 1e-3), rel=1e-6)
 
 
 def test_a_loss_scaled_one_can_be_made_of_its_config():
-    scaled = keras.optimizers.LossScaleOptimizer(optimizers.Adam(0.25))
+    scaled = keras.optimizers.LossScaleOptimizer(Adam(0.25))
     inner = type(scaled).from_config(scaled.get_config()).inner_optimizer
-    assert type(inner) is optimizers.Adam and float(inner.learning_rate) == 0.25
+    assert type(inner) is Adam and float(inner.learning_rate) == 0.25

@@ -13,16 +13,16 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-import curves
-import outputs
-import utils
+import console
+from runs import log as run_log
+from runs.run import MOST_WEIGHTS, REDRAW_SHARE, Run
 from tests.conftest import ROOT, batch, same, values
 
 
 @pytest.fixture
 def make_run(tmp_path):
     def make(name="r"):
-        return outputs.Run(name, *(tmp_path / d for d in ("checkpoint", "samples", "logs")))
+        return Run(name, *(tmp_path / d for d in ("checkpoint", "samples", "logs")))
 
     return make
 
@@ -133,7 +133,7 @@ def test_a_broken_checkpoint_is_one_line(make_run, make_trainer):
     run.save(1, trainer)
     data = next(run.folder.glob("ckpt-1.data*"))
     data.write_bytes(data.read_bytes()[:100])
-    with pytest.raises(utils.Failed, match=r"ckpt-1.*--resume False") as error:
+    with pytest.raises(console.Failed, match=r"ckpt-1.*--resume False") as error:
         make_run().restore(make_trainer())
     assert "\n" not in str(error.value)
 
@@ -141,14 +141,15 @@ def test_a_broken_checkpoint_is_one_line(make_run, make_trainer):
 def test_another_networks_checkpoint_is_refused(make_run, make_trainer):
     run = begin(make_run())
     run.save(1, make_trainer())
-    with pytest.raises(utils.Failed, match="cannot restore"):
+    with pytest.raises(console.Failed, match="cannot restore"):
         make_run().restore(make_trainer(g_width=(6,)))
 
 
 def test_a_second_trainer_is_refused_by_process_id(make_run, tmp_path):
     code = (
-        "import outputs, sys, time\n"
-        "with outputs.Run('r', *sys.argv[1:]).lock():\n"
+        "import sys, time\n"
+        "from runs.run import Run\n"
+        "with Run('r', *sys.argv[1:]).lock():\n"
         "    print('in', flush=True); time.sleep(60)"
     )
     places = [str(tmp_path / d) for d in ("checkpoint", "samples", "logs")]
@@ -157,7 +158,7 @@ def test_a_second_trainer_is_refused_by_process_id(make_run, tmp_path):
     )
     try:
         assert other.stdout.readline() == "in\n"
-        with pytest.raises(utils.Failed, match=f"process {other.pid}:"), make_run().lock():
+        with pytest.raises(console.Failed, match=f"process {other.pid}:"), make_run().lock():
             pass
         with make_run("another").lock():
             pass
@@ -199,7 +200,7 @@ def test_redrawing_takes_a_small_share_of_the_time(make_run, monkeypatch):
     for i in range(5):
         run.sample(i, 0, i, *grid())
     assert len(drawn) == 1
-    run._redrawn -= 10.0 / outputs.REDRAW_SHARE
+    run._redrawn -= 10.0 / REDRAW_SHARE
     run.sample(9, 0, 9, *grid())
     assert len(drawn) == 2
 
@@ -222,14 +223,14 @@ def test_events_can_be_read(make_run, make_trainer):
         for weight in network.trainable_variables:
             (event,) = events.Tensors(f"{name}/{weight.path}")
             bins = tf.make_ndarray(event.tensor_proto)  # [bins, (left, right, count)]
-            every = 1 + np.size(weight) // outputs.MOST_WEIGHTS
+            every = 1 + np.size(weight) // MOST_WEIGHTS
             assert event.step == 5 and bins[:, 2].sum() == len(range(0, np.size(weight), every))
             assert bins[0, 0] >= np.min(weight) and bins[-1, 1] <= np.max(weight)
 
 
 def test_smooth():
-    np.testing.assert_allclose(curves.smooth(np.array([3.0] * 7)), [3.0] * 7)
-    np.testing.assert_allclose(curves.smooth(np.array([0.0, 3.0, 6.0])), [1.5, 3.0, 4.5])
+    np.testing.assert_allclose(run_log.smooth(np.array([3.0] * 7)), [3.0] * 7)
+    np.testing.assert_allclose(run_log.smooth(np.array([0.0, 3.0, 6.0])), [1.5, 3.0, 4.5])
 
 
 def test_images_of_another_kind_are_refused(make_run, make_trainer):
@@ -240,7 +241,7 @@ def test_images_of_another_kind_are_refused(make_run, make_trainer):
     for name, value in (("channels", 1), ("classes", 10)):
         kept = {**text, "data": {**spec, name: value}}
         (run.folder / "config.json").write_text(json.dumps(kept))
-        with pytest.raises(utils.Failed, match=f"{name} {value}, and these have"):
+        with pytest.raises(console.Failed, match=f"{name} {value}, and these have"):
             run.check_data(spec)
     (run.folder / "config.json").write_text(json.dumps({**text, "data": spec}))
     run.check_data(spec)
@@ -284,7 +285,7 @@ def test_the_best_state_is_whole(make_run, make_trainer):
     assert run.best() == {"step": 3, "fid": 2.0}
     assert not list((run.folder / "best").glob("ckpt-1.*"))
     other = make_trainer()
-    outputs.Run("best", run.folder, run.samples, run.logs).restore(other)
+    Run("best", run.folder, run.samples, run.logs).restore(other)
     assert same(values(other.state), state) == []
     begin(make_run()).save(1, trainer)  # a new run does away with the old one's best
     assert not (run.folder / "best").exists()

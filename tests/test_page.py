@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import film
-import page
 import utils
+from runs import film as films
+from runs import page
 
 LEVELS = (0, 100, 200)
 ROWS = [
@@ -129,7 +129,7 @@ def test_the_page_is_bounded(tmp_path, monkeypatch):
     assert kinds == [{".png"}, {".jpg"}, {".jpg"}, {".jpg"}]
     assert (counts[0], counts[1], counts[3]) == (20, 20, 1) and 8 <= counts[2] <= 11
     monkeypatch.undo()
-    assert (page.GRID_BYTES + film.MAX_BYTES) * 4 / 3 < 6e6
+    assert (page.GRID_BYTES + films.MAX_BYTES) * 4 / 3 < 6e6
 
 
 # Moves the slider as a person would, and writes what is then seen into the page: the level of

@@ -8,28 +8,29 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-import build
-import config
-import estimate
-import layers
-import model
-import ops
-import pggan
-import recipes
-from dataset import ImageSpec
+from architectures.pggan import layers
+from architectures.pggan import networks as pggan_networks
+from architectures.pggan.schedule import Now, Plan, batches, sizes
+from commands import build, dry_run
+from config import tables
+from config.resolve import resolve
+from datasets.packed import ImageSpec
+from layers import fast, weights
+from layers import stock as stocks
 from tests.conftest import checkpoint, folder_of_images, log_rows, same, values
+from training import average, memory
 
 TINY = {"arch": "pggan", "dataset": "x", "fmap_max": 8, "z_dim": 6, "batch_size": 4, "max_res": 16}
 SHORT = {"fade_kimg": 0.016, "stable_kimg": 0.008}  # four steps of a fade, two of a stable phase
 
 
 def networks(classes=0, channels=3, **given):
-    c = config.resolve({**TINY, **given})
+    c = resolve({**TINY, **given})
     return build.build_networks(c, ImageSpec(c.max_res, c.max_res, channels, 1, classes))
 
 
 def make(classes=0, **given):
-    c = config.resolve({**TINY, **SHORT, **given})
+    c = resolve({**TINY, **SHORT, **given})
     return build.build_trainer(c, ImageSpec(c.max_res, c.max_res, 3, 1, classes))
 
 
@@ -42,7 +43,7 @@ def batch(trainer, seed=0):
 
 
 def set_alpha(network, alpha):
-    for layer in ops.layers_of(network):
+    for layer in stocks.layers_of(network):
         if isinstance(layer, layers.Fade):
             layer.alpha.assign(alpha)
 
@@ -62,31 +63,29 @@ def grown(classes=0, seed=0, **given):
 
 def test_the_schedule_is_a_function_of_the_images_seen():
     """SPEC 10.5's values of α, counted in images of the paper's 800,000."""
-    plan = pggan.Plan(800_000, 800_000, (16, 16, 16, 14))
+    plan = Plan(800_000, 800_000, (16, 16, 16, 14))
     begin = 800_000  # stage 0 does not fade
     for into, alpha in ((0, 0.0), (160_000, 0.2), (400_000, 0.5), (800_000, 1.0), (1_599_999, 1.0)):
         for stage in (1, 2, 3):
             seen = begin + 1_600_000 * (stage - 1) + into
-            assert plan.at(seen) == pggan.Now(stage, alpha, 14 if stage == 3 else 16)
-    assert plan.at(0) == plan.at(799_999) == pggan.Now(0, 1.0, 16)
-    assert plan.at(10**9) == pggan.Now(3, 1.0, 14)
+            assert plan.at(seen) == Now(stage, alpha, 14 if stage == 3 else 16)
+    assert plan.at(0) == plan.at(799_999) == Now(0, 1.0, 16)
+    assert plan.at(10**9) == Now(3, 1.0, 14)
     assert [plan.end(i) for i in range(4)] == [800_000, 2_400_000, 4_000_000, 5_600_000]
 
 
 def test_phases_of_no_length():
-    no_fade = pggan.Plan(0, 10, (2, 2))
+    no_fade = Plan(0, 10, (2, 2))
     assert [no_fade.at(n).alpha for n in (0, 9, 10, 30)] == [1.0] * 4
     assert [no_fade.at(n).stage for n in (0, 9, 10, 30)] == [0, 0, 1, 1]
-    all_fade = pggan.Plan(10, 0, (2, 2))
-    assert [all_fade.at(n) for n in (0, 5, 10)] == [
-        pggan.Now(1, alpha, 2) for alpha in (0.0, 0.5, 1.0)
-    ]
+    all_fade = Plan(10, 0, (2, 2))
+    assert [all_fade.at(n) for n in (0, 5, 10)] == [Now(1, alpha, 2) for alpha in (0.0, 0.5, 1.0)]
 
 
 @pytest.mark.parametrize("updates", [1, 3])
 @pytest.mark.parametrize("seen", [0, 7, 99, 100, 333, 10_000])
 def test_the_steps_left_are_those_that_are_done(updates, seen):
-    plan = pggan.Plan(50, 60, (4, 7, 2))
+    plan = Plan(50, 60, (4, 7, 2))
     steps, now = 0, seen
     while now < plan.end(2):
         now += updates * plan.at(now).batch
@@ -95,9 +94,9 @@ def test_the_steps_left_are_those_that_are_done(updates, seen):
 
 
 def test_batches_by_size():
-    assert pggan.sizes(64) == [4, 8, 16, 32, 64]
-    assert pggan.batches(64, 16, "8:32,64:3,1024:2") == (16, 32, 16, 16, 3)
-    assert config.resolve({"arch": "pggan"}).batch_dict == "256:14,512:6,1024:3"
+    assert sizes(64) == [4, 8, 16, 32, 64]
+    assert batches(64, 16, "8:32,64:3,1024:2") == (16, 32, 16, 16, 3)
+    assert resolve({"arch": "pggan"}).batch_dict == "256:14,512:6,1024:3"
 
 
 # ---- the networks ----------------------------------------------------------------------------
@@ -112,12 +111,12 @@ def test_parameters_of_the_papers_networks():
         return sum(int(np.prod(w.shape)) for w in network.trainable_variables)
 
     assert (count(generator), count(critic)) == (22_933_394, 22_941_313)
-    whole = [count(pggan.stage_generator(generator, i, whole=True)) for i in range(6)]
+    whole = [count(pggan_networks.stage_generator(generator, i, whole=True)) for i in range(6)]
     assert whole == [6_556_163, 11_275_779, 15_995_395, 20_715_011, 22_484_227, 22_926_467]
-    fading = [count(pggan.stage_generator(generator, i)) for i in range(6)]
+    fading = [count(pggan_networks.stage_generator(generator, i)) for i in range(6)]
     assert [b - a for a, b in zip(whole, fading)] == [0, 1_539, 1_539, 1_539, 1_539, 771]
     # By hand: a head of 512·9·513 + 16·512² + 513 and biases, fromRGBs of 4·width, blocks.
-    critics = [count(pggan.stage_critic(critic, i)) for i in range(2)]
+    critics = [count(pggan_networks.stage_critic(critic, i)) for i in range(2)]
     head = 9 * 513 * 512 + 512 + 16 * 512 * 512 + 512 + 513
     assert critics[0] == head + 4 * 512
     assert critics[1] - critics[0] == 2 * (9 * 512 * 512 + 512) + 4 * 512
@@ -138,19 +137,19 @@ def test_a_stage_begins_where_the_one_before_ends(stage):
     z = rng.normal(size=(4, 6)).astype(np.float32)
     x = rng.normal(size=(4, 4 << stage, 4 << stage, 3)).astype(np.float32)
     small = tf.nn.avg_pool2d(x, 2, 2, "VALID")
-    now = [pggan.stage_generator(generator, stage)([z]), None]
+    now = [pggan_networks.stage_generator(generator, stage)([z]), None]
     set_alpha(generator, 1.0), set_alpha(critic, 1.0)
-    before = pggan.stage_generator(generator, stage - 1)([z]).numpy()
-    last = pggan.stage_critic(critic, stage - 1)([small]).numpy()
-    whole = pggan.stage_generator(generator, stage, whole=True)([z])
-    faded = pggan.stage_generator(generator, stage)([z])
+    before = pggan_networks.stage_generator(generator, stage - 1)([z]).numpy()
+    last = pggan_networks.stage_critic(critic, stage - 1)([small]).numpy()
+    whole = pggan_networks.stage_generator(generator, stage, whole=True)([z])
+    faded = pggan_networks.stage_generator(generator, stage)([z])
     set_alpha(generator, 0.0), set_alpha(critic, 0.0)
-    now = pggan.stage_generator(generator, stage)([z])
+    now = pggan_networks.stage_generator(generator, stage)([z])
     np.testing.assert_array_equal(now, before.repeat(2, 1).repeat(2, 2))
-    np.testing.assert_array_equal(pggan.stage_critic(critic, stage)([x]), last)
+    np.testing.assert_array_equal(pggan_networks.stage_critic(critic, stage)([x]), last)
     np.testing.assert_array_equal(faded, whole)
     set_alpha(generator, 0.25)
-    middle = pggan.stage_generator(generator, stage)([z])
+    middle = pggan_networks.stage_generator(generator, stage)([z])
     np.testing.assert_allclose(middle, 0.75 * np.array(now) + 0.25 * np.array(whole), atol=1e-5)
 
 
@@ -164,10 +163,10 @@ def test_pixel_norm():
 @pytest.mark.parametrize(
     ("layer", "shape", "fan_in", "gain"),
     [
-        (lambda: layers.EqualConv(300, 3, padding="same"), (5, 5, 40), 360, 2),
-        (lambda: layers.EqualConv(300, 1, gain=1.0), (5, 5, 40), 40, 1),
-        (lambda: layers.EqualDense(200, gain=1.0), (300,), 300, 1),
-        (lambda: layers.EqualDeconv(100, 4), (1, 1, 512), 512 * 16, 2),  # SPEC 8.7: sqrt(2/8192)
+        (lambda: weights.EqualConv(300, 3, padding="same"), (5, 5, 40), 360, 2),
+        (lambda: weights.EqualConv(300, 1, gain=1.0), (5, 5, 40), 40, 1),
+        (lambda: weights.EqualDense(200, gain=1.0), (300,), 300, 1),
+        (lambda: weights.EqualDeconv(100, 4), (1, 1, 512), 512 * 16, 2),  # SPEC 8.7: sqrt(2/8192)
     ],
 )
 def test_the_equalised_rate(layer, shape, fan_in, gain):
@@ -178,17 +177,17 @@ def test_the_equalised_rate(layer, shape, fan_in, gain):
     kernel, bias = (np.array(w) for w in layer.get_weights())
     assert kernel.std() == pytest.approx(1, rel=0.02)
     assert not bias.any()
-    used = ops.stock(network).get_weights()[0]
+    used = stocks.stock(network).get_weights()[0]
     assert used.std() == pytest.approx((gain / fan_in) ** 0.5, rel=0.02)
     layer.bias.assign(np.arange(len(bias)))  # not scaled
     data = np.random.default_rng(0).normal(size=(3, *shape)).astype(np.float32)
-    stock = ops.stock(network)
+    stock = stocks.stock(network)
     np.testing.assert_allclose(network(data), stock(data), atol=1e-3)
     assert type(stock.layers[-1]).__module__.startswith("keras.")
 
 
 def test_layers_of_one_kind_begin_differently():
-    a, b = (layers.EqualConv(4, 3) for _ in range(2))
+    a, b = (weights.EqualConv(4, 3) for _ in range(2))
     a.build((1, 8, 8, 4)), b.build((1, 8, 8, 4))
     assert np.abs(np.array(a.kernel) - np.array(b.kernel)).max() > 0.1
 
@@ -208,7 +207,7 @@ def test_the_deviation_of_a_batch_by_hand():
 
 def test_upsampling_is_keras_own():
     x = np.random.default_rng(0).normal(size=(2, 3, 5, 4)).astype(np.float32)
-    np.testing.assert_array_equal(layers.Up(2)(x), keras.layers.UpSampling2D(2)(x))
+    np.testing.assert_array_equal(fast.Up(2)(x), keras.layers.UpSampling2D(2)(x))
 
 
 @pytest.mark.parametrize("mode", ["concat", "projection"])
@@ -217,8 +216,8 @@ def test_labels_reach_both_networks(mode):
     z, x = np.ones((2, 6), np.float32), np.ones((2, 8, 8, 3), np.float32)
     hot = [np.eye(3, dtype=np.float32)[[k, k]] for k in (0, 2)]
     for network, value in (
-        (pggan.stage_generator(generator, 1), z),
-        (pggan.stage_critic(critic, 1), x),
+        (pggan_networks.stage_generator(generator, 1), z),
+        (pggan_networks.stage_critic(critic, 1), x),
     ):
         a, b = (np.array(network([value, y])) for y in hot)
         assert np.abs(a - b).max() > 1e-3
@@ -244,7 +243,7 @@ def test_what_is_saved_has_alpha_folded_in(tmp_path, alpha):
     for name, network in trainer.networks.items():
         network.save(tmp_path / f"{name}.keras")
         loaded = keras.saving.load_model(tmp_path / f"{name}.keras", custom_objects={})
-        kinds = {type(layer).__module__.split(".")[0] for layer in ops.layers_of(loaded)}
+        kinds = {type(layer).__module__.split(".")[0] for layer in stocks.layers_of(loaded)}
         assert kinds == {"keras"}
         expected = np.array(own[name](inputs[name]))
         np.testing.assert_allclose(loaded(inputs[name]), expected, rtol=1e-3, atol=1e-4)
@@ -273,14 +272,14 @@ def test_a_run_through_all_stages(eager):
     assert trainer.problem() is None
 
 
-@pytest.mark.parametrize("mode", [m for m in recipes.MODES if m != "gp"])
+@pytest.mark.parametrize("mode", [m for m in tables.MODES if m != "gp"])
 def test_every_mode_steps(eager, mode):
     trainer = make(classes=2, mode=mode, max_res=8, stable_kimg=0.004, clip_up=0.02)
     for i in range(2):
         terms = trainer.step(*map(tf.constant, batch(trainer, i)))
         terms |= trainer.measure(*batch(trainer, i))
         assert all(np.isfinite(float(v)) for v in terms.values())
-        assert {"gradient_norm", "stage", recipes.MODES[mode]["gap"]} <= set(terms)
+        assert {"gradient_norm", "stage", tables.MODES[mode]["gap"]} <= set(terms)
     if mode == "regular":  # the bounds hold the weights as they are used
         used = trainer.networks["critic"].get_weights()
         assert max(np.abs(w).max() for w in used) == pytest.approx(0.02, abs=1e-6)
@@ -392,7 +391,7 @@ def test_large_images_are_drawn_a_few_at_a_time():
             calls.append(len(inputs[0]))
             return np.zeros((len(inputs[0]), 1, 1, 1))
 
-    assert model.draw(Generator(), np.zeros((10, 2))).shape == (10, 1, 1, 1)
+    assert average.draw(Generator(), np.zeros((10, 2))).shape == (10, 1, 1, 1)
     assert calls == [4, 4, 2]
 
 
@@ -488,22 +487,22 @@ def test_what_a_small_stage_makes_is_measured_beside_the_whole_images(cli, tmp_p
         assert image.size == (64, 64)
 
 
-@pytest.mark.parametrize("arch", [n for n, row in recipes.ARCHS.items() if "load" not in row])
+@pytest.mark.parametrize("arch", [n for n, row in tables.ARCHS.items() if "load" not in row])
 def test_dry_run(cli, arch):
     small = {"output_height": 32, "g_width": 8, "d_width": 8, "fmap_max": 8, "max_res": 8}
     words = [word for name, value in small.items() for word in (f"--{name}", value)]
     status, out, err = cli("--dataset", "digits", "--arch", arch, *words, "--train", "--dry_run")
     assert (status, err) == (0, "")
-    c = config.resolve({"dataset": "digits", "arch": arch, "output_height": 32})
+    c = resolve({"dataset": "digits", "arch": arch, "output_height": 32})
     assert f"arch={arch}" in out
     assert "x1, 10 classes" in out
     lines = [line for line in out.splitlines() if " in batches of " in line]
     assert len(lines) == (2 if arch == "pggan" else 1)
     side = 8 if arch == "pggan" else c.output_height
     given = {"g_width": (8,), "d_width": (8,), "fmap_max": 8, "max_res": 8}
-    c = config.resolve({"dataset": "digits", "arch": arch, "output_height": 32, **given})
-    stages = build.build_stages(c, ImageSpec(side, side, 1, 1, 10))
-    counts = [f"{estimate.parameters(network):,}" for network in stages[-1][:2]]
+    c = resolve({"dataset": "digits", "arch": arch, "output_height": 32, **given})
+    stages = dry_run.build_stages(c, ImageSpec(side, side, 1, 1, 10))
+    counts = [f"{memory.parameters(network):,}" for network in stages[-1][:2]]
     assert f"generator {counts[0]} parameters, critic {counts[1]}, memory" in lines[-1]
     assert "memory of a train step: about" in out.splitlines()[-1]
     assert not Path("checkpoint").exists() and not Path("data").exists()
@@ -522,14 +521,14 @@ def test_what_is_counted_for_the_memory():
     y = keras.layers.Conv2D(4, 3, padding="same")(x)  # 8·8·4 after the bias
     y = keras.layers.Dense(5)(keras.layers.Flatten()(y))  # 5 before the bias and 5 after
     network = keras.Model(x, y)
-    assert estimate.activations(network) == 8 * 8 * 4 + 5 + 5
-    assert estimate.parameters(network) == 18 * 4 + 4 + 256 * 5 + 5
-    assert [estimate.slots(keras.optimizers.get(n)) for n in ("adam", "rmsprop", "sgd")] == [
+    assert memory.activations(network) == 8 * 8 * 4 + 5 + 5
+    assert memory.parameters(network) == 18 * 4 + 4 + 256 * 5 + 5
+    assert [memory.slots(keras.optimizers.get(n)) for n in ("adam", "rmsprop", "sgd")] == [
         2,
         1,
         0,
     ]
-    assert [estimate.size_text(n) for n in (12.3e6, 4.567e9)] == ["12 MB", "4.57 GB"]
+    assert [memory.size_text(n) for n in (12.3e6, 4.567e9)] == ["12 MB", "4.57 GB"]
 
 
 def test_the_memory_of_a_step_by_hand():
@@ -537,8 +536,8 @@ def test_the_memory_of_a_step_by_hand():
     generator = keras.Sequential([keras.Input((3,)), keras.layers.Dense(4, use_bias=False)])
     critic = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2, use_bias=False)])
     given = {"batch": 10, "penalised": 5, "slots": 2, "pixels": 7, "weights": 100}
-    g, d = estimate.activations(generator), estimate.activations(critic)
+    g, d = memory.activations(generator), memory.activations(critic)
     assert (g, d) == (4, 2)
     kept = 100 + 3 * (12 + 8)
     want = 4 * (kept + 10 * 7 + 0.6 * (10 * (4 + 2 * 2) + 3 * 5 * 2))
-    assert estimate.step_bytes(generator, critic, **given) == pytest.approx(want)
+    assert memory.step_bytes(generator, critic, **given) == pytest.approx(want)

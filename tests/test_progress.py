@@ -8,7 +8,7 @@ import types
 
 import pytest
 
-import progress
+import console
 
 
 @pytest.mark.parametrize(
@@ -23,20 +23,20 @@ import progress
     ],
 )
 def test_clock(seconds, text):
-    assert progress.clock(seconds) == text
+    assert console.clock(seconds) == text
 
 
 @pytest.fixture
 def now(monkeypatch):
     """A clock to set by hand; no terminal."""
     time = types.SimpleNamespace(value=1000.0)
-    monkeypatch.setattr(progress.time, "monotonic", lambda: time.value)
+    monkeypatch.setattr(console.time, "monotonic", lambda: time.value)
     monkeypatch.setattr(sys.stderr, "isatty", lambda: False, raising=False)
     return time
 
 
 def test_progress_prints_throttled_lines(now, capsys):
-    with progress.Progress("eating", 100, done=20, every=5) as bar:
+    with console.Progress("eating", 100, done=20, every=5) as bar:
         for second, done in enumerate(range(21, 33)):  # one a second, the first at 0 s
             now.value = 1000.0 + second
             bar.update(done, f"loss {done}")
@@ -48,7 +48,7 @@ def test_progress_prints_throttled_lines(now, capsys):
 
 
 def test_progress_without_a_text(now, capsys):
-    with progress.Progress("eating", 10) as bar:
+    with console.Progress("eating", 10) as bar:
         bar.update(1)
         assert capsys.readouterr().out == ""
         now.value += 2
@@ -59,7 +59,7 @@ def test_progress_without_a_text(now, capsys):
 def test_progress_is_seen_at_once_and_then_every_five_seconds(now, monkeypatch):
     raw = io.BytesIO()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw))  # keeps what is not flushed
-    with progress.Progress("eating", 10) as bar:
+    with console.Progress("eating", 10) as bar:
         for seconds, done in ((2, 1), (4, 2), (1.5, 3)):
             now.value += seconds
             bar.update(done, "a")
@@ -69,7 +69,7 @@ def test_progress_is_seen_at_once_and_then_every_five_seconds(now, monkeypatch):
 
 def test_progress_on_a_terminal_leaves_stdout_alone(now, monkeypatch, capsys):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
-    with progress.Progress("eating", 10, done=2) as bar:
+    with console.Progress("eating", 10, done=2) as bar:
         task = bar.bar.tasks[0]
         assert (task.total, task.completed) == (10, 2)
         assert task.fields == {"text": "", "left": "-:--:--"}
@@ -86,7 +86,7 @@ def test_progress_on_a_terminal_leaves_stdout_alone(now, monkeypatch, capsys):
 
 
 def test_the_time_left_is_no_more_than_to_the_deadline(capsys):
-    with progress.Progress("eating", 10**9, deadline=time.monotonic() + 90.2) as bar:
+    with console.Progress("eating", 10**9, deadline=time.monotonic() + 90.2) as bar:
         time.sleep(0.02)
         bar.update(1, "")
     assert "0:01:30 left" in capsys.readouterr().out

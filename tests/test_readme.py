@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-import cli
-import config
+from config import fields, flags
+from config.resolve import resolve
 from tests.conftest import ROOT
 
 README = (ROOT / "README.md").read_text()
@@ -20,26 +20,26 @@ def test_commands_are_found():
 
 @pytest.mark.parametrize("words", COMMANDS)
 def test_every_command_is_one_that_the_program_takes(words):
-    given = cli.parse_flags(["main.py", *words.replace("\\", "").strip('" ').split()])
+    given = flags.parse_flags(["main.py", *words.replace("\\", "").strip('" ').split()])
     given.pop("help", None)
-    config.resolve(given)
+    resolve(given)
 
 
 def test_every_flag_is_in_the_table():
     rows = re.findall(r"^\| `(\w+)` \|", README.partition("## Flags")[2], re.M)
-    assert rows == list(config.FIELDS)
+    assert rows == list(fields.FIELDS)
 
 
-@pytest.mark.parametrize("name", config.FIELDS)
+@pytest.mark.parametrize("name", fields.FIELDS)
 def test_the_tables_defaults(name):
     """Plain defaults are given as they are; those of the tables name their rows in words."""
     table = README.partition("## Flags")[2].splitlines()
     row = next(x for x in table if x.startswith(f"| `{name}` |"))
     default = row.split(" | ")[1].replace("\\", "")
-    value = config.FIELDS[name].default
-    layers = [config.resolve({"mode": m, "dataset": d}) for m in ("gp", "regular") for d in DATA]
+    value = fields.FIELDS[name].default
+    layers = [resolve({"mode": m, "dataset": d}) for m in ("gp", "regular") for d in DATA]
     if len({getattr(c, name) for c in layers}) == 1 and value is not None:
-        assert default.split(";")[0] in (config.text(value), {"train_size": "inf"}.get(name))
+        assert default.split(";")[0] in (fields.text(value), {"train_size": "inf"}.get(name))
 
 
 DATA = ("mnist", "faces", "folder")

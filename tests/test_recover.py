@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import config
-import recover
-import tasks
-import utils
+import files
 from benchmarks.whole import events
+from commands import build
+from config.resolve import resolve
+from runs import recovery
 from tests.test_outputs import begin, grid, log, make_run  # noqa: F401 (a fixture among them)
 
 LIST = 'model_checkpoint_path: "ckpt-4"\nall_model_checkpoint_paths: "ckpt-2"\n'
@@ -37,14 +37,14 @@ def test_what_is_half_written_goes(tmp_path):
     half += ["frames/.00000002.77.part.png"]
     put(tmp_path / "run", *whole, *half)
     put(tmp_path / "logs", "events.1", ".new/events.2")
-    recover.settle(tmp_path / "run", tmp_path / "logs")
+    recovery.settle(tmp_path / "run", tmp_path / "logs")
     assert names(tmp_path / "run") == set(whole)
     assert names(tmp_path / "logs") == {"events.1"}
 
 
 def test_checkpoints_stay_where_no_list_of_them_is(tmp_path):
     put(tmp_path / "run", "ckpt-3.index")
-    recover.settle(tmp_path / "run", tmp_path / "logs")
+    recovery.settle(tmp_path / "run", tmp_path / "logs")
     assert names(tmp_path / "run") == {"ckpt-3.index"}
 
 
@@ -72,10 +72,10 @@ def test_the_events_of_a_new_run_take_the_place_of_the_old_ones(tmp_path, monkey
         for name in ("rename", "unlink", "rmdir"):
             patch.setattr(type(tmp_path), name, count(getattr(type(tmp_path), name)))
         try:
-            recover.settle(tmp_path / "run", tmp_path / "logs")
+            recovery.settle(tmp_path / "run", tmp_path / "logs")
         except Killed:
             assert done < 6
-    recover.settle(tmp_path / "run", tmp_path / "logs")
+    recovery.settle(tmp_path / "run", tmp_path / "logs")
     assert names(tmp_path / "run") == {"config.json"}
     assert names(tmp_path / "logs") == {"events.new", "mine.txt"}
 
@@ -85,10 +85,10 @@ def test_who_only_looks_moves_a_new_run_up_too(tmp_path, monkeypatch):
     given = {"dataset": "digits", "checkpoint_dir": "runs"}
     for name, half in (("a", ".ready"), ("b", ".moving"), ("c", ".ready")):
         put(tmp_path / "runs" / name / half, "generator.keras")
-        text = config.resolve({**given, "seed": 7}).to_json() | {"data": {}}
+        text = resolve({**given, "seed": 7}).to_json() | {"data": {}}
         (tmp_path / "runs" / name / half / "config.json").write_text(json.dumps(text))
-    with utils.lock(tmp_path / "runs/c/lock", pytest.fail):
-        c, folder = tasks.find(given)
+    with files.lock(tmp_path / "runs/c/lock", pytest.fail):
+        c, folder = build.find(given)
     assert c.seed == 7
     assert folder in (Path("runs/a"), Path("runs/b"))
     for name in "ab":
@@ -104,10 +104,10 @@ def test_events_after_the_step_gone_back_to_are_forgotten(make_run):  # noqa: F8
     path = next(run.logs.glob("events*"))
     whole = path.read_bytes()
     for last, steps in ((9, [1, 2, 3]), (2, [1, 2]), (1, [1])):
-        recover.forget(run.home, run.logs, last)
+        recovery.forget(run.home, run.logs, last)
         assert events(run.logs) == {"loss": steps}
     path.write_bytes(whole[:-5])  # cut short by a kill
-    recover.forget(run.home, run.logs, 9)
+    recovery.forget(run.home, run.logs, 9)
     assert events(run.logs) == {"loss": [1, 2]}
     assert whole.startswith(path.read_bytes())
     third = path.stat().st_size
@@ -115,10 +115,10 @@ def test_events_after_the_step_gone_back_to_are_forgotten(make_run):  # noqa: F8
         body = bytearray(whole)
         body[wrong] = b"\xff" * (wrong.stop - wrong.start)
         path.write_bytes(body)
-        recover.forget(run.home, run.logs, 9)
+        recovery.forget(run.home, run.logs, 9)
         assert path.stat().st_size == third
         assert events(run.logs) == {"loss": [1, 2]}
-    recover.forget(run.home, run.logs, 0)
+    recovery.forget(run.home, run.logs, 0)
     assert not path.exists()
 
 
@@ -160,9 +160,9 @@ def test_a_film_that_a_kill_left_undrawn_is_drawn(make_run, make_trainer):  # no
 
 def test_dead_processes_files_are_cleared(tmp_path):
     put(tmp_path, ".a.4194305.part.png", f".b.{os.getppid()}.part.png", ".c.part.png", "d.part.png")
-    with utils.atomic_path(tmp_path / "e.png") as part:
+    with files.atomic_path(tmp_path / "e.png") as part:
         left = part.name
         part.write_text("")
     put(tmp_path, left)  # of this process, before it has written anything
-    utils.clear_parts(tmp_path)
+    files.clear_parts(tmp_path)
     assert names(tmp_path) == {f".b.{os.getppid()}.part.png", ".c.part.png", "d.part.png", "e.png"}

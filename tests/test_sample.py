@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import model
-import ops
-import sample
+import console
 import utils
+from generation import sample
+from training import average, randomness
 
 
 def painter(classes=0, channels=1):
@@ -30,8 +30,8 @@ def painter(classes=0, channels=1):
 def sampler(folder, classes=0, channels=1, count=16, seed=0, label=None):
     return sample.Sampler(
         painter(classes, channels),
-        ops.uniform_latents,
-        model.draw,
+        randomness.uniform_latents,
+        average.draw,
         sweep=(-1.0, 1.0),
         folder=folder,
         count=count,
@@ -147,7 +147,7 @@ def test_one_label(tmp_path):
 
 @pytest.mark.parametrize("classes", [0, 3])
 def test_a_label_that_is_none(tmp_path, classes):
-    with pytest.raises(utils.Failed, match="--label=3: this generator has"):
+    with pytest.raises(console.Failed, match="--label=3: this generator has"):
         sampler(tmp_path, classes=classes, label=3)
 
 

@@ -2,16 +2,16 @@
 
 import pytest
 
-import config
-import dataset
 from benchmarks import scaling
+from config.resolve import resolve
+from datasets import packed as packing
 from tests.conftest import TINY
 
 
 @pytest.fixture(scope="module")
 def measured():
-    c = config.resolve({**TINY, "output_height": 8, "critic_num": 2})
-    spec = dataset.ImageSpec(8, 8, 1, 100, 10)
+    c = resolve({**TINY, "output_height": 8, "critic_num": 2})
+    spec = packing.ImageSpec(8, 8, 1, 100, 10)
     return scaling.measure(c, spec, scaling.two_replicas(), 4)
 
 

@@ -15,9 +15,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import dataset
-import sources
+import console
 import utils
+from datasets import known
+from datasets import lsun as lsun_reader
+from datasets import packed as packing
 
 ROOT = Path(__file__).parents[1]
 REAL = Path(__file__).parents[2] / "shared/data/mnist"
@@ -86,8 +88,8 @@ def check(source, images, labels):
 
 def failure(path, named):
     """The one line that reading MNIST ends with, which must name a file."""
-    with pytest.raises(utils.Failed) as error:
-        sources.read_mnist(path)
+    with pytest.raises(console.Failed) as error:
+        known.read_mnist(path)
     line = str(error.value)
     assert "\n" not in line and str(named) in line, line
     return line
@@ -97,7 +99,7 @@ def failure(path, named):
 
 
 def test_digits():
-    source = sources.read_digits(Path("nowhere"))
+    source = known.read_digits(Path("nowhere"))
     assert source.images.shape == (1797, 8, 8, 1) and source.images.dtype == np.uint8
     assert source.images.min() == 0 and source.images.max() == 255  # 16 levels, spread
     assert len(np.unique(source.images)) == 17
@@ -107,16 +109,16 @@ def test_digits():
 
 
 def test_digits_are_enlarged_when_packed(tmp_path):
-    packed = dataset.load(
+    packed = packing.load(
         "digits",
-        reader=sources.read_digits,
+        reader=known.read_digits,
         data_dir=tmp_path,
         cache_dir=tmp_path / "cache",
         size=(10, 10),
         conditional=True,
     )
-    assert packed.spec == dataset.ImageSpec(10, 10, 1, 1797, 10)
-    source = sources.read_digits(tmp_path)
+    assert packed.spec == packing.ImageSpec(10, 10, 1, 1797, 10)
+    source = known.read_digits(tmp_path)
     expected = utils.load_image(Image.fromarray(source.images[5, ..., 0]), (10, 10), 1)
     np.testing.assert_array_equal(packed.images[5], expected)
     np.testing.assert_array_equal(packed.labels, source.labels)
@@ -130,26 +132,26 @@ def test_digits_are_enlarged_when_packed(tmp_path):
 def test_mnist_from_idx_files(tmp_path, dash, suffix):
     images, labels = digit_set()
     put_idx(tmp_path, images, labels, dash, suffix)
-    check(sources.read_mnist(tmp_path), images, labels)
+    check(known.read_mnist(tmp_path), images, labels)
 
 
 def test_mnist_is_the_training_part(tmp_path):
     put_idx(tmp_path, *digit_set(5), part="t10k")
     images, labels = digit_set(seed=1)
     put_idx(tmp_path, images, labels)
-    check(sources.read_mnist(tmp_path), images, labels)
+    check(known.read_mnist(tmp_path), images, labels)
 
 
 def test_mnist_from_npz(tmp_path):
     images, labels = digit_set()
     put_npz(tmp_path / "mnist.npz", images, labels)
-    check(sources.read_mnist(tmp_path), images, labels)
+    check(known.read_mnist(tmp_path), images, labels)
 
 
 def test_mnist_from_the_cache_of_keras(tmp_path, keras_home):
     images, labels = digit_set()
     put_npz(keras_home / "datasets" / "mnist.npz", images, labels)
-    check(sources.read_mnist(tmp_path / "nothing"), images, labels)
+    check(known.read_mnist(tmp_path / "nothing"), images, labels)
 
 
 @pytest.mark.parametrize("value", ["", None])
@@ -160,7 +162,7 @@ def test_mnist_from_the_cache_in_the_home(tmp_path, monkeypatch, value):
         monkeypatch.setenv("KERAS_HOME", value)
     images, labels = digit_set()
     put_npz(tmp_path / ".keras" / "datasets" / "mnist.npz", images, labels)
-    check(sources.read_mnist(tmp_path / "nothing"), images, labels)
+    check(known.read_mnist(tmp_path / "nothing"), images, labels)
 
 
 def test_mnist_order_of_preference(tmp_path, keras_home):
@@ -173,7 +175,7 @@ def test_mnist_order_of_preference(tmp_path, keras_home):
         put_npz(keras_home / "datasets" / "mnist.npz", *digit_set(seed=5)),
     ]
     for seed, place in enumerate(places):
-        check(sources.read_mnist(tmp_path), *digit_set(seed=seed))
+        check(known.read_mnist(tmp_path), *digit_set(seed=seed))
         place.unlink()
     failure(tmp_path, tmp_path)
 
@@ -182,7 +184,7 @@ def test_mnist_needs_images_and_labels(tmp_path):
     images, labels = digit_set(seed=1)
     put_npz(tmp_path / "mnist.npz", images, labels)
     put_idx(tmp_path, *digit_set()).unlink()
-    check(sources.read_mnist(tmp_path), images, labels)
+    check(known.read_mnist(tmp_path), images, labels)
 
 
 def downloader(body):
@@ -191,7 +193,7 @@ def downloader(body):
     def get_file(fname=None, origin=None, cache_subdir="datasets", file_hash=None, cache_dir=None):
         if os.sep in fname:
             raise ValueError("Paths are no longer accepted as the `fname` argument")
-        assert (origin, file_hash) == (sources.MNIST_NPZ, sources.MNIST_SHA256)
+        assert (origin, file_hash) == (known.MNIST_NPZ, known.MNIST_SHA256)
         assert os.access(cache_dir, os.W_OK)
         return str(put(Path(cache_dir) / cache_subdir / fname, body))
 
@@ -202,15 +204,15 @@ def test_mnist_is_downloaded_into_the_cache_of_keras(tmp_path, keras_home, monke
     images, labels = digit_set()
     body = put_npz(tmp_path / "served.npz", images, labels).read_bytes()
     fake_keras(monkeypatch, downloader(body))
-    check(sources.read_mnist(tmp_path / "nothing"), images, labels)
+    check(known.read_mnist(tmp_path / "nothing"), images, labels)
     assert (keras_home / "datasets" / "mnist.npz").read_bytes() == body
     offline(monkeypatch)  # from now on it is there
-    check(sources.read_mnist(tmp_path / "nothing"), images, labels)
+    check(known.read_mnist(tmp_path / "nothing"), images, labels)
 
 
 def test_download_is_checked_by_its_sha256():
-    assert len(sources.MNIST_SHA256) == 64 and int(sources.MNIST_SHA256, 16)
-    assert sources.MNIST_NPZ.startswith("https://")
+    assert len(known.MNIST_SHA256) == 64 and int(known.MNIST_SHA256, 16)
+    assert known.MNIST_NPZ.startswith("https://")
 
 
 def test_download_hides_the_greetings_of_libraries(tmp_path, monkeypatch, capfd):
@@ -359,13 +361,13 @@ def test_signature_changes_with_the_images(tmp_path):
         images = IMAGES.copy()
         images[2, 9, 9] += change
         put_idx(tmp_path, images, LABELS)
-        signatures.append(sources.read_mnist(tmp_path).signature)
+        signatures.append(known.read_mnist(tmp_path).signature)
     assert signatures[0] == signatures[1] != signatures[2]
 
 
 def test_arrays_open_as_images(tmp_path):
     put_idx(tmp_path, IMAGES, LABELS)
-    image = sources.read_mnist(tmp_path).open(1)
+    image = known.read_mnist(tmp_path).open(1)
     assert image.mode == "L"
     np.testing.assert_array_equal(np.asarray(image), IMAGES[1])
 
@@ -391,9 +393,9 @@ def put_lmdb(folder, values):
 
 
 def lsun(path):
-    return dataset.load(
+    return packing.load(
         path.name,
-        reader=sources.read_lsun,
+        reader=lsun_reader.read_lsun,
         data_dir=path.parent,
         cache_dir=path.parent / "cache",
         size=(4, 4),
@@ -405,7 +407,7 @@ def test_lsun_from_a_database(tmp_path):
     data = put_lmdb(tmp_path / "lsun" / "bed_lmdb", {k: webp(c) for k, c in COLOURS.items()})
     packed = lsun(tmp_path / "lsun")
     assert packed.images[:, 1, 1].tolist() == [list(c) for c in COLOURS.values()]
-    assert packed.spec == dataset.ImageSpec(4, 4, 3, 3, 1) and packed.skipped == []
+    assert packed.spec == packing.ImageSpec(4, 4, 3, 3, 1) and packed.skipped == []
     assert os.listdir(data.parent) == ["data.mdb"]  # it is only read
 
 
@@ -415,7 +417,7 @@ def test_lsun_from_two_databases(tmp_path):
     packed = lsun(tmp_path / "lsun")
     assert packed.images[:, 1, 1].tolist() == [list(c) for c in COLOURS.values()]
     assert packed.labels.tolist() == [0, 0, 1] and packed.spec.classes == 2
-    source = sources.read_lsun(tmp_path / "lsun")
+    source = lsun_reader.read_lsun(tmp_path / "lsun")
     assert source.classes == ("bed_lmdb", "tower_lmdb")
     assert source.names == ["bed_lmdb/k0", "bed_lmdb/k1", "tower_lmdb/k2"]
 
@@ -425,7 +427,7 @@ def test_lsun_from_linked_databases_each_once(tmp_path):
     (tmp_path / "lsun").mkdir()
     for name in ("bed_lmdb", "bed_again"):
         (tmp_path / "lsun" / name).symlink_to(tmp_path / "disk" / "bed_lmdb")
-    assert sources.read_lsun(tmp_path / "lsun").names == ["bed_lmdb/k0"]
+    assert lsun_reader.read_lsun(tmp_path / "lsun").names == ["bed_lmdb/k0"]
 
 
 def test_lsun_skips_and_names_a_broken_value(tmp_path):
@@ -442,7 +444,7 @@ def test_lsun_signature_changes_with_a_database(tmp_path):
     for values in ({b"k0": webp((1, 2, 3))}, {b"k0": webp((1, 2, 3)), b"k1": webp((1, 2, 3))}):
         data = put_lmdb(tmp_path / "lsun" / "bed_lmdb", values)
         os.utime(data, ns=(10**18, 10**18))
-        signatures += [sources.read_lsun(tmp_path / "lsun").signature for _ in range(2)]
+        signatures += [lsun_reader.read_lsun(tmp_path / "lsun").signature for _ in range(2)]
         data.unlink()
         data.parent.rmdir()
     assert signatures[0] == signatures[1] != signatures[2] == signatures[3]
@@ -452,8 +454,8 @@ def test_lsun_signature_changes_with_a_database(tmp_path):
 def test_lsun_of_a_corrupt_database(tmp_path, body):
     data = put_lmdb(tmp_path / "lsun" / "bed_lmdb", {b"k0": webp((1, 2, 3))})
     data.write_bytes(data.read_bytes()[:100] if body is None else body)
-    with pytest.raises(utils.Failed, match="cannot read the database") as error:
-        sources.read_lsun(tmp_path / "lsun")
+    with pytest.raises(console.Failed, match="cannot read the database") as error:
+        lsun_reader.read_lsun(tmp_path / "lsun")
     assert str(data.parent) in str(error.value) and "\n" not in str(error.value)
 
 
@@ -463,9 +465,11 @@ def test_lsun_of_a_database_cut_short(tmp_path, pages):
     data = put_lmdb(tmp_path / "lsun" / "bed_lmdb", {b"%d" % i: b"x" * 5000 for i in range(20)})
     os.truncate(data, 4096 * pages)
     code = (
-        "import pathlib, sys, sources, utils\n"
-        "try: sources.read_lsun(pathlib.Path(sys.argv[1]))\n"
-        "except utils.Failed as error: print(error)\n"
+        "import pathlib, sys\n"
+        "from console import Failed\n"
+        "from datasets.lsun import read_lsun\n"
+        "try: read_lsun(pathlib.Path(sys.argv[1]))\n"
+        "except Failed as error: print(error)\n"
     )
     words = [sys.executable, "-c", code, str(tmp_path / "lsun")]
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
@@ -476,8 +480,8 @@ def test_lsun_of_a_database_cut_short(tmp_path, pages):
 
 def test_lsun_of_empty_databases(tmp_path):
     put_lmdb(tmp_path / "lsun" / "bed_lmdb", {})
-    with pytest.raises(utils.Failed, match="empty") as error:
-        sources.read_lsun(tmp_path / "lsun")
+    with pytest.raises(console.Failed, match="empty") as error:
+        lsun_reader.read_lsun(tmp_path / "lsun")
     assert str(tmp_path / "lsun") in str(error.value)
 
 
@@ -490,8 +494,8 @@ def test_lsun_from_a_plain_folder(tmp_path):
 
 
 def test_lsun_of_a_missing_folder(tmp_path):
-    with pytest.raises(utils.Failed, match="no folder") as error:
-        sources.read_lsun(tmp_path / "lsun")
+    with pytest.raises(console.Failed, match="no folder") as error:
+        lsun_reader.read_lsun(tmp_path / "lsun")
     assert str(tmp_path / "lsun") in str(error.value)
 
 
@@ -502,7 +506,7 @@ real = pytest.mark.skipif(not REAL.is_dir(), reason="MNIST is not in ../shared/d
 
 @real
 def test_real_mnist():
-    source = sources.read_mnist(REAL)
+    source = known.read_mnist(REAL)
     assert source.images.shape == (60000, 28, 28, 1)
     counts = [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]  # of the digits 0 to 9
     assert np.bincount(source.labels).tolist() == counts
@@ -518,7 +522,7 @@ def cifar(path, records):
 def test_cifar10_planes_become_pixels(tmp_path):
     planes = bytes([1] * 1024 + [2] * 1024 + [3] * 1023 + [9])
     cifar(tmp_path / "cifar-10-batches-bin", [bytes([7]) + planes, bytes([0]) + planes])
-    source = sources.read_cifar10(tmp_path)
+    source = known.read_cifar10(tmp_path)
     assert source.images.shape == (2, 32, 32, 3)
     assert source.images[0, 0, 0].tolist() == [1, 2, 3]
     assert source.images[1, 31, 31].tolist() == [1, 2, 9]
@@ -533,10 +537,10 @@ def test_cifar10_planes_become_pixels(tmp_path):
 )
 def test_what_is_not_cifar10(tmp_path, records, says):
     cifar(tmp_path, records)
-    with pytest.raises(utils.Failed, match=says):
-        sources.read_cifar10(tmp_path)
+    with pytest.raises(console.Failed, match=says):
+        known.read_cifar10(tmp_path)
 
 
 def test_no_cifar10(tmp_path):
-    with pytest.raises(utils.Failed, match="no CIFAR-10"):
-        sources.read_cifar10(tmp_path)
+    with pytest.raises(console.Failed, match="no CIFAR-10"):
+        known.read_cifar10(tmp_path)

@@ -8,7 +8,7 @@ import time
 import numpy as np
 import pytest
 
-import train
+from training import loop
 
 
 class Trainer:
@@ -103,12 +103,12 @@ class Bar(contextlib.nullcontext):
 
 def schedule(last=20, **options):
     every = {"log_every": 4, "sample_every": 5, "save_every": 6}
-    return train.Schedule(last=last, per_epoch=8, **{**every, **options})
+    return loop.Schedule(last=last, per_epoch=8, **{**every, **options})
 
 
 def fit(trainer=None, run=None, evaluation=None, **options):
     run, trainer = run or Run(), trainer or Trainer()
-    result = train.fit(trainer, Batches(), run, schedule(**options), Bar(), evaluation)
+    result = loop.fit(trainer, Batches(), run, schedule(**options), Bar(), evaluation)
     return result, run, trainer
 
 
@@ -139,7 +139,7 @@ def test_evaluations_come_at_their_own_steps_and_the_best_is_kept():
 def test_the_line_shows_the_measure_that_the_best_goes_by():
     bar = Bar()
     options = schedule(eval_every=7, last=7)
-    train.fit(Trainer(), Batches(), Run(), options, bar, Evaluation())
+    loop.fit(Trainer(), Batches(), Run(), options, bar, Evaluation())
     assert bar.text.endswith("loss 7  fid_a 7")
 
 
@@ -203,7 +203,7 @@ def test_the_deadline_ends_it():
 def test_nothing_broken_is_saved(bad, saved):
     trainer, run = Trainer(), Run()
     trainer.at = {bad: lambda: setattr(trainer, "bad", f"loss not finite at step {bad}")}
-    with pytest.raises(train.Diverged, match=f"step {bad}:"):
+    with pytest.raises(loop.Diverged, match=f"step {bad}:"):
         fit(trainer, run)
     assert run.steps("save") == saved
     assert all(step < bad for step in run.steps("sample") + run.steps("log"))
@@ -211,7 +211,7 @@ def test_nothing_broken_is_saved(bad, saved):
 
 def test_the_line_shows_epoch_speed_and_terms():
     bar = Bar()
-    train.fit(Trainer(), Batches(), Run(), schedule(), bar)
+    loop.fit(Trainer(), Batches(), Run(), schedule(), bar)
     assert bar.text.startswith("epoch 2.50")
     assert "images/s" in bar.text
     assert bar.text.endswith("loss 20")

@@ -6,8 +6,8 @@ import os
 import keras
 import pytest
 
-import trained
-import utils
+import console
+from runs import trained
 
 
 def shipped(tmp_path, name, **saved):
@@ -58,7 +58,7 @@ def test_find_run_knows_a_data_set_by_the_last_part_of_its_path(tmp_path):
 def test_what_is_not_a_network_is_one_line(tmp_path):
     path = tmp_path / "generator.keras"
     path.write_text("no zip")
-    with pytest.raises(utils.Failed, match="cannot load") as error:
+    with pytest.raises(console.Failed, match="cannot load") as error:
         trained.load_network(path)
     assert "\n" not in str(error.value)
 
@@ -67,15 +67,15 @@ def test_a_lambda_is_refused(tmp_path):
     x = keras.Input((2,))
     path = tmp_path / "generator.keras"
     keras.Model(x, keras.layers.Lambda(lambda t: t * 2)(x)).save(path)
-    with pytest.raises(utils.Failed, match="cannot load"):
+    with pytest.raises(console.Failed, match="cannot load"):
         trained.load_network(path)
 
 
 def test_find_run_says_what_it_looked_for(tmp_path):
     shipped(tmp_path, "a", g_width=[32])
-    with pytest.raises(utils.Failed) as error:
+    with pytest.raises(console.Failed) as error:
         trained.find_run(tmp_path, "d", {"g_width": (64, 32)})
     for part in ("--g_width 64,32", str(tmp_path), "there are a", "--dataset d", "--train True"):
         assert part in str(error.value)
-    with pytest.raises(utils.Failed, match="no trained generator of other"):
+    with pytest.raises(console.Failed, match="no trained generator of other"):
         trained.find_run(tmp_path, "other", {})

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import translate
-import utils
+import console
+from generation import translate
 from tests.conftest import checkpoint, log_rows, same
 from tests.test_domains import make_set
 
@@ -107,7 +107,7 @@ def test_what_cannot_be_translated_is_named(run, tmp_path, monkeypatch, capsys):
         (tmp_path / "in/b.png", "none of 1 images can be translated: b.png"),
         (tmp_path / "absent", "no image or folder"),
     ):
-        with pytest.raises(utils.Failed, match=says):
+        with pytest.raises(console.Failed, match=says):
             run(path)
 
 
@@ -115,7 +115,7 @@ def test_images_are_not_written_over(run, tmp_path):
     save(tmp_path / "out/a.png")
     save(tmp_path / "out/more/a.png")
     for path in (tmp_path / "out", tmp_path / "out/a.png", tmp_path / "out/more", tmp_path):
-        with pytest.raises(utils.Failed, match="is where the images are"):
+        with pytest.raises(console.Failed, match="is where the images are"):
             run(path)
 
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import dataset
-import utils
+import files
+from datasets import packed as packing
 from tests.conftest import ROOT, run_main
 from tests.test_cli import SMALL
 
@@ -74,8 +74,9 @@ def test_one_trains_and_others_come(cli, tmp_path, start):
 
 def test_a_trainers_helpers_do_not_hold_its_lock(tmp_path, start):
     code = (
-        "import outputs, subprocess, sys, time\n"
-        "with outputs.Run('r', 'a', 'b', 'c').lock():\n"
+        "import subprocess, sys, time\n"
+        "from runs.run import Run\n"
+        "with Run('r', 'a', 'b', 'c').lock():\n"
         "    helper = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'],\n"
         "        close_fds=False, stdout=subprocess.DEVNULL)\n"
         "    print(helper.pid); time.sleep(60)"
@@ -87,21 +88,22 @@ def test_a_trainers_helpers_do_not_hold_its_lock(tmp_path, start):
         trainer.kill()
         trainer.wait()
         os.kill(helper, 0)
-        with utils.lock(lock, lambda pid: pytest.fail(f"held for {pid}")):
+        with files.lock(lock, lambda pid: pytest.fail(f"held for {pid}")):
             assert lock.read_text() == str(os.getpid())
     finally:
         os.kill(helper, signal.SIGKILL)
 
 
 SLOW = (
-    "import pathlib, sys, time, dataset, sources, utils\n"
+    "import pathlib, sys, time, utils\n"
+    "from datasets import folders, packed\n"
     "load_image = utils.load_image\n"
     "def slow(*words):\n"
     "    pathlib.Path('begun').touch()\n"
     "    while not pathlib.Path('go').exists(): time.sleep(0.02)\n"
     "    return load_image(*words)\n"
     "if sys.argv[1:]: utils.load_image = slow\n"
-    "found = dataset.load('pics', reader=sources.read_folder, data_dir='.', cache_dir='cache',\n"
+    "found = packed.load('pics', reader=folders.read_folder, data_dir='.', cache_dir='cache',\n"
     "    size=(4, 4), workers=1)\n"
     "print(found.images.sum(), found.images.shape)"
 )
@@ -147,11 +149,11 @@ def test_the_second_one_packs_where_the_first_is_killed(pictures, start):
 def test_a_kill_between_the_array_and_its_notes(pictures, monkeypatch):
     """The notes of the pictures before never vouch for an array of others."""
     monkeypatch.chdir(pictures)
-    import sources
+    from datasets import folders
 
     def load():
-        words = {"reader": sources.read_folder, "data_dir": ".", "cache_dir": "cache"}
-        return np.array(dataset.load("pics", size=(4, 4), **words).images)
+        words = {"reader": folders.read_folder, "data_dir": ".", "cache_dir": "cache"}
+        return np.array(packing.load("pics", size=(4, 4), **words).images)
 
     before = load()
     picture = pictures / "pics/1.png"
@@ -165,7 +167,7 @@ def test_a_kill_between_the_array_and_its_notes(pictures, monkeypatch):
         raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr(utils, "save_text", kill)
+        patch.setattr(files, "save_text", kill)
         with pytest.raises(Killed):
             load()
     picture.write_bytes(kept)

@@ -15,8 +15,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageMode
 
-import progress
+import console
+import files
 import utils
+from config import tables
 
 ROOT = Path(__file__).parents[1]
 RED, GREEN, BLUE, YELLOW = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 0)
@@ -44,7 +46,7 @@ def pixels(image, channels=3, **options):
     return utils.load_image(image, (image.height, image.width), channels, **options).tolist()
 
 
-@pytest.mark.parametrize("module", ["utils", "dataset", "sources"])
+@pytest.mark.parametrize("module", ["utils", "datasets.packed", "datasets.known"])
 def test_import_is_light(module):
     code = f"import sys, {module}; print([m for m in ('tensorflow', 'keras') if m in sys.modules])"
     done = subprocess.run(
@@ -400,7 +402,7 @@ def test_grid_is_black_where_images_are_missing():
 
 def test_atomic_path_writes_and_leaves_nothing_else(tmp_path):
     target = tmp_path / "new" / "in" / "a.txt"
-    with utils.atomic_path(target) as part:
+    with files.atomic_path(target) as part:
         assert part.parent == target.parent and part.suffix == ".txt"
         part.write_text("whole")
         assert not target.exists()
@@ -411,14 +413,14 @@ def test_atomic_path_writes_and_leaves_nothing_else(tmp_path):
 def test_atomic_path_keeps_the_old_file_on_an_error(tmp_path, error):
     target = tmp_path / "a.txt"
     target.write_text("old")
-    with pytest.raises(error), utils.atomic_path(target) as part:
+    with pytest.raises(error), files.atomic_path(target) as part:
         part.write_text("half")
         raise error
     assert target.read_text() == "old" and os.listdir(tmp_path) == ["a.txt"]
 
 
 def test_atomic_path_reports_the_blocks_own_error(tmp_path):
-    with pytest.raises(ZeroDivisionError), utils.atomic_path(tmp_path / "a") as _:
+    with pytest.raises(ZeroDivisionError), files.atomic_path(tmp_path / "a") as _:
         1 / 0
     assert os.listdir(tmp_path) == []
 
@@ -428,13 +430,13 @@ def test_an_error_of_writing_names_the_file(tmp_path):
     for place, error in (("file/a.png", None), ("a.png", OSError(28, "No space left on device"))):
         with (
             pytest.raises(OSError, match=f"^cannot write {tmp_path}/{place}: ") as found,
-            utils.atomic_path(tmp_path / place),
+            files.atomic_path(tmp_path / place),
         ):
             raise error
         assert ".part" not in str(found.value)
     with (
         pytest.raises(OSError, match="cannot write x: 9 requested and 0 written"),
-        utils.writing("x"),
+        files.writing("x"),
     ):
         raise OSError("9 requested and 0 written")
     assert os.listdir(tmp_path) == ["file"]
@@ -457,42 +459,42 @@ def test_a_film_that_cannot_be_ended_is_one_error(tmp_path, monkeypatch, capsys)
 
 def test_a_lock_is_one_processs_and_leaves_nothing(tmp_path):
     path = tmp_path / "lock"
-    with utils.lock(path, pytest.fail):
+    with files.lock(path, pytest.fail):
         assert path.read_text() == str(os.getpid())
-        with pytest.raises(KeyError), utils.lock(path, {}.__getitem__):
+        with pytest.raises(KeyError), files.lock(path, {}.__getitem__):
             pass
     assert os.listdir(tmp_path) == []
     path.write_text("77")  # left by a process that was killed
-    with utils.lock(path, pytest.fail):
+    with files.lock(path, pytest.fail):
         assert path.read_text() == str(os.getpid())
 
 
 def test_who_waits_for_a_lock_gets_the_file_that_is_there(tmp_path):
     """The holder removes its file: a lock on that one would keep nobody out."""
     path, held = tmp_path / "lock", contextlib.ExitStack()
-    held.enter_context(utils.lock(path, pytest.fail))
+    held.enter_context(files.lock(path, pytest.fail))
 
     def busy(pid):
         assert pid == str(os.getpid())
         held.close()
 
-    with utils.lock(path, busy):
+    with files.lock(path, busy):
         assert path.read_text() == str(os.getpid())
-        with pytest.raises(KeyError), utils.lock(path, {}.__getitem__):
+        with pytest.raises(KeyError), files.lock(path, {}.__getitem__):
             pass
 
 
 def test_a_lock_that_is_let_go_is_waited_for(tmp_path):
     """As by `busy` that returns: the block begins when the other one has ended, not before."""
     path, order, held = tmp_path / "lock", [], contextlib.ExitStack()
-    held.enter_context(utils.lock(path, pytest.fail))
+    held.enter_context(files.lock(path, pytest.fail))
 
     def let_go():
         order.append("let go")
         held.close()
 
     later = threading.Timer(0.3, let_go)
-    with utils.lock(path, lambda pid: later.start()):
+    with files.lock(path, lambda pid: later.start()):
         order.append("held")
     assert order == ["let go", "held"]
 
@@ -502,20 +504,20 @@ def test_a_lock_whose_holder_has_not_written_yet(tmp_path):
         fcntl.flock(file, fcntl.LOCK_EX)
         with (
             pytest.raises(KeyError, match=r"^'unknown'$"),
-            utils.lock(tmp_path / "lock", {}.__getitem__),
+            files.lock(tmp_path / "lock", {}.__getitem__),
         ):
             pass
 
 
 def test_a_lock_whose_folder_has_gone_ends_as_any_other(tmp_path):
-    with utils.lock(tmp_path / "lock", pytest.fail):
+    with files.lock(tmp_path / "lock", pytest.fail):
         (tmp_path / "lock").unlink()
 
 
 def test_a_lock_that_cannot_be_written_names_its_file(tmp_path):
     path = tmp_path / "lock"
     path.symlink_to("/dev/full")
-    with pytest.raises(OSError, match=f"^cannot write {path}: "), utils.lock(path, pytest.fail):
+    with pytest.raises(OSError, match=f"^cannot write {path}: "), files.lock(path, pytest.fail):
         pass
     assert os.listdir(tmp_path) == []
 
@@ -527,7 +529,7 @@ def test_parts_of_a_process_of_another_user_are_kept(tmp_path, monkeypatch):
 
     (tmp_path / ".a.77.part.png").touch()
     monkeypatch.setattr(os, "kill", denied)
-    utils.clear_parts(tmp_path)
+    files.clear_parts(tmp_path)
     assert os.listdir(tmp_path) == [".a.77.part.png"]
 
 
@@ -540,7 +542,7 @@ def test_a_part_that_another_process_clears_is_none(tmp_path, monkeypatch):
         raise ProcessLookupError
 
     monkeypatch.setattr(os, "kill", gone)
-    utils.clear_parts(tmp_path)
+    files.clear_parts(tmp_path)
     assert os.listdir(tmp_path) == []
 
 
@@ -549,14 +551,14 @@ def test_a_part_of_a_process_that_nobody_has_asked_after(tmp_path):
     process = subprocess.Popen([sys.executable, "-c", ""])
     os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
     (tmp_path / f".a.{process.pid}.part.png").touch()
-    utils.clear_parts(tmp_path)
+    files.clear_parts(tmp_path)
     process.wait()
     assert os.listdir(tmp_path) == []
 
 
 def test_save_text_replaces(tmp_path):
     for text in ("a long first text", "é"):
-        utils.save_text(tmp_path / "a.json", text)
+        files.save_text(tmp_path / "a.json", text)
         assert (tmp_path / "a.json").read_text() == text
     assert os.listdir(tmp_path) == ["a.json"]
 
@@ -661,13 +663,13 @@ def test_animation_lasts_as_long_as_asked(tmp_path, count, seconds, total):
 
 
 def test_resolve(monkeypatch):
-    assert utils.resolve("utils:crop_box") is utils.crop_box
-    assert utils.resolve("progress:Progress.update") is progress.Progress.update
+    assert tables.import_object("utils:crop_box") is utils.crop_box
+    assert tables.import_object("console:Progress.update") is console.Progress.update
     made = types.ModuleType("package_made_here.inner")
     made.f = object()
     monkeypatch.setitem(sys.modules, "package_made_here", types.ModuleType("package_made_here"))
     monkeypatch.setitem(sys.modules, "package_made_here.inner", made)
-    assert utils.resolve("package_made_here.inner:f") is made.f
+    assert tables.import_object("package_made_here.inner:f") is made.f
 
 
 @pytest.mark.parametrize(
@@ -675,11 +677,11 @@ def test_resolve(monkeypatch):
 )
 def test_resolve_of_a_wrong_name(name, error):
     with pytest.raises(error):
-        utils.resolve(name)
+        tables.import_object(name)
 
 
 def test_quiet_stderr_hides_and_restores(capfd):
-    with utils.quiet_stderr():
+    with console.quiet_stderr():
         os.write(2, b"from a library\n")
     os.write(2, b"seen\n")
     assert capfd.readouterr().err == "seen\n"
@@ -689,7 +691,7 @@ def test_quiet_stderr_shows_what_came_before(capfd, monkeypatch):
     with open(2, "w", closefd=False) as stream:  # one that keeps what it is given, for a while
         monkeypatch.setattr(sys, "stderr", stream)
         stream.write("before")
-        with utils.quiet_stderr():
+        with console.quiet_stderr():
             subprocess.run(["sh", "-c", "echo child >&2"], check=True)
             stream.write("within")
             stream.flush()
@@ -700,7 +702,7 @@ def test_quiet_stderr_restores_after_an_error(capfd):
     free = os.dup(0)
     os.close(free)
     for _ in range(3):
-        with pytest.raises(ValueError), utils.quiet_stderr():
+        with pytest.raises(ValueError), console.quiet_stderr():
             os.write(2, b"hidden")
             raise ValueError
     os.write(2, b"seen")
@@ -711,9 +713,9 @@ def test_quiet_stderr_restores_after_an_error(capfd):
 
 
 def test_an_error_in_one_line():
-    assert utils.first_line(ValueError(" a\nb ")) == "a"
-    assert utils.first_line(ValueError()) == "ValueError"
-    assert utils.first_line(ValueError("x" * 200)) == "x" * 150
+    assert console.first_line(ValueError(" a\nb ")) == "a"
+    assert console.first_line(ValueError()) == "ValueError"
+    assert console.first_line(ValueError("x" * 200)) == "x" * 150
 
 
 def test_two_images_side_by_side():
@@ -725,13 +727,13 @@ def test_two_images_side_by_side():
 
 
 def test_what_cannot_be_printed_is_escaped():
-    assert utils.plain("é b\n\u2028\udcff") == "é b\\n\\u2028\\udcff"
+    assert console.plain("é b\n\u2028\udcff") == "é b\\n\\u2028\\udcff"
 
 
 def test_a_hundred_bytes_a_stored_one_and_a_megabyte_are_enough():
-    utils.check_size(1_000_300, 3, "x")
+    files.check_size(1_000_300, 3, "x")
     with pytest.raises(ValueError, match=r"^x: too much for 3 stored bytes$"):
-        utils.check_size(1_000_301, 3, "x")
+        files.check_size(1_000_301, 3, "x")
 
 
 def test_enlarge_repeats_pixels():

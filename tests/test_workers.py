@@ -11,9 +11,10 @@ import time
 import numpy as np
 import pytest
 
-import cluster
-import replicas
+from commands import devices
+from runs.follower import Follower
 from tests.conftest import ROOT, log_rows
+from training import cluster
 
 TASK = {"type": "worker", "index": 1}
 
@@ -96,7 +97,7 @@ def test_those_who_do_not_come_are_named():
 
 def test_a_worker_does_not_wait_for_ever(cli, monkeypatch, tmp_path):
     hosts = [f"127.0.0.1:{port}" for port in free_ports(2)]
-    monkeypatch.setattr(replicas, "PATIENCE", 0.1)
+    monkeypatch.setattr(devices, "PATIENCE", 0.1)
     for index in (0, 1):
         config = text({"worker": hosts}, {"type": "worker", "index": index})
         monkeypatch.setenv("TF_CONFIG", config)
@@ -110,7 +111,7 @@ def test_a_worker_does_not_wait_for_ever(cli, monkeypatch, tmp_path):
 
 
 def test_a_follower_writes_nothing(tmp_path):
-    run = cluster.Follower("r", tmp_path / "a", tmp_path / "b", tmp_path / "c")
+    run = Follower("r", tmp_path / "a", tmp_path / "b", tmp_path / "c")
     with run.lock():
         run.say("text")
         run.begin({}, {}, resume=False)

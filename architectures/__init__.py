@@ -1,0 +1,1 @@
+"""Pairs of networks other than DCGAN's, which is in `model.py`."""

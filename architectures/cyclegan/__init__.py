@@ -1,0 +1,1 @@
+"""Translation between two domains of images (CycleGAN, 1703.10593)."""

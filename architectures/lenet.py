@@ -1,0 +1,36 @@
+"""A LeNet critic and its generator (seed 000)."""
+
+import keras
+
+import ops
+
+
+def build_lenet(spec, *, z_dim, critic_norm, label_mode, g_head):
+    """Seed 000's pair, for even sizes from 28 on: 16x16x8 → 28x28 by k4 s2 and a crop of 3.
+
+    `g_head` "orig" is the seed's batch norm and LReLU before tanh, which squash the dark half
+    of the range; "tanh" leaves them out. The critic is linear but for its max-pools, as the
+    seed's. Returns (generator, critic) as `dcgan.build_dcgan` does.
+    """
+    z, labels = ops.latent_inputs(z_dim, spec.classes)
+    height, width = (spec.height + 4) // 2, (spec.width + 4) // 2
+    x = ops.leaky_relu(ops.dense(ops.concat_labels(z, labels), 1024, init=ops.TORCH))
+    x = ops.dense(x, height * width * 8, init=ops.TORCH)
+    x = keras.layers.Reshape((height, width, 8))(x)
+    x = ops.deconv(x, 4, 3, (height, width), stride=1, init=ops.TORCH)
+    x = ops.leaky_relu(ops.norm(x, "batch"))
+    x = ops.deconv_cropped(x, spec.channels, 4, crop=3, init=ops.TORCH)
+    if g_head == "orig":
+        x = ops.leaky_relu(ops.norm(x, "batch"))
+    image = keras.layers.Activation("tanh", dtype="float32")(x)
+    generator = keras.Model([z, *labels], image, name="generator")
+
+    images, labels = ops.image_inputs(spec)
+    x = ops.concat_labels(images, labels) if label_mode == "concat" else images
+    for i, (channels, kernel, stride) in enumerate([(6, 5, 2), (16, 5, 2), (120, 3, 1)]):
+        x = ops.conv(x, channels, kernel, stride=1, padding="valid", init=ops.TORCH)
+        x = ops.norm(x, critic_norm if i else "none")
+        x = keras.layers.MaxPooling2D(2, stride)(x)
+    x = ops.leaky_relu(ops.dense(keras.layers.Flatten()(x), 10, init=ops.TORCH))
+    score = ops.score(x, labels, label_mode, init=ops.TORCH)
+    return generator, keras.Model([images, *labels], score, name="critic")

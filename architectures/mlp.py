@@ -1,0 +1,29 @@
+"""Two small pairs of networks: two dense layers (seed 001), and a LeNet critic (seed 000)."""
+
+import keras
+
+import ops
+
+
+def build_mlp(spec, *, z_dim, g_width, d_width, critic_norm, label_mode):
+    """SimpleGAN: dense layers of the widths listed, from the entry to the exit, and LReLU(0.1).
+
+    Returns (generator, critic) as `dcgan.build_dcgan` does.
+    """
+    shape = (spec.height, spec.width, spec.channels)
+    z, labels = ops.latent_inputs(z_dim, spec.classes)
+    x = ops.concat_labels(z, labels)
+    for width in g_width:
+        x = ops.leaky_relu(ops.dense(x, width, init=ops.TORCH), 0.1)
+    x = ops.dense(x, spec.height * spec.width * spec.channels, init=ops.TORCH)
+    image = keras.layers.Activation("tanh", dtype="float32")(keras.layers.Reshape(shape)(x))
+    generator = keras.Model([z, *labels], image, name="generator")
+
+    images, labels = ops.image_inputs(spec)
+    x = keras.layers.Flatten()(images)
+    if label_mode == "concat":
+        x = ops.concat_labels(x, labels)
+    for width in d_width:
+        x = ops.leaky_relu(ops.norm(ops.dense(x, width, init=ops.TORCH), critic_norm), 0.1)
+    score = ops.score(x, labels, label_mode, init=ops.TORCH)
+    return generator, keras.Model([images, *labels], score, name="critic")

@@ -1,0 +1,1 @@
+"""Progressive growing (PGGAN, 1710.10196)."""

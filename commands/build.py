@@ -1,0 +1,165 @@
+"""From a Config to the parts of a run: its data, networks, trainer, schedule and sampler."""
+
+import contextlib
+
+import console
+from config import tables
+from config.resolve import resolve
+from config.saved import identity, read_saved
+from config.tables import import_object
+from datasets import packed
+from runs import trained
+from runs.run import settle_runs
+
+
+def find(given):
+    """(settings, folder) of the trained run that a call means."""
+    c = resolve(given, check=False)
+    settle_runs(c.checkpoint_dir, c.log_dir)
+    try:
+        folder, others = trained.find_run(c.checkpoint_dir, c.dataset, identity(given))
+    except console.Failed:
+        resolve(given)  # no run of settings that no run can have
+        raise
+    print(f"run {folder}" + (f" (the newest; also there: {', '.join(others)})" if others else ""))
+    return resolve(given, read_saved(folder / "config.json")), folder
+
+
+FIRST_SCALE = 1024.0  # of float16's losses: larger ones overflow in the first steps
+
+
+def load_data(c, part=None):
+    """The packed images of a config, or a part of its set: a `dataset.Packed`."""
+    arch = tables.ARCHS[c.arch]
+    load = import_object(arch["load"]) if "load" in arch else packed.load
+    return load(
+        c.dataset,
+        reader=build_reader(c),
+        data_dir=c.data_dir,
+        cache_dir=c.cache_dir,
+        size=(c.output_height, c.output_width),
+        crop=(c.input_height, c.input_width) if c.crop else None,
+        pattern=c.input_fname_pattern,
+        conditional=c.conditional,
+        part=part,
+        workers=c.num_workers,
+    )
+
+
+def build_reader(c):
+    """The function that reads a config's set."""
+    row = tables.DATASETS.get(c.dataset, tables.FOLDER)
+    return import_object(tables.ARCHS[c.arch].get("reader", row["reader"]))
+
+
+def look(c):
+    """(the `dataset.ImageSpec` of a config's set, None), or one of colour images and the reason."""
+    size, arch = (c.output_height, c.output_width), tables.ARCHS[c.arch]
+    look_at = import_object(arch["look"]) if "look" in arch else packed.look
+    try:
+        return look_at(
+            c.dataset,
+            reader=build_reader(c),
+            data_dir=c.data_dir,
+            size=size,
+            pattern=c.input_fname_pattern,
+            conditional=c.conditional,
+        ), None
+    except console.Failed as error:
+        return packed.ImageSpec(*size, 3, 0, 0), str(error)
+
+
+def build_batches(c, data, strategy=None):
+    """The stream of training images of packed data (as `dataset.Batches`), for replicas here."""
+    from training import replicas
+
+    words = {"share": replicas.share(strategy)} if strategy else {}
+    batches = data.stream(seed=c.seed, train_size=c.train_size, **words)
+    if len(batches) < c.batch_size:
+        print(f"{len(batches)} images are fewer than a batch of {c.batch_size}: they repeat")
+    return batches
+
+
+def clip_bounds(mode, values):
+    """(lowest, highest) weight of the critic in a mode that clips, or None."""
+    fields = tables.MODES[mode].get("clip")
+    return tuple(values[field] for field in fields) if fields else None
+
+
+def build_objective(mode, values):
+    """The `losses.Objective` of a mode's row, its weights taken from `values` by field."""
+    from losses import Objective
+
+    row = tables.MODES[mode]
+    names = ("critic_loss", "generator_loss", "points", "penalty")
+    parts = {name: import_object(row[name]) for name in names if name in row}
+    if "weights" in row:
+        parts["weights"] = {word: values[field] for word, field in row["weights"].items()}
+    parts["clip"] = clip_bounds(mode, values)
+    parts["drift"] = values.get("drift", 0.0)
+    parts["probabilities"] = row.get("probabilities", False)
+    return Objective(**parts, gap=row["gap"])
+
+
+def build_optimizer(name, learning_rate, values):
+    """The Keras optimiser of a row of OPTIMIZERS, its settings taken from `values` by field."""
+    cls, words = tables.OPTIMIZERS[name]
+    options = {theirs: values[ours] for ours, theirs in words.items()}
+    optimizer = import_object(cls)(learning_rate=learning_rate, **options)
+    if tables.PRECISIONS[values["precision"]]["scaled"]:
+        from keras.optimizers import LossScaleOptimizer
+
+        return LossScaleOptimizer(optimizer, initial_scale=FIRST_SCALE)
+    return optimizer
+
+
+def build_networks(c, spec):
+    """(generator, critic) of a config for images of a `dataset.ImageSpec`, with seeded weights."""
+    import keras
+
+    keras.utils.set_random_seed(c.seed)
+    row = tables.ARCHS[c.arch]
+    keras.config.set_dtype_policy(tables.PRECISIONS[c.precision]["policy"])
+    try:
+        return import_object(row["builder"])(spec, **{n: getattr(c, n) for n in row["network"]})
+    finally:
+        keras.config.set_dtype_policy("float32")  # what is built later is not trained
+
+
+def build_trainer(c, spec, per_epoch=0, shown=(), strategy=None):
+    """Networks with seeded first weights, objective, optimisers, and their trainer.
+
+    `per_epoch` is the number of steps in an epoch, which `critic_bursts` goes by, and `shown` are
+    the images that the sheets of a trainer which translates begin with.
+    """
+    values, arch = vars(c), tables.ARCHS[c.arch]
+    facts = {"epochs": c.epoch, "per_epoch": per_epoch, "shown": shown}
+    with strategy.scope() if strategy else contextlib.nullcontext():
+        networks = build_networks(c, spec)
+        rates = (c.learning_rate, c.d_learning_rate)
+        optimizers = [build_optimizer(c.optimizer, rate, values) for rate in rates]
+    return import_object(arch["trainer"])(
+        *networks,
+        build_objective(c.mode, values),
+        *optimizers,
+        strategy=strategy,
+        jit=c.jit,
+        batch_size=c.batch_size,
+        critic_num=c.critic_num,
+        bursts=per_epoch if c.critic_bursts else 0,
+        latents=import_object(tables.LATENTS[c.z_distribution]["function"]),
+        penalty_every=c.penalty_every,
+        penalty_fraction=c.penalty_fraction,
+        ema=c.ema,
+        mirror=c.mirror,
+        seed=c.seed,
+        **{name: values[name] for name in arch.get("training", ())},
+        **{name: facts[name] for name in arch.get("facts", ())},
+    )
+
+
+def restore(c, run, trainer):
+    """Give a trainer its run's newest state, and the rates of the config; return the step."""
+    step = run.restore(trainer)
+    trainer.resume(c.learning_rate, c.d_learning_rate)
+    return step

@@ -1,0 +1,60 @@
+"""Print what a training run would be, without training."""
+
+from commands import build, devices
+from config import messages, tables
+from config.resolve import resolve
+from config.tables import import_object
+
+
+def dry_run(given):
+    """Say what a training run would be, without it; return the exit status."""
+    c = resolve(given)
+    for line in (messages.opening(c, given, {}), *describe(c)):
+        print(line, flush=True)
+
+
+def describe(c):
+    """What a run would train: yield lines of its images, its networks' sizes and its memory."""
+    spec, reason = build.look(c)
+    devices.import_tensorflow(c.device)
+    from training.memory import parameters, size_text
+
+    if reason:
+        yield f"note: {reason}; counted for colour images without labels"
+    yield f"images {spec.height}x{spec.width}x{spec.channels}, {spec.classes or 'no'} classes"
+    most, stages = 0, build_stages(c, spec)
+    weights = sum(map(parameters, (stages[-1][0], *stages[-1][:2])))  # of the average too
+    for generator, critic, batch in stages:
+        memory = step_bytes(c, spec, generator, critic, batch, weights)
+        most = max(most, memory)
+        height, width = critic.inputs[0].shape[1:3]
+        yield (
+            f"{height}x{width} in batches of {batch}: generator {parameters(generator):,} "
+            f"parameters, critic {parameters(critic):,}, memory {size_text(memory)}"
+        )
+    yield f"memory of a train step: about {size_text(most)}, and half a gigabyte of TensorFlow's"
+
+
+def build_stages(c, spec):
+    """What is trained together: [(generator, critic, batch)], one for networks that do not grow."""
+    pair, row = build.build_networks(c, spec), tables.ARCHS[c.arch]
+    if "stages" not in row:
+        return [(*pair, c.batch_size)]
+    return import_object(row["stages"])(*pair, batch_size=c.batch_size, batch_dict=c.batch_dict)
+
+
+def step_bytes(c, spec, generator, critic, batch, weights):
+    """The memory that a train step needs, in bytes, with so many weights in all networks."""
+    from model import penalised
+    from training import memory
+
+    penalty = "penalty" in tables.MODES[c.mode]
+    return memory.step_bytes(
+        generator,
+        critic,
+        batch=batch,
+        penalised=penalised(batch, c.penalty_fraction) if penalty else 0,
+        slots=memory.slots(build.build_optimizer(c.optimizer, c.learning_rate, vars(c))),
+        pixels=spec.height * spec.width * spec.channels,
+        weights=weights,
+    )

@@ -1,0 +1,43 @@
+"""Make pictures with a trained generator: test mode."""
+
+from commands import build, devices
+from config import tables
+from config.tables import import_object
+from runs import trained
+
+
+def generate(given):
+    """Make pictures with a trained generator; return the exit status."""
+    c, folder = build.find(given)
+    devices.import_tensorflow(c.device)
+    for path in pictures(c, folder):
+        print(path, flush=True)
+
+
+def pictures(c, folder):
+    """Make what test mode is asked for with the generators of a run's folder; yield the paths."""
+    row = tables.ARCHS[c.arch]
+    if "pictures" in row:
+        given = {name: getattr(c, name) for name in row["testing"]}
+        yield from import_object(row["pictures"])(folder, **given)
+    else:
+        sampler = build_sampler(c, folder / "generator.keras")
+        yield from sampler.all(c.visualize, c.num_samples, c.seeds, c.interpolate)
+
+
+def build_sampler(c, path):
+    """A `sample.Sampler` of the generator saved at `path`."""
+    from generation.sample import Sampler
+    from training.average import draw
+
+    row = tables.LATENTS[c.z_distribution]
+    return Sampler(
+        trained.load_generator(path),
+        import_object(row["function"]),
+        draw,
+        sweep=row["sweep"],
+        folder=c.sample_dir,
+        count=c.batch_size,
+        seed=c.seed,
+        label=c.label,
+    )

@@ -1,0 +1,132 @@
+"""Train a run, or go on with it."""
+
+import dataclasses
+import math
+import time
+from pathlib import Path
+
+import console
+from commands import build, devices
+from commands.evaluate import build_evaluation
+from config import messages
+from config.resolve import resolve
+from config.saved import read_saved, refuse_changes
+from runs import trained
+from runs.follower import Follower
+from runs.run import Run
+from training import loop
+
+STARTED = time.monotonic()
+
+
+def train(given, started=STARTED):
+    """Train, going on from the run's newest checkpoint; return the exit status.
+
+    It is None where a signal ended the training. `max_minutes` counts from `started`.
+    """
+    c = resolve(given, check=False)
+    team = devices.find_cluster(c)
+    kind = Run if team is None or team.leads else Follower
+    run = kind(c.run_name, c.checkpoint_dir, c.sample_dir, c.log_dir)
+    if not (c.resume and run.has_state()):
+        resolve(given)  # a wrong call leaves no folder
+    with run.lock(), devices.in_company(team):
+        strategy = devices.join(c, team) if team else None
+        return _train(given, started, run, c.resume and run.has_state(), strategy)
+
+
+def _train(given, started, run, resume, strategy):
+    """`train` in a run's folder; `strategy` is that of several machines, or None."""
+    saved = read_saved(run.folder / "config.json") if resume else {}
+    c = resolve(given, saved)
+    refuse_changes(c, saved)
+    run.say(messages.opening(c, given, saved))
+    data = build.load_data(c)
+    if resume:
+        run.check_data(vars(data.spec))
+    devices.import_tensorflow(c.device)
+    strategy = devices.choose(c, strategy)
+    for line in devices.remarks(c, strategy):
+        run.say(line)
+    batches = build.build_batches(c, data, strategy)
+    schedule = build_schedule(c, len(batches), started)
+    trainer = build.build_trainer(c, data.spec, schedule.per_epoch, data.shown, strategy)
+    if resume:
+        step = build.restore(c, run, trainer)
+        run.say(f"resumed {run.folder} at step {step}")
+    elif c.init_from:
+        init_networks(trainer, c.init_from, c.checkpoint_dir)
+    devices.check_same(c, trainer, batches)
+    if resume and step >= min(trainer.last, schedule.last):
+        ended = f"{schedule.last} steps asked (--epoch, --max_steps)"
+        if step < schedule.last:
+            ended = f"the schedule of --arch {c.arch} has ended"
+        run.say(f"nothing left to do: {ended}")
+        run.finish()
+        return 0
+    schedule = limit(schedule, trainer)
+    run.begin(c.to_json(), vars(data.spec), resume=resume, sample_every=c.sample_every)
+    evaluation = build_evaluation(c, data) if c.eval_every and run.writes else None
+    parts = (run, trainer, batches, schedule, evaluation)
+    try:
+        return fit(*parts)
+    except loop.Diverged as error:
+        if c.on_nan == "stop" or not run.saved():
+            raise
+        rates = {name: getattr(c, name) / 2 for name in ("learning_rate", "d_learning_rate")}
+        c = dataclasses.replace(c, **rates)
+        step = build.restore(c, run, trainer)
+        run.say(f"{error.args[0]}: back to step {step} with {messages.describe(c, rates)}")
+        run.begin(c.to_json(), vars(data.spec), resume=True, sample_every=c.sample_every)
+        return fit(*parts)
+
+
+def fit(run, trainer, batches, schedule, evaluation):
+    """Run the loop and say how it ended; return the exit status as `train` does."""
+    bar = build_progress(run, trainer, schedule)
+    agree = devices.agreement(trainer)
+    step, stop = loop.fit(trainer, batches, run, schedule, bar, evaluation, agree)
+    why = f"stopped by {stop}" if stop else "done" if step == schedule.last else "time is up"
+    run.say(
+        "\n".join([f"{why} at step {step} of {schedule.last}; wrote", *map(str, run.written())])
+    )
+    agree(0, True)  # none leaves before the one that writes is done
+    return None if stop else 0
+
+
+def init_networks(trainer, source, checkpoint_dir):
+    """Give a new trainer the networks that another run, by name or folder, has saved."""
+    folder = Path(source) if Path(source).is_dir() else Path(checkpoint_dir) / source
+    for name, networks in trainer.starters.items():
+        path = folder / f"{name}.keras"
+        weights = trained.load_network(path).get_weights()
+        for network in networks:
+            shapes = [w.shape for w in network.get_weights()]
+            if shapes != [w.shape for w in weights]:
+                raise console.Failed(f"--init_from={source}: {path} is another network than this")
+            network.set_weights(weights)
+
+
+def build_schedule(c, count, started):
+    """When a run of `count` images logs, samples, saves and ends (`train.Schedule`)."""
+    per_epoch = max(1, count // c.batch_size)
+    return loop.Schedule(
+        last=min(c.epoch * per_epoch, c.max_steps or math.inf),
+        per_epoch=per_epoch,
+        log_every=c.log_every,
+        sample_every=c.sample_every,
+        save_every=c.save_every,
+        eval_every=c.eval_every,
+        deadline=started + 60 * c.max_minutes if c.max_minutes else math.inf,
+    )
+
+
+def limit(schedule, trainer):
+    """A schedule that ends no later than the trainer does by itself."""
+    return dataclasses.replace(schedule, last=min(schedule.last, trainer.last))
+
+
+def build_progress(run, trainer, schedule):
+    """The progress bar of a run; silent for one that writes nothing."""
+    start, every = int(trainer.count), 5.0 if run.writes else math.inf
+    return console.Progress(run.name, schedule.last, start, every, deadline=schedule.deadline)

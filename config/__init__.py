@@ -1,0 +1,1 @@
+"""Command line → `Config`: fields, tables, presets, and the order in which they win."""

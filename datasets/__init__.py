@@ -1,0 +1,1 @@
+"""Pictures → packed uint8 arrays → batches."""

@@ -1,0 +1,106 @@
+"""A page that sets several trained runs side by side, from what they left in their folders."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+import console
+import files
+import utils
+from runs import log, trained
+
+BINS = 80  # of a weight histogram, as in seed 001's picture
+NEAR = 0.99  # a weight of at least this share of the clipping bound counts as at the bound
+
+
+def kernels(path):
+    """All convolution and dense weights of a saved network, flat; no norms, no biases."""
+    network = trained.load_network(path)
+    found = [w.numpy().ravel() for w in network.weights if w.path.endswith("kernel")]
+    return np.concatenate(found)
+
+
+def weight_facts(weights, clip=None):
+    """Deviation, extremes, and the share of weights at the clipping bounds (low, high)."""
+    facts = {"std": weights.std(), "min": weights.min(), "max": weights.max()}
+    if clip:
+        at = (weights <= NEAR * clip[0]) | (weights >= NEAR * clip[1])
+        facts["at_bounds"] = at.mean()
+    return {name: float(value) for name, value in facts.items()}
+
+
+def histogram(weights, clip=None):
+    """(left edges [BINS], counts [BINS]), to twice the bounds of clipping, or to the extremes."""
+    reach = 2 * max(map(abs, clip)) if clip else float(np.abs(weights).max())
+    counts, edges = np.histogram(weights, BINS, (-reach, reach))
+    return edges[:-1], counts
+
+
+def write_page(folder, runs):
+    """Write compare.png, weights_hist.csv and weights.csv into `folder`; return their paths.
+
+    Args:
+      runs: mode → (the run's folder, its clipping bounds or None, what its gap is called).
+
+    Raises:
+      utils.Failed: where a run is too short to have logged anything.
+    """
+    figure = Figure(figsize=(4.5 * len(runs), 19), layout="constrained")
+    panels = figure.subplots(5, len(runs), squeeze=False, height_ratios=[4, 3, 3, 3, 3])
+    bins, facts = [], []
+    for column, (mode, (run, clip, gap)) in zip(panels.T, runs.items()):
+        rows = log.read_log(run / "metrics.csv")
+        if not rows:
+            raise console.Failed(f"{run} has no rows in metrics.csv yet: train it for longer")
+        grid, losses, gaps, norms, weights = column
+        _show_grid(grid, run, mode, rows)
+        _show_curves(losses, rows, ("critic_loss", "generator_loss"), "losses")
+        _show_curves(gaps, rows, (gap,), "critic(real) - critic(fake)")
+        _show_curves(norms, rows, ("gradient_norm",), "gradient norm at the interpolates")
+        norms.axhline(1, color="gray", linewidth=0.8, linestyle=":")
+        values = kernels(run / "critic.keras")
+        edges, counts = histogram(values, clip)
+        bins += [(mode, f"{e:.6g}", int(n)) for e, n in zip(edges, counts)]
+        facts.append({"mode": mode, **weight_facts(values, clip)})
+        _show_weights(weights, edges, counts, facts[-1])
+    folder = Path(folder)
+    with files.atomic_path(folder / "compare.png") as part:
+        figure.savefig(part, dpi=80)
+    _write_csv(folder / "weights_hist.csv", ("mode", "bin_left", "count"), bins)
+    names = ("mode", "std", "min", "max", "at_bounds")
+    table = [[f.get(n, "") for n in names] for f in facts]
+    _write_csv(folder / "weights.csv", names, table)
+    return [folder / n for n in ("compare.png", "weights_hist.csv", "weights.csv")]
+
+
+def _show_grid(panel, run, mode, rows):
+    image = utils.read_image(sorted((run / "frames").glob("[0-9]*.png"))[-1])
+    panel.imshow(image, cmap="gray", vmin=0, vmax=255)
+    minutes = float(rows[-1].get("seconds") or 0) / 60
+    panel.set_title(f"{mode}, {rows[-1]['step']} updates, {minutes:.1f} minutes")
+    panel.axis("off")
+
+
+def _show_curves(panel, rows, names, title):
+    for name in names:
+        steps, values = log.series(rows, name)
+        panel.plot(steps, log.smooth(values), linewidth=1, label=name)
+    panel.set_title(title, fontsize=10)
+    panel.set_xlabel("generator updates")
+    panel.legend(fontsize=8)
+    panel.grid(alpha=0.3)
+
+
+def _show_weights(panel, edges, counts, facts):
+    panel.bar(edges, counts, width=edges[1] - edges[0], align="edge")
+    share = f", {facts['at_bounds']:.0%} at the bounds" if "at_bounds" in facts else ""
+    panel.set_title(f"critic's weights: deviation {facts['std']:.3g}{share}", fontsize=10)
+    panel.set_yscale("log")
+    panel.locator_params(axis="x", nbins=5)
+
+
+def _write_csv(path, header, rows):
+    with files.atomic_path(path) as part, open(part, "w", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerows([header, *rows])

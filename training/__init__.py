@@ -1,0 +1,1 @@
+"""What is around a train step: the loop, replicas, randomness, averages."""
