@@ -1,8 +1,9 @@
-"""Losses and penalties. Scores are [B], a higher score meaning more real; or maps [B, h, w, 1].
+"""Adversarial losses and gradient penalties.
 
-Every function returns one value for each score; the trainer averages over the patches of an
-image and over the global batch. Sources: GAN 1406.2661, WGAN 1701.07875, WGAN-GP 1704.00028,
-WGAN-div 1712.01026, and those named with each.
+Scores are [B], one an image, or maps [B, h, w, 1], one a patch; a higher score means more real.
+Every function returns one value for each score, and the trainer averages over the patches of an
+image and over the batch. Sources: GAN 1406.2661, WGAN 1701.07875, WGAN-GP 1704.00028, WGAN-div
+1712.01026, and those named with each function.
 """
 
 import dataclasses
@@ -12,48 +13,63 @@ import tensorflow as tf
 
 from training import replicas
 
-softplus = tf.math.softplus  # softplus(-s) = -log sigmoid(s): stable for any score
+softplus = tf.math.softplus  # softplus(-s) = -log sigmoid(s), stable for any score
+
+
+@dataclasses.dataclass(frozen=True)
+class Penalty:
+    """A penalty on the norm of the critic's gradient with respect to its images.
+
+    Attributes:
+      at: (real, fake, key) → the images where the gradient is taken, [n, H, W, C].
+      of: (squared gradient norms [n], **weights) → penalties [n].
+      weights: the keyword arguments of `of`.
+    """
+
+    at: Callable
+    of: Callable
+    weights: dict
 
 
 @dataclasses.dataclass(frozen=True)
 class Objective:
-    """What a mode minimises.
+    """What the two networks minimise.
 
     Attributes:
-      critic_loss: (real scores, fake scores) → [B].
-      generator_loss: fake scores → [B].
-      points: (real, fake, key) → the images where the critic's gradient is penalised.
-      penalty: (squared gradient norms [B], **weights) → [B], or None.
-      weights: the penalty's keywords.
-      clip: bounds that the critic's weights are held in after its update, or None.
-      drift: weight of `drift`, which is added to the critic's loss.
-      gap: what mean(real scores) - mean(fake scores) is called.
-      probabilities: the scores are logits, so that D(x) and D(G(z)) can be logged.
+      critic_loss: (real scores, fake scores) → losses of the same shape.
+      generator_loss: (real scores, fake scores) → losses of the same shape. The real scores are
+        None unless `paired`.
+      paired: True where `generator_loss` needs the real scores, which cost a pass of the critic.
+      penalties: all `Penalty`s, whose values are added to the critic's loss.
+      clip: (lowest, highest) weight of the critic after its update, or None.
+      drift: weight of the function `drift` in the critic's loss.
+      gap: the name under which mean(real scores) - mean(fake scores) is logged.
+      logits: True where scores are logits, so that D(x) and D(G(z)) are logged as probabilities.
     """
 
     critic_loss: Callable
     generator_loss: Callable
-    points: Callable | None = None
-    penalty: Callable | None = None
-    weights: dict = dataclasses.field(default_factory=dict)
+    paired: bool = False
+    penalties: tuple[Penalty, ...] = ()
     clip: tuple[float, float] | None = None
     drift: float = 0.0
     gap: str = "gap"
-    probabilities: bool = False
+    logits: bool = False
 
 
 def wasserstein_critic(real, fake):
-    """D(G(z)) - D(x) (WGAN, eq. 3): its negative estimates the Wasserstein distance."""
+    """D(G(z)) - D(x) (WGAN, eq. 3). Its negative mean estimates the Wasserstein distance."""
     return fake - real
 
 
-def wasserstein_generator(fake):
-    """-D(G(z)) (WGAN, algorithm 1)."""
+def wasserstein_generator(real, fake):
+    """-D(G(z)) (WGAN, algorithm 1). Also the generator's hinge loss (1705.02894)."""
+    del real
     return -fake
 
 
 def drift(real):
-    """D(x)², which keeps the scores of a Wasserstein critic from drifting (PGGAN, appendix A.1)."""
+    """D(x)², which keeps a Wasserstein critic's scores near 0 (PGGAN 1710.10196, appendix A.1)."""
     return tf.square(real)
 
 
@@ -62,8 +78,9 @@ def logistic_critic(real, fake):
     return softplus(-real) + softplus(fake)
 
 
-def logistic_generator(fake):
-    """-log σ(D(G(z))), the non-saturating form (GAN, section 3)."""
+def logistic_generator(real, fake):
+    """-log σ(D(G(z))), the non-saturating loss (GAN, section 3)."""
+    del real
     return softplus(-fake)
 
 
@@ -72,8 +89,9 @@ def least_squares_critic(real, fake):
     return (tf.square(real - 1) + tf.square(fake)) / 2
 
 
-def least_squares_generator(fake):
-    """(D(G(z)) - 1)²."""
+def least_squares_generator(real, fake):
+    """(D(G(z)) - 1)² (LSGAN 1611.04076, eq. 9, times 2)."""
+    del real
     return tf.square(fake - 1)
 
 
@@ -82,16 +100,32 @@ def hinge_critic(real, fake):
     return tf.nn.relu(1 - real) + tf.nn.relu(1 + fake)
 
 
+def relativistic_critic(real, fake):
+    """-log σ(D(x) - D(G(z))), of pairs (relativistic pairing loss, R3GAN 2501.05441, eq. 2)."""
+    return softplus(fake - real)
+
+
+def relativistic_generator(real, fake):
+    """-log σ(D(G(z)) - D(x)), of pairs (R3GAN 2501.05441, section 2.1)."""
+    return softplus(real - fake)
+
+
 def reals(real, fake, key):
-    """The real images (R1)."""
+    """Return the real images (R1 1801.04406, eq. 9)."""
     del fake, key
     return real
 
 
-def perturbed_reals(real, fake, key):
-    """Real images moved towards noise of half their deviation (DRAGAN 1705.07215, algorithm 1).
+def fakes(real, fake, key):
+    """Return the fake images (R2 1801.04406, eq. 10)."""
+    del real, key
+    return fake
 
-    The deviation is over the whole batch, as in the authors' code.
+
+def perturbed_reals(real, fake, key):
+    """Move real images towards noise (DRAGAN 1705.07215, algorithm 1).
+
+    The noise is half the standard deviation of the whole batch, as in the authors' code.
     """
     del fake
     mix = replicas.uniform(key, (real.shape[0], 1, 1, 1))
@@ -101,13 +135,22 @@ def perturbed_reals(real, fake, key):
 
 
 def interpolates(real, fake, key):
-    """x̂ = e·real + (1 - e)·fake, one e ~ U[0, 1) for each sample (WGAN-GP, algorithm 1)."""
+    """e·real + (1 - e)·fake, with one e ~ U[0, 1) for each pair (WGAN-GP, algorithm 1)."""
     mix = replicas.uniform(key, (real.shape[0], 1, 1, 1))
     return mix * real + (1 - mix) * fake
 
 
+def n_penalised(batch_size, fraction):
+    """Return how many images of a batch are penalised: a fraction of it, at least two.
+
+    For a single image TensorFlow 2.21 on a CPU crashes in the gradient of a strided 1x1 convolution
+    of few channels.
+    """
+    return max(2, round(fraction * batch_size))
+
+
 def per_image(scores):
-    """The score of each image: the mean over its patches, where there are any, [B, …] → [B]."""
+    """The score of each image: the mean over its patches, [B, ...] → [B]."""
     axes = list(range(1, len(scores.shape)))
     return tf.reduce_mean(scores, axes) if axes else scores
 
@@ -115,8 +158,8 @@ def per_image(scores):
 def squared_gradient(critic, images, scale=1.0):
     """‖∇D(x)‖² over all pixels and channels of each image: [B, H, W, C] → [B].
 
-    D(x) is the mean over the patches where a critic scores them. The gradient is taken of the
-    scores times `scale`, for networks that compute in float16.
+    D(x) is the mean over the patches where the critic scores patches. The gradient is taken of
+    `scale` times the scores, and divided by it again, for networks that compute in float16.
     """
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(images)
@@ -128,7 +171,7 @@ def squared_gradient(critic, images, scale=1.0):
 
 
 def norm(squared):
-    """‖∇D‖ from its square, with a gradient at 0 too."""
+    """‖∇D‖ from its square. Its gradient is finite at 0, too."""
     return tf.sqrt(squared + 1e-12)
 
 
@@ -138,7 +181,7 @@ def one_centred(squared, *, weight):
 
 
 def half_square(squared, *, weight):
-    """weight/2·‖∇D‖² (R1 1801.04406, eq. 9)."""
+    """weight/2·‖∇D‖² (R1 and R2, 1801.04406, eq. 9 and 10)."""
     return weight / 2 * squared
 
 

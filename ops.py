@@ -1,26 +1,58 @@
-"""Layers: convolution and transposed-convolution blocks, norms by name, labels, latents.
+"""Layer helpers: inputs, convolutions, dense layers, norms by name, labels, scores.
 
-A network is saved as its `stock` copy, of stock Keras layers alone, which loads without this
-project.
+The helpers call a layer on a symbolic tensor and return the result. A network is saved as its
+stock copy (`layers.stock`).
 """
 
 import keras
 
-from layers import fast, fast_conv, weights
+from layers import equal, fast, fast_conv, spectral
 from training import replicas
 
-# How first weights are drawn: DCGAN's N(0, 0.02), with biases of 0, or PyTorch's own, uniform
-# within 1/sqrt(fan in) for weights and biases. Deviations: seed 002 cuts the normal at two
-# deviations in its convolutions, seed 001 has PyTorch's biases beside the normal, and seeds 001
-# and 004 draw batch norm's scales around 1 (or 0), which are 1 here.
-# EQUAL is PGGAN's: N(0, 1), scaled where the weights are used (`layers.py`).
-NORMAL, TORCH, EQUAL = "normal", "torch", "equal"
+# How first weights are drawn. NORMAL is DCGAN's: N(0, 0.02), and biases of 0. TORCH is PyTorch's:
+# kernels and biases uniform within 1/sqrt(fan in). XAVIER is Glorot's uniform, times a gain.
+# Deviations: seed 002 cuts the normal at two deviations in its convolutions, seed 001 has PyTorch's
+# biases beside the normal, and seeds 001 and 004 draw batch norm's scales around 1 (or 0), which
+# are 1 here.
+NORMAL, TORCH, XAVIER = "normal", "torch", "xavier"
+
+# How layers use their weights: as they are ("plain"), times a constant with N(0, 1) first weights
+# (equalised learning rate, PGGAN 1710.10196), or divided by their spectral norm (1802.05957).
+WEIGHTS = {
+    "equal": {
+        "Conv2D": equal.EqualConv,
+        "Conv2DTranspose": equal.EqualDeconv,
+        "Dense": equal.EqualDense,
+    },
+    "spectral": {
+        "Conv2D": spectral.SpectralConv,
+        "Conv2DTranspose": spectral.SpectralDeconv,
+        "Dense": spectral.SpectralDense,
+    },
+}
 
 
-def _initializers(name, fan_in):
-    """The keywords of a layer's initialisers. A transposed convolution's fan in is its output's."""
-    if name == NORMAL:
+def layer_class(kind, weights):
+    """Return the class that does what Keras' layer `kind` does and uses its weights by name."""
+    if weights != "plain":
+        return WEIGHTS[weights][kind]
+    fast_kinds = fast_conv if replicas.on_cpu() else keras.layers
+    return getattr(fast_kinds, kind, None) or getattr(keras.layers, kind)
+
+
+def _first_weights(init, weights, fan_in, gain):
+    """Keyword arguments of a layer. The fan in of a transposed convolution is its output's.
+
+    `gain` multiplies equal weights and XAVIER's: sqrt(2) where a ReLU follows, else 1.
+    """
+    if weights == "equal":
+        return {"gain": gain}
+    if init == NORMAL:
         return {"kernel_initializer": keras.initializers.RandomNormal(stddev=0.02)}
+    if init == XAVIER:
+        return {
+            "kernel_initializer": keras.initializers.VarianceScaling(gain**2, "fan_avg", "uniform")
+        }
     bound = fan_in**-0.5
     draw = keras.initializers.RandomUniform
     return {
@@ -29,13 +61,47 @@ def _initializers(name, fan_in):
     }
 
 
+def critic_sizes(size):
+    """List a critic's image sizes: halved, rounded up, until both sides are at most 4."""
+    sizes = [tuple(size)]
+    while max(sizes[-1]) > 4:
+        sizes.append(tuple((n + 1) // 2 for n in sizes[-1]))
+    return sizes
+
+
+def generator_sizes(size):
+    """List a generator's image sizes: as a critic's, but 5 and 7 stay: 28 → 14 → 7."""
+    sizes = [tuple(size)]
+    while max(sizes[-1]) > 7 or (max(sizes[-1]) > 4 and max(sizes[-1]) % 2 == 0):
+        sizes.append(tuple((n + 1) // 2 for n in sizes[-1]))
+    return sizes
+
+
+def halvings(size, widths, sizes, most=512):
+    """Return (image sizes, channels), listed from the image inwards.
+
+    Args:
+      size: (height, width) of the image.
+      widths: one width is a base, which doubles at each halving up to `most` channels. Several
+        widths are used as they are, and their number is that of the halvings.
+      sizes: `critic_sizes` or `generator_sizes`, used with one width.
+    """
+    if len(widths) == 1:
+        chain = sizes(size)
+        return chain, [min(widths[0] * 2**i, max(most, widths[0])) for i in range(len(chain) - 1)]
+    chain = [tuple(size)]
+    for _ in widths:
+        chain.append(tuple((n + 1) // 2 for n in chain[-1]))
+    return chain, list(widths)
+
+
 def latent_inputs(z_dim, classes):
-    """(latents [B, z_dim], [one-hot labels [B, classes]], or [] where there are no classes)."""
+    """Return the inputs (latents [B, z_dim], [labels [B, classes]]); [] without classes."""
     return keras.Input((z_dim,), name="z"), _labels(classes)
 
 
 def image_inputs(spec):
-    """(images [B, H, W, C], [one-hot labels], or [])."""
+    """Return the inputs (images [B, H, W, C], [labels [B, classes]]); [] without classes."""
     shape = (spec.height, spec.width, spec.channels)
     return keras.Input(shape, name="images"), _labels(spec.classes)
 
@@ -45,11 +111,11 @@ def _labels(classes):
 
 
 def norm(x, name, *, affine=True):
-    """Normalise by name; "none" gives x back.
+    """Normalise x by the norm of that name: "none", "batch", "layer" or "instance".
 
-    Batch norm has epsilon 1e-5 and momentum 0.9 as all five seeds do, not Keras' 1e-3 and
-    0.99. Layer norm is over H, W and C of each sample, with a scale and offset a channel, and
-    instance norm over H and W of each channel, with them or, without `affine`, none.
+    Epsilon is 1e-5 and batch norm's momentum 0.9, as in all five seeds (Keras: 1e-3 and 0.99).
+    Layer norm is over H, W and C of each sample, and instance norm over H and W of each channel.
+    Both have a scale and an offset for each channel; instance norm has none without `affine`.
     """
     if name == "none":
         return x
@@ -65,68 +131,84 @@ def norm(x, name, *, affine=True):
     return layers[name]()(x)
 
 
+def critic_norm(name):
+    """Split a value of `--critic_norm` into (name of a `norm`, how the critic's weights are used).
+
+    Spectral norm is one of the weights, and needs no layer of its own.
+    """
+    return ("none", "spectral") if name == "spectral" else (name, "plain")
+
+
 def relu(x):
     """max(x, 0)."""
     return keras.layers.ReLU()(x)
 
 
 def leaky_relu(x, slope=0.2):
-    """max(x, slope·x): with a slope of 0, a ReLU for networks whose gradient is penalised."""
+    """max(x, slope·x). A slope of 0 is a ReLU for networks whose gradient is penalised."""
     return fast.LeakyReLU(negative_slope=slope)(x)
 
 
-def dense(x, units, *, bias=True, init=NORMAL, dtype=None):
-    """[B, F] → [B, units]."""
-    if init == EQUAL:
-        return weights.EqualDense(units, use_bias=bias, gain=1.0, dtype=dtype)(x)
-    options = _initializers(init, x.shape[-1])
-    return keras.layers.Dense(units, use_bias=bias, dtype=dtype, **options)(x)
+def dense(x, units, *, bias=True, init=NORMAL, weights="plain", gain=1.0, dtype=None):
+    """Dense layer: [B, F] → [B, units]."""
+    kwargs = _first_weights(init, weights, x.shape[-1], gain)
+    return layer_class("Dense", weights)(units, use_bias=bias, dtype=dtype, **kwargs)(x)
 
 
-def _kinds():
-    """The module whose convolutions are the quickest on this machine."""
-    return fast_conv if replicas.on_cpu() else keras.layers
+def conv(
+    x,
+    channels,
+    kernel,
+    *,
+    stride=2,
+    padding="same",
+    bias=True,
+    init=NORMAL,
+    weights="plain",
+    gain=2**0.5,
+):
+    """Convolution: [B, H, W, C] → [B, ceil(H / stride), ceil(W / stride), channels] if "same"."""
+    kwargs = _first_weights(init, weights, kernel * kernel * x.shape[-1], gain)
+    layer = layer_class("Conv2D", weights)
+    return layer(channels, kernel, stride, padding=padding, use_bias=bias, **kwargs)(x)
 
 
-def conv(x, channels, kernel, *, stride=2, padding="same", bias=True, init=NORMAL):
-    """Convolution: [B, H, W, C] → [B, ceil(H / stride), ceil(W / stride), channels] when "same"."""
-    options = _initializers(init, kernel * kernel * x.shape[-1])
-    kind = _kinds().Conv2D
-    return kind(channels, kernel, stride, padding=padding, use_bias=bias, **options)(x)
-
-
-def deconv(x, channels, kernel, size, *, stride=2, bias=True, init=NORMAL):
+def deconv(
+    x, channels, kernel, size, *, stride=2, bias=True, init=NORMAL, weights="plain", gain=2**0.5
+):
     """Transposed convolution to `size` = (H, W), each 2n or 2n - 1 for a stride of 2.
 
-    It is the exact transpose of `conv` from that size: an odd one is cropped on the side that
+    It is the exact transpose of `conv` from that size. An odd size is cropped on the side that
     keeps the image in place.
     """
-    options = _initializers(init, kernel * kernel * channels)
-    kind = _kinds().Conv2DTranspose
-    layer = kind(channels, kernel, stride, padding="same", use_bias=bias, **options)
+    kwargs = _first_weights(init, weights, kernel * kernel * channels, gain)
+    kind = layer_class("Conv2DTranspose", weights)
+    layer = kind(channels, kernel, stride, padding="same", use_bias=bias, **kwargs)
     extra = [stride * n - wanted for n, wanted in zip(x.shape[1:3], size)]
-    before = (kernel - 1) // 2 - (kernel - 2) // 2  # the transpose's padding grows there first
+    before = (kernel - 1) // 2 - (kernel - 2) // 2  # the transpose pads there first
     x = layer(x)
     if any(extra):
         x = keras.layers.Cropping2D([(e * before, e * (1 - before)) for e in extra])(x)
     return x
 
 
-def deconv_cropped(x, channels, kernel, *, crop, init=NORMAL):
-    """PyTorch's transposed convolution, stride 2, padding `crop`: n → 2n + kernel - 2 - 2·crop.
+def deconv_cropped(
+    x, channels, kernel, *, crop=0, stride=2, init=NORMAL, weights="plain", gain=2**0.5
+):
+    """PyTorch's transposed convolution with padding `crop`: n → stride·(n - 1) + kernel - 2·crop.
 
-    A crop of ((1, 0), (1, 0)) is that of a padding of 1 and an output padding of 1.
+    A crop of ((1, 0), (1, 0)) is PyTorch's padding of 1 with an output padding of 1.
     """
-    options = _initializers(init, kernel * kernel * channels)
-    kind = _kinds().Conv2DTranspose
-    x = kind(channels, kernel, 2, padding="valid", **options)(x)
-    return keras.layers.Cropping2D(crop)(x)
+    kwargs = _first_weights(init, weights, kernel * kernel * channels, gain)
+    layer = layer_class("Conv2DTranspose", weights)
+    x = layer(channels, kernel, stride, padding="valid", **kwargs)(x)
+    return keras.layers.Cropping2D(crop)(x) if crop else x
 
 
 def concat_labels(x, labels):
     """Append one-hot labels [B, K] to features [B, F], or as constant maps to [B, H, W, C].
 
-    `labels` is a list of one tensor, or empty where the networks have no labels.
+    `labels` is a list of one tensor, or empty if the networks have no labels.
     """
     if not labels:
         return x
@@ -138,18 +220,19 @@ def concat_labels(x, labels):
     return keras.layers.Concatenate()([x, y])
 
 
-def score(x, labels, label_mode, *, bias=True, init=NORMAL):
-    """Features [B, F] → scores [B].
+def score(x, labels, label_mode, *, bias=True, init=NORMAL, weights="plain"):
+    """Features [B, F] → scores [B], float32.
 
-    With labels, "concat" appends them to the features; "projection" adds the features' inner
-    product with a learnt vector for each class (1802.05637, eq. 3).
+    With labels, "concat" appends them to the features, and "projection" adds the inner product of
+    the features with a learnt vector for each class (1802.05637, eq. 3).
     """
+    kwargs = {"init": init, "weights": weights, "dtype": "float32"}
     if label_mode == "concat":
         x = concat_labels(x, labels)
-    total = dense(x, 1, bias=bias, init=init, dtype="float32")
+    total = dense(x, 1, bias=bias, **kwargs)
     if labels and label_mode == "projection":
-        vector = dense(labels[0], x.shape[-1], bias=False, init=init, dtype="float32")
-        products = keras.layers.Multiply(dtype="float32")([x, vector])  # Keras' Dot is slower here
+        vector = dense(labels[0], x.shape[-1], bias=False, **kwargs)
+        products = keras.layers.Multiply(dtype="float32")([x, vector])  # quicker than Keras' Dot
         inner = keras.ops.sum(products, -1, keepdims=True)
         total = keras.layers.Add(dtype="float32")([total, inner])
     return keras.layers.Reshape((), dtype="float32")(total)

@@ -93,6 +93,11 @@ def load_image(image, size, channels, crop=None):
     return np.asarray(image, np.uint8).reshape(*size, channels)
 
 
+def to_float(images):
+    """Map pixels 0 to 255, float32, to [-1, 1]. Takes NumPy arrays and tensors."""
+    return images / 127.5 - 1
+
+
 def to_uint8(images):
     """[-1, 1] → [0, 255] with a fixed mapping, so that a fault in the range shows."""
     return np.round((np.clip(images, -1, 1) + 1) * 127.5).astype(np.uint8)

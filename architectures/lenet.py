@@ -26,11 +26,13 @@ def build_lenet(spec, *, z_dim, critic_norm, label_mode, g_head):
     generator = keras.Model([z, *labels], image, name="generator")
 
     images, labels = ops.image_inputs(spec)
+    norm, weights = ops.critic_norm(critic_norm)
+    options = {"init": ops.TORCH, "weights": weights}
     x = ops.concat_labels(images, labels) if label_mode == "concat" else images
     for i, (channels, kernel, stride) in enumerate([(6, 5, 2), (16, 5, 2), (120, 3, 1)]):
-        x = ops.conv(x, channels, kernel, stride=1, padding="valid", init=ops.TORCH)
-        x = ops.norm(x, critic_norm if i else "none")
+        x = ops.conv(x, channels, kernel, stride=1, padding="valid", **options)
+        x = ops.norm(x, norm if i else "none")
         x = keras.layers.MaxPooling2D(2, stride)(x)
-    x = ops.leaky_relu(ops.dense(keras.layers.Flatten()(x), 10, init=ops.TORCH))
-    score = ops.score(x, labels, label_mode, init=ops.TORCH)
+    x = ops.leaky_relu(ops.dense(keras.layers.Flatten()(x), 10, **options))
+    score = ops.score(x, labels, label_mode, **options)
     return generator, keras.Model([images, *labels], score, name="critic")

@@ -20,10 +20,12 @@ def build_mlp(spec, *, z_dim, g_width, d_width, critic_norm, label_mode):
     generator = keras.Model([z, *labels], image, name="generator")
 
     images, labels = ops.image_inputs(spec)
+    norm, weights = ops.critic_norm(critic_norm)
     x = keras.layers.Flatten()(images)
     if label_mode == "concat":
         x = ops.concat_labels(x, labels)
     for width in d_width:
-        x = ops.leaky_relu(ops.norm(ops.dense(x, width, init=ops.TORCH), critic_norm), 0.1)
-    score = ops.score(x, labels, label_mode, init=ops.TORCH)
+        x = ops.dense(x, width, init=ops.TORCH, weights=weights)
+        x = ops.leaky_relu(ops.norm(x, norm), 0.1)
+    score = ops.score(x, labels, label_mode, init=ops.TORCH, weights=weights)
     return generator, keras.Model([images, *labels], score, name="critic")

@@ -39,13 +39,15 @@ def build_resnet(spec, *, z_dim, g_width, d_width, g_norm, critic_norm, label_mo
     generator = keras.Model([z, *labels], image, name="generator")
 
     images, labels = ops.image_inputs(spec)
+    norm, weights = ops.critic_norm(critic_norm)
     x = ops.concat_labels(images, labels) if label_mode == "concat" else images
     first, *outs = widths(d_width[0], steps + 1)
-    x = ops.leaky_relu(ops.conv(x, first, 3, stride=1, bias=False, init=ops.TORCH), 0.0)
+    x = ops.conv(x, first, 3, stride=1, bias=False, init=ops.TORCH, weights=weights)
+    x = ops.leaky_relu(x, 0.0)
     for out in outs:
-        x = _down(x, out, critic_norm)
+        x = _down(x, out, norm, weights)
     x = keras.layers.Flatten()(ops.leaky_relu(x, 0.0))
-    score = ops.score(x, labels, label_mode, init=ops.TORCH)
+    score = ops.score(x, labels, label_mode, init=ops.TORCH, weights=weights)
     return generator, keras.Model([images, *labels], score, name="critic")
 
 
@@ -59,9 +61,9 @@ def _up(x, out, size, norm):
     return keras.layers.Add()([main, ops.norm(ops.deconv(x, out, 4, size, **options), norm)])
 
 
-def _down(x, out, norm):
-    """[H, W, C] → [H/2, W/2, out]; both paths sample the even pixels, as PyTorch's padding of 1."""
-    options = {"bias": False, "init": ops.TORCH}
+def _down(x, out, norm, weights):
+    """[H, W, C] → [H/2, W/2, out]. Both paths sample the even pixels, as PyTorch's padding of 1."""
+    options = {"bias": False, "init": ops.TORCH, "weights": weights}
     main = x
     for _ in range(2):
         main = ops.leaky_relu(ops.norm(ops.conv(main, out, 3, stride=1, **options), norm))

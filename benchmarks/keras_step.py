@@ -9,8 +9,8 @@ import tensorflow as tf
 
 import losses
 from commands import build
+from config.rows import import_object as resolve
 from config.tables import ARCHS, LATENTS
-from config.tables import import_object as resolve
 
 
 class Tutorial(keras.Model):
@@ -20,10 +20,10 @@ class Tutorial(keras.Model):
         super().__init__()
         values, arch = vars(c), ARCHS[c.arch]
         self.c, self.classes = c, spec.classes
-        fields = {name: values[name] for name in arch["network"]}
-        self.generator, self.critic = resolve(arch["builder"])(spec, **fields)
+        fields = {name: values[name] for name in arch.network}
+        self.generator, self.critic = resolve(arch.builder)(spec, **fields)
         self.objective = build.build_objective(c.mode, values)
-        self.latents = resolve(LATENTS[c.z_distribution]["function"])
+        self.latents = resolve(LATENTS[c.z_distribution].function)
         self.g_optimizer = build.build_optimizer(c.optimizer, c.learning_rate, values)
         self.d_optimizer = build.build_optimizer(c.optimizer, c.d_learning_rate, values)
         self.g_optimizer.build(self.generator.trainable_variables)
@@ -48,7 +48,8 @@ class Tutorial(keras.Model):
         mix = tf.random.uniform([self.c.batch_size, 1, 1, 1])
         critic = lambda x: self.critic([x, *labels], training=True)  # noqa: E731
         squared = losses.squared_gradient(critic, fake + mix * (real - fake))
-        return tf.reduce_mean(self.objective.penalty(squared, **self.objective.weights))
+        (penalty,) = self.objective.penalties
+        return tf.reduce_mean(penalty.of(squared, **penalty.weights))
 
     def critic_update(self, images, labels):
         """One update of the critic on uint8 images and labels; its loss."""
@@ -58,7 +59,7 @@ class Tutorial(keras.Model):
             fake_scores = self.critic([fake, *labels], training=True)
             real_scores = self.critic([real, *labels], training=True)
             loss = tf.reduce_mean(self.objective.critic_loss(real_scores, fake_scores))
-            if self.objective.penalty:
+            if self.objective.penalties:
                 loss += self._penalty(real, fake, labels)
         weights = self.critic.trainable_variables
         self.d_optimizer.apply(tape.gradient(loss, weights), weights)
@@ -72,7 +73,7 @@ class Tutorial(keras.Model):
         labels = self._one_hot(labels)
         with tf.GradientTape() as tape:
             scores = self.critic([self._fake(labels), *labels], training=True)
-            loss = tf.reduce_mean(self.objective.generator_loss(scores))
+            loss = tf.reduce_mean(self.objective.generator_loss(None, scores))
         weights = self.generator.trainable_variables
         self.g_optimizer.apply(tape.gradient(loss, weights), weights)
         return loss

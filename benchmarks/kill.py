@@ -31,7 +31,7 @@ from PIL import Image
 
 from benchmarks import whole
 from commands import devices
-from config import tables
+from config import rows
 
 STEPS = 14
 # What a trainer imports when it needs it.
@@ -318,7 +318,7 @@ def main():
     call = parser.parse_args()
     devices.import_tensorflow("cpu")
     for name in LATER:
-        tables.import_object(name)
+        rows.import_object(name)
     with contextlib.ExitStack() as stack:
         top = Path(call.folder or stack.enter_context(tempfile.TemporaryDirectory())).resolve()
         soak = Soak(top, call.seed)

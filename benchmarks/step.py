@@ -209,7 +209,7 @@ def own_products(trainer):
         products(trainer.critic),
         batch=trainer.batch_size,
         updates=trainer.critic_num,
-        penalised=trainer.n_penalised / trainer.penalty_every if trainer.objective.penalty else 0,
+        penalised=trainer.n_penalised / trainer.penalty_every if trainer.objective.penalties else 0,
         smooth=bool(norms),
     )
 

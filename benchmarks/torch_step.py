@@ -13,7 +13,9 @@ import functools
 import torch
 from torch import nn
 
+import losses
 import model
+import ops
 from architectures.resnet import sizes, widths
 
 FORMATS = {"default": torch.contiguous_format, "channels_last": torch.channels_last}
@@ -53,12 +55,12 @@ class Score(nn.Module):
 
 
 class Generator(nn.Module):
-    """`dcgan.build_dcgan`'s generator, with kernels of 4 that exactly double a size."""
+    """`model.build_dcgan`'s generator, with kernels of 4 that exactly double a size."""
 
     def __init__(self, c, spec):
         super().__init__()
         size = (spec.height, spec.width)
-        chain, widths = model.halvings(size, c.g_width[::-1], model.generator_sizes)
+        chain, widths = ops.halvings(size, c.g_width[::-1], ops.generator_sizes)
         self.entry = (widths[-1], *chain[-1])
         units = widths[-1] * chain[-1][0] * chain[-1][1]
         normed, last = model.biases(c.bias, c.g_norm)
@@ -82,12 +84,12 @@ class Generator(nn.Module):
 
 
 class Critic(nn.Module):
-    """`dcgan.build_dcgan`'s critic. Odd sizes are padded on both sides, at the same cost."""
+    """`model.build_dcgan`'s critic. Odd sizes are padded on both sides, at the same cost."""
 
     def __init__(self, c, spec):
         super().__init__()
         size = (spec.height, spec.width)
-        chain, widths = model.halvings(size, c.d_width, model.critic_sizes)
+        chain, widths = ops.halvings(size, c.d_width, ops.critic_sizes)
         ins = [spec.channels, *widths]
         self.inner = spec.classes if c.label_mode == "concat" else 0
         normed, last = model.biases(c.bias, c.critic_norm)
@@ -237,8 +239,8 @@ class Trainer:
     def _share(self):
         """How many images are penalised."""
         fraction = self.c.penalty_fraction if self.same else 1
-        share = model.penalised(self.c.batch_size, fraction)
-        return share if self.objective.penalty else 0
+        share = losses.n_penalised(self.c.batch_size, fraction)
+        return share if self.objective.penalties else 0
 
     def _latents(self):
         shape = (self.c.batch_size, self.c.z_dim)
@@ -278,8 +280,8 @@ class Trainer:
             scores = self.critic(points, labels)
             gradient = torch.autograd.grad(scores.sum(), points, create_graph=True)[0]
         squared = gradient.square().sum((1, 2, 3))
-        penalty = PENALTIES[self.objective.penalty.__name__]
-        return penalty(squared, **self.objective.weights).mean()
+        (penalty,) = self.objective.penalties  # of the modes that are compared, all have one
+        return PENALTIES[penalty.of.__name__](squared, **penalty.weights).mean()
 
     def _critic_update(self, i, fake):
         share = self._share() if self.counts[1] % self.every == 0 else 0

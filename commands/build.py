@@ -5,8 +5,8 @@ import contextlib
 import console
 from config import tables
 from config.resolve import resolve
+from config.rows import import_object
 from config.saved import identity, read_saved
-from config.tables import import_object
 from datasets import packed
 from runs import trained
 from runs.run import settle_runs
@@ -31,8 +31,7 @@ FIRST_SCALE = 1024.0  # of float16's losses: larger ones overflow in the first s
 def load_data(c, part=None):
     """The packed images of a config, or a part of its set: a `dataset.Packed`."""
     arch = tables.ARCHS[c.arch]
-    load = import_object(arch["load"]) if "load" in arch else packed.load
-    return load(
+    return import_object(arch.task.load)(
         c.dataset,
         reader=build_reader(c),
         data_dir=c.data_dir,
@@ -49,15 +48,14 @@ def load_data(c, part=None):
 def build_reader(c):
     """The function that reads a config's set."""
     row = tables.DATASETS.get(c.dataset, tables.FOLDER)
-    return import_object(tables.ARCHS[c.arch].get("reader", row["reader"]))
+    return import_object(tables.ARCHS[c.arch].task.reader or row.reader)
 
 
 def look(c):
     """(the `dataset.ImageSpec` of a config's set, None), or one of colour images and the reason."""
     size, arch = (c.output_height, c.output_width), tables.ARCHS[c.arch]
-    look_at = import_object(arch["look"]) if "look" in arch else packed.look
     try:
-        return look_at(
+        return import_object(arch.task.describe)(
             c.dataset,
             reader=build_reader(c),
             data_dir=c.data_dir,
@@ -82,31 +80,37 @@ def build_batches(c, data, strategy=None):
 
 def clip_bounds(mode, values):
     """(lowest, highest) weight of the critic in a mode that clips, or None."""
-    fields = tables.MODES[mode].get("clip")
+    fields = tables.MODES[mode].clip
     return tuple(values[field] for field in fields) if fields else None
 
 
 def build_objective(mode, values):
     """The `losses.Objective` of a mode's row, its weights taken from `values` by field."""
-    from losses import Objective
+    from losses import Objective, Penalty
 
     row = tables.MODES[mode]
-    names = ("critic_loss", "generator_loss", "points", "penalty")
-    parts = {name: import_object(row[name]) for name in names if name in row}
-    if "weights" in row:
-        parts["weights"] = {word: values[field] for word, field in row["weights"].items()}
-    parts["clip"] = clip_bounds(mode, values)
-    parts["drift"] = values.get("drift", 0.0)
-    parts["probabilities"] = row.get("probabilities", False)
-    return Objective(**parts, gap=row["gap"])
+    penalties = []
+    for part in tables.PENALTIES[values.get("penalty") or row.defaults["penalty"]]:
+        weights = {kwarg: values[field] for kwarg, field in part.weights.items()}
+        penalties.append(Penalty(import_object(part.at), import_object(part.of), weights))
+    return Objective(
+        import_object(row.critic_loss),
+        import_object(row.generator_loss),
+        paired=row.paired,
+        penalties=tuple(penalties),
+        clip=clip_bounds(mode, values),
+        drift=values.get("drift", 0.0),
+        gap=row.gap,
+        logits=row.logits,
+    )
 
 
 def build_optimizer(name, learning_rate, values):
     """The Keras optimiser of a row of OPTIMIZERS, its settings taken from `values` by field."""
-    cls, words = tables.OPTIMIZERS[name]
-    options = {theirs: values[ours] for ours, theirs in words.items()}
-    optimizer = import_object(cls)(learning_rate=learning_rate, **options)
-    if tables.PRECISIONS[values["precision"]]["scaled"]:
+    row = tables.OPTIMIZERS[name]
+    kwargs = {kwarg: values[field] for field, kwarg in row.kwargs.items()}
+    optimizer = import_object(row.cls)(learning_rate=learning_rate, **kwargs)
+    if tables.PRECISIONS[values["precision"]].scaled:
         from keras.optimizers import LossScaleOptimizer
 
         return LossScaleOptimizer(optimizer, initial_scale=FIRST_SCALE)
@@ -119,9 +123,9 @@ def build_networks(c, spec):
 
     keras.utils.set_random_seed(c.seed)
     row = tables.ARCHS[c.arch]
-    keras.config.set_dtype_policy(tables.PRECISIONS[c.precision]["policy"])
+    keras.config.set_dtype_policy(tables.PRECISIONS[c.precision].policy)
     try:
-        return import_object(row["builder"])(spec, **{n: getattr(c, n) for n in row["network"]})
+        return import_object(row.builder)(spec, **{n: getattr(c, n) for n in row.network})
     finally:
         keras.config.set_dtype_policy("float32")  # what is built later is not trained
 
@@ -138,7 +142,7 @@ def build_trainer(c, spec, per_epoch=0, shown=(), strategy=None):
         networks = build_networks(c, spec)
         rates = (c.learning_rate, c.d_learning_rate)
         optimizers = [build_optimizer(c.optimizer, rate, values) for rate in rates]
-    return import_object(arch["trainer"])(
+    return import_object(arch.trainer)(
         *networks,
         build_objective(c.mode, values),
         *optimizers,
@@ -147,14 +151,14 @@ def build_trainer(c, spec, per_epoch=0, shown=(), strategy=None):
         batch_size=c.batch_size,
         critic_num=c.critic_num,
         bursts=per_epoch if c.critic_bursts else 0,
-        latents=import_object(tables.LATENTS[c.z_distribution]["function"]),
+        latents=import_object(tables.LATENTS[c.z_distribution].function),
         penalty_every=c.penalty_every,
         penalty_fraction=c.penalty_fraction,
         ema=c.ema,
         mirror=c.mirror,
         seed=c.seed,
-        **{name: values[name] for name in arch.get("training", ())},
-        **{name: facts[name] for name in arch.get("facts", ())},
+        **{name: values[name] for name in arch.training},
+        **{name: facts[name] for name in arch.task.facts},
     )
 
 

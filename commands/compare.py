@@ -30,4 +30,4 @@ def compare(given):
 def compared(folder):
     """What the comparison page asks of a run: (folder, its clipping bounds, its gap's name)."""
     saved = read_saved(folder / "config.json")
-    return folder, build.clip_bounds(saved["mode"], saved), tables.MODES[saved["mode"]]["gap"]
+    return folder, build.clip_bounds(saved["mode"], saved), tables.MODES[saved["mode"]].gap

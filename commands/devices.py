@@ -11,7 +11,7 @@ import zlib
 
 import console
 from config import tables
-from config.tables import import_object
+from config.rows import import_object
 from console import WrongCall
 from training import cluster
 
@@ -62,7 +62,7 @@ def find_cluster(c):
     Raises:
       WrongCall: where it cannot be used.
     """
-    if not tables.STRATEGIES[c.strategy]["cluster"]:
+    if not tables.STRATEGIES[c.strategy].cluster:
         return None
     text = os.environ.get("TF_CONFIG", "")
     try:
@@ -131,7 +131,7 @@ def choose(c, joined=None):
     """
     from training import replicas
 
-    strategy = joined or replicas.choose(tables.STRATEGIES[c.strategy]["devices"])
+    strategy = joined or replicas.choose(tables.STRATEGIES[c.strategy].devices)
     count = strategy.num_replicas_in_sync
     if count > 1:
         _check_replicas(c, count)
@@ -155,13 +155,14 @@ def remarks(c, strategy):
 
 def _check_replicas(c, count):
     """Refuse what several replicas cannot do."""
-    function, names = tables.ARCHS[c.arch].get("batches", (None, ()))
-    flags = {n: getattr(c, n) for n in names}
-    for size in import_object(function)(**flags) if function else (c.batch_size,):
+    growth = tables.ARCHS[c.arch].growth
+    names = growth.batch_fields if growth else ("batch_size",)
+    batches = import_object(growth.batches) if growth else (lambda batch_size: (batch_size,))
+    for size in batches(**{n: getattr(c, n) for n in names}):
         if size % count or size < 2 * count:
             flags = " and ".join(f"--{n}" for n in ("batch_size", "batch_dict") if n in names)
             raise WrongCall(
-                f"a batch of {size} images ({flags or '--batch_size'}) cannot be shared by {count} "
+                f"a batch of {size} images ({flags}) cannot be shared by {count} "
                 f"replicas: it must be a multiple of {count}, {2 * count} at least, or take "
                 "--strategy none"
             )
@@ -170,7 +171,7 @@ def _check_replicas(c, count):
             f"--jit compiles the step of one replica, and there are {count}: leave it out, or take "
             "--strategy none"
         )
-    if c.penalty_every > 1 and c.critic_norm == "batch" and "penalty" in tables.MODES[c.mode]:
+    if c.penalty_every > 1 and c.critic_norm == "batch" and c.penalty != "none":
         raise WrongCall(
             f"--penalty_every={c.penalty_every} and --critic_norm=batch do not go together on "
             f"{count} replicas: take --penalty_every 1 or another norm"

@@ -3,7 +3,7 @@
 from commands import build, devices
 from config import messages, tables
 from config.resolve import resolve
-from config.tables import import_object
+from config.rows import import_object
 
 
 def dry_run(given):
@@ -38,22 +38,21 @@ def describe(c):
 def build_stages(c, spec):
     """What is trained together: [(generator, critic, batch)], one for networks that do not grow."""
     pair, row = build.build_networks(c, spec), tables.ARCHS[c.arch]
-    if "stages" not in row:
+    if not row.stages:
         return [(*pair, c.batch_size)]
-    return import_object(row["stages"])(*pair, batch_size=c.batch_size, batch_dict=c.batch_dict)
+    return import_object(row.stages)(*pair, batch_size=c.batch_size, batch_dict=c.batch_dict)
 
 
 def step_bytes(c, spec, generator, critic, batch, weights):
     """The memory that a train step needs, in bytes, with so many weights in all networks."""
-    from model import penalised
+    from losses import n_penalised
     from training import memory
 
-    penalty = "penalty" in tables.MODES[c.mode]
     return memory.step_bytes(
         generator,
         critic,
         batch=batch,
-        penalised=penalised(batch, c.penalty_fraction) if penalty else 0,
+        penalised=n_penalised(batch, c.penalty_fraction) * len(tables.PENALTIES[c.penalty]),
         slots=memory.slots(build.build_optimizer(c.optimizer, c.learning_rate, vars(c))),
         pixels=spec.height * spec.width * spec.channels,
         weights=weights,

@@ -7,7 +7,7 @@ from pathlib import Path
 import console
 from commands import build, devices
 from config import tables
-from config.tables import import_object
+from config.rows import import_object
 from runs import trained
 
 
@@ -22,7 +22,7 @@ def build_extractor(name, shape):
     from evaluation.extractors import inception_v3, load_extractor
 
     if name in tables.EXTRACTORS:
-        return import_object(tables.EXTRACTORS[name])(shape)
+        return import_object(tables.EXTRACTORS[name].builder)(shape)
     if not os.path.isfile(name):
         known = ", ".join(tables.EXTRACTORS)
         raise console.Failed(f"--extractor={name} is no file, and none of {known}")
@@ -38,7 +38,7 @@ def build_evaluation(c, data):
     """
     from evaluation.evaluation import Evaluation
 
-    part = tables.DATASETS.get(c.dataset, tables.FOLDER).get("part")
+    part = tables.DATASETS.get(c.dataset, tables.FOLDER).test_part
     real = build.load_data(c, part) if part else data
     return Evaluation(
         build_extractor(c.extractor, real.images.shape[1:]),
@@ -47,7 +47,7 @@ def build_evaluation(c, data):
         count=c.eval_samples,
         cache_dir=c.cache_dir,
         by=c.best_by,
-        higher=tables.MEASURES[c.best_by]["higher"],
+        higher=tables.MEASURES[c.best_by].higher,
     )
 
 
@@ -58,7 +58,7 @@ def measure(c, folder):
     from training.average import draw_measured
 
     generator = trained.load_generator(folder / "generator.keras")
-    latents = import_object(tables.LATENTS[c.z_distribution]["function"])
+    latents = import_object(tables.LATENTS[c.z_distribution].function)
     evaluation = build_evaluation(c, data)
     made, real = generator.outputs[0].shape[1:], evaluation.real.shape[1:]
     if made[-1] != real[-1] or any(r % m for r, m in zip(real[:2], made[:2])):  # a stage's may grow

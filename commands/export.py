@@ -2,7 +2,7 @@
 
 from commands import build, devices
 from config import tables
-from config.tables import import_object
+from config.rows import import_object
 from generation import export as exports
 
 
@@ -21,12 +21,13 @@ def export_run(c, folder):
     formats = {}
     for name in c.export:
         row = tables.EXPORTS[name]
-        parts = {word: import_object(row[word]) for word in ("writer", "code")}
-        formats[name] = exports.Format(row["suffix"], **parts, packages=row.get("packages", ()))
+        formats[name] = exports.Format(
+            row.suffix, import_object(row.writer), import_object(row.code), row.packages
+        )
     return exports.write(
         folder,
         exports.home(folder),
         formats,
-        suffixes=[row["suffix"] for row in tables.EXPORTS.values()],
-        latents=tables.LATENTS[c.z_distribution]["numpy"],
+        suffixes=[row.suffix for row in tables.EXPORTS.values()],
+        latents=tables.LATENTS[c.z_distribution].numpy,
     )

@@ -2,7 +2,7 @@
 
 from commands import build, devices
 from config import tables
-from config.tables import import_object
+from config.rows import import_object
 from runs import trained
 
 
@@ -16,13 +16,29 @@ def generate(given):
 
 def pictures(c, folder):
     """Make what test mode is asked for with the generators of a run's folder; yield the paths."""
-    row = tables.ARCHS[c.arch]
-    if "pictures" in row:
-        given = {name: getattr(c, name) for name in row["testing"]}
-        yield from import_object(row["pictures"])(folder, **given)
-    else:
-        sampler = build_sampler(c, folder / "generator.keras")
-        yield from sampler.all(c.visualize, c.num_samples, c.seeds, c.interpolate)
+    yield from import_object(tables.ARCHS[c.arch].task.pictures)(c, folder)
+
+
+def samples(c, folder):
+    """Make pictures of latents; yield the paths."""
+    sampler = build_sampler(c, folder / "generator.keras")
+    yield from sampler.all(c.visualize, c.num_samples, c.seeds, c.interpolate)
+
+
+def translations(c, folder):
+    """Translate images; yield the paths."""
+    from generation import translate
+
+    yield from translate.pictures(
+        folder,
+        dataset=c.dataset,
+        data_dir=c.data_dir,
+        sample_dir=c.sample_dir,
+        input_fname_pattern=c.input_fname_pattern,
+        translate=c.translate,
+        input=c.input,
+        output=c.output,
+    )
 
 
 def build_sampler(c, path):
@@ -33,9 +49,9 @@ def build_sampler(c, path):
     row = tables.LATENTS[c.z_distribution]
     return Sampler(
         trained.load_generator(path),
-        import_object(row["function"]),
+        import_object(row.function),
         draw,
-        sweep=row["sweep"],
+        sweep=row.sweep,
         folder=c.sample_dir,
         count=c.batch_size,
         seed=c.seed,

@@ -5,12 +5,12 @@ import math
 import time
 from pathlib import Path
 
-import console
 from commands import build, devices
 from commands.evaluate import build_evaluation
 from config import messages
 from config.resolve import resolve
 from config.saved import read_saved, refuse_changes
+from console import Failed, Progress
 from runs import trained
 from runs.follower import Follower
 from runs.run import Run
@@ -96,15 +96,17 @@ def fit(run, trainer, batches, schedule, evaluation):
 
 def init_networks(trainer, source, checkpoint_dir):
     """Give a new trainer the networks that another run, by name or folder, has saved."""
+    from layers import stock
+
     folder = Path(source) if Path(source).is_dir() else Path(checkpoint_dir) / source
     for name, networks in trainer.starters.items():
         path = folder / f"{name}.keras"
-        weights = trained.load_network(path).get_weights()
+        saved = trained.load_network(path)
         for network in networks:
-            shapes = [w.shape for w in network.get_weights()]
-            if shapes != [w.shape for w in weights]:
-                raise console.Failed(f"--init_from={source}: {path} is another network than this")
-            network.set_weights(weights)
+            try:
+                stock.take_stock_weights(network, saved)
+            except ValueError:
+                raise Failed(f"--init_from={source}: {path} is another network than this") from None
 
 
 def build_schedule(c, count, started):
@@ -129,4 +131,4 @@ def limit(schedule, trainer):
 def build_progress(run, trainer, schedule):
     """The progress bar of a run; silent for one that writes nothing."""
     start, every = int(trainer.count), 5.0 if run.writes else math.inf
-    return console.Progress(run.name, schedule.last, start, every, deadline=schedule.deadline)
+    return Progress(run.name, schedule.last, start, every, deadline=schedule.deadline)

@@ -11,15 +11,16 @@ from config.saved import changes
 def advice(c, given):
     """Lines on settings that papers advise against, and on flags that have no effect."""
     lines = []
-    if c.critic_norm == "batch" and "penalty" in tables.MODES[c.mode]:
+    if c.critic_norm == "batch" and c.penalty != "none":
         lines.append(
-            f"note: batch norm in the critic mixes the samples that {c.mode} penalises one by one"
-            " (1704.00028, section 4); --critic_norm layer does not"
+            f"note: batch norm in the critic mixes the samples that penalty {c.penalty} takes one"
+            " by one (1704.00028, section 4); --critic_norm layer does not"
         )
     groups = {  # fields of one kind, by what has them, and the one of this run
         "arch": ({n: _arch_fields(r) for n, r in tables.ARCHS.items()}, c.arch),
-        "mode": ({n: _mode_fields(r) for n, r in tables.MODES.items()}, c.mode),
-        "optimizer": ({n: tuple(r[1]) for n, r in tables.OPTIMIZERS.items()}, c.optimizer),
+        "mode": ({n: r.clip for n, r in tables.MODES.items()}, c.mode),
+        "penalty": ({n: _penalty_fields(r) for n, r in tables.PENALTIES.items()}, c.penalty),
+        "optimizer": ({n: tuple(r.kwargs) for n, r in tables.OPTIMIZERS.items()}, c.optimizer),
     }
     for kind, (fields, own) in groups.items():
         idle = set().union(*fields.values()) - set(fields[own])
@@ -29,15 +30,15 @@ def advice(c, given):
 
 
 def _arch_fields(row):
-    """The fields that a network and its trainer take alone."""
-    sizes = () if "square" in row else ("output_height", "output_width")
-    return (*row["network"], *row.get("training", ()), *sizes)
+    """The fields that only some architectures and their trainers use."""
+    sizes = () if row.growth else ("output_height", "output_width")
+    return (*row.network, *row.training, *sizes)
 
 
-def _mode_fields(row):
-    """The fields that a mode's penalty and clipping take."""
-    penalties = ("penalty_every", "penalty_fraction") if "penalty" in row else ()
-    return (*row.get("weights", {}).values(), *row.get("clip", ()), *penalties)
+def _penalty_fields(parts):
+    """The fields that only some penalties use."""
+    weights = {name for part in parts for name in part.weights.values()}
+    return (*weights, *(("penalty_every", "penalty_fraction") if parts else ()))
 
 
 def describe(config, names=None):
@@ -67,7 +68,7 @@ def preset_table():
     rows = [("preset", *names, "source")]
     for name, row in presets.PRESETS.items():
         c = resolve({"preset": name})
-        rows.append((name, *(text(getattr(c, n)) for n in names), row["source"]))
+        rows.append((name, *(text(getattr(c, n)) for n in names), row.source))
     wide = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     return "\n".join("  ".join(v.ljust(w) for v, w in zip(row, wide)).rstrip() for row in rows)
 

@@ -15,12 +15,14 @@ pytestmark = pytest.mark.usefixtures("limited")
 
 WORDS = {  # what is said often, or is long
     "MODES": ", ".join(tables.MODES),
+    "ARCHS": ", ".join(tables.ARCHS),
+    "PENALTIES": ", ".join(tables.PENALTIES),
     "PRESETS": ", ".join(presets.PRESETS),
     "WORD": "(every setting is a flag: --name value)",
     "NONE": "[Errno 2] No such file or directory",
     "LENET": "at least 28 and a multiple of 2",
     "RESNET": "at least 16 and a multiple of 8",
-    "CYCLEGAN": "which turns images of trainA in a folder into such as those of trainB, and back",
+    "CYCLEGAN": f"which {tables.TRANSLATION.does}",
     "TOGETHER": "--translate A2B or B2A, --input and --output go together",
     "CROP": "--crop needs --input_height: the size of the centre box that is taken",
 }
@@ -46,11 +48,12 @@ VALUES = [  # a flag, what it must be, and what it does not take
     ("output", "a printable text, not empty", [" "]),
     (
         "arch",
-        "one of dcgan, mlp, lenet, resnet, pggan, cyclegan",
+        "one of {ARCHS}",
         ["vgg", "None", "DCGAN", "dcgan2"],
     ),
     ("optimizer", "one of adam, rmsprop, sgd", ["lion", "Adam", ""]),
-    ("critic_norm", "one of none, layer, instance, batch", ["spectral", "bn"]),
+    ("critic_norm", "one of none, layer, instance, batch, spectral", ["sn", "bn"]),
+    ("penalty", "one of {PENALTIES}", ["R1", "r1,r2", ""]),
     ("z_distribution", "one of uniform, normal", ["cauchy", "gauss"]),
     ("dataset", "a printable text, not empty", [""]),
     ("name", "a printable text, not empty", [" "]),

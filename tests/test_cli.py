@@ -483,7 +483,7 @@ def test_flags_without_effect_are_named(cli):
     notes = [line for line in out.splitlines() if line.startswith("note:")]
     assert notes == [
         "note: --fc_width has no effect with --arch mlp",
-        "note: --div_k has no effect with --mode gan",
+        "note: --div_k has no effect with --penalty none",
         "note: --seeds has no effect in training, only without --train",
         "note: --visualize has no effect in training, only without --train",
     ]

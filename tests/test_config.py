@@ -1,5 +1,6 @@
 """Flags, their precedence, what is kept with a run, and what is refused."""
 
+import dataclasses
 import json
 import shlex
 import subprocess
@@ -8,14 +9,15 @@ import sys
 import pytest
 
 from config import fields, flags, messages, presets, tables
-from config import saved as saved_config
 from config.fields import FIELDS, FIXED
 from config.resolve import resolve
+from config.rows import Preset
+from config.saved import changes, identity, read_saved, refuse_changes
 from console import WrongCall
 from tests.conftest import ROOT, run_main
 
 KEPT = resolve({}).to_json()
-NETWORK = tables.ARCHS["dcgan"]["network"]
+NETWORK = tables.ARCHS["dcgan"].network
 BOOLEANS = [n for n, f in FIELDS.items() if f.type is bool]
 
 
@@ -167,20 +169,22 @@ def test_precedence(monkeypatch, first):
     """The value of layer `first` wins where all the layers after it have one too."""
     values = {layer: i / 10 for i, layer in enumerate(LAYERS[:-1], 1)} | {"default": 0.0}
     rows = {n: {"momentum": v} if n in LAYERS[first:] else {} for n, v in values.items()}
-    monkeypatch.setitem(presets.PRESETS, "mine", rows["preset"])
+    monkeypatch.setitem(presets.PRESETS, "mine", Preset("ours", rows["preset"]))
     for layer, table, key in (
         ("dataset", tables.DATASETS, "faces"),
         ("arch", tables.ARCHS, "dcgan"),
         ("mode", tables.MODES, "div"),
     ):
-        monkeypatch.setitem(table, key, {**table[key], **rows[layer]})
+        defaults = {**table[key].defaults, **rows[layer]}
+        monkeypatch.setitem(table, key, dataclasses.replace(table[key], defaults=defaults))
     given = {"dataset": "faces", "mode": "div", "preset": "mine", **rows["flag"]}
     found = resolve(given, rows["saved"])
     assert found.momentum == values[LAYERS[first]]
 
 
 def test_rows_are_those_of_the_names_taken(monkeypatch):
-    monkeypatch.setitem(presets.PRESETS, "mine", {"dataset": "faces", "mode": "regular"})
+    row = Preset("ours", {"dataset": "faces", "mode": "regular"})
+    monkeypatch.setitem(presets.PRESETS, "mine", row)
     c = resolve({"preset": "mine"}, {"dataset": "mnist", "mode": "gan"})
     assert (c.output_height, c.mirror, c.optimizer, c.rho) == (48, True, "rmsprop", 0.99)
     c = resolve({}, {"dataset": "celebA", "mode": "gan"})
@@ -261,7 +265,9 @@ def test_run_name(line, name):
 
 
 def test_run_name_of_another_arch(monkeypatch):
-    monkeypatch.setitem(tables.ARCHS, "other", {**tables.ARCHS["dcgan"], "mode": "gan"})
+    row = tables.ARCHS["dcgan"]
+    row = dataclasses.replace(row, defaults={**row.defaults, "mode": "gan"})
+    monkeypatch.setitem(tables.ARCHS, "other", row)
     assert call("--arch other").run_name == "mnist_64_28_28_other"
     assert call("--arch other --mode gp").run_name == "mnist_64_28_28_other_gp"
 
@@ -330,7 +336,7 @@ OURS = {  # where they are otherwise here
     "input_fname_pattern": "*",  # every type of image
     "visualize": None,  # no option asked for, as 0 is one
     # measured: the row says why
-    **{n: tables.MODES["gp"][n] for n in ("learning_rate", "beta1", "critic_num")},
+    **{n: tables.MODES["gp"].defaults[n] for n in ("learning_rate", "beta1", "critic_num")},
 }
 
 
@@ -361,7 +367,7 @@ def save(tmp_path):
 
 def refusal(path):
     with pytest.raises(WrongCall) as caught:
-        saved_config.read_saved(path)
+        read_saved(path)
     text = str(caught.value)
     assert len(text.splitlines()) == 1 and str(path) in text, text
     return text.replace(str(path), "")
@@ -380,7 +386,7 @@ def test_what_is_kept():
 )
 def test_round_trip(save, line):
     c = call(line)
-    saved = saved_config.read_saved(save(**c.to_json()))
+    saved = read_saved(save(**c.to_json()))
     assert saved == c.to_json()
     assert {n: type(v) for n, v in saved.items()} == {n: type(v) for n, v in c.to_json().items()}
     assert resolve({}, saved).to_json() == c.to_json()
@@ -425,7 +431,7 @@ def test_what_a_saved_file_may_not_lack(save, name):
 
 @pytest.mark.parametrize("name", sorted(set(NETWORK) - {"critic_norm"}))
 def test_a_field_newer_than_the_run_has_its_first_value(save, name):
-    assert saved_config.read_saved(save(**{name: ...}))[name] == getattr(resolve({}), name)
+    assert read_saved(save(**{name: ...}))[name] == getattr(resolve({}), name)
 
 
 @pytest.mark.parametrize(
@@ -439,10 +445,10 @@ def test_what_is_no_saved_file(tmp_path, content):
 
 
 def test_what_has_a_default_may_be_absent(save):
-    saved = saved_config.read_saved(save(epoch=..., learning_rate=...))
+    saved = read_saved(save(epoch=..., learning_rate=...))
     assert {"epoch", "learning_rate"} & set(saved) == set()
     assert resolve({}, saved).to_json() == KEPT
-    assert saved_config.read_saved(save(LAMBDA=10, input_height=None))["LAMBDA"] == 10
+    assert read_saved(save(LAMBDA=10, input_height=None))["LAMBDA"] == 10
 
 
 def other(name):
@@ -462,7 +468,7 @@ def test_another_network_is_refused(monkeypatch, name):
     wanted = other(name)
     c = resolve({name: wanted}, KEPT)
     with pytest.raises(WrongCall) as caught:
-        saved_config.refuse_changes(c, KEPT)
+        refuse_changes(c, KEPT)
     text = str(caught.value)
     assert f"{name}={fields.text(KEPT[name])}, not {fields.text(wanted)}" in text
     assert len(text.splitlines()) == 1
@@ -471,10 +477,10 @@ def test_another_network_is_refused(monkeypatch, name):
 
 def test_other_changes_are_listed():
     c = resolve(parse("--epoch 30 --learning_rate 0.003 --max_steps 5"), KEPT)
-    saved_config.refuse_changes(c, KEPT)
+    refuse_changes(c, KEPT)
     rates = [(n, KEPT[n], 3e-3) for n in ("learning_rate", "d_learning_rate")]
-    assert saved_config.changes(c, KEPT) == [("epoch", 25, 30), *rates]
-    assert saved_config.changes(resolve({}, KEPT), KEPT) == []
+    assert changes(c, KEPT) == [("epoch", 25, 30), *rates]
+    assert changes(resolve({}, KEPT), KEPT) == []
 
 
 @pytest.mark.parametrize("arch", tables.ARCHS)
@@ -486,7 +492,7 @@ def test_what_every_network_goes_by_has_no_note(arch):
 
 def test_identity_is_what_tells_runs_apart():
     given = parse("--z_dim 5 --mode None --epoch 3 --name x --output_height 8 --sample_dir s")
-    assert saved_config.identity(given) == {"name": "x", "output_height": 8, "z_dim": 5}
+    assert identity(given) == {"name": "x", "output_height": 8, "z_dim": 5}
 
 
 # ---- what is shown ---------------------------------------------------------------------------
@@ -516,7 +522,7 @@ def test_the_presets_are_listed():
     for line, (name, row) in zip(lines, presets.PRESETS.items()):
         shown = dict(zip(head.split(), line.split()))
         c = resolve({"preset": name})
-        assert (shown.pop("preset"), shown.pop("source")) == (name, row["source"])
+        assert (shown.pop("preset"), shown.pop("source")) == (name, row.source)
         assert {"arch", "mode", "dataset"} <= set(shown)
         assert shown == {n: fields.text(getattr(c, n)) for n in shown}
 

@@ -151,7 +151,7 @@ def test_the_rates_of_an_epoch_are_those_of_its_steps(eager):
     terms = [{"x": tf.constant(0.0)}, {"y": tf.constant(0.0)}]
     trainer._update_generators = lambda real: (real, 0.0, terms)
     keys, found = [], []
-    trainer._update_critics = lambda *parts: keys.append(tuple(parts[-1].numpy())) or terms
+    trainer._train_critics = lambda *parts: keys.append(tuple(parts[-1].numpy())) or terms
     for i in range(8):
         rate = float(trainer.step(*batch(trainer, i))["learning_rate"])
         used = [float(w.g_optimizer.learning_rate) for w in trainer.ways]
@@ -272,7 +272,7 @@ def test_a_critics_loss_is_of_each_patch(eager):
     way = trainer.ways[0]
     images = [tf.random.stateless_normal((2, 24, 24, 3), [i, 0]) for i in range(2)]
     real, fake = (np.array(way.critic([x], training=True)) for x in images)
-    terms = way._critic_update(*images, [], tf.constant([0, 0]))
+    terms = way.critic_step(*images, [], tf.constant([0, 0]))
     by_hand = np.mean((real - 1) ** 2) / 2 + np.mean(fake**2) / 2
     assert float(terms["critic_loss"]) == pytest.approx(by_hand, rel=1e-5)
     assert float(terms["score_gap"]) == pytest.approx(np.mean(real) - np.mean(fake), abs=1e-6)
@@ -286,11 +286,11 @@ def test_every_mode_steps(eager, mode):
     trainer = make(mode=mode, clip_up=0.02, batch_size=1, critic_num=1)
     terms = trainer.step(*batch(trainer))
     assert all(np.isfinite(float(v)) for v in terms.values())
-    gap = tables.MODES[mode]["gap"]
+    gap = tables.MODES[mode].gap
     assert {"generator_loss", f"{gap}_A", f"{gap}_B", "critic_loss_A", "critic_loss_B"} <= set(
         terms
     )
-    assert ("penalty_A" in terms) == ("penalty" in tables.MODES[mode])
+    assert ("penalty_A" in terms) == (tables.MODES[mode].defaults["penalty"] != "none")
     assert trainer.problem() is None
     for way in trainer.ways:
         if mode == "regular":
@@ -336,7 +336,7 @@ def test_the_critics_see_the_fakes_from_before_the_update(eager):
         old.set_weights(way.generator.get_weights())
     seen = []
     for way in trainer.ways:
-        way._critic_update = lambda real, fake, labels, key: (
+        way.critic_step = lambda real, fake, labels, key: (
             seen.append((real, fake)) or {"critic_loss": 0.0, "score_gap": 0.0}
         )
     trainer.step(*batch(trainer))
@@ -391,10 +391,10 @@ def test_an_overflow_of_one_generator_is_one_of_both(eager):
 
 def test_each_critic_update_of_a_burst_sees_other_fakes(eager, monkeypatch):
     trainer = make(critic_bursts=True, pool_size=0)
-    seen, update = [], trainer.ways[0]._critic_update
+    seen, update = [], trainer.ways[0].critic_step
     monkeypatch.setattr(
         trainer.ways[0],
-        "_critic_update",
+        "critic_step",
         lambda real, fake, *rest: seen.append(fake.numpy()) or update(real, fake, *rest),
     )
     trainer.step(*batch(trainer, n=2))

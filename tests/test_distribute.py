@@ -93,9 +93,9 @@ def test_each_replica_has_every_second_row(two):
     np.testing.assert_array_equal(parts[1][:, 0], [2, 6, 10])
     steps = tf.reshape(tf.range(8), (2, 4))
     np.testing.assert_array_equal(
-        on_each(two, lambda x: replicas.fed(two, x), steps)[1], [[1, 3], [5, 7]]
+        on_each(two, lambda x: replicas.local_rows(two, x), steps)[1], [[1, 3], [5, 7]]
     )
-    np.testing.assert_array_equal(replicas.fed(replicas.choose(()), steps), steps)
+    np.testing.assert_array_equal(replicas.local_rows(replicas.choose(()), steps), steps)
 
 
 @pytest.mark.parametrize("rows", [2, 3])

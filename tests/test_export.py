@@ -12,7 +12,7 @@ import pytest
 
 import console
 from commands import build
-from config import tables
+from config import rows, tables
 from config.resolve import resolve
 from datasets import packed as packing
 from generation import export, model_card
@@ -105,10 +105,10 @@ def test_inputs_are_made_by_the_cards_code(write):
         "labels": 'labels = np.eye(10)[np.arange(16) % 10].astype("float32")',
     }
     assert "np.arange(4)" in export.input_code(generator, RNG, (512, 512, 3))["labels"]
-    for row in build.recipes.LATENTS.values():
+    for row in tables.LATENTS.values():
         rng = np.random.default_rng(0)
-        made = eval(row["numpy"].format(shape=(500, 100)), {"rng": rng})
-        ours = np.asarray(tables.import_object(row["function"])([0, 1], (500, 100)))
+        made = eval(row.numpy.format(shape=(500, 100)), {"rng": rng})
+        ours = np.asarray(rows.import_object(row.function)([0, 1], (500, 100)))
         assert made.shape == ours.shape
         assert made.std() == pytest.approx(ours.std(), rel=0.02)
         assert abs(made).max() <= 1 or abs(ours).max() > 2

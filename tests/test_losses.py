@@ -128,7 +128,7 @@ def test_divergence_penalty_of_a_linear_critic(norm, expected):
 def test_wasserstein_losses():
     real, fake = tf.constant([1.0, 4.0]), tf.constant([3.0, -2.0])
     np.testing.assert_array_equal(losses.wasserstein_critic(real, fake), [2.0, -6.0])
-    np.testing.assert_array_equal(losses.wasserstein_generator(fake), [-3.0, 2.0])
+    np.testing.assert_array_equal(losses.wasserstein_generator(None, fake), [-3.0, 2.0])
 
 
 def test_drift_is_the_square_of_real_scores():
@@ -137,14 +137,28 @@ def test_drift_is_the_square_of_real_scores():
 
 def test_an_objective_is_no_more_than_its_two_losses():
     plain = losses.Objective(losses.wasserstein_critic, losses.wasserstein_generator)
-    assert (plain.points, plain.penalty, plain.weights, plain.clip) == (None, None, {}, None)
-    assert (plain.drift, plain.gap, plain.probabilities) == (0.0, "gap", False)
+    assert (plain.penalties, plain.paired, plain.clip) == ((), False, None)
+    assert (plain.drift, plain.gap, plain.logits) == (0.0, "gap", False)
+
+
+def test_relativistic_losses_are_of_pairs():
+    """-log σ of the difference of a pair's scores, in float64, and its mirror image."""
+    real, fake = np.array([0.3, -2.0, 4.0]), np.array([1.5, 0.0, 4.0])
+    pair = tf.constant(real, tf.float32), tf.constant(fake, tf.float32)
+    expected = np.log1p(np.exp(-(real - fake)))
+    np.testing.assert_allclose(losses.relativistic_critic(*pair), expected, rtol=1e-5)
+    expected = np.log1p(np.exp(-(fake - real)))
+    np.testing.assert_allclose(losses.relativistic_generator(*pair), expected, rtol=1e-5)
+    shifted = [score + 7 for score in pair]  # only differences count
+    np.testing.assert_allclose(
+        losses.relativistic_critic(*shifted), losses.relativistic_critic(*pair), rtol=1e-5
+    )
 
 
 def test_least_squares_losses():
     real, fake = tf.constant([1.0, 4.0]), tf.constant([3.0, -2.0])
     np.testing.assert_array_equal(losses.least_squares_critic(real, fake), [4.5, 6.5])
-    np.testing.assert_array_equal(losses.least_squares_generator(fake), [4.0, 9.0])
+    np.testing.assert_array_equal(losses.least_squares_generator(None, fake), [4.0, 9.0])
 
 
 def test_hinge_loss():
@@ -156,6 +170,7 @@ def test_r1_of_a_linear_critic_is_half_the_weight_times_the_square():
     real, fake = images(2, (4, 4, 1)), images(2, (4, 4, 1), 1)
     points = losses.reals(real, fake, None)
     assert points is real
+    assert losses.fakes(real, fake, None) is fake
     squared = losses.squared_gradient(linear(0.5), points)
     np.testing.assert_allclose(losses.half_square(squared, weight=10.0), [20.0] * 2, rtol=1e-5)
 
@@ -179,7 +194,7 @@ def test_logistic_losses_from_logits():
     expected = -np.log(sigmoid(real)) - np.log(1 - sigmoid(fake))
     got = losses.logistic_critic(tf.constant(real, tf.float32), tf.constant(fake, tf.float32))
     np.testing.assert_allclose(got, expected, rtol=1e-5)
-    got = losses.logistic_generator(tf.constant(fake, tf.float32))
+    got = losses.logistic_generator(None, tf.constant(fake, tf.float32))
     np.testing.assert_allclose(got, -np.log(sigmoid(fake)), rtol=1e-5)
     ends = tf.constant([200.0, -200.0])
-    np.testing.assert_allclose(losses.logistic_generator(ends), [0.0, 200.0], atol=1e-4)
+    np.testing.assert_allclose(losses.logistic_generator(None, ends), [0.0, 200.0], atol=1e-4)

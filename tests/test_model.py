@@ -5,13 +5,17 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import losses
 import model
+import ops
 from commands import build
 from config import tables
+from config.fields import NORMS
 from config.resolve import resolve
 from datasets.packed import ImageSpec
 from tests.conftest import TINY, batch, same, values
 from training import average
+from training.randomness import Purpose, fold
 
 MODES = list(tables.MODES)
 
@@ -19,7 +23,7 @@ MODES = list(tables.MODES)
 def networks(spec, **given):
     c = resolve(given)
     row = tables.ARCHS[c.arch]
-    return model.build_dcgan(spec, **{n: getattr(c, n) for n in row["network"]})
+    return model.build_dcgan(spec, **{n: getattr(c, n) for n in row.network})
 
 
 def counts(network):
@@ -69,13 +73,13 @@ def test_any_size(size, classes, widths):
 
 
 def test_chains_of_sizes():
-    assert [s[0] for s in model.generator_sizes((28, 28))] == [28, 14, 7]
-    assert [s[0] for s in model.generator_sizes((48, 48))] == [48, 24, 12, 6, 3]
-    assert [s[0] for s in model.generator_sizes((64, 64))] == [64, 32, 16, 8, 4]
-    assert [s[0] for s in model.generator_sizes((50, 50))] == [50, 25, 13, 7]
-    assert [s[0] for s in model.critic_sizes((28, 28))] == [28, 14, 7, 4]
-    assert model.halvings((64, 64), (512,), model.critic_sizes)[1] == [512] * 4
-    assert model.halvings((64, 64), (32,), model.critic_sizes)[1] == [32, 64, 128, 256]
+    assert [s[0] for s in ops.generator_sizes((28, 28))] == [28, 14, 7]
+    assert [s[0] for s in ops.generator_sizes((48, 48))] == [48, 24, 12, 6, 3]
+    assert [s[0] for s in ops.generator_sizes((64, 64))] == [64, 32, 16, 8, 4]
+    assert [s[0] for s in ops.generator_sizes((50, 50))] == [50, 25, 13, 7]
+    assert [s[0] for s in ops.critic_sizes((28, 28))] == [28, 14, 7, 4]
+    assert ops.halvings((64, 64), (512,), ops.critic_sizes)[1] == [512] * 4
+    assert ops.halvings((64, 64), (32,), ops.critic_sizes)[1] == [32, 64, 128, 256]
 
 
 def test_images_are_in_range(make_trainer):
@@ -90,16 +94,16 @@ def test_images_are_in_range(make_trainer):
     assert np.abs(images).max() > 0.9
 
 
+# Those that a `GANTrainer` trains, each with its smallest images.
 ARCHS = {
-    "dcgan": {},
-    "mlp": {},
-    "lenet": {"output_height": 28},
-    "resnet": {"output_height": 16},
+    name: {"output_height": max(8, -(-row.min_size // row.multiple_of) * row.multiple_of)}
+    for name, row in tables.ARCHS.items()
+    if row.trainer == "model:GANTrainer"
 }
 
 
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("norm", ["none", "layer", "instance", "batch"])
+@pytest.mark.parametrize("norm", NORMS)
 @pytest.mark.parametrize("arch", ARCHS)
 def test_every_arch_mode_and_norm_steps(make_trainer, arch, mode, norm):
     trainer = make_trainer(arch=arch, mode=mode, critic_norm=norm, critic_num=1, **ARCHS[arch])
@@ -109,9 +113,9 @@ def test_every_arch_mode_and_norm_steps(make_trainer, arch, mode, norm):
     finally:
         tf.config.run_functions_eagerly(False)
     assert all(np.isfinite(v) for v in terms.values())
-    assert tables.MODES[mode]["gap"] in terms
-    assert ("penalty" in terms) == ("penalty" in tables.MODES[mode])
-    assert ("d_real" in terms) == ("logit" in tables.MODES[mode]["gap"])
+    assert tables.MODES[mode].gap in terms
+    assert ("penalty" in terms) == (tables.MODES[mode].defaults["penalty"] != "none")
+    assert ("d_real" in terms) == ("logit" in tables.MODES[mode].gap)
 
 
 @pytest.mark.parametrize(
@@ -166,18 +170,18 @@ def test_the_last_critic_update_and_the_generators_share_their_fakes(make_traine
     """With the critic held, the generator's loss is that of the fakes which the critic saw."""
     trainer = make_trainer(mode="gp", critic_num=3, d_learning_rate=0.0)
     seen = []
-    update = trainer._critic_update
+    update = trainer.critic_step
 
     def watch(images, fake, hot, key):
         tf.py_function(lambda x: seen.append(x.numpy()), [fake], [])
         return update(images, fake, hot, key)
 
-    trainer._critic_update = watch
+    trainer.critic_step = watch
     images, labels = batch(trainer, 3)
     terms = trainer.step(images, labels)
     assert len(seen) == 3
     assert len({x.tobytes() for x in seen}) == 3
-    score = trainer.critic([tf.constant(seen[-1]), *trainer._one_hot(tf.constant(labels[-1]))])
+    score = trainer.critic([tf.constant(seen[-1]), *trainer.one_hot(tf.constant(labels[-1]))])
     assert float(terms["generator_loss"]) == pytest.approx(-np.mean(score), abs=1e-5)
 
 
@@ -230,7 +234,7 @@ def test_moving_average_is_short_at_first(make_trainer):
         np.testing.assert_allclose(mean, keep * old + (1 - keep) * np.array(weight), atol=1e-6)
     trainer.count.assign(10**6)
     before = [np.array(w) for w in trainer.average.trainable_variables]
-    trainer._average()
+    trainer._move_average()
     pairs = zip(before, trainer.generator.trainable_variables, trainer.average.trainable_variables)
     for old, weight, mean in pairs:
         np.testing.assert_allclose(mean, 0.999 * old + 0.001 * np.array(weight), atol=1e-6)
@@ -256,7 +260,7 @@ def test_refresh_estimates_the_averages_own_statistics(make_trainer, monkeypatch
             axis=(0, 1, 2),
         )
         for i in range(average.N_STATISTICS // average.CHUNK)
-        for key in [model.fold(trainer.still, model.STATISTICS, i)]
+        for key in [fold(trainer.still, Purpose.STATISTICS, i)]
     ]
     np.testing.assert_allclose(norm.moving_mean, np.mean(means, 0), atol=1e-6)
     assert norm.momentum == 0.9
@@ -316,7 +320,7 @@ def test_a_step_compiled_by_xla(make_trainer):
         trainer = make_trainer(arch="mlp", mode="gan", jit=jit, critic_num=1)
         trainer.latents = lambda key, shape: tf.ones(shape)
         terms += [trainer.step(*batch(trainer, 1, seed=i)) for i in range(2)]
-        assert trainer._part.function_spec if jit else trainer._part == trainer._own_step
+        assert trainer._part.function_spec if jit else trainer._part == trainer._replica_step
         graph = trainer.step.get_concrete_function(*batch(trainer, 1)).graph.as_graph_def()
         nodes = [n.op for n in graph.node]
         nodes += [n.op for f in graph.library.function for n in f.node_def]
@@ -355,7 +359,7 @@ def test_the_whole_step_by_hand(make_trainer):
     fake = np.array(trainer._generate([], key), np.float64).reshape(4, -1)
     norm = np.linalg.norm(w)
     gradient = fake.mean(0) - real.mean(0) + 10 * 2 * (norm - 1) * w / norm
-    trainer._critic_update(tf.constant(images[0]), trainer._generate([], key), [], key)
+    trainer.critic_step(tf.constant(images[0]), trainer._generate([], key), [], key)
     np.testing.assert_allclose(layer.kernel[:, 0], w - 0.1 * gradient, atol=1e-5)
 
 
@@ -373,7 +377,7 @@ def test_bursts_of_critic_updates(make_trainer):
 def test_lazy_penalties_are_as_many_times_heavier(make_trainer):
     """Every third update, threefold; the log keeps the newest plain value."""
     trainer = make_trainer(mode="r1", penalty_every=3, critic_num=1)
-    real, hot = tf.ones((4, 8, 8, 1)), trainer._one_hot(tf.range(4))
+    real, hot = tf.ones((4, 8, 8, 1)), trainer.one_hot(tf.range(4))
     added, kept = [], []
     for i in range(4):
         trainer.d_optimizer.iterations.assign(i)
@@ -390,13 +394,13 @@ def test_lazy_penalties_are_as_many_times_heavier(make_trainer):
     ("batch_size", "fraction", "count"), [(64, 0.25, 16), (64, 1.0, 64), (4, 0.25, 2), (2, 0.01, 2)]
 )
 def test_how_many_are_penalised(batch_size, fraction, count):
-    """One image alone kills the process: see `model.penalised`."""
-    assert model.penalised(batch_size, fraction) == count
+    """One image alone kills the process: see `losses.n_penalised`."""
+    assert losses.n_penalised(batch_size, fraction) == count
 
 
 def test_a_share_of_the_batch_is_penalised(make_trainer):
     trainer = make_trainer(mode="r1", penalty_fraction=0.5)
-    hot, key = trainer._one_hot(tf.range(4)), tf.constant([1, 2])
+    hot, key = trainer.one_hot(tf.range(4)), tf.constant([1, 2])
     real = np.random.default_rng(0).normal(size=(4, 8, 8, 1)).astype(np.float32)
     values = []
     for change in (0, 3, 1):

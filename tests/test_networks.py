@@ -38,7 +38,7 @@ def networks(classes=None, **given):
     classes = (10 if c.conditional else 0) if classes is None else classes
     spec = ImageSpec(c.output_height, c.output_width, channels, 1, classes)
     row = tables.ARCHS[c.arch]
-    return build.import_object(row["builder"])(spec, **{n: getattr(c, n) for n in row["network"]})
+    return build.import_object(row.builder)(spec, **{n: getattr(c, n) for n in row.network})
 
 
 def counts(network):
@@ -52,7 +52,9 @@ def test_parameters_of_every_preset(preset):
     assert (counts(generator), counts(critic)) == SIZES[preset]
 
 
-@pytest.mark.parametrize("preset", [name for name in SIZES if "arch" in presets.PRESETS[name]])
+@pytest.mark.parametrize(
+    "preset", [name for name in SIZES if "arch" in presets.PRESETS[name].settings]
+)
 def test_critics_have_slopes_without_a_gradient(preset):
     """In no critic has TensorFlow's own ReLU a place, whose slopes a penalty would go through."""
     kinds = {type(layer) for layer in networks(preset=preset)[1].layers}
@@ -61,7 +63,9 @@ def test_critics_have_slopes_without_a_gradient(preset):
 
 
 def test_every_system_has_its_preset():
-    others = {n for n, row in presets.PRESETS.items() if row.get("arch") in ("pggan", "cyclegan")}
+    others = {
+        n for n, row in presets.PRESETS.items() if row.settings.get("arch") in ("pggan", "cyclegan")
+    }
     assert {"pggan_1024", "cyclegan_selfie2anime"} < others  # in test_pggan.py, test_cyclegan.py
     assert set(SIZES) | {"digits", "faces_r1"} | others == set(presets.PRESETS)
 

@@ -279,7 +279,7 @@ def test_every_mode_steps(eager, mode):
         terms = trainer.step(*map(tf.constant, batch(trainer, i)))
         terms |= trainer.measure(*batch(trainer, i))
         assert all(np.isfinite(float(v)) for v in terms.values())
-        assert {"gradient_norm", "stage", tables.MODES[mode]["gap"]} <= set(terms)
+        assert {"gradient_norm", "stage", tables.MODES[mode].gap} <= set(terms)
     if mode == "regular":  # the bounds hold the weights as they are used
         used = trainer.networks["critic"].get_weights()
         assert max(np.abs(w).max() for w in used) == pytest.approx(0.02, abs=1e-6)
@@ -365,7 +365,7 @@ def test_drift_is_added_to_the_critics_loss(eager):
         key = tf.constant([1, 2])
         fake = trainer._generate([], key)
         scores = np.array(trainer.critic([trainer._to_float(images, key)], training=True))
-        losses.append(float(trainer._critic_update(images, fake, [], key)["critic_loss"]))
+        losses.append(float(trainer.critic_step(images, fake, [], key)["critic_loss"]))
     assert losses[1] - losses[0] == pytest.approx(0.5 * np.mean(scores**2), rel=1e-3)
     assert np.mean(scores**2) > 1e-4
 
@@ -487,7 +487,9 @@ def test_what_a_small_stage_makes_is_measured_beside_the_whole_images(cli, tmp_p
         assert image.size == (64, 64)
 
 
-@pytest.mark.parametrize("arch", [n for n, row in tables.ARCHS.items() if "load" not in row])
+@pytest.mark.parametrize(
+    "arch", [n for n, row in tables.ARCHS.items() if row.task is tables.GENERATION]
+)
 def test_dry_run(cli, arch):
     small = {"output_height": 32, "g_width": 8, "d_width": 8, "fmap_max": 8, "max_res": 8}
     words = [word for name, value in small.items() for word in (f"--{name}", value)]

@@ -16,7 +16,7 @@ def norms(trainer):
     """The gradient norms of a critic at points of its own, as its penalty has them."""
     rng = np.random.default_rng(0)
     points = tf.constant(rng.uniform(-1, 1, (64, *trainer.image)), tf.float32)
-    hot = trainer._one_hot(tf.range(64) % 10)
+    hot = trainer.one_hot(tf.range(64) % 10)
     critic = lambda x: trainer.critic([x, *hot], training=True)  # noqa: E731
     return losses.norm(losses.squared_gradient(critic, points, trainer.score_scale)).numpy()
 

@@ -18,7 +18,7 @@ from PIL import Image, ImageMode
 import console
 import files
 import utils
-from config import tables
+from config import rows
 
 ROOT = Path(__file__).parents[1]
 RED, GREEN, BLUE, YELLOW = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 0)
@@ -663,13 +663,13 @@ def test_animation_lasts_as_long_as_asked(tmp_path, count, seconds, total):
 
 
 def test_resolve(monkeypatch):
-    assert tables.import_object("utils:crop_box") is utils.crop_box
-    assert tables.import_object("console:Progress.update") is console.Progress.update
+    assert rows.import_object("utils:crop_box") is utils.crop_box
+    assert rows.import_object("console:Progress.update") is console.Progress.update
     made = types.ModuleType("package_made_here.inner")
     made.f = object()
     monkeypatch.setitem(sys.modules, "package_made_here", types.ModuleType("package_made_here"))
     monkeypatch.setitem(sys.modules, "package_made_here.inner", made)
-    assert tables.import_object("package_made_here.inner:f") is made.f
+    assert rows.import_object("package_made_here.inner:f") is made.f
 
 
 @pytest.mark.parametrize(
@@ -677,7 +677,7 @@ def test_resolve(monkeypatch):
 )
 def test_resolve_of_a_wrong_name(name, error):
     with pytest.raises(error):
-        tables.import_object(name)
+        rows.import_object(name)
 
 
 def test_quiet_stderr_hides_and_restores(capfd):

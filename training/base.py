@@ -1,32 +1,57 @@
-"""What every trainer does around its own part of a step: replicas, counts, and what is not finite.
+"""What every trainer has: replicas, counts of steps and images, and the check for NaN.
 
-To run on several replicas a trainer makes its networks, optimisers and averages in the scope of its
-`strategy`, and writes its step as `_own_step`, by the rules of `distribute.py`.
+A trainer that runs on several replicas makes its networks, optimisers and averages in the scope of
+its `strategy`, and writes its step as `_replica_step`, by the rules of `replicas.py`.
 """
+
+import enum
 
 import numpy as np
 import tensorflow as tf
 
-from training import randomness, replicas
+from training import replicas
+from training.randomness import fold
+
+# Keras passes the gradients of all weights through one IdentityN. Grappler's dependency optimiser
+# then removes control edges, and a weight may be read in the backward pass after its update: losses
+# differ from run to run. `python -m benchmarks.races` checks the final graphs.
+tf.config.optimizer.set_experimental_options({"dependency_optimization": False})
+
+
+class Use(enum.Enum):
+    """What a critic is asked for, see `GANTrainer.judge`."""
+
+    CRITIC = "the critic's update"
+    GENERATOR = "the generator's update"
+    PENALTY = "a penalty on the critic's gradient"
+    MEASURE = "the log: in inference mode"
 
 
 @tf.function
 def _sums(weights):
-    """The sum of each list of tensors in a dict: of one that is not finite, it is not either."""
+    """Sum each list of tensors in a dict. A sum is finite only if all its terms are."""
     return {name: tf.add_n([tf.reduce_sum(w) for w in own]) for name, own in weights.items()}
 
 
-class Trainer:
-    """Counts of steps and images, and the compiled step, of `batch_size` images on all replicas."""
+class TrainerBase:
+    """Counts of steps and images, and the compiled step.
+
+    Args:
+      strategy: a tf.distribute strategy, or None for one replica.
+      batch_size: images in a batch, on all replicas together.
+      image: (height, width, channels) of the images that a step takes.
+      seed: root of all random keys.
+      jit: compile a replica's part of the step with XLA.
+    """
 
     def __init__(self, strategy, *, batch_size, image, seed, jit=False):
         self.strategy = strategy or tf.distribute.get_strategy()
         self.jit = jit
         self.batch_size, self.image = batch_size, image
-        # Roots of the random keys: of training, and of what only looks at it.
+        # Roots of the random keys: of training, and of what only looks at the networks.
         self.key, self.still = tf.constant([seed, 0], tf.int32), tf.constant([seed, 2], tf.int32)
         self.count = tf.Variable(0, dtype=tf.int64, name="step")
-        with tf.device("CPU"):  # so that the host can read it without waiting for the device
+        with tf.device("CPU"):  # the host reads it without waiting for the device
             self.seen = tf.Variable(0, dtype=tf.int64, name="images_seen")
         self.broken = tf.Variable(-1, dtype=tf.int64, name="broken_step")
         self.broken_terms = tf.Variable(tf.zeros([0]), shape=[None], name="broken_terms")
@@ -37,63 +62,68 @@ class Trainer:
         """The networks that are trained: name → Keras model."""
         raise NotImplementedError
 
-    def _own_step(self, images, labels, key):
-        """A replica's part of a step, on the images of its process: its parts of the terms."""
+    def _replica_step(self, images, labels, key):
+        """One replica's part of a step, on the images of its process.
+
+        Returns:
+          A dict of scalars. The terms of the step are their sums over the replicas.
+        """
         raise NotImplementedError
 
-    def _after(self):
-        """What is done after a step, around the replicas: averages."""
+    def _after_step(self):
+        """What follows a step, outside of the replicas' part: averages."""
 
     def _compile(self):
-        """`step`, compiled."""
+        """Return the compiled step."""
         return self._compiled(self._step)
 
     def _compiled(self, step, *more):
-        """A step of images, labels and `more` that are specified, compiled.
+        """Compile a step of images, labels and of what the TensorSpecs `more` describe.
 
-        Several replicas, and XLA, have a trace for each number of critic updates: replicas cannot
-        wait for each other in a loop of TensorFlow's, and in one XLA takes ten times as long on a
-        CPU. It compiles a replica's part alone: around it there are variables of the host's.
+        On several replicas and with XLA there is one trace for each number of critic updates:
+        replicas cannot wait for each other inside a loop of TensorFlow, and XLA runs such a loop
+        ten times slower on a CPU. XLA compiles `_replica_step` alone: the code around it uses
+        variables on the host.
         """
-        own = self._own_step
-        self._part = tf.function(own, jit_compile=True) if self.jit else own
+        part = self._replica_step
+        self._part = tf.function(part, jit_compile=True) if self.jit else part
         if self.jit or self.strategy.num_replicas_in_sync > 1:
             return tf.function(step)
         return tf.function(step, input_signature=[*self._inputs(), *more])
 
     def _inputs(self):
-        """What a step takes."""
+        """The TensorSpecs of a step's images and labels."""
         images = tf.TensorSpec([None, self.batch_size, *self.image], tf.uint8)
         return images, tf.TensorSpec([None, self.batch_size], tf.int32)
 
     def _updates(self, images):
-        """How many critic updates [n, ...] images are for: a number where the trace is of so many.
+        """The number of critic updates that images [n, ...] are for.
 
-        The loop over a number is unrolled.
+        A Python int where the trace has a fixed n, so that loops over it are unrolled.
         """
         return images.shape[0] or tf.shape(images)[0]
 
     def _step(self, images, labels):
-        """`step`: as many critic updates as there are batches, then one generator update.
+        """One step: n critic updates, then one generator update.
 
         Args:
-          images: uint8 [n, B, H, W, C], B being what this process has of the batch.
+          images: uint8 [n, B, H, W, C], where B is this process's share of the batch.
           labels: int32 [n, B].
 
         Returns:
-          A dict of scalars: losses and the rest, of the critic's as means over its updates.
+          A dict of scalars: losses and other terms. The critic's are means over its n updates.
         """
-        key = randomness.fold(self.key, self.count)
+        key = fold(self.key, self.count)
         terms = self.strategy.run(self._part, (images, labels, key))
         terms = replicas.summed(self.strategy, terms)
         self.count.assign_add(1)
         self.seen.assign_add(tf.shape(labels, tf.int64)[0] * self.batch_size)
-        self._after()
-        self._watch(terms)
+        self._after_step()
+        self._record_broken(terms)
         return terms
 
-    def _watch(self, terms):
-        """Keep the first step whose terms are not all finite, for the host to find."""
+    def _record_broken(self, terms):
+        """Record the first step with a term that is NaN or infinite; `problem` reads it."""
         self.terms = tuple(terms)
         values = tf.stack(list(terms.values()))
         if self.broken < 0 and not tf.reduce_all(tf.math.is_finite(values)):
@@ -101,9 +131,9 @@ class Trainer:
             self.broken_terms.assign(values)
 
     def problem(self):
-        """None, or which step and terms were the first not to be finite. Waits for the device.
+        """Describe the first non-finite step, or return None. Blocks on the device.
 
-        Weights are looked at too: a gradient can overflow where its loss does not.
+        It also checks the weights: a gradient can overflow where the loss does not.
         """
         step, wrong = self.broken.numpy(), []
         if step >= 0:
@@ -111,7 +141,7 @@ class Trainer:
             wrong = [name for name, v in values if not np.isfinite(v)]
         else:
             step = self.count.numpy()
-            # As tensors: a function would keep the first trainer's mirrored variables for good.
+            # Tensors, since a tf.function would keep the first trainer's mirrored variables alive.
             sums = _sums(
                 {
                     name: [tf.convert_to_tensor(w) for w in network.trainable_variables]

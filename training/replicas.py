@@ -129,7 +129,7 @@ def gathered(values):
     )
 
 
-def fed(strategy, batches):
+def local_rows(strategy, batches):
     """This replica's rows of [n, B, ...] batches, of which its process holds all of its own."""
     one = strategy.num_replicas_in_sync == 1
     return own(batches, 1, 1 if one else len(strategy.extended.worker_devices))

@@ -1,21 +1,26 @@
-"""One direction of a CycleGAN."""
+"""One direction of a CycleGAN (1703.10593): generator, critic, and history of fakes."""
 
 import tensorflow as tf
 
-import model
+from model import GANTrainer
 from training import replicas
 from training.randomness import fold
 
 
-class Way(model.GANTrainer):
-    """One way: the generator that makes images of a domain, and the critic of that domain.
+class Direction(GANTrainer):
+    """The generator that makes images of a domain, and the critic of that domain.
 
-    It is stepped by `CycleGAN`, and has a history of its fakes (section 4): `pool`, of which
-    the first `held` are there.
+    `CycleGAN` steps it. The critic sees older fakes for half of the new ones (section 4): they are
+    kept in `pool` [pool_size, H, W, C], of which the first `held` are filled.
+
+    Args:
+      source, target: the letters of the two domains, "A" and "B".
+      pool_size: length of the history; 0 for none.
+      The others are `GANTrainer`'s.
     """
 
-    def __init__(self, source, target, *parts, pool_size, **options):
-        super().__init__(*parts, **options)
+    def __init__(self, source, target, *args, pool_size, **kwargs):
+        super().__init__(*args, **kwargs)
         self.source, self.target = source, target
         self.pool_size = pool_size
         first = {"aggregation": tf.VariableAggregation.ONLY_FIRST_REPLICA}
@@ -24,29 +29,30 @@ class Way(model.GANTrainer):
             self.held = tf.Variable(0, name="held", **first)
 
     def _compile(self):
-        return None
+        return None  # the step is that of both directions
 
     def _to_float(self, images, key):
-        del key  # they have been cropped, flipped and scaled
+        del key  # `CycleGAN` has cropped, flipped and scaled them
         return images
 
     @property
     def state(self):
-        """What a checkpoint holds; the counts of steps and images are the trainer's."""
+        """The trackables of a checkpoint, without the counts, which are the trainer's."""
         own = {n: v for n, v in super().state.items() if n not in ("step", "seen")}
         return {**own, "pool": self.pool, "held": self.held}
 
     def named(self, parts):
-        """Parts by names that say which way, or which domain a critic is of, they belong to."""
+        """Return a dict with keys that name the direction, or for a critic its domain."""
         way = f"{self.source}2{self.target}"
         return {f"{n}_{self.target if n == 'critic' else way}": v for n, v in parts.items()}
 
-    def past(self, fakes, key):
-        """What the critic is shown for new fakes [B, H, W, C], one by one.
+    def from_history(self, fakes, key):
+        """Replace half of the new fakes [B, H, W, C] by older ones, one by one.
 
-        While the history is not full, each is kept and shown. Then one of two is shown itself;
-        for the other a kept one is shown, whose place it takes. All replicas keep the same, of
-        all fakes, and each shows its own rows.
+        While the history is being filled, each fake is stored and returned. After that a fake is
+        returned itself with probability 1/2; otherwise an older one is returned, and the new one
+        takes its place. All replicas store the same fakes, those of all replicas, and each returns
+        its own rows.
         """
         if not self.pool_size:
             return fakes
@@ -62,8 +68,8 @@ class Way(model.GANTrainer):
             old, new = pool[place], fakes[i]
             swap = swaps[i] and not filling
             shown = shown.write(i, tf.where(swap, old, new))
-            kept = tf.where(swap or filling, new, old)
-            pool = tf.tensor_scatter_nd_update(pool, [[place]], kept[None])
+            stored = tf.where(swap or filling, new, old)
+            pool = tf.tensor_scatter_nd_update(pool, [[place]], stored[None])
             held += tf.cast(filling, tf.int32)
         self.pool.assign(pool)
         self.held.assign(held)

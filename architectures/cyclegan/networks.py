@@ -4,7 +4,7 @@ import keras
 
 import ops
 
-WAYS = (("A", "B"), ("B", "A"))  # from, to: those of the generators A2B and B2A
+DIRECTIONS = (("A", "B"), ("B", "A"))  # (from, to) of the generators A2B and B2A
 STRIDES = {"70": (2, 2, 2, 1), "16": (2, 2, 2, 2)}  # of a critic's layers before the last
 
 
@@ -18,9 +18,9 @@ def build_cyclegan(spec, *, g_width, d_width, n_residual_blocks, upsample, patch
     """
     given = {"blocks": n_residual_blocks, "upsample": upsample}
     generators = [
-        _generator(f"generator_{a}2{b}", spec.channels, g_width[0], **given) for a, b in WAYS
+        _generator(f"generator_{a}2{b}", spec.channels, g_width[0], **given) for a, b in DIRECTIONS
     ]
-    critics = [_critic(f"critic_{b}", spec, d_width[0], patch, critic_norm) for _, b in WAYS]
+    critics = [_critic(f"critic_{b}", spec, d_width[0], patch, critic_norm) for _, b in DIRECTIONS]
     return tuple(generators), tuple(critics)
 
 
@@ -33,8 +33,8 @@ def _norm(x):
     return ops.norm(x, "instance", affine=False)
 
 
-def _conv(x, width, kernel, stride=1):
-    return ops.conv(x, width, kernel, stride=stride, padding="valid")
+def _conv(x, width, kernel, stride=1, **options):
+    return ops.conv(x, width, kernel, stride=stride, padding="valid", **options)
 
 
 def _generator(name, channels, width, *, blocks, upsample):
@@ -68,11 +68,12 @@ UPSAMPLE = {"deconv": _deconv, "nearest": _nearest}
 def _critic(name, spec, width, patch, norm):
     images = keras.Input((spec.height, spec.width, spec.channels), name="images")
     x = images
+    norm, weights = ops.critic_norm(norm)
     for i, stride in enumerate(STRIDES[patch]):
-        x = _conv(keras.layers.ZeroPadding2D(1)(x), width * 2**i, 4, stride)
+        x = _conv(keras.layers.ZeroPadding2D(1)(x), width * 2**i, 4, stride, weights=weights)
         x = ops.leaky_relu(ops.norm(x, norm, affine=norm != "instance") if i else x)
     more = 1 if patch == "16" else 0  # the seed pads once more at the top and on the left
-    x = _conv(keras.layers.ZeroPadding2D(((1 + more, 1), (1 + more, 1)))(x), 1, 4)
+    x = _conv(keras.layers.ZeroPadding2D(((1 + more, 1), (1 + more, 1)))(x), 1, 4, weights=weights)
     return keras.Model([images], keras.layers.Activation("linear", dtype="float32")(x), name=name)
 
 
@@ -80,7 +81,7 @@ def together(generators, critics, *, batch_size, batch_dict):
     """What a step trains: one (generator, critic, batch), each of both ways and their passes."""
     del batch_dict  # of networks that grow
     shape = critics[0].inputs[0].shape[1:]
-    a, b = (keras.Input(shape) for _ in WAYS)
+    a, b = (keras.Input(shape) for _ in DIRECTIONS)
     there, back = generators
     fake_b, fake_a = there(a), back(b)
     passes = keras.Model([a, b], [fake_b, back(fake_b), fake_a, there(fake_a)])

@@ -1,29 +1,25 @@
-"""The trainer of CycleGAN (1703.10593): two generators that undo each other, and their critics.
-
-Images of one domain become such as those of another, from unpaired images. The networks are in
-`networks.py`.
-"""
+"""The trainer of CycleGAN (1703.10593): translation between two domains, from unpaired images."""
 
 import numpy as np
 import tensorflow as tf
 
-import model
-from architectures.cyclegan.direction import Way
-from architectures.cyclegan.networks import WAYS
+import utils
+from architectures.cyclegan.direction import Direction
+from architectures.cyclegan.networks import DIRECTIONS
+from model import GANTrainer
 from training import replicas
-from training.base import Trainer
-from training.randomness import fold
+from training.base import TrainerBase
+from training.randomness import Purpose, fold
 
 SHEET_ROWS = 8
-MOST_PIXELS = 1024  # of a sheet's height
-DRAWN = 2**20  # pixels that are translated at a time
-CROP, POOL = 10, 11  # purposes of random numbers, beside those of `model`
+MAX_PIXELS = 1024  # height of a sheet
+CHUNK_PIXELS = 2**20  # pixels in one call of a generator
 
 
 def rate_factor(epoch, epochs, decay):
-    """What the rates are multiplied by in an epoch 0, 1, …: 1, and from `decay` on linearly to 0.
+    """Return the factor of the learning rates in an epoch 0, 1, …: 1, then linearly to 0.
 
-    Without epochs after `decay` they stay.
+    The fall begins at epoch `decay`. The factor stays 1 if there are no epochs after that.
     """
     if epochs <= decay:
         return tf.constant(1.0)
@@ -31,27 +27,27 @@ def rate_factor(epoch, epochs, decay):
 
 
 def augment(images, size, key, *, mirror):
-    """uint8 [B, H, W, C] → [-1, 1] of a smaller size: each cropped at random, flipped at random."""
-    x = tf.cast(images, tf.float32) / 127.5 - 1
+    """uint8 [B, H, W, C] → [-1, 1] of a smaller size: crop, and flip if `mirror`, at random."""
+    x = utils.to_float(tf.cast(images, tf.float32))
     count = x.shape[0]
     places = tf.cast(tf.shape(x)[1:3] - size + 1, tf.float32)
     start = tf.cast(replicas.uniform(key, (count, 2)) * places, tf.int32)
     rows, columns = (start[:, i, None] + tf.range(size[i]) for i in (0, 1))
     if mirror:
-        flip = replicas.uniform(fold(key, model.FLIP), (count, 1)) < 0.5
+        flip = replicas.uniform(fold(key, Purpose.FLIP), (count, 1)) < 0.5
         columns = tf.where(flip, tf.reverse(columns, [1]), columns)
     return tf.gather(tf.gather(x, rows, axis=1, batch_dims=1), columns, axis=2, batch_dims=1)
 
 
-class CycleGAN(Trainer):
+class CycleGAN(TrainerBase):
     """Two generators that undo each other, against a critic of each domain.
 
-    Its members are those that `loop.fit` asks for, as `model.GANTrainer`'s are. A step is one
+    Its members are those that `loop.fit` asks for, as `GANTrainer`'s are. A step is one
     update of both generators, from one loss, and then those of the critics: the first one on the
     same images and the fakes made before the update, as in the authors' code.
 
     Args:
-      generators, critics: as `cyclenets.build_cyclegan` gives them; the rest as `model.GANTrainer`.
+      generators, critics: as `build_cyclegan` returns them.
       lambda_cycle, lambda_identity: weights of the cycles' and the identities' L1 distances.
       decay_epoch: the rates fall from there on (half of `epochs` where None) to 0.
       epochs, per_epoch: how many there are, and the steps in one.
@@ -85,8 +81,8 @@ class CycleGAN(Trainer):
         options |= {"batch_size": batch_size, "pool_size": pool_size, "strategy": strategy}
         with self.strategy.scope():
             self.ways = [
-                Way(*way, *pair, objective, _same(g_optimizer), _same(d_optimizer), **options)
-                for way, *pair in zip(WAYS, generators, critics)
+                Direction(*way, *pair, objective, _same(g_optimizer), _same(d_optimizer), **options)
+                for way, *pair in zip(DIRECTIONS, generators, critics)
             ]
         for way in self.ways:
             way.count = self.count
@@ -129,7 +125,7 @@ class CycleGAN(Trainer):
         """The networks that are trained."""
         return self._of_ways("trained")
 
-    last = model.GANTrainer.last
+    last = GANTrainer.last
 
     def resume(self, generator, critic):
         """Go on from a restored state: from these learning rates, and with no step broken."""
@@ -158,31 +154,32 @@ class CycleGAN(Trainer):
             way.g_optimizer.learning_rate, way.d_optimizer.learning_rate = tf.unstack(rates)
         return {**super()._step(a, b), "learning_rate": rates[0]}
 
-    def _own_step(self, a, b, key):
+    def _replica_step(self, a, b, key):
         """A replica's part of `step`: its own rows, and its parts of the terms."""
-        a, b = (replicas.fed(self.strategy, x) for x in (a, b))
-        fakes, total, terms = self._update_generators(self._real((a[0], b[0]), fold(key, 0)))
-        judged = self._update_critics(a, b, fakes, key)
+        a, b = (replicas.local_rows(self.strategy, x) for x in (a, b))
+        first = fold(key, 0)
+        fakes, total, terms = self._train_generators(self._real((a[0], b[0]), first), first)
+        judged = self._train_critics(a, b, fakes, key)
         both = (own | more for own, more in zip(terms, judged))
         return {"generator_loss": total, **next(both), **next(both)}
 
-    def _after(self):
+    def _after_step(self):
         for way in self.ways:
-            way._after()
+            way._after_step()
 
     def _real(self, images, key):
         """Images of both domains, cropped and flipped: [A, B]."""
         size = self.image[:2]
-        keys = [fold(key, CROP, i) for i in range(2)]
+        keys = [fold(key, Purpose.CROP, i) for i in range(2)]
         return [augment(x, size, k, mirror=self.mirror) for x, k in zip(images, keys)]
 
-    def _update_generators(self, real):
-        """One update of both generators; (their fakes, the loss, the terms of each way)."""
+    def _train_generators(self, real, key):
+        """Update both generators once; return (their fakes, the loss, the terms of each way)."""
         weights = [way.generator.trainable_variables for way in self.ways]
         flat = [*weights[0], *weights[1]]
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch([w.value for w in flat])
-            fakes, terms, total = self._generator_loss(real)
+            fakes, terms, total = self._generator_loss(real, key)
             scaled = self.ways[0].g_optimizer.scale_loss(total)
         # Of both together, so that both keep the same scale.
         gradients = replicas.all_or_none(self.ways[0].g_optimizer, tape.gradient(scaled, flat))
@@ -191,8 +188,8 @@ class CycleGAN(Trainer):
             way.g_optimizer.apply(given, own)
         return fakes, total, terms
 
-    def _generator_loss(self, real):
-        """(fakes, terms of each way, loss) for real images [A, B] (eq. 3; 5.2's for identity)."""
+    def _generator_loss(self, real, key):
+        """Return (fakes, terms of each way, loss) for real images [A, B] (eq. 3, section 5.2)."""
         fakes, terms, total = [], [], 0.0
         rows = self.batch_size // replicas.how_many()
         for i, way in enumerate(self.ways):
@@ -200,10 +197,9 @@ class CycleGAN(Trainer):
             made = way.generator(tf.concat([x, y], 0) if self.lambda_identity else x, training=True)
             fakes.append(made[:rows])
             back = self.ways[1 - i].generator(fakes[i], training=True)
-            scores = way.critic([fakes[i]], training=True)
             names = {
                 f"adversarial_{way.source}2{way.target}": (
-                    1.0, way._mean(self.objective.generator_loss(scores))
+                    1.0, way.generator_loss(y, fakes[i], [], fold(key, i))
                 ),
                 f"cycle_{way.source}": (self.lambda_cycle, way._mean(tf.abs(back - x))),
             }  # fmt: skip
@@ -214,10 +210,10 @@ class CycleGAN(Trainer):
             terms.append({name: value for name, (_, value) in names.items()})
         return fakes, terms, total
 
-    def _update_critics(self, a, b, fakes, key):
+    def _train_critics(self, a, b, fakes, key):
         """All critic updates of a step, the first one on `fakes`; the means of each way's terms."""
         n = self._updates(a)
-        names = self.ways[0]._critic_terms()
+        names = self.ways[0].critic_terms()
         sums = [[tf.zeros([]) for _ in names] for _ in self.ways]
         for i in tf.range(n) if tf.is_tensor(n) else range(n):
             own = fold(key, i)
@@ -227,8 +223,8 @@ class CycleGAN(Trainer):
                 now = self._translate(real)
             terms = []
             for j, way in enumerate(self.ways):
-                pooled = way.past(now[j], fold(own, POOL, j))
-                terms.append(way._critic_update(real[1 - j], pooled, [], fold(own, j)))
+                pooled = way.from_history(now[j], fold(own, Purpose.HISTORY, j))
+                terms.append(way.critic_step(real[1 - j], pooled, [], fold(own, j)))
             sums = [[s + t[m] for s, m in zip(ss, names)] for ss, t in zip(sums, terms)]
         return [
             {f"{m}_{way.target}": s / tf.cast(n, s.dtype) for s, m in zip(ss, names)}
@@ -254,10 +250,10 @@ class CycleGAN(Trainer):
           (images float32 [N, H, W, C] in [-1, 1], columns of their grid): a row has an image of A,
           its translation, that one's translation back, and the same from an image of B.
         """
-        rows = max(1, min(SHEET_ROWS, MOST_PIXELS // self.image[0], *map(len, self.shown)))
+        rows = max(1, min(SHEET_ROWS, MAX_PIXELS // self.image[0], *map(len, self.shown)))
         columns = []
         for i, way in enumerate(self.ways):
-            real = self.shown[i][:rows].astype(np.float32) / 127.5 - 1
+            real = utils.to_float(self.shown[i][:rows].astype(np.float32))
             fake = draw(way.average, real)
             columns += [real, fake, draw(self.ways[1 - i].average, fake)]
         return np.stack(columns, 1).reshape(-1, *self.image), len(columns)
@@ -270,7 +266,7 @@ def _same(optimizer):
 
 def draw(generator, images):
     """Images [N, H, W, C] in [-1, 1], translated a few at a time."""
-    chunk = max(1, DRAWN // (images.shape[1] * images.shape[2]))
+    chunk = max(1, CHUNK_PIXELS // (images.shape[1] * images.shape[2]))
     parts = [
         np.asarray(generator(images[i : i + chunk], training=False))
         for i in range(0, len(images), chunk)

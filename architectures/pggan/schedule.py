@@ -6,7 +6,7 @@ FIRST = 4  # pixels of the first stage's images
 
 
 @dataclasses.dataclass(frozen=True)
-class Now:
+class GrowthState:
     """Where the growth is: stage 0, 1, …; α of its fade; images in a batch."""
 
     stage: int
@@ -15,7 +15,7 @@ class Now:
 
 
 @dataclasses.dataclass(frozen=True)
-class Plan:
+class GrowthSchedule:
     """The growth as a function of the images that the critic has seen.
 
     Stage 0 is stable for `stable` images; each later one fades in over `fade` images and is
@@ -30,14 +30,14 @@ class Plan:
     batches: tuple[int, ...]
 
     def at(self, seen):
-        """The `Now` after so many images. After the last stage's end it goes on stable."""
+        """The `GrowthState` after so many images. After the last stage's end it goes on stable."""
         after = seen - self.stable
         if after < 0 or len(self.batches) == 1:
-            return Now(0, 1.0, self.batches[0])
+            return GrowthState(0, 1.0, self.batches[0])
         stage = min(1 + after // (self.fade + self.stable), len(self.batches) - 1)
         into = after - (stage - 1) * (self.fade + self.stable)
         alpha = min(1.0, into / self.fade) if self.fade else 1.0
-        return Now(stage, alpha, self.batches[stage])
+        return GrowthState(stage, alpha, self.batches[stage])
 
     def end(self, stage):
         """The count of images at which a stage ends."""

@@ -4,15 +4,16 @@ import itertools
 
 import tensorflow as tf
 
-import model
+import losses
 from architectures.pggan import networks
 from architectures.pggan.layers import Fade
-from architectures.pggan.schedule import Plan, batches
-from layers import fast, stock
+from architectures.pggan.schedule import GrowthSchedule, batches
+from layers import equal, fast, stock
+from model import GANTrainer
 
 
-class PGGAN(model.GANTrainer):
-    """`model.GANTrainer` on networks that grow by a `Plan`.
+class PGGAN(GANTrainer):
+    """`GANTrainer` on networks that grow by a `GrowthSchedule`.
 
     `generator`, `critic` and `average` are those of the present stage, and `whole` has the ones
     of all stages. α lies in the networks themselves, in their `Fade`s. Each stage has a
@@ -35,7 +36,7 @@ class PGGAN(model.GANTrainer):
         self.whole = {"generator": generator, "critic": critic, "average": self.average}
         self.penalty_fraction = penalty_fraction
         counts = batches(self.image[0], batch_size, batch_dict)
-        self.plan = Plan(round(1000 * fade_kimg), round(1000 * stable_kimg), counts)
+        self.growth = GrowthSchedule(round(1000 * fade_kimg), round(1000 * stable_kimg), counts)
         with tf.device("CPU"):  # read by the host before each step
             self.stage = tf.Variable(0, name="stage")
         self.joint = False  # a batch's deviation is its own: real and fake images go apart
@@ -56,7 +57,7 @@ class PGGAN(model.GANTrainer):
     @property
     def last(self):
         """The count of steps at which the plan ends."""
-        return int(self.count) + self.plan.steps(int(self.seen), self.critic_num)
+        return int(self.count) + self.growth.steps(int(self.seen), self.critic_num)
 
     def resume(self, generator, critic):
         """Go on from a restored state, at the stage that it is in; see `WGAN.resume`."""
@@ -66,7 +67,7 @@ class PGGAN(model.GANTrainer):
     def batch_spec(self, step):
         """The images that the next step wants: [critic updates, batch of its stage]."""
         del step
-        return (self.critic_num, self.plan.at(int(self.seen)).batch)
+        return (self.critic_num, self.growth.at(int(self.seen)).batch)
 
     def _copy(self, network):
         return stock.double(network)
@@ -77,8 +78,8 @@ class PGGAN(model.GANTrainer):
         self.generator = networks.stage_generator(self.whole["generator"], stage)
         self.average = networks.stage_generator(self.whole["average"], stage)
         self.critic = networks.stage_critic(self.whole["critic"], stage)
-        self.batch_size = self.plan.batches[stage]
-        self.n_penalised = model.penalised(self.batch_size, self.penalty_fraction)
+        self.batch_size = self.growth.batches[stage]
+        self.n_penalised = losses.n_penalised(self.batch_size, self.penalty_fraction)
         shown = (self.generator, self.critic, self.average)
         every = itertools.chain(*map(stock.layers_of, shown))
         self.alphas = [x.alpha for x in every if isinstance(x, Fade)]
@@ -106,7 +107,7 @@ class PGGAN(model.GANTrainer):
 
     def _grown_step(self, images, labels):
         """`step` of the stage that the images seen so far lead to; see `WGAN._step`."""
-        now = self.plan.at(int(self.seen))
+        now = self.growth.at(int(self.seen))
         if now.stage != int(self.stage):
             self._enter(now.stage)
         terms = self.compiled(images, labels, tf.constant(now.alpha, tf.float32))
@@ -132,7 +133,7 @@ class PGGAN(model.GANTrainer):
         scales = {
             id(layer.trainable_variables[0]): layer.scale
             for layer in stock.layers_of(self.critic)
-            if isinstance(layer, weights.Equal)
+            if isinstance(layer, equal.Equal)
         }
         for weight in weights:
             low, high = (bound / scales.get(id(weight), 1) for bound in self.objective.clip)

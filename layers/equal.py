@@ -1,4 +1,4 @@
-"""Layers that use their weights in another way than as they are: the equalised learning rate."""
+"""Layers with the equalised learning rate (PGGAN 1710.10196, section 4.1)."""
 
 import keras
 import numpy as np

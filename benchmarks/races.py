@@ -1,0 +1,198 @@
+"""Check the final graph of train steps for races: reads and writes of a variable without an order.
+
+`python -m benchmarks.races` builds a small trainer for each architecture and mode, lets TensorFlow
+optimise its step, and looks in the graph that is run for pairs of operations on the same variable,
+one of which writes, that no path of edges orders. Such a read may see the old or the new value, as
+the load of the machine decides. It prints the number of pairs for each trainer, and ends with
+status 1 if there are any.
+"""
+
+import argparse
+import sys
+
+import numpy as np
+import tensorflow as tf
+from tensorflow.python.eager import context  # the public API has no metadata of runs
+
+from commands import build, devices
+from config import tables
+from config.resolve import resolve
+from datasets.packed import ImageSpec
+
+READS = {"ReadVariableOp", "ResourceGather"}
+SMALL = {
+    "dcgan": {"output_height": 8},
+    "mlp": {"output_height": 8},
+    "lenet": {"output_height": 28},
+    "resnet": {"output_height": 16},
+    "sngan": {"output_height": 16},
+    "pggan": {"max_res": 8, "fmap_base": 32, "fmap_max": 8, "stable_kimg": 0.008},
+    "cyclegan": {"output_height": 24, "n_residual_blocks": 1},
+}
+
+
+def small_trainer(arch, mode, strategy=None, **given):
+    """Build a tiny trainer of an architecture and a mode."""
+    common = {"g_width": (4,), "d_width": (4,), "z_dim": 4, "batch_size": 4, "critic_num": 2}
+    own = {n: v for n, v in common.items() if n in (*tables.ARCHS[arch].network, "batch_size")}
+    given = {"arch": arch, "mode": mode, "dataset": "faces", **own, **SMALL[arch], **given}
+    c = resolve(given)
+    spec = ImageSpec(c.output_height, c.output_width, 3, 100, 0)
+    return build.build_trainer(c, spec, per_epoch=2, strategy=strategy)
+
+
+def small_batch(trainer, seed=0):
+    """Random images, and labels or the images of another domain, for one step."""
+    rng = np.random.default_rng(seed)
+    shape = (*trainer.batch_spec(int(trainer.count)), *trainer.image)
+    images = rng.integers(0, 256, shape, dtype=np.uint8)
+    if trainer.trained.keys() == {"generator", "critic"}:
+        return images, np.zeros(shape[:2], np.int32)
+    return images, images[:, ::-1].copy()
+
+
+def final_graphs(trainer):
+    """The graphs of a step as they are run, after all optimisations."""
+    batch = small_batch(trainer)
+    context.context().enable_run_metadata()
+    try:
+        trainer.step(*batch)
+        metadata = context.context().export_run_metadata()
+    finally:
+        context.context().disable_run_metadata()
+    return [graph for own in metadata.function_graphs for graph in own.partition_graphs]
+
+
+def unordered(graph):
+    """List the pairs (variable, read or write, write) of a graph that no path orders.
+
+    Functions that the graph calls are checked each by itself.
+    """
+    bodies = [graph.node, *(function.node_def for function in graph.library.function)]
+    return [pair for nodes in bodies for pair in _unordered(nodes)]
+
+
+def _unordered(nodes):
+    number = {node.name: i for i, node in enumerate(nodes)}
+    inputs = [[number[n] for n in map(_name, node.input) if n in number] for node in nodes]
+    # Without the edges that lead to a loop's next iteration there are no circles.
+    forward = [[j for j in own if nodes[j].op != "NextIteration"] for own in inputs]
+    before, looped = _ancestors(forward), _in_loops(nodes, forward)
+
+    def ordered(i, j):
+        """Is there a path, in the same iteration where both are in a loop, and on to the next?"""
+        for first, last in ((i, j), (j, i)):
+            if before[last] >> first & 1:
+                return not (looped[i] and looped[j]) or _leads(inputs, last, first)
+        return looped[i] != looped[j] and (_leads(inputs, i, j) or _leads(inputs, j, i))
+
+    uses = {}
+    for i, node in enumerate(nodes):
+        writes = node.op.startswith(("Assign", "ResourceApply", "ResourceScatter"))
+        if writes or node.op in READS:
+            for source in _handles(nodes, inputs, i):
+                uses.setdefault(source, []).append((i, writes))
+    return [
+        (source, nodes[j].name, nodes[i].name)
+        for source, own in uses.items()
+        for k, (i, i_writes) in enumerate(own)
+        for j, j_writes in own[:k]
+        if (i_writes or j_writes) and not ordered(i, j)
+    ]
+
+
+def _in_loops(nodes, forward):
+    """Of each node, is it in the body of a loop: between its entry and its next iteration?"""
+    followers = [[] for _ in nodes]
+    for i, own in enumerate(forward):
+        for j in own:
+            followers[j].append(i)
+    ends = [i for i, node in enumerate(nodes) if node.op == "NextIteration"]
+    starts = [i for i, node in enumerate(nodes) if node.op == "Enter"]
+    into, out = _reached(followers, starts), _reached(forward, ends)
+    return [i in into and i in out for i in range(len(nodes))]
+
+
+def _reached(edges, roots):
+    """The set of nodes that edges lead to from any of the roots."""
+    found, waiting = set(roots), list(roots)
+    while waiting:
+        new = [j for j in edges[waiting.pop()] if j not in found]
+        found.update(new)
+        waiting += new
+    return found
+
+
+def _leads(inputs, first, last):
+    """Is there a path from one node to another, through later iterations, too?"""
+    return first in _reached(inputs, [last])
+
+
+def _name(text):
+    """The node that an input comes from: "^a" and "a:out:0" are of "a"."""
+    return text.removeprefix("^").partition(":")[0]
+
+
+def _handles(nodes, inputs, i):
+    """The sources of a node's resource handles: arguments of the graph, through identities."""
+    found, waiting = set(), list(inputs[i])
+    while waiting:
+        node = nodes[j := waiting.pop()]
+        if node.op in ("_Arg", "VarHandleOp", "Placeholder") and _is_resource(node):
+            found.add(node.name)
+        elif node.op in ("Identity", "_Recv", "_Send", "Switch", "Enter"):
+            waiting += inputs[j]
+    return found
+
+
+def _is_resource(node):
+    kind = node.attr["T" if node.op == "_Arg" else "dtype"].type
+    return node.op == "VarHandleOp" or kind == tf.resource.as_datatype_enum
+
+
+def _ancestors(inputs):
+    """Return for each node of an acyclic graph a bit mask of the nodes that lead to it."""
+    done, state = [0] * len(inputs), [0] * len(inputs)
+    for root in range(len(inputs)):
+        stack = [(root, iter(inputs[root]))]
+        while stack:
+            i, rest = stack[-1]
+            state[i] = state[i] or 1
+            for j in rest:
+                if state[j] == 2:
+                    done[i] |= done[j] | 1 << j
+                elif state[j] == 0:
+                    stack.append((j, iter(inputs[j])))
+                    break
+            else:
+                state[i] = 2
+                stack.pop()
+                if stack:
+                    done[stack[-1][0]] |= done[i] | 1 << i
+    return done
+
+
+def main():
+    """Print the pairs of each trainer; return the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--arch", nargs="*", default=list(tables.ARCHS))
+    parser.add_argument("--mode", nargs="*", default=list(tables.MODES))
+    parser.add_argument("--grappler", action="store_true", help="with the optimiser switched on")
+    call = parser.parse_args()
+    devices.import_tensorflow("cpu")
+    total = 0
+    for arch in call.arch:
+        for mode in call.mode:
+            trainer = small_trainer(arch, mode)
+            if call.grappler:
+                tf.config.optimizer.set_experimental_options({"dependency_optimization": True})
+            pairs = [pair for graph in final_graphs(trainer) for pair in unordered(graph)]
+            total += len(pairs)
+            print(f"{arch} {mode}: {len(pairs)} unordered pairs", flush=True)
+            for pair in pairs:
+                print("  " + " | ".join(pair))
+    return min(total, 1)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,152 @@
+"""A generator, its critic, their optimisers and the average: what a run keeps of them.
+
+The step itself is `model.GANTrainer`'s.
+"""
+
+import math
+
+import tensorflow as tf
+
+import utils
+from training import replicas
+from training.average import AveragePreview, move
+from training.base import TrainerBase
+from training.randomness import Purpose, fold
+
+# Bursts of seed 002 (and of WGAN's authors, with 100): 25 critic updates in the first ten steps of
+# an epoch and in every 200th.
+BURST, FIRST_BURSTS, BURST_EVERY = 25, 10, 200
+
+
+class PairTrainer(AveragePreview, TrainerBase):
+    """The networks of a pair, their state, and the batches that a step takes.
+
+    A subclass writes the step, `_copy` and `networks`. The networks and optimisers are made in the
+    scope of `strategy`.
+
+    Args:
+      generator, critic: Keras models, as `model.build_dcgan` returns them.
+      objective: a `losses.Objective`.
+      g_optimizer, d_optimizer: Keras optimisers.
+      batch_size: images in a batch, on all replicas together.
+      critic_num: critic updates in a step.
+      bursts: steps in an epoch if some steps have more critic updates, else 0.
+      latents: (key, shape) → latents.
+      ema: decay of the moving average.
+      mirror: flip training images left-right at random.
+      seed, strategy, jit: see `TrainerBase`.
+    """
+
+    def __init__(
+        self,
+        generator,
+        critic,
+        objective,
+        g_optimizer,
+        d_optimizer,
+        *,
+        batch_size,
+        critic_num,
+        bursts=0,
+        latents,
+        ema=0.999,
+        mirror=False,
+        seed=0,
+        strategy=None,
+        jit=False,
+    ):
+        image = tuple(critic.inputs[0].shape[1:])
+        super().__init__(strategy, batch_size=batch_size, image=image, seed=seed, jit=jit)
+        self.generator, self.critic, self.objective = generator, critic, objective
+        self.g_optimizer, self.d_optimizer = g_optimizer, d_optimizer
+        self.critic_num, self.bursts = critic_num, bursts
+        self.latents, self.ema, self.mirror = latents, ema, mirror
+        self.z_dim = generator.inputs[0].shape[-1]
+        self.classes = generator.inputs[1].shape[-1] if len(generator.inputs) > 1 else 0
+        with self.strategy.scope():
+            self.average = self._copy(generator)
+            # The newest penalty and gradient norm: each replica's part of them.
+            self.parts = tf.Variable(
+                [0.0, 0.0],
+                name="penalty_and_gradient_norm",
+                synchronization=tf.VariableSynchronization.ON_READ,
+                aggregation=tf.VariableAggregation.SUM,
+            )
+            g_optimizer.build(generator.trainable_variables)
+            d_optimizer.build(critic.trainable_variables)
+        several = self.strategy.num_replicas_in_sync > 1
+        self.penalised = tf.Variable([0.0, 0.0]) if several else self.parts
+
+    def _copy(self, network):
+        """Copy a network, with its weights, as the average."""
+        raise NotImplementedError
+
+    @property
+    def state(self):
+        """The trackables of a checkpoint, by name."""
+        return {
+            "generator": self.generator,
+            "critic": self.critic,
+            "average": self.average,
+            "g_optimizer": self.g_optimizer,
+            "d_optimizer": self.d_optimizer,
+            "step": self.count,
+            "seen": self.seen,
+            "penalised": self.penalised,
+        }
+
+    @property
+    def trained(self):
+        """The networks that are trained, by name."""
+        return {"generator": self.generator, "critic": self.critic}
+
+    @property
+    def last(self):
+        """The step at which training ends by itself: never."""
+        return math.inf
+
+    @property
+    def starters(self):
+        """What a run can start from: file name → the networks that take its weights."""
+        return {"generator": (self.generator, self.average), "critic": (self.critic,)}
+
+    def resume(self, generator, critic):
+        """Go on from a restored state, at these learning rates of the two networks."""
+        self.broken.assign(-1)
+        self.parts.assign(self.penalised)
+        self.g_optimizer.learning_rate = generator
+        self.d_optimizer.learning_rate = critic
+
+    def batch_spec(self, step):
+        """Return the images that a step takes: (critic updates, batch size)."""
+        index = step % self.bursts if self.bursts else -1
+        many = self.bursts and (index < FIRST_BURSTS or index % BURST_EVERY == 0)
+        return (BURST if many else self.critic_num, self.batch_size)
+
+    def _to_float(self, images, key):
+        """uint8 → float32 in [-1, 1], flipped left-right at random if `mirror`."""
+        if self.mirror:
+            count = images.shape[0]
+            flip = replicas.uniform(fold(key, Purpose.FLIP), (count,)) < 0.5
+            both = tf.concat([images, tf.reverse(images, [2])], 0)  # far quicker than tf.where
+            images = tf.gather(both, tf.range(count) + tf.where(flip, count, 0))
+        return utils.to_float(tf.cast(images, tf.float32))
+
+    def _generate(self, labels, key):
+        """Fakes of fresh latents, with batch statistics that leave the moving ones unchanged."""
+        rows = self.batch_size // replicas.how_many()
+        z = replicas.draw(self.latents, fold(key, Purpose.LATENTS), (rows, self.z_dim))
+        weights = self.generator.trainable_variables, self.generator.non_trainable_variables
+        fake = self.generator.stateless_call(*weights, [z, *labels], training=True)[0]
+        return tf.cast(fake, tf.float32)
+
+    def _apply(self, optimizer, gradients, weights):
+        optimizer.apply(replicas.all_or_none(optimizer, gradients), weights)
+
+    def _after_step(self):
+        if self.penalised is not self.parts:
+            self.penalised.assign(self.parts)
+        self.strategy.run(self._move_average)
+
+    def _move_average(self):
+        move(self.average, self.generator, self.count, self.ema)
