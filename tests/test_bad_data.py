@@ -10,7 +10,6 @@ import struct
 import subprocess
 import sys
 import warnings
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -20,9 +19,8 @@ from PIL import Image
 import console
 import main
 from commands import devices
-from datasets import folders, known
-from datasets import packed as packing
-from tests.conftest import ROOT, damaged
+from datasets import folders, known, packed
+from tests.conftest import BAD_PICTURES, FORMATS, ROOT, damaged, encoded, noise
 
 pytestmark = pytest.mark.usefixtures("limited")
 
@@ -59,70 +57,13 @@ def numbered(found):
 # ---- pictures
 
 
-def encoded(image, kind, **options):
-    stream = io.BytesIO()
-    image.save(stream, kind, **options)
-    return stream.getvalue()
-
-
-def noise(width=24, height=20, mode="RGB", seed=0):
-    pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
-    return Image.fromarray(pixels).convert(mode)
-
-
-KINDS = {"jpg": "JPEG", "png": "PNG", "gif": "GIF", "webp": "WEBP", "bmp": "BMP"}
 DAMAGED = [
     (f"{i}.{suffix}", body)
-    for number, (suffix, kind) in enumerate(KINDS.items())
+    for number, (suffix, kind) in enumerate(FORMATS.items())
     for i, body in numbered(damaged(encoded(noise(), kind), number, cuts=8, flips=12))
 ]
 
 
-def chunk(name, body):
-    return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
-
-
-def png(width, height, bits=8, colour=2, body=b""):
-    """A PNG of this size, whatever the size of its body."""
-    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, bits, colour, 0, 0, 0))
-    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(body)) + chunk(b"IEND", b"")
-
-
-def bmp(width, height):
-    head = struct.pack("<IiiHHIIiiII", 40, width, height, 1, 24, 0, 0, 0, 0, 0, 0)
-    return b"BM" + struct.pack("<IHHI", 54, 0, 0, 54) + head
-
-
-def gif(width, height):
-    frame = b"\x2c" + struct.pack("<4HB", 0, 0, width, height, 0) + b"\x02\x02\x4c\x01\x00\x3b"
-    return b"GIF89a" + struct.pack("<2H3B", width, height, 0x80, 0, 0) + bytes(6) + frame
-
-
-def text_bomb():
-    """A small picture with 50 MB of text."""
-    extra = chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(50_000_000), 9))
-    whole = encoded(noise(), "PNG")
-    return whole[:33] + extra + whole[33:]
-
-
-NEVER = {  # name of the file → bytes that are no picture, or none to be decoded
-    **{f"empty.{suffix}": b"" for suffix in KINDS},
-    **{f"text.{suffix}": b"This is a text, and no picture.\n" * 9 for suffix in KINDS},
-    **{f"zeros.{suffix}": bytes(5000) for suffix in KINDS},
-    "page.jpg": b"<html><body>404</body></html>",
-    "svg.png": b'<svg xmlns="http://www.w3.org/2000/svg"/>',
-    "script.jpg": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n",
-    "xpm.png": b'/* XPM */\nstatic char *a[] = {"1 1 1 1", "a c #ff0000", "a"};\n',
-    "huge.png": png(50_000, 50_000),
-    "wide.png": png(2**31 - 1, 1),
-    "most.png": png(2**31 - 1, 2**31 - 1),
-    "none.png": png(0, 0),
-    "expands.png": png(12_000, 12_000, 1, 0, bytes(1501 * 12_000)),
-    "huge.bmp": bmp(50_000, 50_000),
-    "negative.bmp": bmp(-5, 5),
-    "huge.gif": gif(65_535, 65_535),
-    "text_bomb.png": text_bomb(),
-}
 GOOD = {  # odd, but pictures
     "one.png": encoded(Image.new("RGB", (1, 1), RED), "PNG"),
     "one.gif": encoded(Image.new("RGB", (1, 1), RED), "GIF"),
@@ -134,13 +75,13 @@ GOOD = {  # odd, but pictures
     "cmyk.jpg": encoded(Image.new("CMYK", (9, 9), (0, 255, 255, 0)), "JPEG"),
     "moves.gif": encoded(
         Image.new("RGB", (9, 9), RED),
-        *("GIF",),
+        "GIF",
         save_all=True,
         append_images=[Image.new("RGB", (9, 9), BLUE)],
     ),
     "moves.webp": encoded(
         Image.new("RGB", (9, 9), RED),
-        *("WEBP",),
+        "WEBP",
         save_all=True,
         lossless=True,
         append_images=[Image.new("RGB", (9, 9), BLUE)],
@@ -157,7 +98,7 @@ def load(*files, name="set"):
         os.makedirs(os.path.dirname(path), exist_ok=True)
         with open(path, "wb") as stream:
             stream.write(body)
-    return packing.load(
+    return packed.load(
         name, reader=folders.read_folder, data_dir="data", cache_dir="cache", size=(8, 8), workers=2
     )
 
@@ -167,14 +108,14 @@ FIRST = ("a.png", encoded(Image.new("RGB", (8, 8), BLUE), "PNG"))
 
 def pair(name, body, capfd):
     """What comes of a broken picture beside a whole one: is it taken? It is named if not."""
-    packed = load(FIRST, ("b-" + name, body))
+    data = load(FIRST, ("b-" + name, body))
     out, err = capfd.readouterr()
     assert err == ""
-    assert (packed.images[0] == BLUE).all()
-    if len(packed.images) == 2:
-        assert packed.skipped == [] and packed.images.shape == (2, 8, 8, 3)
+    assert (data.images[0] == BLUE).all()
+    if len(data.images) == 2:
+        assert data.skipped == [] and data.images.shape == (2, 8, 8, 3)
         return True
-    (skipped,) = packed.skipped
+    (skipped,) = data.skipped
     assert skipped.startswith(f"b-{name} (")
     assert f"skipped 1 of 2 images as unreadable: {skipped}\n" in out
     return False
@@ -185,11 +126,11 @@ def test_a_damaged_picture_is_taken_or_named(name, body, capfd):
     pair(name, body, capfd)
 
 
-@pytest.mark.parametrize("name", NEVER)
+@pytest.mark.parametrize("name", BAD_PICTURES)
 def test_what_is_no_picture_is_named(name, capfd):
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # Pillow's would be lines on stderr
-        assert not pair(name, NEVER[name], capfd)
+        assert not pair(name, BAD_PICTURES[name], capfd)
 
 
 @pytest.mark.parametrize("name", GOOD)
@@ -208,8 +149,8 @@ def test_a_pictures_program_is_not_run(monkeypatch):
 
     monkeypatch.setattr(subprocess, "Popen", start)
     monkeypatch.setattr(subprocess, "check_call", start)
-    packed = load(FIRST, ("b.jpg", NEVER["script.jpg"]))
-    assert packed.skipped == ["b.jpg (UnidentifiedImageError)"]
+    data = load(FIRST, ("b.jpg", BAD_PICTURES["script.jpg"]))
+    assert data.skipped == ["b.jpg (UnidentifiedImageError)"]
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")

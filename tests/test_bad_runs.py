@@ -25,8 +25,7 @@ from datasets import packed as packing
 from runs import log as run_log
 from runs import trained
 from runs.run import Run
-from tests.conftest import ROOT, TINY, damaged, run_main, same, values
-from tests.test_bad_data import NEVER
+from tests.conftest import BAD_PICTURES, ROOT, TINY, damaged, run_main, same, values
 
 pytestmark = pytest.mark.usefixtures("limited")
 
@@ -548,7 +547,7 @@ def test_memory_is_bounded():
         Path(name).mkdir()
     Image.new("RGB", (8, 8)).save("warm/a.png")
     for name in ("huge.png", "most.png", "expands.png", "huge.gif", "text_bomb.png"):
-        Path("bombs", name).write_bytes(NEVER[name])
+        Path("bombs", name).write_bytes(BAD_PICTURES[name])
     labels = bytes([0, 0, 8, 1, 0, 0, 0, 1, 7])
     for folder, suffix in (("idx", ""), ("gz", ".gz")):
         whole = b"\0\0\x08\x03" + np.array([2**31, 28, 28], ">u4").tobytes()

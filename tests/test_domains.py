@@ -10,14 +10,8 @@ from PIL import Image
 
 import console
 import utils
-from datasets import domains, folders
-from datasets import packed as packing
-from tests.conftest import ROOT, folder_of_images
-
-
-def make_set(path, counts=(5, 7, 3, 2), size=(20, 16)):
-    for seed, (folder, count) in enumerate(zip(domains.FOLDERS, counts)):
-        folder_of_images(path / folder, count, size, seed)
+from datasets import domains, folders, packed
+from tests.conftest import ROOT, make_domains
 
 
 def load(tmp_path, name="set", **words):
@@ -27,9 +21,9 @@ def load(tmp_path, name="set", **words):
 
 def test_what_is_packed(tmp_path):
     """Training images 1.12 times as large, to crop; test images as they are made, in order."""
-    make_set(tmp_path / "set")
+    make_domains(tmp_path / "set")
     found = load(tmp_path)
-    assert found.spec == packing.ImageSpec(16, 12, 3, 7, 0)
+    assert found.spec == packed.ImageSpec(16, 12, 3, 7, 0)
     assert [part.images.shape for part in found.train] == [(5, 17, 13, 3), (7, 17, 13, 3)]
     assert [x.shape for x in found.shown] == [(3, 16, 12, 3), (2, 16, 12, 3)]
     for folder, images in zip(domains.FOLDERS[2:], found.shown):
@@ -41,7 +35,7 @@ def test_what_is_packed(tmp_path):
 
 
 def test_gray_beside_colour(tmp_path):
-    make_set(tmp_path / "set")
+    make_domains(tmp_path / "set")
     for folder in ("trainA", "testA"):
         for file in (tmp_path / "set" / folder).iterdir():
             Image.open(file).convert("L").save(file)
@@ -59,7 +53,7 @@ def test_gray_beside_colour(tmp_path):
 
 
 def test_each_domain_has_an_order_of_its_own(tmp_path):
-    make_set(tmp_path / "set", (8, 8, 1, 1))
+    make_domains(tmp_path / "set", (8, 8, 1, 1))
     stream = load(tmp_path).stream(seed=3)
     a, b = stream.streams
     assert len(stream) == 8
@@ -77,7 +71,7 @@ def test_each_domain_has_an_order_of_its_own(tmp_path):
 
 
 def test_the_longer_domain_is_an_epoch(tmp_path):
-    make_set(tmp_path / "set")
+    make_domains(tmp_path / "set")
     found = load(tmp_path)
     assert len(found.stream(seed=0)) == 7
     assert len(found.stream(seed=0, train_size=4)) == 4
@@ -85,7 +79,7 @@ def test_the_longer_domain_is_an_epoch(tmp_path):
 
 @pytest.mark.parametrize("folder", domains.FOLDERS)
 def test_a_folder_is_missing_or_empty(tmp_path, folder):
-    make_set(tmp_path / "set")
+    make_domains(tmp_path / "set")
     path = tmp_path / "set" / folder
     for file in path.iterdir():
         file.unlink()

@@ -11,11 +11,9 @@ from pathlib import Path
 import pytest
 
 import console
-from datasets import lmdb_reader
-from datasets import lsun as lsun_reader
-from datasets import packed as packing
-from tests.conftest import ROOT, damaged, run_main
-from tests.test_sources import put_lmdb, webp
+from datasets import lmdb_reader, packed
+from datasets.lsun import read_lsun
+from tests.conftest import ROOT, damaged, put_lmdb, run_main, webp
 
 pytestmark = pytest.mark.usefixtures("limited")
 
@@ -31,15 +29,15 @@ def put(**values):
 
 def load():
     """The colours of the packed images, and the names of the skipped."""
-    packed = packing.load(
+    data = packed.load(
         "lsun",
-        reader=lsun_reader.read_lsun,
+        reader=read_lsun,
         data_dir="data",
         cache_dir="cache",
         size=(8, 8),
         workers=2,
     )
-    return [tuple(image[4, 4].tolist()) for image in packed.images], packed.skipped
+    return [tuple(image[4, 4].tolist()) for image in data.images], data.skipped
 
 
 def change(path, old, new):

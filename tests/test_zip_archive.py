@@ -17,8 +17,7 @@ import main
 from commands import devices
 from config import flags
 from config.resolve import resolve
-from datasets import folders, zip_archive
-from datasets import packed as packing
+from datasets import folders, packed, zip_archive
 from tests.conftest import ROOT, damaged
 
 pytestmark = pytest.mark.usefixtures("limited")
@@ -43,11 +42,11 @@ def put_zip(files, path="set.zip", kind=zipfile.ZIP_DEFLATED):
 
 def load(name="set.zip", **given):
     given = {"reader": folders.read_folder, "data_dir": "data", "cache_dir": "cache", **given}
-    return packing.load(str(name), size=(8, 8), workers=2, **given)
+    return packed.load(str(name), size=(8, 8), workers=2, **given)
 
 
-def colours(packed):
-    return [tuple(image[4, 4].tolist()) for image in packed.images]
+def colours(data):
+    return [tuple(image[4, 4].tolist()) for image in data.images]
 
 
 def test_a_zip_is_as_the_folder_in_it(tmp_path):
@@ -233,9 +232,9 @@ def test_a_damaged_zip_is_taken_or_named(kind, capfd):
     for body in damaged(zipped(FILES, kind=kind), kind, cuts=10, flips=60):
         Path("set.zip").write_bytes(body)
         try:
-            packed = load(cache_dir="cache")
-            ends.add(len(packed.images))
-            assert len(packed.images) + len(packed.skipped) <= 2
+            data = load(cache_dir="cache")
+            ends.add(len(data.images))
+            assert len(data.images) + len(data.skipped) <= 2
         except console.Failed as error:
             ends.add("failed")
             assert "\n" not in console.plain(str(error))
@@ -262,10 +261,10 @@ def test_a_way_to_pack_that_is_not_known():
 
 BOMB = """
 import pathlib, resource, sys
-import archives
+from datasets import zip_archive
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 for name in sys.argv[1:]:
-    archive = archives.Archive(pathlib.Path(name), (".png",))
+    archive = zip_archive.Archive(pathlib.Path(name), (".png",))
     try:
         archive.get(0)
     except Exception as error:

@@ -2,24 +2,19 @@
 
 import gzip
 import hashlib
-import io
 import os
 import struct
-import subprocess
 import sys
 import types
 from pathlib import Path
 
-import lmdb
 import numpy as np
 import pytest
 from PIL import Image
 
 import console
 import utils
-from datasets import known
-from datasets import lsun as lsun_reader
-from datasets import packed as packing
+from datasets import known, packed
 
 ROOT = Path(__file__).parents[1]
 REAL = Path(__file__).parents[2] / "shared/data/mnist"
@@ -109,7 +104,7 @@ def test_digits():
 
 
 def test_digits_are_enlarged_when_packed(tmp_path):
-    packed = packing.load(
+    data = packed.load(
         "digits",
         reader=known.read_digits,
         data_dir=tmp_path,
@@ -117,11 +112,11 @@ def test_digits_are_enlarged_when_packed(tmp_path):
         size=(10, 10),
         conditional=True,
     )
-    assert packed.spec == packing.ImageSpec(10, 10, 1, 1797, 10)
+    assert data.spec == packed.ImageSpec(10, 10, 1, 1797, 10)
     source = known.read_digits(tmp_path)
     expected = utils.load_image(Image.fromarray(source.images[5, ..., 0]), (10, 10), 1)
-    np.testing.assert_array_equal(packed.images[5], expected)
-    np.testing.assert_array_equal(packed.labels, source.labels)
+    np.testing.assert_array_equal(data.images[5], expected)
+    np.testing.assert_array_equal(data.labels, source.labels)
 
 
 # ---- MNIST: where it is found
@@ -370,133 +365,6 @@ def test_arrays_open_as_images(tmp_path):
     image = known.read_mnist(tmp_path).open(1)
     assert image.mode == "L"
     np.testing.assert_array_equal(np.asarray(image), IMAGES[1])
-
-
-# ---- LSUN
-
-COLOURS = {b"k0": (255, 0, 0), b"k1": (0, 255, 0), b"k2": (0, 0, 255)}
-
-
-def webp(colour, side=8):
-    stream = io.BytesIO()
-    Image.new("RGB", (side, side), colour).save(stream, "webp", lossless=True)
-    return stream.getvalue()
-
-
-def put_lmdb(folder, values):
-    folder.mkdir(parents=True)
-    with lmdb.open(str(folder), map_size=1 << 22) as env, env.begin(write=True) as transaction:
-        for key, value in values.items():
-            transaction.put(key, value)
-    (folder / "lock.mdb").unlink()  # LSUN ships none
-    return folder / "data.mdb"
-
-
-def lsun(path):
-    return packing.load(
-        path.name,
-        reader=lsun_reader.read_lsun,
-        data_dir=path.parent,
-        cache_dir=path.parent / "cache",
-        size=(4, 4),
-        conditional=True,
-    )
-
-
-def test_lsun_from_a_database(tmp_path):
-    data = put_lmdb(tmp_path / "lsun" / "bed_lmdb", {k: webp(c) for k, c in COLOURS.items()})
-    packed = lsun(tmp_path / "lsun")
-    assert packed.images[:, 1, 1].tolist() == [list(c) for c in COLOURS.values()]
-    assert packed.spec == packing.ImageSpec(4, 4, 3, 3, 1) and packed.skipped == []
-    assert os.listdir(data.parent) == ["data.mdb"]  # it is only read
-
-
-def test_lsun_from_two_databases(tmp_path):
-    for name, keys in (("tower_lmdb", [b"k2"]), ("deep/bed_lmdb", [b"k0", b"k1"])):
-        put_lmdb(tmp_path / "lsun" / name, {k: webp(COLOURS[k]) for k in keys})
-    packed = lsun(tmp_path / "lsun")
-    assert packed.images[:, 1, 1].tolist() == [list(c) for c in COLOURS.values()]
-    assert packed.labels.tolist() == [0, 0, 1] and packed.spec.classes == 2
-    source = lsun_reader.read_lsun(tmp_path / "lsun")
-    assert source.classes == ("bed_lmdb", "tower_lmdb")
-    assert source.names == ["bed_lmdb/k0", "bed_lmdb/k1", "tower_lmdb/k2"]
-
-
-def test_lsun_from_linked_databases_each_once(tmp_path):
-    put_lmdb(tmp_path / "disk" / "bed_lmdb", {b"k0": webp(COLOURS[b"k0"])})
-    (tmp_path / "lsun").mkdir()
-    for name in ("bed_lmdb", "bed_again"):
-        (tmp_path / "lsun" / name).symlink_to(tmp_path / "disk" / "bed_lmdb")
-    assert lsun_reader.read_lsun(tmp_path / "lsun").names == ["bed_lmdb/k0"]
-
-
-def test_lsun_skips_and_names_a_broken_value(tmp_path):
-    values = {b"k0": webp(COLOURS[b"k0"]), b"k1": b"no image", b"k2": webp(COLOURS[b"k2"])}
-    put_lmdb(tmp_path / "lsun" / "bed_lmdb", values)
-    packed = lsun(tmp_path / "lsun")
-    assert packed.images[:, 1, 1].tolist() == [[255, 0, 0], [0, 0, 255]]
-    (name,) = packed.skipped
-    assert name.startswith("bed_lmdb/k1 (")
-
-
-def test_lsun_signature_changes_with_a_database(tmp_path):
-    signatures = []
-    for values in ({b"k0": webp((1, 2, 3))}, {b"k0": webp((1, 2, 3)), b"k1": webp((1, 2, 3))}):
-        data = put_lmdb(tmp_path / "lsun" / "bed_lmdb", values)
-        os.utime(data, ns=(10**18, 10**18))
-        signatures += [lsun_reader.read_lsun(tmp_path / "lsun").signature for _ in range(2)]
-        data.unlink()
-        data.parent.rmdir()
-    assert signatures[0] == signatures[1] != signatures[2] == signatures[3]
-
-
-@pytest.mark.parametrize("body", [b"garbage" * 999, b"", None], ids=["garbage", "empty", "header"])
-def test_lsun_of_a_corrupt_database(tmp_path, body):
-    data = put_lmdb(tmp_path / "lsun" / "bed_lmdb", {b"k0": webp((1, 2, 3))})
-    data.write_bytes(data.read_bytes()[:100] if body is None else body)
-    with pytest.raises(console.Failed, match="cannot read the database") as error:
-        lsun_reader.read_lsun(tmp_path / "lsun")
-    assert str(data.parent) in str(error.value) and "\n" not in str(error.value)
-
-
-@pytest.mark.parametrize("pages", [2, 3, 20])
-def test_lsun_of_a_database_cut_short(tmp_path, pages):
-    """To read past a mapped file's end kills the process, so another one tries it."""
-    data = put_lmdb(tmp_path / "lsun" / "bed_lmdb", {b"%d" % i: b"x" * 5000 for i in range(20)})
-    os.truncate(data, 4096 * pages)
-    code = (
-        "import pathlib, sys\n"
-        "from console import Failed\n"
-        "from datasets.lsun import read_lsun\n"
-        "try: read_lsun(pathlib.Path(sys.argv[1]))\n"
-        "except Failed as error: print(error)\n"
-    )
-    words = [sys.executable, "-c", code, str(tmp_path / "lsun")]
-    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith(f"cannot read the database {data.parent}")
-    assert f"cut short at {4096 * pages} bytes" in done.stdout
-
-
-def test_lsun_of_empty_databases(tmp_path):
-    put_lmdb(tmp_path / "lsun" / "bed_lmdb", {})
-    with pytest.raises(console.Failed, match="empty") as error:
-        lsun_reader.read_lsun(tmp_path / "lsun")
-    assert str(tmp_path / "lsun") in str(error.value)
-
-
-def test_lsun_from_a_plain_folder(tmp_path):
-    for name, colour in (("bed/a.webp", (255, 0, 0)), ("tower/b.webp", (0, 0, 255))):
-        put(tmp_path / "lsun" / name, webp(colour))
-    packed = lsun(tmp_path / "lsun")
-    assert packed.images[:, 1, 1].tolist() == [[255, 0, 0], [0, 0, 255]]
-    assert packed.labels.tolist() == [0, 1]
-
-
-def test_lsun_of_a_missing_folder(tmp_path):
-    with pytest.raises(console.Failed, match="no folder") as error:
-        lsun_reader.read_lsun(tmp_path / "lsun")
-    assert str(tmp_path / "lsun") in str(error.value)
 
 
 # ---- the real MNIST
