@@ -31,7 +31,7 @@ def read_lsun(path, *, pattern="*", conditional=False):
         try:
             return BytesIO(database.get(key))
         except Corrupt as error:
-            if database.hopeless:
+            if database.given_up:
                 raise console.Failed(
                     f"cannot read the database {database.folder}: {error}"
                 ) from None

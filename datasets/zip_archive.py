@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 
 import console
 import files
-from datasets.lmdb_reader import MOST_BYTES
+from datasets.lmdb_reader import MAX_BYTES
 
 
 def is_zip(path):
@@ -54,7 +54,7 @@ class Archive:
         """A picture's file, in memory. Raises an error where it is broken or much too large."""
         member = self._members[i]
         files.check_size(member.file_size, member.compress_size, "unpacked")
-        if member.file_size > MOST_BYTES:
+        if member.file_size > MAX_BYTES:
             raise ValueError(f"{member.file_size} bytes are too many")
         with self._file.open(member) as file:
             return io.BytesIO(file.read())

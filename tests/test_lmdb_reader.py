@@ -76,6 +76,26 @@ def test_the_reader_ends_with_the_database():
     assert reader.returncode == 0
 
 
+def test_an_interrupt_leaves_the_reader_alone():
+    database = lmdb_reader.Database(put().parent)
+    os.kill(database._reader.pid, signal.SIGINT)
+    assert database.get(b"k0") == VALUES[b"k0"]
+    assert database.deaths == 0
+
+
+def test_the_reader_imports_nothing_of_the_project():
+    lines = map(str.split, Path(lmdb_reader.__file__).read_text().splitlines())
+    imported = {words[1] for words in lines if words and words[0] in ("import", "from")}
+    assert "lmdb" in imported and imported <= {*sys.stdlib_module_names, "lmdb"}
+
+
+def test_the_reader_cannot_be_started(monkeypatch):
+    path = put().parent
+    monkeypatch.setattr(sys, "executable", "nowhere")
+    with pytest.raises(lmdb_reader.Corrupt):
+        lmdb_reader.Database(path)
+
+
 def test_the_reader_ends_with_the_program():
     code = (
         "import os, signal, sys\n"
@@ -107,11 +127,11 @@ def test_a_reader_that_dies_is_started_anew():
     with pytest.raises(lmdb_reader.Corrupt, match="kill the process"):
         database.get(b"k0")
     assert database.get(b"k0") == VALUES[b"k0"]
-    assert database.deaths == 1 and not database.hopeless
+    assert database.deaths == 1 and not database.given_up
 
 
 def test_a_database_is_given_up(monkeypatch):
-    monkeypatch.setattr(lmdb_reader, "MOST_DEATHS", 2)
+    monkeypatch.setattr(lmdb_reader, "MAX_DEATHS", 2)
     path = put()
     for number in (1, 3, 5):
         size = struct.pack("<I", len(VALUES[b"k%d" % number]))
@@ -127,7 +147,7 @@ def test_a_database_is_given_up(monkeypatch):
 def test_a_value_too_large_for_a_picture(monkeypatch):
     path = put_lmdb(Path("data/lsun/bed_lmdb"), {b"k0": webp(COLOURS[0]), b"k1": b"x" * 2_000_000})
     text = (
-        Path(lmdb_reader.__file__).read_text().replace("MOST_BYTES = 1 << 26", "MOST_BYTES = 10**6")
+        Path(lmdb_reader.__file__).read_text().replace("MAX_BYTES = 1 << 26", "MAX_BYTES = 10**6")
     )
     Path("small.py").write_text(text)
     monkeypatch.setattr(lmdb_reader, "__file__", os.path.abspath("small.py"))
