@@ -55,7 +55,7 @@ def build_reader(c):
 def look(c):
     """(the `dataset.ImageSpec` of a config's set, None), or one of colour images and the reason."""
     size, arch = (c.output_height, c.output_width), tables.ARCHS[c.arch]
-    look_at = import_object(arch["look"]) if "look" in arch else packed.look
+    look_at = import_object(arch["look"]) if "look" in arch else packed.describe
     try:
         return look_at(
             c.dataset,

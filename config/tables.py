@@ -228,7 +228,7 @@ ARCHS = {
         "stages": "architectures.cyclegan.networks:together",
         "reader": "datasets.folders:read_folder",
         "load": "datasets.domains:load",
-        "look": "datasets.domains:look",
+        "look": "datasets.domains:describe",
         "pictures": "generation.translate:pictures",
         "testing": (
             *("dataset", "data_dir", "sample_dir", "input_fname_pattern"),

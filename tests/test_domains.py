@@ -31,7 +31,7 @@ def test_what_is_packed(tmp_path):
         np.testing.assert_array_equal(images[0], utils.load_image(files[0], (16, 12), 3))
     assert (int(1.12 * 64), int(1.12 * 256)) == (71, 286)
     words = {"reader": folders.read_folder, "data_dir": tmp_path}
-    assert domains.look("set", size=(16, 12), **words) == found.spec
+    assert domains.describe("set", size=(16, 12), **words) == found.spec
 
 
 def test_gray_beside_colour(tmp_path):

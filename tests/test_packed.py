@@ -12,7 +12,7 @@ from PIL import Image
 import console
 import files
 import utils
-from datasets import folders, packed
+from datasets import cache, folders, packed
 
 RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
 
@@ -62,7 +62,7 @@ def no_decoder(monkeypatch):
     def stop(*_):
         raise AssertionError("decoded again")
 
-    return lambda: monkeypatch.setattr(packed, "_pack", stop)
+    return lambda: monkeypatch.setattr(cache, "_pack", stop)
 
 
 def colours(data):
@@ -432,7 +432,7 @@ def test_interrupted_packing_leaves_nothing(folder, load, tmp_path, monkeypatch)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(packed, "_all_gray", stop)
+        patch.setattr(cache, "all_gray", stop)
         with pytest.raises(KeyboardInterrupt):
             load()
     assert os.listdir(tmp_path / "cache") == []
@@ -475,7 +475,7 @@ def test_users_cache_lies_in_the_home_where_nothing_is_set(monkeypatch, tmp_path
     monkeypatch.delenv("XDG_CACHE_HOME")
     if value is not None:
         monkeypatch.setenv("XDG_CACHE_HOME", value)
-    assert packed._user_cache() == tmp_path / ".cache" / "gan-trainer"
+    assert cache._user_cache() == tmp_path / ".cache" / "gan-trainer"
 
 
 def test_no_cache_can_be_written(folder, load, tmp_path, monkeypatch):
@@ -489,10 +489,10 @@ def test_no_cache_can_be_written(folder, load, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("workers, threads", [(0, 5), (1, 1), (3, 3)])
 def test_workers(folder, load, monkeypatch, workers, threads):
-    asked, pool = [], packed.ThreadPoolExecutor
-    monkeypatch.setattr(packed, "ThreadPoolExecutor", lambda n: asked.append(n) or pool(n))
+    asked, pool = [], cache.ThreadPoolExecutor
+    monkeypatch.setattr(cache, "ThreadPoolExecutor", lambda n: asked.append(n) or pool(n))
     monkeypatch.setattr(os, "cpu_count", lambda: 5)
-    monkeypatch.setattr(packed, "JOB", 1)
+    monkeypatch.setattr(cache, "JOB", 1)
     for i in range(8):
         folder(f"{i}.png", (10 * i, 0, 0))
     data = load(workers=workers)
@@ -501,7 +501,7 @@ def test_workers(folder, load, monkeypatch, workers, threads):
 
 
 def test_skipped_are_in_order_whichever_thread_is_first(folder, load, monkeypatch):
-    monkeypatch.setattr(packed, "JOB", 1)
+    monkeypatch.setattr(cache, "JOB", 1)
     for name in "abc":
         folder(f"{name}.png", GREEN)
     real, later = utils.load_image, threading.Event()
