@@ -7,16 +7,16 @@ from datasets.batches import Batches
 
 
 def batches(count=10, seed=0, **options):
-    """Of images whose every pixel is their number, and whose label is it tenfold."""
+    """Return Batches of images filled with their index, labelled with ten times their index."""
     images = np.arange(count, dtype=np.uint8)[:, None, None, None].repeat(2, 1).repeat(3, 2)
     return Batches(images, 10 * np.arange(count, dtype=np.int32), seed=seed, **options)
 
 
-def test_each_pass_is_a_permutation_of_its_own():
+def test_each_pass_is_a_new_permutation():
     b = batches(50)
     passes = [tuple(b.indices(50 * i, 50).tolist()) for i in range(4)]
     assert [sorted(p) for p in passes] == [list(range(50))] * 4
-    assert len({*passes, tuple(range(50))}) == 5  # none alike, none in order
+    assert len({*passes, tuple(range(50))}) == 5  # all differ, and none is in order
 
 
 def test_order_depends_on_the_seed_alone():
@@ -26,7 +26,7 @@ def test_order_depends_on_the_seed_alone():
 
 
 def test_order_is_pinned():
-    """A run resumed with a later release goes on with the same images."""
+    """A run that is resumed with a later release continues with the same images."""
     second = [4, 3, 1, 6, 0, 2, 5, 7]
     assert batches(8, seed=3).indices(0, 16).tolist() == [6, 7, 2, 1, 4, 5, 3, 0, *second]
 
@@ -42,7 +42,7 @@ def test_take_does_not_depend_on_the_calls_before():
 
 
 @pytest.mark.parametrize("step", [1, 3, 4, 10, 23])
-def test_stream_is_the_same_in_any_portions(step):
+def test_stream_does_not_depend_on_the_batch_size(step):
     whole = batches().indices(0, 92)
     b = batches()
     parts = [b.indices(i, min(step, 92 - i)) for i in range(0, 92, step)]

@@ -1,4 +1,4 @@
-"""Readers: digits, MNIST from every place and in every state, LSUN's databases."""
+"""The readers of digits, MNIST and CIFAR-10."""
 
 import gzip
 import hashlib
@@ -23,7 +23,7 @@ REAL_MD5 = "6bbc9ace898e44ae57da46a324031adb"
 
 @pytest.fixture(autouse=True)
 def keras_home(tmp_path, monkeypatch):
-    """An empty home of Keras, and no way to the network."""
+    """An empty folder for Keras, and no network."""
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
     offline(monkeypatch)
     return tmp_path / "keras"
@@ -43,14 +43,14 @@ def offline(monkeypatch, message="no network"):
 
 
 def digit_set(count=3, seed=0, side=28):
-    """Random images [N, side, side] and labels [N]."""
+    """Return random images [N, side, side] and labels [N]."""
     rng = np.random.default_rng(seed)
     images = rng.integers(0, 256, (count, side, side), dtype=np.uint8)
     return images, rng.integers(0, 10, count).astype(np.uint8)
 
 
 def idx(array, magic=None):
-    """The bytes of an IDX file."""
+    """Return the bytes of an IDX file."""
     header = struct.pack(f">{1 + array.ndim}I", magic or 0x800 + array.ndim, *array.shape)
     return header + array.tobytes()
 
@@ -73,7 +73,7 @@ def put_npz(path, images, labels, part="train"):
 
 
 def check(source, images, labels):
-    """Does a source hold these?"""
+    """Assert that a source holds these images and labels."""
     np.testing.assert_array_equal(source.images[..., 0], images)
     np.testing.assert_array_equal(source.labels, labels)
     assert source.images.shape == (*images.shape, 1) and source.images.dtype == np.uint8
@@ -82,7 +82,7 @@ def check(source, images, labels):
 
 
 def failure(path, named):
-    """The one line that reading MNIST ends with, which must name a file."""
+    """Return the error of reading MNIST, one line that must contain `named`."""
     with pytest.raises(console.Failed) as error:
         known.read_mnist(path)
     line = str(error.value)
@@ -119,7 +119,7 @@ def test_digits_are_enlarged_when_packed(tmp_path):
     np.testing.assert_array_equal(data.labels, source.labels)
 
 
-# ---- MNIST: where it is found
+# ---- where MNIST is found
 
 
 @pytest.mark.parametrize("dash", ["-", "."])
@@ -130,7 +130,7 @@ def test_mnist_from_idx_files(tmp_path, dash, suffix):
     check(known.read_mnist(tmp_path), images, labels)
 
 
-def test_mnist_is_the_training_part(tmp_path):
+def test_mnist_reads_the_training_images(tmp_path):
     put_idx(tmp_path, *digit_set(5), part="t10k")
     images, labels = digit_set(seed=1)
     put_idx(tmp_path, images, labels)
@@ -183,7 +183,7 @@ def test_mnist_needs_images_and_labels(tmp_path):
 
 
 def downloader(body):
-    """A get_file as Keras 3 has it: a bare name, in a folder of the cache."""
+    """Return a stand-in for Keras' get_file, which takes a file name without a folder."""
 
     def get_file(fname=None, origin=None, cache_subdir="datasets", file_hash=None, cache_dir=None):
         if os.sep in fname:
@@ -210,7 +210,7 @@ def test_download_is_checked_by_its_sha256():
     assert known.MNIST_NPZ.startswith("https://")
 
 
-def test_download_hides_the_greetings_of_libraries(tmp_path, monkeypatch, capfd):
+def test_download_hides_what_libraries_log(tmp_path, monkeypatch, capfd):
     greeting = "import os\nos.write(2, b'oneDNN custom operations are on')\n"
     (tmp_path / "keras").mkdir()
     (tmp_path / "keras" / "__init__.py").write_text(greeting)
@@ -236,7 +236,7 @@ def test_no_mnist_anywhere(tmp_path, keras_home, monkeypatch):
         assert part in line, part
 
 
-# ---- MNIST: what is wrong with it
+# ---- broken files of MNIST
 
 IMAGES, LABELS = digit_set()
 IDX_FAULTS = {
@@ -347,7 +347,7 @@ def test_mnist_of_a_broken_npz(tmp_path, change, place):
     assert failure(tmp_path / "data", path).startswith("cannot read")
 
 
-# ---- what a source of arrays promises
+# ---- sources of arrays
 
 
 def test_signature_changes_with_the_images(tmp_path):
@@ -367,19 +367,7 @@ def test_arrays_open_as_images(tmp_path):
     np.testing.assert_array_equal(np.asarray(image), IMAGES[1])
 
 
-# ---- the real MNIST
-
-real = pytest.mark.skipif(not REAL.is_dir(), reason="MNIST is not in ../shared/data/mnist")
-
-
-@real
-def test_real_mnist():
-    source = known.read_mnist(REAL)
-    assert source.images.shape == (60000, 28, 28, 1)
-    counts = [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]  # of the digits 0 to 9
-    assert np.bincount(source.labels).tolist() == counts
-    header = struct.pack(">4I", 0x803, 60000, 28, 28)
-    assert hashlib.md5(header + source.images.tobytes()).hexdigest() == REAL_MD5
+# ---- CIFAR-10
 
 
 def cifar(path, records):
@@ -403,7 +391,7 @@ def test_cifar10_planes_become_pixels(tmp_path):
     ("records", "says"),
     [([b"abc"], "data_batch_1.bin"), ([bytes([10]) + bytes(3072)], "label is 10"), ([], "data_b")],
 )
-def test_what_is_not_cifar10(tmp_path, records, says):
+def test_cifar10_of_faulty_records(tmp_path, records, says):
     cifar(tmp_path, records)
     with pytest.raises(console.Failed, match=says):
         known.read_cifar10(tmp_path)
@@ -412,3 +400,18 @@ def test_what_is_not_cifar10(tmp_path, records, says):
 def test_no_cifar10(tmp_path):
     with pytest.raises(console.Failed, match="no CIFAR-10"):
         known.read_cifar10(tmp_path)
+
+
+# ---- the real MNIST
+
+real = pytest.mark.skipif(not REAL.is_dir(), reason="MNIST is not in ../shared/data/mnist")
+
+
+@real
+def test_real_mnist():
+    source = known.read_mnist(REAL)
+    assert source.images.shape == (60000, 28, 28, 1)
+    counts = [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]  # of the digits 0 to 9
+    assert np.bincount(source.labels).tolist() == counts
+    header = struct.pack(">4I", 0x803, 60000, 28, 28)
+    assert hashlib.md5(header + source.images.tobytes()).hexdigest() == REAL_MD5

@@ -83,7 +83,7 @@ def test_lsun_of_a_corrupt_database(tmp_path, body):
 
 @pytest.mark.parametrize("pages", [2, 3, 20])
 def test_lsun_of_a_database_cut_short(tmp_path, pages):
-    """To read past a mapped file's end kills the process, so another one tries it."""
+    """Reading a mapped file past its end kills a process, so this runs in a new one."""
     file = put_lmdb(tmp_path / "lsun" / "bed_lmdb", {b"%d" % i: b"x" * 5000 for i in range(20)})
     os.truncate(file, 4096 * pages)
     code = (
@@ -93,8 +93,8 @@ def test_lsun_of_a_database_cut_short(tmp_path, pages):
         "try: read_lsun(pathlib.Path(sys.argv[1]))\n"
         "except Failed as error: print(error)\n"
     )
-    words = [sys.executable, "-c", code, str(tmp_path / "lsun")]
-    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
+    command = [sys.executable, "-c", code, str(tmp_path / "lsun")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(f"cannot read the database {file.parent}")
     assert f"cut short at {4096 * pages} bytes" in done.stdout

@@ -1,4 +1,4 @@
-"""From pictures to a packed array, what it remembers, and the order of training."""
+"""Packing pictures into one array, the cache of it, and the labels."""
 
 import json
 import os
@@ -19,14 +19,14 @@ RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
 
 @pytest.fixture(autouse=True)
 def user_cache(tmp_path, monkeypatch):
-    """A cache of the user's for each test alone."""
+    """The user's cache folder, a new one for each test."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "user"))
     return tmp_path / "user" / "gan-trainer"
 
 
 @pytest.fixture
 def load(tmp_path):
-    """`dataset.load` of the set `data/set` in small, with whatever else is given."""
+    """A function that loads `data/set` at 4x4 pixels, with more arguments of `packed.load`."""
 
     def load(name="set", **given):
         options = {
@@ -43,7 +43,7 @@ def load(tmp_path):
 
 @pytest.fixture
 def folder(tmp_path):
-    """Writes a picture of one colour into the set `data/set`."""
+    """A function that writes a picture of one colour into `data/set`."""
 
     def put(name, colour=RED, mode="RGB", size=(6, 5), **options):
         path = tmp_path / "data" / "set" / name
@@ -57,7 +57,7 @@ def folder(tmp_path):
 
 @pytest.fixture
 def no_decoder(monkeypatch):
-    """A function after whose call no picture can be decoded."""
+    """A function; after its call, packing raises an error."""
 
     def stop(*_):
         raise AssertionError("decoded again")
@@ -66,7 +66,7 @@ def no_decoder(monkeypatch):
 
 
 def colours(data):
-    """The middle pixel of each image."""
+    """Return the middle pixel of each image."""
     return [tuple(pixel.tolist()) for pixel in data.images[:, 2, 2]]
 
 
@@ -75,7 +75,7 @@ def cached(tmp_path, suffix):
     return path
 
 
-# ---- what is read
+# ---- reading folders
 
 TYPES = {
     "a.png": ("RGB", RED, RED),
@@ -172,7 +172,7 @@ def test_a_set_that_is_a_link(folder, load):
 
 
 @pytest.mark.parametrize("backwards", [False, True])
-def test_folder_order_is_not_the_file_systems(folder, monkeypatch, backwards):
+def test_order_does_not_depend_on_the_file_system(folder, monkeypatch, backwards):
     folder("x/a.png")
     for link in "yz":
         (folder.path / link).symlink_to(folder.path / "x")
@@ -187,7 +187,7 @@ def test_folder_order_is_not_the_file_systems(folder, monkeypatch, backwards):
     assert folders.read_folder(folder.path).names == ["x/a.png"]
 
 
-# ---- what cannot be read
+# ---- unreadable files
 
 
 def break_file(path, body=b"no image"):
@@ -220,7 +220,7 @@ def test_many_unreadable_files_are_counted_but_not_all_named(folder, load, capsy
     assert [f"{i}.png" in line for i in range(9)] == [True] * 5 + [False] * 4
 
 
-def test_nothing_is_said_where_nothing_is_skipped(folder, load, capsys):
+def test_nothing_is_printed_if_nothing_is_skipped(folder, load, capsys):
     folder("a.png")
     load()
     assert "\nskipped" not in "\n" + capsys.readouterr().out
@@ -307,7 +307,7 @@ def test_cache_is_read_the_second_time(folder, load, tmp_path, monkeypatch):
     assert sorted(p.suffix for p in (tmp_path / "cache").iterdir()) == [".json", ".npy"]
 
 
-def test_cache_is_rebuilt_when_a_file_is_added_or_goes(folder, load):
+def test_cache_is_rebuilt_when_a_file_is_added_or_removed(folder, load):
     folder("b.png", BLUE)
     assert colours(load()) == [BLUE]
     added = folder("a.png", RED)
@@ -439,7 +439,7 @@ def test_interrupted_packing_leaves_nothing(folder, load, tmp_path, monkeypatch)
     assert colours(load()) == [RED]
 
 
-def test_notes_are_written_after_the_array(folder, load, tmp_path, monkeypatch):
+def test_json_is_written_after_the_array(folder, load, tmp_path, monkeypatch):
     folder("a.png", RED)
 
     def stop(*_):
@@ -453,7 +453,9 @@ def test_notes_are_written_after_the_array(folder, load, tmp_path, monkeypatch):
     assert colours(load()) == [RED]
 
 
-def test_unwritable_cache_falls_back_to_the_users(folder, load, tmp_path, user_cache, no_decoder):
+def test_user_cache_is_used_if_the_cache_is_unwritable(
+    folder, load, tmp_path, user_cache, no_decoder
+):
     folder("a.png", RED)
     (tmp_path / "file").write_text("in the way")
     data = load(cache_dir=tmp_path / "file" / "cache")
@@ -463,14 +465,14 @@ def test_unwritable_cache_falls_back_to_the_users(folder, load, tmp_path, user_c
     assert colours(load(cache_dir=tmp_path / "file" / "cache")) == [RED]
 
 
-def test_writable_cache_leaves_the_users_alone(folder, load, user_cache):
+def test_user_cache_is_not_used_if_the_cache_is_writable(folder, load, user_cache):
     folder("a.png", RED)
     load()
     assert not user_cache.exists()
 
 
 @pytest.mark.parametrize("value", ["", None])
-def test_users_cache_lies_in_the_home_where_nothing_is_set(monkeypatch, tmp_path, value):
+def test_user_cache_is_in_the_home_without_xdg_cache_home(monkeypatch, tmp_path, value):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("XDG_CACHE_HOME")
     if value is not None:
@@ -500,7 +502,7 @@ def test_workers(folder, load, monkeypatch, workers, threads):
     assert colours(data) == [(10 * i, 0, 0) for i in range(8)]
 
 
-def test_skipped_are_in_order_whichever_thread_is_first(folder, load, monkeypatch):
+def test_skipped_are_in_order_of_the_pictures(folder, load, monkeypatch):
     monkeypatch.setattr(cache, "JOB", 1)
     for name in "abc":
         folder(f"{name}.png", GREEN)
@@ -533,7 +535,7 @@ def test_name_may_be_a_path(folder, load, tmp_path, monkeypatch):
     assert colours(load("data/set/", data_dir="data")) == [RED]
 
 
-def test_name_is_a_folder_of_the_data_first(folder, load, tmp_path, monkeypatch):
+def test_name_in_data_dir_wins_over_a_path(folder, load, tmp_path, monkeypatch):
     folder("a.png", RED)
     (tmp_path / "set").mkdir()
     Image.new("RGB", (5, 5), BLUE).save(tmp_path / "set" / "a.png")
@@ -554,7 +556,7 @@ def test_labels_are_the_first_folders(folder, load):
     assert sorted(data.labels) == [0, 1, 1, 2]
 
 
-def test_folders_are_no_labels_unless_asked_for(folder, load):
+def test_folders_are_labels_only_if_conditional(folder, load):
     folder("cat/a.png")
     folder("dog/a.png")
     data = load()
@@ -622,7 +624,7 @@ def test_arrays_of_another_size_are_packed(load, options):
     assert data.labels.tolist() == [0, 0, 0] and data.spec.classes == 0
 
 
-def test_labels_are_asked_of_a_set_that_has_none(load, tmp_path):
+def test_conditional_without_labels_fails(load, tmp_path):
     def reader(path, **_):
         return packed.Source(["a"], None, "0")
 
