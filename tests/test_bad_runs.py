@@ -518,7 +518,8 @@ def test_a_film_of_no_frames(run):
 GROWTH = """
 import sys
 from pathlib import Path
-import dataset, sources, utils
+import console
+from datasets import folders, known, packed
 
 def peak():
     status = Path("/proc/self/status").read_text()  # rusage counts the parent's too
@@ -526,16 +527,17 @@ def peak():
 
 def load(reader, name, **options):
     options = {"size": (8, 8), "workers": 4, "data_dir": ".", "cache_dir": "cache", **options}
-    return dataset.load(name, reader=reader, **options)
+    return packed.load(name, reader=reader, **options)
 
-load(sources.read_folder, "warm")
+readers = {"folder": folders.read_folder, "mnist": known.read_mnist}
+load(readers["folder"], "warm")
 before = peak()
 for words in sys.argv[1:]:
     kind, name = words.split(":")
     try:
-        load(getattr(sources, "read_" + kind), name)
+        load(readers[kind], name)
         print(name, "read")
-    except utils.Failed as error:
+    except console.Failed as error:
         print(name, error)
 print(round(peak() - before))
 """
