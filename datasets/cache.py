@@ -52,7 +52,7 @@ def read_or_pack(source, stem, cache_dir, size, crop, workers):
         try:
             folder.mkdir(parents=True, exist_ok=True)
             with files.lock(folder / f".{stem}.lock", busy):
-                found = _read_cache(meta, array, source, size)  # packed by another while we waited
+                found = _read_cache(meta, array, source, size)  # another process may have packed
                 return found or _fill(meta, array, source, size, crop, workers)
         except OSError as error:
             reason = error
@@ -62,7 +62,7 @@ def read_or_pack(source, stem, cache_dir, size, crop, workers):
 def _fill(meta, array, source, size, crop, workers):
     """Pack a source into the cache, and read it back."""
     files.clear_parts(array.parent)
-    meta.unlink(missing_ok=True)  # it vouches for the array: gone before, written after
+    meta.unlink(missing_ok=True)  # written last, so that it never describes half an array
     with files.atomic_path(array) as part:
         bad = _pack(source, part, size, crop, workers)
     text = {"signature": source.signature, "skipped": bad, "count": len(source.names)}
@@ -147,7 +147,7 @@ def _reason(error):
 
 
 def _compact(array, part, keep):
-    """Replace the .npy file `part` by one of the images `keep` only."""
+    """Rewrite the .npy file `part` with the images of the indices `keep`."""
     with files.atomic_path(part) as other:
         kept = _new_array(other, (len(keep), *array.shape[1:]))
         for i in range(0, len(keep), 1024):

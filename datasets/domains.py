@@ -68,7 +68,7 @@ def describe(name, *, size, **kwargs):
     Takes those of the kwargs of `load` that `DESCRIBED_BY` lists, and raises as it does.
     """
     if name.lower().endswith(".zip"):
-        raise console.Failed(f"{name}: a folder of {', '.join(FOLDERS)} is wanted, no zip file")
+        raise console.Failed(f"{name}: needs a folder with {', '.join(FOLDERS)}, not a zip file")
     specs = [packed.describe(f"{name}/{folder}", size=size, **kwargs) for folder in FOLDERS]
     return _common_spec(size, specs)
 

@@ -1,8 +1,8 @@
 """Readers of data sets of one fixed format: digits, MNIST and CIFAR-10. Imports no TensorFlow.
 
-A reader is called as `reader(path, pattern=, conditional=)` and returns a `packed.Source`. Those
-here take neither `pattern` nor `conditional` into account: they read all images and their labels.
-A reader of a set with a test part takes `part`, "train" or "test".
+A reader is called as `reader(path, pattern=, conditional=)` and returns a `packed.Source`. The
+readers here ignore `pattern` and `conditional`: they return all images and their labels. `part`,
+"train" or "test", selects the training or the test images.
 """
 
 import gzip
@@ -38,8 +38,8 @@ def read_digits(path, *, pattern="*", conditional=True):
 def read_mnist(path, *, pattern="*", conditional=True, part="train"):
     """Read MNIST's 60,000 training images, or its 10,000 test images, uint8 [N, 28, 28, 1].
 
-    Takes the first it finds: IDX files in `path`, `mnist.npz` in `path`, Keras' cached
-    `mnist.npz`. Otherwise downloads the latter.
+    Looks for IDX files in `path`, then `mnist.npz` in `path`, then `mnist.npz` in the cache of
+    Keras. If there is none, downloads `mnist.npz` into that cache.
 
     Raises:
       console.Failed: if a file is broken, or none is found and the download fails.
@@ -86,9 +86,9 @@ def read_cifar10(path, *, pattern="*", conditional=True, part="train"):
     batches = sorted(file for file in found if file.is_file())
     if not batches:
         raise console.Failed(
-            f"no CIFAR-10 to {part}: put the files of its binary version, data_batch_1.bin to "
-            f"data_batch_5.bin and test_batch.bin, into {path} (the Python version is "
-            "not read: it consists of pickles)"
+            f"no CIFAR-10 {part} images: put the files of its binary version, data_batch_1.bin to "
+            f"data_batch_5.bin and test_batch.bin, into {path} (the Python version is not read: "
+            "it consists of pickles)"
         )
     records = []
     for file in batches:

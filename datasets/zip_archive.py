@@ -49,7 +49,7 @@ class Archive:
         found.sort(key=lambda pair: pair[0])
         self._members = [member for _, member in found]
         if locked := [m.filename for m in self._members if m.flag_bits & ENCRYPTED]:
-            raise console.Failed(f"cannot read {path}: it is encrypted, as {locked[0]} in it is")
+            raise console.Failed(f"cannot read {path}: {locked[0]} in it is encrypted")
         self.names = _below([parts for parts, _ in found])
         stat = path.stat()  # a damaged copy may list the same checksums as the whole file
         facts = [stat.st_size, stat.st_mtime_ns]

@@ -92,7 +92,7 @@ def test_a_folder_is_missing_or_empty(tmp_path, folder):
 
 
 def test_a_zip_file_of_domains_is_refused(tmp_path):
-    with pytest.raises(console.Failed, match=r"pics\.ZIP: a folder of trainA, trainB"):
+    with pytest.raises(console.Failed, match=r"pics\.ZIP: needs a folder with trainA, trainB"):
         load(tmp_path, "pics.ZIP")
 
 

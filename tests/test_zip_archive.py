@@ -199,7 +199,7 @@ REFUSED = {
     "no pictures": (lambda: zipped({"a.txt": b"a"}), "no images (.jpg"),
     "encrypted": (
         lambda: locked(zipped({"a.txt": b"a", "b/a.png": png()})),
-        "cannot read set.zip: it is encrypted, as b/a.png in it is",
+        "cannot read set.zip: b/a.png in it is encrypted",
     ),
     "no picture": (lambda: zipped({"a.png": b"a"}), "none of 1 images can be read, the first is a"),
 }
