@@ -117,6 +117,11 @@ def make_grid(images, columns=None):
     return cells.transpose(0, 2, 1, 3, 4).reshape(rows * height, columns * width, channels)
 
 
+def to_pillow(image):
+    """Return uint8 [H, W, C] as a Pillow image, of mode "L" if C is 1."""
+    return Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
+
+
 def read_image(path):
     """A PNG as uint8 [H, W, C]."""
     with Image.open(path) as image:
@@ -143,7 +148,7 @@ def side_by_side(left, right, gap=8):
 def save_image(path, image):
     """Write uint8 [H, W, C] as a PNG; return the path."""
     with files.atomic_path(path) as part:
-        Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(part)
+        to_pillow(image).save(part)
     return path
 
 

@@ -113,7 +113,7 @@ GENERATION = Task(
     does="makes images of latents",
     asks=("num_samples", "seeds", "label", "interpolate", "visualize"),
     load="datasets.packed:load",
-    describe="datasets.packed:look",
+    describe="datasets.packed:describe",
     pictures="commands.generate:samples",
 )
 TRANSLATION = Task(
@@ -123,7 +123,7 @@ TRANSLATION = Task(
     settles={"conditional": False, "mirror": True},
     reader="datasets.folders:read_folder",
     load="datasets.domains:load",
-    describe="datasets.domains:look",
+    describe="datasets.domains:describe",
     pictures="commands.generate:translations",
     facts=("epochs", "per_epoch", "shown"),
     min_batch=1,  # instance norm works on each image by itself

@@ -1,9 +1,10 @@
-"""Two domains out of the anime faces: black hair (A) and blonde hair (B), for CycleGAN.
+"""Make two domains of the anime faces for CycleGAN: black hair (A) and blonde hair (B).
 
     python data/make_hair_domains.py
 
-copies data/faces/*.jpg into data/hair/{trainA,trainB,testA,testB} by the hair colours of the table
-data/faces-tags.csv: `file,hair,eyes`. Which faces are test images depends on their names alone.
+copies faces from data/faces into data/hair/{trainA,trainB,testA,testB}. The hair colours come from
+data/faces-tags.csv, a table with the columns `file,hair,eyes`. Whether a face is a test image
+depends on its file name alone.
 """
 
 import argparse
@@ -14,16 +15,26 @@ import sys
 from pathlib import Path
 
 DATA = Path(__file__).parent
-DOMAINS = {"black": "A", "blonde": "B"}
+DOMAINS = {"black": "A", "blonde": "B"}  # hair colour → domain
 
 
 def is_test(name, percent):
-    """Is a file one of about so many in a hundred that are kept for testing?"""
+    """Return whether a file is a test image; about `percent` of 100 files are."""
     return int(hashlib.sha256(name.encode()).hexdigest(), 16) % 100 < percent
 
 
 def make(faces, tags, out, percent):
-    """Copy the faces; return the number in each folder."""
+    """Copy the faces into the folders of their domains.
+
+    Args:
+      faces: Path of the folder of faces.
+      tags: path of the table of hair colours.
+      out: Path of the folder to make.
+      percent: of the faces that become test images.
+
+    Returns:
+      {folder name: number of images}.
+    """
     with open(tags, newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["hair"] in DOMAINS]
     counts = {}
@@ -37,22 +48,22 @@ def make(faces, tags, out, percent):
 
 
 def main():
-    """Carry out the command line; return the exit status."""
-    words = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    words.add_argument("--faces", default=str(DATA / "faces"), help="the folder of faces")
-    words.add_argument(
+    """Run the command line; return the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--faces", default=str(DATA / "faces"), help="the folder of faces")
+    parser.add_argument(
         "--tags", default=str(DATA / "faces-tags.csv"), help="the table of hair colours"
     )
-    words.add_argument("--out", default=str(DATA / "hair"), help="the folder to make")
-    words.add_argument("--test_percent", type=int, default=10, help="share of test images")
-    given = words.parse_args()
+    parser.add_argument("--out", default=str(DATA / "hair"), help="the folder to make")
+    parser.add_argument("--test_percent", type=int, default=10, help="percentage of test images")
+    args = parser.parse_args()
     try:
-        counts = make(Path(given.faces), given.tags, Path(given.out), given.test_percent)
+        counts = make(Path(args.faces), args.tags, Path(args.out), args.test_percent)
     except (OSError, KeyError) as error:
         print(f"make_hair_domains.py: {error}", file=sys.stderr)
         return 1
     for folder, count in sorted(counts.items()):
-        print(f"{Path(given.out) / folder}: {count} images")
+        print(f"{Path(args.out) / folder}: {count} images")
     return 0
 
 

@@ -1,7 +1,4 @@
-"""Two domains of images, unpaired: the folders trainA, trainB, testA and testB of a data set.
-
-Imports no TensorFlow.
-"""
+"""Unpaired images of two domains, A and B, in four folders. Imports no TensorFlow."""
 
 import dataclasses
 
@@ -11,72 +8,100 @@ import console
 from datasets import packed
 from datasets.batches import Batches
 
-FOLDERS = ("trainA", "trainB", "testA", "testB")
-LARGER = 1.12  # training images are packed larger than they are made: 286 for 256 (authors' code)
-SHOWN = 8  # test images of each domain that the sheets show
-LOOKED = ("reader", "data_dir", "pattern", "conditional")  # what a look takes of a load's words
-OTHER = 2**31  # added to the seed of B's order, which no seed of A's then is
+TRAIN_FOLDERS = ("trainA", "trainB")
+TEST_FOLDERS = ("testA", "testB")
+FOLDERS = TRAIN_FOLDERS + TEST_FOLDERS
+LARGER = 1.12  # training images are packed larger, to be cropped: 286 for 256 (authors' code)
+SHOWN = 8  # test images of each domain on the sheets
+DESCRIBED_BY = ("reader", "data_dir", "pattern", "conditional")  # kwargs that `describe` takes
+SEED_OFFSET = 2**31  # added to the seed for the order of B; no seed for A is as large
 
 
 @dataclasses.dataclass
 class Domains:
-    """The training images of A and B as `dataset.Packed`, and the first test images of each.
+    """The packed training images of A and B, and the first test images of each.
 
-    `spec` is of the images made: those packed are larger.
+    Attributes:
+      train: (A, B), each a `packed.Packed` of images `LARGER` times as large as the spec says.
+      shown: (A, B), each uint8 [at most SHOWN, H, W, C].
+      spec: `packed.ImageSpec` of the images that are trained on and made. Its count is that of
+        the larger domain.
     """
 
     train: tuple
     shown: tuple
     spec: packed.ImageSpec
 
-    def stream(self, **words):
-        """The endless stream of training images: `Pairs` of these words."""
-        return Pairs(*self.train, self.spec.channels, **words)
+    def stream(self, **kwargs):
+        """Return the endless stream of training images, a `Pairs` with these kwargs."""
+        return Pairs(*self.train, self.spec.channels, **kwargs)
 
 
-def load(name, *, size, **words):
-    """Read the four folders of a data set, as `dataset.load` reads one.
+def load(name, *, size, **kwargs):
+    """Read the four folders of a data set, each by `packed.load` with these kwargs.
+
+    Args:
+      name: of the data set: a folder under `data_dir`, or a path.
+      size: (height, width) of the images to make.
+
+    Returns:
+      A `Domains`.
 
     Raises:
-      utils.Failed: where a folder is absent or has no images, saying which.
+      console.Failed: if a folder is missing or has no images; the message names it.
     """
-    # Before the first one is packed, which may take long.
-    look(name, size=size, **{n: words[n] for n in LOOKED if n in words})
+    # Find out about all four before the first is packed, which may take long.
+    describe(name, size=size, **{n: kwargs[n] for n in DESCRIBED_BY if n in kwargs})
     larger = tuple(int(LARGER * n) for n in size)
-    parts = [
-        packed.load(f"{name}/{folder}", size=size if folder.startswith("test") else larger, **words)
-        for folder in FOLDERS
-    ]
-    channels = max(part.spec.channels for part in parts)
-    count = max(part.spec.count for part in parts[:2])
-    shown = tuple(coloured(np.asarray(part.images[:SHOWN]), channels) for part in parts[2:])
-    return Domains(tuple(parts[:2]), shown, packed.ImageSpec(*size, channels, count, 0))
+    train, test = (
+        tuple(packed.load(f"{name}/{folder}", size=side, **kwargs) for folder in folders)
+        for folders, side in ((TRAIN_FOLDERS, larger), (TEST_FOLDERS, size))
+    )
+    spec = _common_spec(size, [part.spec for part in train + test])
+    shown = tuple(to_channels(np.asarray(part.images[:SHOWN]), spec.channels) for part in test)
+    return Domains(train, shown, spec)
 
 
-def look(name, *, size, **words):
-    """The ImageSpec that `load` would give, but for pictures that cannot be read; packs nothing."""
+def describe(name, *, size, **kwargs):
+    """Return the ImageSpec of `load` without packing; unreadable pictures are counted, too.
+
+    Takes those of the kwargs of `load` that `DESCRIBED_BY` lists, and raises as it does.
+    """
     if name.lower().endswith(".zip"):
-        raise console.Failed(f"{name}: a folder of {', '.join(FOLDERS)} is wanted, no zip file")
-    specs = [packed.look(f"{name}/{folder}", size=size, **words) for folder in FOLDERS]
+        raise console.Failed(f"{name}: needs a folder with {', '.join(FOLDERS)}, not a zip file")
+    specs = [packed.describe(f"{name}/{folder}", size=size, **kwargs) for folder in FOLDERS]
+    return _common_spec(size, specs)
+
+
+def _common_spec(size, specs):
+    """Return the ImageSpec of both domains, given those of the four folders."""
     channels = max(spec.channels for spec in specs)
-    return packed.ImageSpec(*size, channels, max(spec.count for spec in specs[:2]), 0)
+    count = max(spec.count for spec in specs[: len(TRAIN_FOLDERS)])
+    return packed.ImageSpec(*size, channels, count, 0)
 
 
-def coloured(images, channels):
-    """Images [..., C] of so many channels: gray ones repeated where the other domain has colour."""
+def to_channels(images, channels):
+    """Return images [..., C] with this many channels: gray is repeated where colour is wanted."""
     return np.repeat(images, channels // images.shape[-1], -1)
 
 
 class Pairs:
-    """The endless streams of both domains' images, each in an order of its own.
+    """An endless stream of images of A and of B, each domain in its own order.
 
-    As in `dataset.Batches`, the seed and the position say which images come.
+    As in `Batches`, the images depend on the seed and the position alone. `len()` is the number
+    of images of the larger domain.
+
+    Args:
+      a, b: `packed.Packed` of each domain.
+      channels: number of channels of the images taken.
+      seed: int.
+      **kwargs: the other kwargs of `Batches`.
     """
 
-    def __init__(self, a, b, channels, *, seed, **words):
+    def __init__(self, a, b, channels, *, seed, **kwargs):
         self.streams = [
-            Batches(part.images, part.labels, seed=own, **words)
-            for part, own in ((a, seed), (b, seed + OTHER))
+            Batches(part.images, part.labels, seed=own_seed, **kwargs)
+            for part, own_seed in ((a, seed), (b, seed + SEED_OFFSET))
         ]
         self.channels = channels
 
@@ -84,10 +109,10 @@ class Pairs:
         return max(map(len, self.streams))
 
     def take(self, position, shape):
-        """(uint8 images of A, of B), each [*shape, H, W, C], at a position."""
+        """Return uint8 images (of A, of B), each [*shape, H, W, C], from `position` on."""
         found = [stream.take(position, shape)[0] for stream in self.streams]
-        return tuple(coloured(images, self.channels) for images in found)
+        return tuple(to_channels(images, self.channels) for images in found)
 
     def reals(self, count):
-        """So many of the first images: half of them A's, then B's."""
+        """Return the first `count` images, uint8 [count, H, W, C]: half of A, then half of B."""
         return np.concatenate(self.take(0, (count // 2,)))

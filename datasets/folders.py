@@ -1,4 +1,4 @@
-"""Readers of folders and zip files of images. Imports no TensorFlow."""
+"""The reader of folders and zip files of images. Imports no TensorFlow."""
 
 import fnmatch
 import hashlib
@@ -15,44 +15,46 @@ IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif")
 
 
 def read_folder(path, *, pattern="*", conditional=False):
-    """A folder or zip file of images, searched recursively; the folders in it are its classes."""
+    """Read a folder or zip file of images, and all folders in it.
+
+    Args:
+      path: Path of the folder or zip file.
+      pattern: shell pattern of file names; "*" selects those that end in `IMAGE_SUFFIXES`.
+      conditional: label each image with the first folder of its path.
+
+    Returns:
+      A `packed.Source`.
+
+    Raises:
+      console.Failed: if there are no images, or some have no class and `conditional` is set.
+    """
     if is_zip(path):
-        return _read_zip(path, pattern, conditional)
-    if path.suffix.lower() == ".zip" and not path.exists():
+        archive = Archive(path, IMAGE_SUFFIXES, pattern)
+        names, open_image, signature = archive.names, archive.get, archive.signature
+    elif path.suffix.lower() == ".zip" and not path.exists():
         raise console.Failed(f"no file {path}")
-    if not path.is_dir():
+    elif path.is_dir():
+        files = _list_images(path, pattern)
+        names, open_image = [os.path.relpath(f, path) for f in files], files.__getitem__
+        facts = [(n, s.st_size, s.st_mtime_ns) for n, s in zip(names, map(os.stat, files))]
+        signature = hashlib.sha256(repr(facts).encode()).hexdigest()
+    else:
         raise console.Failed(
             f"no folder {path}: put images there, or give --dataset the path of a folder or a "
             "zip file"
         )
-    files = _list_images(path, pattern)
-    _check_found(files, path, pattern)
-    names = [os.path.relpath(f, path) for f in files]
-    labels, classes = None, ()
-    if conditional:
-        labels, classes = _folder_labels(path, names)
-    facts = [(n, s.st_size, s.st_mtime_ns) for n, s in zip(names, map(os.stat, files))]
-    signature = hashlib.sha256(repr(facts).encode()).hexdigest()
-    return Source(names, files.__getitem__, signature, labels, classes)
-
-
-def _check_found(files, path, pattern):
-    """Raise utils.Failed where there are no images."""
-    if not files:
+    if not names:
         kinds = " ".join(IMAGE_SUFFIXES) if pattern == "*" else pattern
         raise console.Failed(f"no images ({kinds}) in {path} or the folders in it")
-
-
-def _read_zip(path, pattern, conditional):
-    """The images of a zip file, as those of a folder."""
-    archive = Archive(path, IMAGE_SUFFIXES, pattern)
-    _check_found(archive.names, path, pattern)
-    labels, classes = _folder_labels(path, archive.names) if conditional else (None, ())
-    return Source(archive.names, archive.get, archive.signature, labels, classes)
+    labels, classes = _folder_labels(path, names) if conditional else (None, ())
+    return Source(names, open_image, signature, labels, classes)
 
 
 def _list_images(path, pattern):
-    """Paths under `path`, sorted; follows links, each folder once; hidden ones left out."""
+    """Return the sorted paths of the images under `path`.
+
+    Follows links, enters each folder once, and leaves out hidden files and folders.
+    """
     found, seen, closed = [], set(), []
     for folder, inner, files in os.walk(path, followlinks=True, onerror=closed.append):
         real = os.path.realpath(folder)
@@ -74,7 +76,7 @@ def _list_images(path, pattern):
 
 
 def _folder_labels(path, names):
-    """The class of each file: the first folder of its path."""
+    """Return (int labels [N], class names): each file's class is the first folder of its path."""
     firsts = [Path(n).parts[0] if len(Path(n).parts) > 1 else None for n in names]
     classes = tuple(sorted({f for f in firsts if f}))
     if not classes or None in firsts:

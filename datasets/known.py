@@ -1,4 +1,9 @@
-"""Readers: where pictures come from. Each gives a `dataset.Source`. Imports no TensorFlow."""
+"""Readers of data sets of one fixed format: digits, MNIST and CIFAR-10. Imports no TensorFlow.
+
+A reader is called as `reader(path, pattern=, conditional=)` and returns a `packed.Source`. The
+readers here ignore `pattern` and `conditional`: they return all images and their labels. `part`,
+"train" or "test", selects the training or the test images.
+"""
 
 import gzip
 import hashlib
@@ -10,19 +15,19 @@ import zlib
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 import console
 import files
+import utils
 from datasets.packed import Source
 
-CIFAR_RECORD = 1 + 3 * 32 * 32  # bytes: a label, and planes of red, green and blue
+CIFAR_RECORD = 1 + 3 * 32 * 32  # bytes: the label, then the planes of red, green and blue
 MNIST_NPZ = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/mnist.npz"
 MNIST_SHA256 = "731c5ac602752760c8e48fbffcf8c3b850d9dc2a2aedcf2cc48468fc17b673d1"
 
 
 def read_digits(path, *, pattern="*", conditional=True):
-    """The 1,797 handwritten digits of 8x8 pixels that scikit-learn carries."""
+    """Read the 1,797 handwritten digits that scikit-learn ships, uint8 [1797, 8, 8, 1]."""
     from sklearn.datasets import load_digits
 
     digits = load_digits()
@@ -31,9 +36,13 @@ def read_digits(path, *, pattern="*", conditional=True):
 
 
 def read_mnist(path, *, pattern="*", conditional=True, part="train"):
-    """MNIST's 60,000 training images: IDX files or mnist.npz in `path`, or downloaded.
+    """Read MNIST's 60,000 training images, or its 10,000 test images, uint8 [N, 28, 28, 1].
 
-    `part` "test" is its 10,000 test images.
+    Looks for IDX files in `path`, then `mnist.npz` in `path`, then `mnist.npz` in the cache of
+    Keras. If there is none, downloads `mnist.npz` into that cache.
+
+    Raises:
+      console.Failed: if a file is broken, or none is found and the download fails.
     """
     for images, labels in _idx_pairs(path, {"train": "train", "test": "t10k"}[part]):
         return _array_source("mnist", read_idx(images, 3)[..., None], read_idx(labels, 1), images)
@@ -43,10 +52,10 @@ def read_mnist(path, *, pattern="*", conditional=True, part="train"):
         if file.is_file():
             return _array_source("mnist", *_read_npz(file, part), file)
     try:
-        with console.quiet_stderr():  # TensorFlow's greetings
+        with console.quiet_stderr():  # TensorFlow logs when it is imported
             from keras.utils import get_file
 
-        cached.parent.mkdir(parents=True, exist_ok=True)  # or Keras takes a folder in /tmp
+        cached.parent.mkdir(parents=True, exist_ok=True)  # Keras would fall back to /tmp
         files.clear_parts(cached.parent)
         name = f".mnist.{os.getpid()}.part.npz"
         os.replace(get_file(name, MNIST_NPZ, cache_dir=str(home), file_hash=MNIST_SHA256), cached)
@@ -60,21 +69,26 @@ def read_mnist(path, *, pattern="*", conditional=True, part="train"):
 
 
 def _line(error):
+    """Return the message of an exception in one line."""
     return " ".join(str(error).split())
 
 
 def read_cifar10(path, *, pattern="*", conditional=True, part="train"):
-    """CIFAR-10's 50,000 training images in its binary version: data_batch_1.bin to 5.
+    """Read CIFAR-10's 50,000 training images, or its 10,000 test images, uint8 [N, 32, 32, 3].
 
-    `part` "test" is its 10,000 test images, test_batch.bin.
+    Reads the binary version: data_batch_1.bin to data_batch_5.bin, or test_batch.bin, in `path`
+    or any folder in it.
+
+    Raises:
+      console.Failed: if a file is missing or broken.
     """
     found = path.glob({"train": "**/data_batch_*.bin", "test": "**/test_batch.bin"}[part])
     batches = sorted(file for file in found if file.is_file())
     if not batches:
         raise console.Failed(
-            f"no CIFAR-10 to {part}: put the files of its binary version, data_batch_1.bin to "
-            f"data_batch_5.bin and test_batch.bin, into {path} (the Python version is made of "
-            "pickles: not read)"
+            f"no CIFAR-10 {part} images: put the files of its binary version, data_batch_1.bin to "
+            f"data_batch_5.bin and test_batch.bin, into {path} (the Python version is not read: "
+            "it consists of pickles)"
         )
     records = []
     for file in batches:
@@ -88,8 +102,11 @@ def read_cifar10(path, *, pattern="*", conditional=True, part="train"):
 
 
 def _array_source(name, images, labels, origin):
-    """A Source of images [N, H, W, C] in memory, of the classes 0 to 9."""
-    if not images.size:  # of no pixels there could be billions
+    """Return a Source of uint8 images [N, H, W, C] with integer labels [N] from 0 to 9.
+
+    Raises console.Failed, naming the file `origin`, if they are something else.
+    """
+    if not images.size:  # a header can promise billions of images without pixels
         raise console.Failed(f"cannot read {origin}: it holds no images")
     if len(images) != len(labels):
         raise console.Failed(
@@ -102,7 +119,7 @@ def _array_source(name, images, labels, origin):
         raise console.Failed(f"cannot read {origin}: a label is {wrong[0]}, not 0 to 9")
     return Source(
         names=[f"{name} {i}" for i in range(len(images))],
-        open=lambda i: Image.fromarray(images[i] if images.shape[-1] > 1 else images[i, ..., 0]),
+        open=lambda i: utils.to_pillow(images[i]),
         signature=hashlib.sha256(images.tobytes()).hexdigest(),
         labels=np.asarray(labels, np.int64),
         classes=tuple(map(str, range(10))),
@@ -111,7 +128,7 @@ def _array_source(name, images, labels, origin):
 
 
 def _idx_pairs(path, part):
-    """(images, labels) files of either spelling, gzipped or not, that are there."""
+    """Yield the (images, labels) pairs of IDX files that exist, gzipped or not."""
     for dash in ("-", "."):
         for suffix in ("", ".gz"):
             pair = [
@@ -123,9 +140,14 @@ def _idx_pairs(path, part):
 
 
 def read_idx(file, rank):
-    """An IDX file of uint8, gzipped or not, as an array of that rank (images 3, labels 1).
+    """Read an IDX file of uint8, gzipped or not, into an array.
 
-    Raises utils.Failed where it is something else.
+    Args:
+      file: path; gzipped if it ends in ".gz".
+      rank: number of dimensions: 3 for images, 1 for labels.
+
+    Raises:
+      console.Failed: if the file is broken or holds something else.
     """
     opener = gzip.open if str(file).endswith(".gz") else open
     try:
@@ -145,7 +167,7 @@ def read_idx(file, rank):
 
 
 def _read_npz(file, part):
-    """(images [N, 28, 28, 1], labels [N]) of a mnist.npz."""
+    """Return (uint8 images [N, 28, 28, 1], labels [N]) of a mnist.npz."""
     try:
         with zipfile.ZipFile(file) as parts:
             for member in parts.infolist():
@@ -154,6 +176,6 @@ def _read_npz(file, part):
             images, labels = arrays[f"x_{part}"], arrays[f"y_{part}"]
         if images.dtype != np.uint8 or images.ndim != 3:
             raise ValueError(f"x_{part} is {images.dtype} {images.shape}, not uint8 [N, 28, 28]")
-    except Exception as error:  # zipfile, zlib, header and pickle errors have no common base
+    except Exception as error:  # errors of zipfile, zlib and NumPy have no common base
         raise console.Failed(f"cannot read {file}: {_line(error)}") from None
     return images[..., None], labels

@@ -1,130 +1,118 @@
-"""LMDB databases, read by a process of their own: a corrupt one kills the process that reads it.
+"""LMDB databases, read in a process of their own: a corrupt file crashes only that process.
 
-Imports nothing of ours, so that this process starts quickly: it runs this very file.
+The process runs this file, which imports nothing of the project and so starts quickly. Requests
+and answers are pickles on its standard input and output.
 """
 
 import contextlib
 import os
+import pickle
 import signal
-import struct
 import subprocess
 import sys
 import threading
 import weakref
 
-MOST_BYTES = 1 << 26  # of a value: no picture is larger
-LISTING_SECONDS = 120  # of computing: three million keys take a few
-LEAST_ENTRY = 10  # bytes of the file that a key takes
-MOST_DEATHS = 20  # of readers, before a database is given up
-NUMBER = struct.Struct("<q")  # what goes before each message: its length, negative for an error
-LIST = -1  # asks for all keys
+MAX_BYTES = 1 << 26  # of a value; no picture's file is larger
+MAX_DEATHS = 20  # of reader processes, before a database is given up
+LISTING_SECONDS = 120  # of CPU time, to list all keys; three million take a few seconds
+MIN_ENTRY_BYTES = 10  # that a key takes in the file
 
 
 class Corrupt(Exception):
-    """A database, or one value of it, that cannot be read: the message says why."""
+    """A database, or one of its values, cannot be read; the message gives the reason."""
 
 
 class Database:
-    """The keys and values of an LMDB folder.
+    """An LMDB folder, read through a process that is started again whenever it dies.
 
-    Raises Corrupt where the keys cannot be listed.
+    Attributes:
+      folder: str, the path of the folder.
+      keys: list of bytes, in the order of the database.
+      deaths: number of reader processes that have died.
+
+    Raises:
+      Corrupt: if the keys cannot be listed.
     """
 
     def __init__(self, folder):
         self.folder, self.deaths = os.fspath(folder), 0
-        self._lock, self._reader, self._end = threading.Lock(), None, lambda: None
-        lengths, joined = self._ask(LIST, b"", answers=2)
-        self.keys, start = [], 0
-        for (length,) in NUMBER.iter_unpack(lengths):
-            self.keys.append(joined[start : start + length])
-            start += length
+        self._lock, self._reader, self._stop = threading.Lock(), None, None
+        self.keys = self._ask(None)
 
     def get(self, key):
-        """The bytes of a value; for any thread. Raises Corrupt where they cannot be read."""
-        with self._lock:
-            return self._ask(len(key), key)[0]
+        """Return the value of a key as bytes. May be called from any thread.
+
+        Raises:
+          Corrupt: if the value cannot be read.
+        """
+        with self._lock:  # one request at a time: a death is the fault of the key just asked for
+            return self._ask(key)
 
     @property
-    def hopeless(self):
-        """Have so many readers died that the rest is not tried?"""
-        return self.deaths >= MOST_DEATHS
+    def given_up(self):
+        """True once `MAX_DEATHS` reader processes have died; nothing is read any more."""
+        return self.deaths >= MAX_DEATHS
 
-    def _ask(self, number, words, answers=1):
-        if self.hopeless:
+    def _ask(self, key):
+        """Return the value of a key, or the list of all keys if `key` is None."""
+        if self.given_up:
             raise Corrupt("too much of the database is corrupt")
         try:
             if self._reader is None:
                 self._start()
-            self._reader.stdin.write(NUMBER.pack(number) + words)
+            pickle.dump(key, self._reader.stdin)
             self._reader.stdin.flush()
-            return [_receive(self._reader.stdout) for _ in range(answers)]
-        except (EOFError, OSError):
+            error, answer = pickle.load(self._reader.stdout)
+        except (EOFError, OSError, pickle.UnpicklingError):
             self.deaths += 1
-            self._end()
+            if self._reader is not None:  # it could be started
+                self._stop()
             self._reader = None
             raise Corrupt("it is corrupt: its pages kill the process that reads them") from None
+        if error is not None:
+            raise Corrupt(error)
+        return answer
 
     def _start(self):
-        words = [sys.executable, __file__, self.folder]
+        command = [sys.executable, __file__, self.folder]
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-        self._reader = subprocess.Popen(words, stderr=subprocess.DEVNULL, **pipes)
-        self._end = weakref.finalize(self, _end, self._reader)
+        self._reader = subprocess.Popen(command, stderr=subprocess.DEVNULL, **pipes)
+        # Closes the pipes and waits: the reader ends at the end of its input.
+        self._stop = weakref.finalize(self, self._reader.communicate)
 
 
-def _end(reader):
-    """End a reader, which ends itself when nobody can ask it any more."""
-    with contextlib.suppress(OSError):
-        reader.stdin.close()
-    reader.stdout.close()
-    reader.wait()
+# ---- in the reader process
 
 
-def _receive(stream):
-    """One message. Raises Corrupt for an error, EOFError where the sender is gone."""
-    head = stream.read(NUMBER.size)
-    if len(head) < NUMBER.size:
-        raise EOFError
-    (length,) = NUMBER.unpack(head)
-    body = stream.read(abs(length))
-    if len(body) < abs(length):
-        raise EOFError
-    if length < 0:
-        raise Corrupt(body.decode(errors="replace"))
-    return body
-
-
-# ---- the reader's side
-
-
-def _serve(folder, ask, answer):
-    """Answer what is asked of a folder until the other side is gone."""
+def _serve(folder, requests, answers):
+    """Answer each key with (error or None, value), and None with (error or None, all keys)."""
     import lmdb
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the one who asks
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches this process, too
     env = None
-    while head := ask.read(NUMBER.size):
-        (number,) = NUMBER.unpack(head)
-        try:
-            env = env or lmdb.open(folder, readonly=True, lock=False, readahead=False)
-            found = _list(env, folder) if number == LIST else [_value(env, ask.read(number))]
-        except (lmdb.Error, Corrupt) as error:
-            text = " ".join(str(error).split()).encode()
-            answer.write(NUMBER.pack(-len(text)) + text)
-        else:
-            answer.writelines(part for body in found for part in (NUMBER.pack(len(body)), body))
-        answer.flush()
+    with contextlib.suppress(EOFError):  # the parent has closed the pipe, or has died
+        while True:
+            key = pickle.load(requests)
+            try:
+                env = env or lmdb.open(folder, readonly=True, lock=False, readahead=False)
+                answer = None, _list_keys(env, folder) if key is None else _value(env, key)
+            except (lmdb.Error, Corrupt) as error:
+                answer = " ".join(str(error).split()), None
+            pickle.dump(answer, answers)
+            answers.flush()
 
 
-def _list(env, folder):
-    """[the keys' lengths, the keys one after the other]."""
+def _list_keys(env, folder):
+    """Return all keys. Raises Corrupt if the file's size or the number of keys is wrong."""
     entries, size = env.stat()["entries"], os.path.getsize(os.path.join(folder, "data.mdb"))
     pages = env.info()["last_pgno"] + 1
-    # A whole file may lack pages at its end that were never used.
+    # A whole file may lack its last pages, if they were never used.
     if size < 0.99 * pages * env.stat()["psize"]:
         raise Corrupt(f"it is cut short at {size} bytes")
-    if entries > size // LEAST_ENTRY:
+    if entries > size // MIN_ENTRY_BYTES:
         raise Corrupt(f"it says that it has {entries} entries, in {size} bytes")
-    signal.setitimer(signal.ITIMER_VIRTUAL, LISTING_SECONDS)  # pages may form a loop
+    signal.setitimer(signal.ITIMER_VIRTUAL, LISTING_SECONDS)  # kills: pages may form a loop
     keys = []
     with env.begin() as transaction:
         for key in transaction.cursor().iternext(keys=True, values=False):
@@ -134,15 +122,16 @@ def _list(env, folder):
     signal.setitimer(signal.ITIMER_VIRTUAL, 0)
     if len(keys) != entries:
         raise Corrupt(f"it says that it has {entries} entries, and lists {len(keys)}")
-    return [b"".join(NUMBER.pack(len(key)) for key in keys), b"".join(keys)]
+    return keys
 
 
 def _value(env, key):
+    """Return the bytes of a value. Raises Corrupt if there is none, or if it is too large."""
     with env.begin(buffers=True) as transaction:
         value = transaction.get(key)
         if value is None:
             raise Corrupt("no such key")
-        if len(value) > MOST_BYTES:
+        if len(value) > MAX_BYTES:
             raise Corrupt(f"{len(value)} bytes are no picture")
         return bytes(value)
 

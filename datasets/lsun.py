@@ -1,4 +1,4 @@
-"""The reader of LSUN's databases. Imports no TensorFlow."""
+"""The reader of LSUN: LMDB databases of image files. Imports no TensorFlow."""
 
 import hashlib
 from io import BytesIO
@@ -12,7 +12,21 @@ from datasets.packed import Source
 
 
 def read_lsun(path, *, pattern="*", conditional=False):
-    """LSUN: the LMDB databases that it ships as (`*_lmdb`), or a plain folder of images."""
+    """Read all LMDB databases in a folder; if there are none, read it as a folder of images.
+
+    Each database is a class. A database that cannot be read any further ends the packing; a
+    single unreadable value is skipped.
+
+    Args:
+      path: Path of the folder; LSUN ships databases as folders `*_lmdb`.
+      pattern, conditional: as in `folders.read_folder`, for a folder of images.
+
+    Returns:
+      A `packed.Source`.
+
+    Raises:
+      console.Failed: if a database is corrupt, or all are empty.
+    """
     databases = _list_databases(path)
     if not databases:
         return folders.read_folder(path, pattern=pattern, conditional=conditional)
@@ -26,31 +40,34 @@ def read_lsun(path, *, pattern="*", conditional=False):
     if not items:
         raise console.Failed(f"the databases in {path} are empty")
 
-    def open_item(i):
+    def open_image(i):
         database, key = items[i]
         try:
             return BytesIO(database.get(key))
         except Corrupt as error:
-            if database.hopeless:
+            if database.given_up:
                 raise console.Failed(
                     f"cannot read the database {database.folder}: {error}"
                 ) from None
             raise
 
     signature = hashlib.sha256(repr(facts).encode()).hexdigest()
-    owner = np.repeat(np.arange(len(databases)), [f[1] for f in facts])
+    labels = np.repeat(np.arange(len(databases)), [f[1] for f in facts])
     classes = tuple(d.name for d in databases)
-    return Source(names, open_item, signature, owner, classes)
+    return Source(names, open_image, signature, labels, classes)
 
 
 def _list_databases(path):
-    """LMDB folders under `path`, sorted, each once; links are followed at its top alone."""
+    """Return the sorted paths of the LMDB folders under `path`, each once.
+
+    Follows links in `path` itself, not in the folders below it.
+    """
     files = sorted({f for depth in ("*", "**") for f in path.glob(f"{depth}/data.mdb")})
     return sorted({f.parent.resolve(): f.parent for f in files}.values())
 
 
 def _open_database(folder):
-    """The Database of an LMDB folder. Raises utils.Failed where it is broken."""
+    """Return the Database of an LMDB folder. Raises console.Failed if it is corrupt."""
     try:
         return Database(folder)
     except Corrupt as error:

@@ -1,15 +1,19 @@
 """Small parts that many tests build on."""
 
 import csv
+import io
 import os
 import random
 import signal
+import struct
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import lmdb
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -19,7 +23,7 @@ import main
 from benchmarks import whole
 from commands import build
 from config.resolve import resolve
-from datasets import packed
+from datasets import domains, packed
 
 # Two devices of one CPU, so that tests can have two replicas in one process.
 _CPU, _ONE = tf.config.list_physical_devices("CPU")[0], tf.config.LogicalDeviceConfiguration()
@@ -146,6 +150,22 @@ def folder_of_images(path, count=20, size=(12, 10), seed=0):
         Image.fromarray(pixels).save(path / f"{i}.png")
 
 
+def make_domains(path, counts=(5, 7, 3, 2), size=(20, 16)):
+    """Write random images into trainA, trainB, testA and testB: so many each."""
+    for seed, (folder, count) in enumerate(zip(domains.FOLDERS, counts)):
+        folder_of_images(path / folder, count, size, seed)
+
+
+def put_lmdb(folder, values):
+    """Write an LMDB database as LSUN ships it; return the path of its `data.mdb`."""
+    folder.mkdir(parents=True)
+    with lmdb.open(str(folder), map_size=1 << 22) as env, env.begin(write=True) as transaction:
+        for key, value in values.items():
+            transaction.put(key, value)
+    (folder / "lock.mdb").unlink()
+    return folder / "data.mdb"
+
+
 def checkpoint(folder, step):
     return whole.tensors(f"{folder}/ckpt-{step}")
 
@@ -153,3 +173,76 @@ def checkpoint(folder, step):
 def log_rows(folder):
     with open(Path(folder) / "metrics.csv", newline="") as file:
         return [{k: v for k, v in row.items() if k != "seconds"} for row in csv.DictReader(file)]
+
+
+# ---- pictures, and files that are none
+
+
+def encoded(image, kind, **options):
+    """The bytes of a Pillow image's file."""
+    stream = io.BytesIO()
+    image.save(stream, kind, **options)
+    return stream.getvalue()
+
+
+def webp(colour, side=8):
+    """The bytes of a square WebP of one colour."""
+    return encoded(Image.new("RGB", (side, side), colour), "WEBP", lossless=True)
+
+
+def noise(width=24, height=20, mode="RGB", seed=0):
+    """A random Pillow image."""
+    pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    return Image.fromarray(pixels).convert(mode)
+
+
+FORMATS = {"jpg": "JPEG", "png": "PNG", "gif": "GIF", "webp": "WEBP", "bmp": "BMP"}
+
+
+def _chunk(name, body):
+    return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+
+
+def _png(width, height, bits=8, colour=2, body=b""):
+    """A PNG whose header gives this size, whatever its body holds."""
+    header = _chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, bits, colour, 0, 0, 0))
+    return (
+        b"\x89PNG\r\n\x1a\n" + header + _chunk(b"IDAT", zlib.compress(body)) + _chunk(b"IEND", b"")
+    )
+
+
+def _bmp(width, height):
+    head = struct.pack("<IiiHHIIiiII", 40, width, height, 1, 24, 0, 0, 0, 0, 0, 0)
+    return b"BM" + struct.pack("<IHHI", 54, 0, 0, 54) + head
+
+
+def _gif(width, height):
+    frame = b"\x2c" + struct.pack("<4HB", 0, 0, width, height, 0) + b"\x02\x02\x4c\x01\x00\x3b"
+    return b"GIF89a" + struct.pack("<2H3B", width, height, 0x80, 0, 0) + bytes(6) + frame
+
+
+def _text_bomb():
+    """A small PNG with 50 MB of compressed text."""
+    extra = _chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(50_000_000), 9))
+    whole = encoded(noise(), "PNG")
+    return whole[:33] + extra + whole[33:]
+
+
+BAD_PICTURES = {  # file name → bytes that must be refused: no picture, or too large to decode
+    **{f"empty.{suffix}": b"" for suffix in FORMATS},
+    **{f"text.{suffix}": b"This is a text, and no picture.\n" * 9 for suffix in FORMATS},
+    **{f"zeros.{suffix}": bytes(5000) for suffix in FORMATS},
+    "page.jpg": b"<html><body>404</body></html>",
+    "svg.png": b'<svg xmlns="http://www.w3.org/2000/svg"/>',
+    "script.jpg": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n",
+    "xpm.png": b'/* XPM */\nstatic char *a[] = {"1 1 1 1", "a c #ff0000", "a"};\n',
+    "huge.png": _png(50_000, 50_000),
+    "wide.png": _png(2**31 - 1, 1),
+    "most.png": _png(2**31 - 1, 2**31 - 1),
+    "none.png": _png(0, 0),
+    "expands.png": _png(12_000, 12_000, 1, 0, bytes(1501 * 12_000)),
+    "huge.bmp": _bmp(50_000, 50_000),
+    "negative.bmp": _bmp(-5, 5),
+    "huge.gif": _gif(65_535, 65_535),
+    "text_bomb.png": _text_bomb(),
+}

@@ -1,6 +1,6 @@
-"""Broken and hostile files, most of them generated: a line or a skipped picture, never more.
+"""Broken and hostile files, most of them generated: they end in one line or a skipped picture.
 
-Every case has a time limit, and where memory could grow another process measures its own.
+Every case has a time limit.
 """
 
 import gzip
@@ -10,7 +10,6 @@ import struct
 import subprocess
 import sys
 import warnings
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -20,9 +19,8 @@ from PIL import Image
 import console
 import main
 from commands import devices
-from datasets import folders, known
-from datasets import packed as packing
-from tests.conftest import ROOT, damaged
+from datasets import folders, known, packed
+from tests.conftest import BAD_PICTURES, FORMATS, ROOT, damaged, encoded, noise
 
 pytestmark = pytest.mark.usefixtures("limited")
 
@@ -31,10 +29,10 @@ RED, BLUE = (255, 0, 0), (0, 0, 255)
 
 @pytest.fixture
 def train(monkeypatch, capfd):
-    """A function of words: train as the program does, up to where the data have been read.
+    """A function of flags that starts training and stops once the data are read.
 
-    Returns (the exit status, the one line on stderr, stdout); ("read", ...) where the data
-    were taken.
+    Returns (exit status, the one line on stderr, stdout); the status is "read" if the data
+    could be read.
     """
 
     def stop(*_):
@@ -42,8 +40,8 @@ def train(monkeypatch, capfd):
 
     monkeypatch.setattr(devices, "import_tensorflow", stop)
 
-    def run(*words):
-        status = main.main(["main.py", "--train", *map(str, words)])
+    def run(*flags):
+        status = main.main(["main.py", "--train", *map(str, flags)])
         out, err = capfd.readouterr()
         assert err.count("\n") == 1 and err.startswith("main.py: "), err
         line = err.removeprefix("main.py: ").rstrip()
@@ -59,71 +57,14 @@ def numbered(found):
 # ---- pictures
 
 
-def encoded(image, kind, **options):
-    stream = io.BytesIO()
-    image.save(stream, kind, **options)
-    return stream.getvalue()
-
-
-def noise(width=24, height=20, mode="RGB", seed=0):
-    pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
-    return Image.fromarray(pixels).convert(mode)
-
-
-KINDS = {"jpg": "JPEG", "png": "PNG", "gif": "GIF", "webp": "WEBP", "bmp": "BMP"}
 DAMAGED = [
     (f"{i}.{suffix}", body)
-    for number, (suffix, kind) in enumerate(KINDS.items())
+    for number, (suffix, kind) in enumerate(FORMATS.items())
     for i, body in numbered(damaged(encoded(noise(), kind), number, cuts=8, flips=12))
 ]
 
 
-def chunk(name, body):
-    return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
-
-
-def png(width, height, bits=8, colour=2, body=b""):
-    """A PNG of this size, whatever the size of its body."""
-    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, bits, colour, 0, 0, 0))
-    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(body)) + chunk(b"IEND", b"")
-
-
-def bmp(width, height):
-    head = struct.pack("<IiiHHIIiiII", 40, width, height, 1, 24, 0, 0, 0, 0, 0, 0)
-    return b"BM" + struct.pack("<IHHI", 54, 0, 0, 54) + head
-
-
-def gif(width, height):
-    frame = b"\x2c" + struct.pack("<4HB", 0, 0, width, height, 0) + b"\x02\x02\x4c\x01\x00\x3b"
-    return b"GIF89a" + struct.pack("<2H3B", width, height, 0x80, 0, 0) + bytes(6) + frame
-
-
-def text_bomb():
-    """A small picture with 50 MB of text."""
-    extra = chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(50_000_000), 9))
-    whole = encoded(noise(), "PNG")
-    return whole[:33] + extra + whole[33:]
-
-
-NEVER = {  # name of the file → bytes that are no picture, or none to be decoded
-    **{f"empty.{suffix}": b"" for suffix in KINDS},
-    **{f"text.{suffix}": b"This is a text, and no picture.\n" * 9 for suffix in KINDS},
-    **{f"zeros.{suffix}": bytes(5000) for suffix in KINDS},
-    "page.jpg": b"<html><body>404</body></html>",
-    "svg.png": b'<svg xmlns="http://www.w3.org/2000/svg"/>',
-    "script.jpg": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n",
-    "xpm.png": b'/* XPM */\nstatic char *a[] = {"1 1 1 1", "a c #ff0000", "a"};\n',
-    "huge.png": png(50_000, 50_000),
-    "wide.png": png(2**31 - 1, 1),
-    "most.png": png(2**31 - 1, 2**31 - 1),
-    "none.png": png(0, 0),
-    "expands.png": png(12_000, 12_000, 1, 0, bytes(1501 * 12_000)),
-    "huge.bmp": bmp(50_000, 50_000),
-    "negative.bmp": bmp(-5, 5),
-    "huge.gif": gif(65_535, 65_535),
-    "text_bomb.png": text_bomb(),
-}
-GOOD = {  # odd, but pictures
+ODD_PICTURES = {  # unusual, but readable
     "one.png": encoded(Image.new("RGB", (1, 1), RED), "PNG"),
     "one.gif": encoded(Image.new("RGB", (1, 1), RED), "GIF"),
     "flat.png": encoded(Image.new("RGB", (20_000, 1), RED), "PNG"),
@@ -134,13 +75,13 @@ GOOD = {  # odd, but pictures
     "cmyk.jpg": encoded(Image.new("CMYK", (9, 9), (0, 255, 255, 0)), "JPEG"),
     "moves.gif": encoded(
         Image.new("RGB", (9, 9), RED),
-        *("GIF",),
+        "GIF",
         save_all=True,
         append_images=[Image.new("RGB", (9, 9), BLUE)],
     ),
     "moves.webp": encoded(
         Image.new("RGB", (9, 9), RED),
-        *("WEBP",),
+        "WEBP",
         save_all=True,
         lossless=True,
         append_images=[Image.new("RGB", (9, 9), BLUE)],
@@ -151,13 +92,13 @@ GOOD = {  # odd, but pictures
 
 
 def load(*files, name="set"):
-    """Load a folder of files, each (name, bytes)."""
+    """Write files, each (name, bytes), into a folder, and load it."""
     for file, body in files:
         path = os.path.join(os.fsencode("data"), os.fsencode(name), os.fsencode(file))
         os.makedirs(os.path.dirname(path), exist_ok=True)
         with open(path, "wb") as stream:
             stream.write(body)
-    return packing.load(
+    return packed.load(
         name, reader=folders.read_folder, data_dir="data", cache_dir="cache", size=(8, 8), workers=2
     )
 
@@ -166,54 +107,54 @@ FIRST = ("a.png", encoded(Image.new("RGB", (8, 8), BLUE), "PNG"))
 
 
 def pair(name, body, capfd):
-    """What comes of a broken picture beside a whole one: is it taken? It is named if not."""
-    packed = load(FIRST, ("b-" + name, body))
+    """Load a picture beside a good one; return whether it was read. If not, it must be named."""
+    data = load(FIRST, ("b-" + name, body))
     out, err = capfd.readouterr()
     assert err == ""
-    assert (packed.images[0] == BLUE).all()
-    if len(packed.images) == 2:
-        assert packed.skipped == [] and packed.images.shape == (2, 8, 8, 3)
+    assert (data.images[0] == BLUE).all()
+    if len(data.images) == 2:
+        assert data.skipped == [] and data.images.shape == (2, 8, 8, 3)
         return True
-    (skipped,) = packed.skipped
+    (skipped,) = data.skipped
     assert skipped.startswith(f"b-{name} (")
     assert f"skipped 1 of 2 images as unreadable: {skipped}\n" in out
     return False
 
 
 @pytest.mark.parametrize(("name", "body"), DAMAGED, ids=[name for name, _ in DAMAGED])
-def test_a_damaged_picture_is_taken_or_named(name, body, capfd):
+def test_a_damaged_picture_is_read_or_named(name, body, capfd):
     pair(name, body, capfd)
 
 
-@pytest.mark.parametrize("name", NEVER)
-def test_what_is_no_picture_is_named(name, capfd):
+@pytest.mark.parametrize("name", BAD_PICTURES)
+def test_a_bad_picture_is_named(name, capfd):
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # Pillow's would be lines on stderr
-        assert not pair(name, NEVER[name], capfd)
+        assert not pair(name, BAD_PICTURES[name], capfd)
 
 
-@pytest.mark.parametrize("name", GOOD)
-def test_odd_pictures_are_taken(name, capfd):
-    assert pair(name, GOOD[name], capfd)
+@pytest.mark.parametrize("name", ODD_PICTURES)
+def test_odd_pictures_are_read(name, capfd):
+    assert pair(name, ODD_PICTURES[name], capfd)
     image = np.load(next(Path("cache").glob("*.npy")))[1]
     wanted = {"sixteen.png": (40,) * 3, "clear.png": (255,) * 3}.get(name, RED)
     np.testing.assert_allclose(image[4, 4], wanted, atol=2)
 
 
-def test_a_pictures_program_is_not_run(monkeypatch):
-    """Pillow draws an EPS by starting Ghostscript, whatever the file is called."""
+def test_no_program_is_started_for_a_picture(monkeypatch):
+    """Pillow starts Ghostscript for an EPS file, whatever its name is."""
 
     def start(*_, **__):
         raise AssertionError("started")
 
     monkeypatch.setattr(subprocess, "Popen", start)
     monkeypatch.setattr(subprocess, "check_call", start)
-    packed = load(FIRST, ("b.jpg", NEVER["script.jpg"]))
-    assert packed.skipped == ["b.jpg (UnidentifiedImageError)"]
+    data = load(FIRST, ("b.jpg", BAD_PICTURES["script.jpg"]))
+    assert data.skipped == ["b.jpg (UnidentifiedImageError)"]
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_what_may_not_be_read(capfd):
+def test_files_and_folders_without_permission(capfd):
     load(FIRST, ("b.png", FIRST[1]), ("in/c.png", FIRST[1]))
     Path("data/set/b.png").chmod(0)
     assert load().skipped == ["b.png (Permission denied)"]
@@ -223,8 +164,8 @@ def test_what_may_not_be_read(capfd):
     Path("data/set/in").chmod(0o700)
 
 
-def test_a_folder_that_may_not_be_read_is_named(monkeypatch, capfd):
-    """As above, for root too."""
+def test_a_folder_without_permission_is_named(monkeypatch, capfd):
+    """As above, but also when root runs the tests."""
     real = os.scandir
 
     def scan(path):
@@ -239,7 +180,7 @@ def test_a_folder_that_may_not_be_read_is_named(monkeypatch, capfd):
     assert "left out a folder: [Errno 13] Permission denied" in capfd.readouterr().out
 
 
-def test_links_that_go_in_circles():
+def test_circular_links():
     load(FIRST)
     here = Path("data/set")
     (here / "self.png").symlink_to("self.png")
@@ -252,7 +193,7 @@ def test_links_that_go_in_circles():
 
 
 @pytest.mark.parametrize("where", ["data/loop", "data/none"])
-def test_a_set_that_is_a_circle(where, train):
+def test_a_data_set_that_is_a_circular_link(where, train):
     Path("data").mkdir()
     Path("data/loop").symlink_to("loop")
     status, line, _ = train("--dataset", where)
@@ -291,9 +232,9 @@ def test_odd_names_on_any_terminal(encoding, tmp_path):
         Path("data/set", os.fsdecode(name)).write_bytes(b"no picture")
     environment = {**os.environ, "PYTHONIOENCODING": encoding, "PYTHONPATH": str(ROOT)}
     code = "import main, sys; sys.exit(main.main(['main.py', *sys.argv[1:]]))"
-    words = ["--train", "--dataset", "set", "--device", "gpu:99"]
+    argv = ["--train", "--dataset", "set", "--device", "gpu:99"]
     done = subprocess.run(
-        [sys.executable, "-c", code, *words],
+        [sys.executable, "-c", code, *argv],
         capture_output=True,
         env=environment,
         check=False,
@@ -328,7 +269,7 @@ def mnist():
 
 
 def refused(read):
-    """The one line with which reading ends."""
+    """Return the one line that reading fails with."""
     with pytest.raises(console.Failed) as caught:
         read()
     line = console.plain(str(caught.value))
@@ -337,7 +278,7 @@ def refused(read):
 
 
 HEADERS = numbered(head + idx(IMAGES)[16:] for head in damaged(idx(IMAGES)[:16], 7, 0, 25))
-LIES = {
+WRONG_SHAPES = {
     "many": (2**32 - 1, 28, 28),
     "most": (2**32 - 1,) * 3,
     "wraps to nothing": (2**31, 2**31, 4),
@@ -357,15 +298,15 @@ def test_a_damaged_idx_header(body):
 
 
 @pytest.mark.parametrize("empty", [False, True])
-@pytest.mark.parametrize("shape", LIES.values(), ids=LIES)
-def test_an_idx_count_that_lies(shape, empty, train):
+@pytest.mark.parametrize("shape", WRONG_SHAPES.values(), ids=WRONG_SHAPES)
+def test_a_wrong_shape_in_an_idx_header(shape, empty, train):
     idx_files(idx(IMAGES[:0] if empty else IMAGES, shape), idx(LABELS[:0]) if empty else None)
     status, line, _ = train("--dataset", "mnist")
     assert status == 1 and line.startswith("cannot read data/mnist/train-images-idx3-ubyte: it ")
 
 
 @pytest.mark.parametrize("number", [10, 255])
-def test_a_label_that_is_no_class(number):
+def test_a_label_above_9(number):
     idx_files(None, idx(np.array([*LABELS[:11], number], np.uint8)))
     assert refused(mnist).endswith(f"a label is {number}, not 0 to 9")
 
@@ -380,7 +321,7 @@ def test_a_damaged_gzip(body):
     Path("data/mnist/train-images-idx3-ubyte.gz").write_bytes(body)
     Path("data/mnist/train-labels-idx1-ubyte.gz").write_bytes(gzip.compress(idx(LABELS)))
     try:
-        np.testing.assert_array_equal(mnist().images[..., 0], IMAGES)  # what it flips is a date
+        np.testing.assert_array_equal(mnist().images[..., 0], IMAGES)  # a bit of its date
     except console.Failed as error:
         assert "cannot read" in str(error)
 
@@ -429,14 +370,14 @@ NPZ = {
 
 
 @pytest.mark.parametrize(("images", "labels"), NPZ.values(), ids=NPZ)
-def test_an_npz_of_other_things(images, labels, train):
+def test_an_npz_of_wrong_arrays(images, labels, train):
     npz_file(npz(x_train=images, y_train=labels))
     status, line, _ = train("--dataset", "mnist")
     assert status == 1 and "data/mnist/mnist.npz" in line
 
 
 class Trap:
-    """Makes a folder where it is unpickled."""
+    """Makes a folder when it is unpickled."""
 
     def __reduce__(self):
         return os.mkdir, ("sprung",)
@@ -473,7 +414,7 @@ def test_a_broken_cifar10(body, train):
     assert status == 1 and line.startswith("cannot read data/cifar10")
 
 
-def test_a_cifar10_that_is_no_file(train):
+def test_cifar10_of_a_folder_and_a_pipe(train):
     Path("data/cifar10/data_batch_1.bin").mkdir(parents=True)
     os.mkfifo("data/cifar10/data_batch_2.bin")  # would wait for ever
     status, line, _ = train("--dataset", "cifar10")

@@ -25,8 +25,7 @@ from datasets import packed as packing
 from runs import log as run_log
 from runs import trained
 from runs.run import Run
-from tests.conftest import ROOT, TINY, damaged, run_main, same, values
-from tests.test_bad_data import NEVER
+from tests.conftest import BAD_PICTURES, ROOT, TINY, damaged, run_main, same, values
 
 pytestmark = pytest.mark.usefixtures("limited")
 
@@ -519,7 +518,8 @@ def test_a_film_of_no_frames(run):
 GROWTH = """
 import sys
 from pathlib import Path
-import dataset, sources, utils
+import console
+from datasets import folders, known, packed
 
 def peak():
     status = Path("/proc/self/status").read_text()  # rusage counts the parent's too
@@ -527,16 +527,17 @@ def peak():
 
 def load(reader, name, **options):
     options = {"size": (8, 8), "workers": 4, "data_dir": ".", "cache_dir": "cache", **options}
-    return dataset.load(name, reader=reader, **options)
+    return packed.load(name, reader=reader, **options)
 
-load(sources.read_folder, "warm")
+readers = {"folder": folders.read_folder, "mnist": known.read_mnist}
+load(readers["folder"], "warm")
 before = peak()
 for words in sys.argv[1:]:
     kind, name = words.split(":")
     try:
-        load(getattr(sources, "read_" + kind), name)
+        load(readers[kind], name)
         print(name, "read")
-    except utils.Failed as error:
+    except console.Failed as error:
         print(name, error)
 print(round(peak() - before))
 """
@@ -548,7 +549,7 @@ def test_memory_is_bounded():
         Path(name).mkdir()
     Image.new("RGB", (8, 8)).save("warm/a.png")
     for name in ("huge.png", "most.png", "expands.png", "huge.gif", "text_bomb.png"):
-        Path("bombs", name).write_bytes(NEVER[name])
+        Path("bombs", name).write_bytes(BAD_PICTURES[name])
     labels = bytes([0, 0, 8, 1, 0, 0, 0, 1, 7])
     for folder, suffix in (("idx", ""), ("gz", ".gz")):
         whole = b"\0\0\x08\x03" + np.array([2**31, 28, 28], ">u4").tobytes()

@@ -153,7 +153,7 @@ def test_a_machine_reads_its_own_share_of_the_images():
     labels = np.arange(24, dtype=np.int32)
     whole, labels_of_all = Batches(images, labels, seed=0).take(0, (2, 8))
     for own in ((0, 1), (2, 3)):
-        part = Batches(images, labels, seed=0, share=(own, 4))
+        part = Batches(images, labels, seed=0, rows=(own, 4))
         got, got_labels = part.take(0, (2, 8))
         columns = [g for g in range(8) if g % 4 in own]
         np.testing.assert_array_equal(got, whole[:, columns])

@@ -1,4 +1,4 @@
-"""Two domains: the four folders, their two streams; and the script that makes such a set."""
+"""Two domains: the four folders, the two streams, and the script that makes a data set."""
 
 import csv
 import runpy
@@ -10,38 +10,32 @@ from PIL import Image
 
 import console
 import utils
-from datasets import domains, folders
-from datasets import packed as packing
-from tests.conftest import ROOT, folder_of_images
+from datasets import domains, folders, packed
+from tests.conftest import ROOT, make_domains
 
 
-def make_set(path, counts=(5, 7, 3, 2), size=(20, 16)):
-    for seed, (folder, count) in enumerate(zip(domains.FOLDERS, counts)):
-        folder_of_images(path / folder, count, size, seed)
-
-
-def load(tmp_path, name="set", **words):
+def load(tmp_path, name="set", **kwargs):
     given = {"reader": folders.read_folder, "data_dir": tmp_path, "cache_dir": tmp_path / "cache"}
-    return domains.load(name, size=(16, 12), **{**given, **words})
+    return domains.load(name, size=(16, 12), **{**given, **kwargs})
 
 
-def test_what_is_packed(tmp_path):
-    """Training images 1.12 times as large, to crop; test images as they are made, in order."""
-    make_set(tmp_path / "set")
+def test_images_that_are_packed(tmp_path):
+    """Training images are packed 1.12 times as large; test images at the size made, in order."""
+    make_domains(tmp_path / "set")
     found = load(tmp_path)
-    assert found.spec == packing.ImageSpec(16, 12, 3, 7, 0)
+    assert found.spec == packed.ImageSpec(16, 12, 3, 7, 0)
     assert [part.images.shape for part in found.train] == [(5, 17, 13, 3), (7, 17, 13, 3)]
     assert [x.shape for x in found.shown] == [(3, 16, 12, 3), (2, 16, 12, 3)]
     for folder, images in zip(domains.FOLDERS[2:], found.shown):
         files = sorted((tmp_path / "set" / folder).iterdir())
         np.testing.assert_array_equal(images[0], utils.load_image(files[0], (16, 12), 3))
     assert (int(1.12 * 64), int(1.12 * 256)) == (71, 286)
-    words = {"reader": folders.read_folder, "data_dir": tmp_path}
-    assert domains.look("set", size=(16, 12), **words) == found.spec
+    kwargs = {"reader": folders.read_folder, "data_dir": tmp_path}
+    assert domains.describe("set", size=(16, 12), **kwargs) == found.spec
 
 
 def test_gray_beside_colour(tmp_path):
-    make_set(tmp_path / "set")
+    make_domains(tmp_path / "set")
     for folder in ("trainA", "testA"):
         for file in (tmp_path / "set" / folder).iterdir():
             Image.open(file).convert("L").save(file)
@@ -58,8 +52,8 @@ def test_gray_beside_colour(tmp_path):
     assert found.spec.channels == found.stream(seed=0).take(0, (1, 1))[0].shape[-1] == 1
 
 
-def test_each_domain_has_an_order_of_its_own(tmp_path):
-    make_set(tmp_path / "set", (8, 8, 1, 1))
+def test_each_domain_has_its_own_order(tmp_path):
+    make_domains(tmp_path / "set", (8, 8, 1, 1))
     stream = load(tmp_path).stream(seed=3)
     a, b = stream.streams
     assert len(stream) == 8
@@ -76,8 +70,8 @@ def test_each_domain_has_an_order_of_its_own(tmp_path):
     np.testing.assert_array_equal(reals[3:], b.take(0, (3,))[0])
 
 
-def test_the_longer_domain_is_an_epoch(tmp_path):
-    make_set(tmp_path / "set")
+def test_the_larger_domain_is_an_epoch(tmp_path):
+    make_domains(tmp_path / "set")
     found = load(tmp_path)
     assert len(found.stream(seed=0)) == 7
     assert len(found.stream(seed=0, train_size=4)) == 4
@@ -85,7 +79,7 @@ def test_the_longer_domain_is_an_epoch(tmp_path):
 
 @pytest.mark.parametrize("folder", domains.FOLDERS)
 def test_a_folder_is_missing_or_empty(tmp_path, folder):
-    make_set(tmp_path / "set")
+    make_domains(tmp_path / "set")
     path = tmp_path / "set" / folder
     for file in path.iterdir():
         file.unlink()
@@ -94,11 +88,11 @@ def test_a_folder_is_missing_or_empty(tmp_path, folder):
     path.rmdir()
     with pytest.raises(console.Failed, match=f"no folder {path}"):
         load(tmp_path)
-    assert not (tmp_path / "cache").exists()  # nothing has been packed in vain
+    assert not (tmp_path / "cache").exists()  # all folders are checked before the first is packed
 
 
-def test_a_zip_file_is_no_set_of_domains(tmp_path):
-    with pytest.raises(console.Failed, match=r"pics\.ZIP: a folder of trainA, trainB"):
+def test_a_zip_file_of_domains_is_refused(tmp_path):
+    with pytest.raises(console.Failed, match=r"pics\.ZIP: needs a folder with trainA, trainB"):
         load(tmp_path, "pics.ZIP")
 
 
@@ -107,7 +101,7 @@ HAIR = {"1.jpg": "black", "2.jpg": "blonde", "3.jpg": "red", "4.jpg": "black", "
 
 @pytest.fixture
 def script(tmp_path, monkeypatch, capsys):
-    """A function that runs the script on five faces: (status, stdout, stderr)."""
+    """A function that runs the script on five faces; returns (exit status, stdout, stderr)."""
     (tmp_path / "faces").mkdir()
     for i, name in enumerate(HAIR):
         Image.new("RGB", (4, 4), (i, 0, 0)).save(tmp_path / "faces" / name)
@@ -116,10 +110,10 @@ def script(tmp_path, monkeypatch, capsys):
             [("file", "hair", "eyes"), *((n, h, "x") for n, h in HAIR.items())]
         )
 
-    def run(*words):
+    def run(*flags):
         given = {"--faces": "faces", "--tags": "tags.csv", "--out": "out"}
         pairs = [w for name, value in given.items() for w in (name, str(tmp_path / value))]
-        monkeypatch.setattr(sys, "argv", ["make", *pairs, *words])
+        monkeypatch.setattr(sys, "argv", ["make", *pairs, *flags])
         with pytest.raises(SystemExit) as ended:
             runpy.run_path(str(ROOT / "data" / "make_hair_domains.py"), run_name="__main__")
         return ended.value.code, *capsys.readouterr()
@@ -127,7 +121,7 @@ def script(tmp_path, monkeypatch, capsys):
     return run
 
 
-def test_the_script_parts_faces_by_their_hair(script, tmp_path):
+def test_the_script_sorts_faces_by_hair_colour(script, tmp_path):
     made = {}
     for percent in (0, 50, 100):
         assert script("--test_percent", str(percent))[0] == 0
@@ -145,7 +139,7 @@ def test_the_script_parts_faces_by_their_hair(script, tmp_path):
     assert shares == [pytest.approx(400, abs=60), pytest.approx(2000, abs=100)]
 
 
-def test_the_script_says_what_is_missing(script, tmp_path):
+def test_the_script_names_a_missing_file(script, tmp_path):
     (tmp_path / "faces" / "4.jpg").unlink()
     status, _, err = script()
     assert (status, err.count("\n")) == (1, 1)

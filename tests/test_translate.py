@@ -11,8 +11,7 @@ from PIL import Image
 
 import console
 from generation import translate
-from tests.conftest import checkpoint, log_rows, same
-from tests.test_domains import make_set
+from tests.conftest import checkpoint, log_rows, make_domains, same
 
 
 def negative():
@@ -138,7 +137,7 @@ for path in sys.argv[1:]:
 
 def whole_and_parts(cli, tmp_path):
     """Two epochs of two steps, the second at half the rates; stopped after three, and on."""
-    make_set(tmp_path / "data" / "pics", (5, 4, 3, 2), (30, 26))
+    make_domains(tmp_path / "data" / "pics", (5, 4, 3, 2), (30, 26))
     assert cli(*WORDS, "--train", "--name", "whole")[0] == 0
     assert cli(*WORDS, "--train", "--name", "parts", "--max_steps", 3)[0] == 0
     status, out, _ = cli("--name", "parts", "--train", "--dataset", "pics")
@@ -222,7 +221,7 @@ def check_other_tasks(cli):
 
 
 def test_a_missing_folder_ends_a_run_in_one_line(cli, tmp_path):
-    make_set(tmp_path / "data" / "pics", (2, 2, 1, 1), (30, 26))
+    make_domains(tmp_path / "data" / "pics", (2, 2, 1, 1), (30, 26))
     (tmp_path / "data/pics/trainB").rename(tmp_path / "data/pics/other")
     status, _, err = cli(*WORDS, "--train")
     assert (status, err.count("\n")) == (1, 1)

@@ -1,4 +1,4 @@
-"""From pictures to a packed array, what it remembers, and the order of training."""
+"""Packing pictures into one array, the cache of it, and the labels."""
 
 import json
 import os
@@ -10,25 +10,23 @@ import pytest
 from PIL import Image
 
 import console
-import files as file_tools
+import files
 import utils
-from datasets import folders
-from datasets import packed as packing
-from datasets.batches import Batches
+from datasets import cache, folders, packed
 
 RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
 
 
 @pytest.fixture(autouse=True)
 def user_cache(tmp_path, monkeypatch):
-    """A cache of the user's for each test alone."""
+    """The user's cache folder, a new one for each test."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "user"))
     return tmp_path / "user" / "gan-trainer"
 
 
 @pytest.fixture
 def load(tmp_path):
-    """`dataset.load` of the set `data/set` in small, with whatever else is given."""
+    """A function that loads `data/set` at 4x4 pixels, with more arguments of `packed.load`."""
 
     def load(name="set", **given):
         options = {
@@ -38,14 +36,14 @@ def load(tmp_path):
             "size": (4, 4),
             "workers": 2,
         }
-        return packing.load(name, **{**options, **given})
+        return packed.load(name, **{**options, **given})
 
     return load
 
 
 @pytest.fixture
 def folder(tmp_path):
-    """Writes a picture of one colour into the set `data/set`."""
+    """A function that writes a picture of one colour into `data/set`."""
 
     def put(name, colour=RED, mode="RGB", size=(6, 5), **options):
         path = tmp_path / "data" / "set" / name
@@ -59,17 +57,17 @@ def folder(tmp_path):
 
 @pytest.fixture
 def no_decoder(monkeypatch):
-    """A function after whose call no picture can be decoded."""
+    """A function; after its call, packing raises an error."""
 
     def stop(*_):
         raise AssertionError("decoded again")
 
-    return lambda: monkeypatch.setattr(packing, "_pack", stop)
+    return lambda: monkeypatch.setattr(cache, "_pack", stop)
 
 
-def colours(packed):
-    """The middle pixel of each image."""
-    return [tuple(pixel.tolist()) for pixel in packed.images[:, 2, 2]]
+def colours(data):
+    """Return the middle pixel of each image."""
+    return [tuple(pixel.tolist()) for pixel in data.images[:, 2, 2]]
 
 
 def cached(tmp_path, suffix):
@@ -77,7 +75,7 @@ def cached(tmp_path, suffix):
     return path
 
 
-# ---- what is read
+# ---- reading folders
 
 TYPES = {
     "a.png": ("RGB", RED, RED),
@@ -98,12 +96,12 @@ def test_every_type_and_mode_in_nested_folders(folder, load):
     for name, (mode, colour, _) in TYPES.items():
         options = {"lossless": True} if name.endswith("webp") else {}
         folder(name, colour, mode, **options)
-    packed = load()
-    assert packed.spec == packing.ImageSpec(4, 4, 3, len(TYPES), 0)
-    assert packed.images.shape == (len(TYPES), 4, 4, 3) and packed.images.dtype == np.uint8
-    assert packed.labels.dtype == np.int32 and not packed.labels.any()
-    assert packed.skipped == []
-    for found, name in zip(colours(packed), TYPES):
+    data = load()
+    assert data.spec == packed.ImageSpec(4, 4, 3, len(TYPES), 0)
+    assert data.images.shape == (len(TYPES), 4, 4, 3) and data.images.dtype == np.uint8
+    assert data.labels.dtype == np.int32 and not data.labels.any()
+    assert data.skipped == []
+    for found, name in zip(colours(data), TYPES):
         np.testing.assert_allclose(found, TYPES[name][2], atol=1, err_msg=name)
 
 
@@ -113,17 +111,17 @@ def test_images_are_packed_as_load_image_gives_them(tmp_path, load):
     for i, array in enumerate(arrays):
         Image.fromarray(array).save(tmp_path / "data" / "set" / f"{i:03d}.png")
     for crop in (None, (4, 5)):
-        packed = load(size=(4, 6), crop=crop)
+        data = load(size=(4, 6), crop=crop)
         expected = [utils.load_image(Image.fromarray(a), (4, 6), 3, crop) for a in arrays]
-        np.testing.assert_array_equal(packed.images, expected)
+        np.testing.assert_array_equal(data.images, expected)
 
 
 def test_only_images_are_read(folder, load):
     folder("a.png")
     (folder.path / "notes.txt").write_text("text")
     (folder.path / "folder.png").mkdir()
-    packed = load()
-    assert packed.spec.count == 1 and packed.skipped == []
+    data = load()
+    assert data.spec.count == 1 and data.skipped == []
 
 
 def test_pattern_selects(folder, load):
@@ -150,8 +148,8 @@ def test_hidden_files_and_folders_are_left_out(folder, load):
     folder(".b.png", BLUE)
     folder(".thumbnails/c.png", BLUE)
     folder("d/.e/f.png", BLUE)
-    packed = load()
-    assert colours(packed) == [RED] and packed.skipped == []
+    data = load()
+    assert colours(data) == [RED] and data.skipped == []
 
 
 def test_links_are_followed_once(folder, load, tmp_path):
@@ -174,22 +172,22 @@ def test_a_set_that_is_a_link(folder, load):
 
 
 @pytest.mark.parametrize("backwards", [False, True])
-def test_folder_order_is_not_the_file_systems(folder, monkeypatch, backwards):
+def test_order_does_not_depend_on_the_file_system(folder, monkeypatch, backwards):
     folder("x/a.png")
     for link in "yz":
         (folder.path / link).symlink_to(folder.path / "x")
     real = os.walk
 
     def walk(*args, **options):  # os.walk in the order that a file system may give
-        for top, inner, files in real(*args, **options):
+        for top, inner, names in real(*args, **options):
             inner.sort(reverse=backwards)
-            yield top, inner, files
+            yield top, inner, names
 
     monkeypatch.setattr(os, "walk", walk)
     assert folders.read_folder(folder.path).names == ["x/a.png"]
 
 
-# ---- what cannot be read
+# ---- unreadable files
 
 
 def break_file(path, body=b"no image"):
@@ -203,12 +201,12 @@ def test_unreadable_files_are_skipped_and_named_in_one_line(folder, load, capsys
     break_file(folder("c/d.jpg"), b"")
     cut = folder("d.png", size=(90, 90))
     break_file(cut, cut.read_bytes()[:60])
-    packed = load()
-    assert colours(packed) == [RED, BLUE] and packed.spec.count == 2
+    data = load()
+    assert colours(data) == [RED, BLUE] and data.spec.count == 2
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("skipped")]
     assert len(lines) == 1 and lines[0].startswith("skipped 3 of 5 images as unreadable: b.png")
     assert "c/d.jpg" in lines[0] and "d.png" in lines[0]
-    assert [name.split(" (")[0] for name in packed.skipped] == ["b.png", "c/d.jpg", "d.png"]
+    assert [name.split(" (")[0] for name in data.skipped] == ["b.png", "c/d.jpg", "d.png"]
     assert sorted(p.suffix for p in (tmp_path / "cache").iterdir()) == [".json", ".npy"]
 
 
@@ -222,7 +220,7 @@ def test_many_unreadable_files_are_counted_but_not_all_named(folder, load, capsy
     assert [f"{i}.png" in line for i in range(9)] == [True] * 5 + [False] * 4
 
 
-def test_nothing_is_said_where_nothing_is_skipped(folder, load, capsys):
+def test_nothing_is_printed_if_nothing_is_skipped(folder, load, capsys):
     folder("a.png")
     load()
     assert "\nskipped" not in "\n" + capsys.readouterr().out
@@ -279,9 +277,9 @@ def test_missing_folder(load, tmp_path, name):
 def test_channels(tmp_path, folder, load, pictures, channels):
     for i, (mode, colour) in enumerate(pictures):
         folder(f"{i}.{'jpg' if mode == 'CMYK' else 'png'}", colour, mode)
-    packed = load()
-    assert packed.images.shape == (len(pictures), 4, 4, channels)
-    assert packed.spec.channels == channels
+    data = load()
+    assert data.images.shape == (len(pictures), 4, 4, channels)
+    assert data.spec.channels == channels
 
 
 def test_channels_do_not_come_from_unreadable_files(folder, load):
@@ -309,7 +307,7 @@ def test_cache_is_read_the_second_time(folder, load, tmp_path, monkeypatch):
     assert sorted(p.suffix for p in (tmp_path / "cache").iterdir()) == [".json", ".npy"]
 
 
-def test_cache_is_rebuilt_when_a_file_is_added_or_goes(folder, load):
+def test_cache_is_rebuilt_when_a_file_is_added_or_removed(folder, load):
     folder("b.png", BLUE)
     assert colours(load()) == [BLUE]
     added = folder("a.png", RED)
@@ -434,50 +432,52 @@ def test_interrupted_packing_leaves_nothing(folder, load, tmp_path, monkeypatch)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(packing, "_all_gray", stop)
+        patch.setattr(cache, "all_gray", stop)
         with pytest.raises(KeyboardInterrupt):
             load()
     assert os.listdir(tmp_path / "cache") == []
     assert colours(load()) == [RED]
 
 
-def test_notes_are_written_after_the_array(folder, load, tmp_path, monkeypatch):
+def test_json_is_written_after_the_array(folder, load, tmp_path, monkeypatch):
     folder("a.png", RED)
 
     def stop(*_):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(file_tools, "save_text", stop)
+        patch.setattr(files, "save_text", stop)
         with pytest.raises(KeyboardInterrupt):
             load()
     assert [p.suffix for p in (tmp_path / "cache").iterdir()] == [".npy"]
     assert colours(load()) == [RED]
 
 
-def test_unwritable_cache_falls_back_to_the_users(folder, load, tmp_path, user_cache, no_decoder):
+def test_user_cache_is_used_if_the_cache_is_unwritable(
+    folder, load, tmp_path, user_cache, no_decoder
+):
     folder("a.png", RED)
     (tmp_path / "file").write_text("in the way")
-    packed = load(cache_dir=tmp_path / "file" / "cache")
-    assert colours(packed) == [RED]
+    data = load(cache_dir=tmp_path / "file" / "cache")
+    assert colours(data) == [RED]
     assert sorted(p.suffix for p in user_cache.iterdir()) == [".json", ".npy"]
     no_decoder()
     assert colours(load(cache_dir=tmp_path / "file" / "cache")) == [RED]
 
 
-def test_writable_cache_leaves_the_users_alone(folder, load, user_cache):
+def test_user_cache_is_not_used_if_the_cache_is_writable(folder, load, user_cache):
     folder("a.png", RED)
     load()
     assert not user_cache.exists()
 
 
 @pytest.mark.parametrize("value", ["", None])
-def test_users_cache_lies_in_the_home_where_nothing_is_set(monkeypatch, tmp_path, value):
+def test_user_cache_is_in_the_home_without_xdg_cache_home(monkeypatch, tmp_path, value):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("XDG_CACHE_HOME")
     if value is not None:
         monkeypatch.setenv("XDG_CACHE_HOME", value)
-    assert packing._user_cache() == tmp_path / ".cache" / "gan-trainer"
+    assert cache._user_cache() == tmp_path / ".cache" / "gan-trainer"
 
 
 def test_no_cache_can_be_written(folder, load, tmp_path, monkeypatch):
@@ -491,19 +491,19 @@ def test_no_cache_can_be_written(folder, load, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("workers, threads", [(0, 5), (1, 1), (3, 3)])
 def test_workers(folder, load, monkeypatch, workers, threads):
-    asked, pool = [], packing.ThreadPoolExecutor
-    monkeypatch.setattr(packing, "ThreadPoolExecutor", lambda n: asked.append(n) or pool(n))
+    asked, pool = [], cache.ThreadPoolExecutor
+    monkeypatch.setattr(cache, "ThreadPoolExecutor", lambda n: asked.append(n) or pool(n))
     monkeypatch.setattr(os, "cpu_count", lambda: 5)
-    monkeypatch.setattr(packing, "JOB", 1)
+    monkeypatch.setattr(cache, "JOB", 1)
     for i in range(8):
         folder(f"{i}.png", (10 * i, 0, 0))
-    packed = load(workers=workers)
-    assert asked == [threads] and packed.skipped == []
-    assert colours(packed) == [(10 * i, 0, 0) for i in range(8)]
+    data = load(workers=workers)
+    assert asked == [threads] and data.skipped == []
+    assert colours(data) == [(10 * i, 0, 0) for i in range(8)]
 
 
-def test_skipped_are_in_order_whichever_thread_is_first(folder, load, monkeypatch):
-    monkeypatch.setattr(packing, "JOB", 1)
+def test_skipped_are_in_order_of_the_pictures(folder, load, monkeypatch):
+    monkeypatch.setattr(cache, "JOB", 1)
     for name in "abc":
         folder(f"{name}.png", GREEN)
     real, later = utils.load_image, threading.Event()
@@ -519,8 +519,8 @@ def test_skipped_are_in_order_whichever_thread_is_first(folder, load, monkeypatc
         return real(image, *args)
 
     monkeypatch.setattr(utils, "load_image", fail)
-    packed = load(workers=2)
-    assert packed.skipped == ["a.png (slow)", "b.png (quick)"] and colours(packed) == [GREEN]
+    data = load(workers=2)
+    assert data.skipped == ["a.png (slow)", "b.png (quick)"] and colours(data) == [GREEN]
 
 
 # ---- names, labels, arrays
@@ -535,7 +535,7 @@ def test_name_may_be_a_path(folder, load, tmp_path, monkeypatch):
     assert colours(load("data/set/", data_dir="data")) == [RED]
 
 
-def test_name_is_a_folder_of_the_data_first(folder, load, tmp_path, monkeypatch):
+def test_name_in_data_dir_wins_over_a_path(folder, load, tmp_path, monkeypatch):
     folder("a.png", RED)
     (tmp_path / "set").mkdir()
     Image.new("RGB", (5, 5), BLUE).save(tmp_path / "set" / "a.png")
@@ -549,18 +549,18 @@ def test_labels_are_the_first_folders(folder, load):
     folder("dog/big/a.png", BLUE)
     folder("ant/a.png", GREEN)
     folder("cat/old/dog/a.png", RED)
-    packed = load(conditional=True)
-    assert packed.spec.classes == 3 and packed.labels.dtype == np.int32
+    data = load(conditional=True)
+    assert data.spec.classes == 3 and data.labels.dtype == np.int32
     by_colour = {GREEN: 0, RED: 1, BLUE: 2}  # ant, cat, dog
-    assert packed.labels.tolist() == [by_colour[c] for c in colours(packed)]
-    assert sorted(packed.labels) == [0, 1, 1, 2]
+    assert data.labels.tolist() == [by_colour[c] for c in colours(data)]
+    assert sorted(data.labels) == [0, 1, 1, 2]
 
 
-def test_folders_are_no_labels_unless_asked_for(folder, load):
+def test_folders_are_labels_only_if_conditional(folder, load):
     folder("cat/a.png")
     folder("dog/a.png")
-    packed = load()
-    assert packed.spec.classes == 0 and packed.labels.tolist() == [0, 0]
+    data = load()
+    assert data.spec.classes == 0 and data.labels.tolist() == [0, 0]
 
 
 @pytest.mark.parametrize("names", [["a.png"], ["cat/a.png", "b.png"]])
@@ -581,24 +581,24 @@ def test_labels_stay_with_their_images_when_some_are_skipped(folder, load, no_de
                 break_file(path)
     expected = [RED] * 3 + [GREEN] * 4 + [BLUE] * 4
     for _ in range(2):  # as packed, and from the cache
-        packed = load(conditional=True)
-        assert colours(packed) == expected
-        assert packed.labels.tolist() == [0] * 3 + [1] * 4 + [2] * 4
-        assert packed.spec == packing.ImageSpec(4, 4, 3, 11, 3)
+        data = load(conditional=True)
+        assert colours(data) == expected
+        assert data.labels.tolist() == [0] * 3 + [1] * 4 + [2] * 4
+        assert data.spec == packed.ImageSpec(4, 4, 3, 11, 3)
         no_decoder()
 
 
 def test_class_of_unreadable_images_keeps_its_number(folder, load):
     break_file(folder("a/1.png"))
     folder("b/1.png", BLUE)
-    packed = load(conditional=True)
-    assert packed.labels.tolist() == [1] and packed.spec.classes == 2
+    data = load(conditional=True)
+    assert data.labels.tolist() == [1] and data.spec.classes == 2
 
 
 def array_reader(images, labels):
     def reader(path, **_):
         names, classes = [f"made {i}" for i in range(len(images))], tuple("0123456789")
-        return packing.Source(
+        return packed.Source(
             names, lambda i: Image.fromarray(images[i, ..., 0]), "0", labels, classes, images
         )
 
@@ -607,123 +607,26 @@ def array_reader(images, labels):
 
 def test_arrays_of_the_right_size_are_not_packed(load, tmp_path):
     images = np.arange(3 * 4 * 4, dtype=np.uint8).reshape(3, 4, 4, 1)
-    packed = load("made", reader=array_reader(images, np.array([4, 0, 9])), conditional=True)
-    np.testing.assert_array_equal(packed.images, images)
-    assert packed.labels.tolist() == [4, 0, 9]
-    assert packed.spec == packing.ImageSpec(4, 4, 1, 3, 10)
+    data = load("made", reader=array_reader(images, np.array([4, 0, 9])), conditional=True)
+    np.testing.assert_array_equal(data.images, images)
+    assert data.labels.tolist() == [4, 0, 9]
+    assert data.spec == packed.ImageSpec(4, 4, 1, 3, 10)
     assert not (tmp_path / "cache").exists()
 
 
 @pytest.mark.parametrize("options", [{"size": (8, 8)}, {"crop": (2, 2)}], ids=str)
 def test_arrays_of_another_size_are_packed(load, options):
     images = np.random.default_rng(0).integers(0, 256, (3, 4, 4, 1), dtype=np.uint8)
-    packed = load("made", reader=array_reader(images, np.array([4, 0, 9])), **options)
+    data = load("made", reader=array_reader(images, np.array([4, 0, 9])), **options)
     size, crop = options.get("size", (4, 4)), options.get("crop")
     expected = [utils.load_image(Image.fromarray(i[..., 0]), size, 1, crop) for i in images]
-    np.testing.assert_array_equal(packed.images, expected)
-    assert packed.labels.tolist() == [0, 0, 0] and packed.spec.classes == 0
+    np.testing.assert_array_equal(data.images, expected)
+    assert data.labels.tolist() == [0, 0, 0] and data.spec.classes == 0
 
 
-def test_labels_are_asked_of_a_set_that_has_none(load, tmp_path):
+def test_conditional_without_labels_fails(load, tmp_path):
     def reader(path, **_):
-        return packing.Source(["a"], None, "0")
+        return packed.Source(["a"], None, "0")
 
     with pytest.raises(console.Failed, match="no labels"):
         load(reader=reader, conditional=True)
-
-
-# ---- Batches
-
-
-def batches(count=10, seed=0, **options):
-    """Of images whose every pixel is their number, and whose label is it tenfold."""
-    images = np.arange(count, dtype=np.uint8)[:, None, None, None].repeat(2, 1).repeat(3, 2)
-    return Batches(images, 10 * np.arange(count, dtype=np.int32), seed=seed, **options)
-
-
-def test_each_pass_is_a_permutation_of_its_own():
-    b = batches(50)
-    passes = [tuple(b.indices(50 * i, 50).tolist()) for i in range(4)]
-    assert [sorted(p) for p in passes] == [list(range(50))] * 4
-    assert len({*passes, tuple(range(50))}) == 5  # none alike, none in order
-
-
-def test_order_depends_on_the_seed_alone():
-    orders = [batches(50, seed=s).indices(0, 120).tolist() for s in (0, 0, 1, 2)]
-    assert orders[0] == orders[1]
-    assert len({tuple(o) for o in orders}) == 3
-
-
-def test_order_is_pinned():
-    """A run resumed with a later release goes on with the same images."""
-    second = [4, 3, 1, 6, 0, 2, 5, 7]
-    assert batches(8, seed=3).indices(0, 16).tolist() == [6, 7, 2, 1, 4, 5, 3, 0, *second]
-
-
-def test_take_does_not_depend_on_the_calls_before():
-    places = [(0, 7), (21, 7), (7, 7), (33, 40), (0, 7), (3, 1), (10, 10), (9, 2), (21, 7)]
-    b = batches()
-    for position, count in places:
-        images, labels = b.take(position, (count,))
-        fresh = batches().take(position, (count,))
-        np.testing.assert_array_equal(images, fresh[0])
-        np.testing.assert_array_equal(labels, fresh[1])
-
-
-@pytest.mark.parametrize("step", [1, 3, 4, 10, 23])
-def test_stream_is_the_same_in_any_portions(step):
-    whole = batches().indices(0, 92)
-    b = batches()
-    parts = [b.indices(i, min(step, 92 - i)) for i in range(0, 92, step)]
-    np.testing.assert_array_equal(np.concatenate(parts), whole)
-
-
-def test_batch_larger_than_the_set_wraps():
-    images, labels = batches(3).take(0, (8,))
-    assert sorted(labels[:3]) == sorted(labels[3:6]) == [0, 10, 20]
-    np.testing.assert_array_equal(labels, 10 * images[:, 0, 0, 0].astype(int))
-    assert len(labels) == 8 and len(batches(3)) == 3
-
-
-def test_batch_of_a_single_image():
-    assert batches(1).take(5, (4,))[1].tolist() == [0, 0, 0, 0]
-
-
-@pytest.mark.parametrize("shape", [(4,), (2, 3), (5, 1), (2, 2, 3)])
-def test_take_shapes_and_labels_aligned(shape):
-    images, labels = batches().take(6, shape)
-    assert images.shape == (*shape, 2, 3, 1) and images.dtype == np.uint8
-    assert labels.shape == shape and labels.dtype == np.int32
-    np.testing.assert_array_equal(images[..., 0, 0, 0].astype(int) * 10, labels)
-    flat = batches().take(6, (int(np.prod(shape)),))[1]
-    np.testing.assert_array_equal(labels.ravel(), flat)
-
-
-def test_take_reads_a_memory_mapped_array(tmp_path):
-    np.save(tmp_path / "a.npy", np.arange(12, dtype=np.uint8).reshape(12, 1, 1, 1))
-    images = np.load(tmp_path / "a.npy", mmap_mode="r")
-    b = Batches(images, np.arange(12), seed=0)
-    taken, labels = b.take(0, (12,))
-    assert taken.ravel().tolist() == labels.tolist()
-    taken[:] = 0  # it is a copy: the mapped array cannot be written
-
-
-def test_train_size_is_the_first_of_a_seeded_permutation():
-    subsets = {n: set(batches(50, train_size=n).subset.tolist()) for n in (1, 5, 20, 50)}
-    assert {n: len(s) for n, s in subsets.items()} == {1: 1, 5: 5, 20: 20, 50: 50}
-    assert subsets[1] < subsets[5] < subsets[20] < subsets[50]
-    assert subsets[20] != set(range(20))
-    assert subsets[20] != set(batches(50, seed=1, train_size=20).subset.tolist())
-
-
-def test_train_size_bounds_what_is_taken():
-    b = batches(50, train_size=7)
-    taken = b.indices(0, 21)
-    assert len(b) == 7 and sorted(taken[:7]) == sorted(taken[7:14]) == b.subset.tolist()
-
-
-@pytest.mark.parametrize("train_size", [0, 10, 11, 999])
-def test_train_size_of_all(train_size):
-    b = batches(train_size=train_size)
-    assert len(b) == 10
-    np.testing.assert_array_equal(b.indices(0, 30), batches().indices(0, 30))

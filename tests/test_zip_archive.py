@@ -1,4 +1,4 @@
-"""Data sets in zip files: what is taken of them, and what broken and hostile ones end with."""
+"""Data sets in zip files: which pictures are read, and how broken and hostile files end."""
 
 import io
 import os
@@ -17,8 +17,7 @@ import main
 from commands import devices
 from config import flags
 from config.resolve import resolve
-from datasets import folders, zip_archive
-from datasets import packed as packing
+from datasets import folders, packed, zip_archive
 from tests.conftest import ROOT, damaged
 
 pytestmark = pytest.mark.usefixtures("limited")
@@ -33,7 +32,7 @@ def png(colour=(9, 9, 9), side=8):
 
 
 def put_zip(files, path="set.zip", kind=zipfile.ZIP_DEFLATED):
-    """A zip file of names → bytes."""
+    """Write a zip file of {name: bytes}; return its Path."""
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(path, "w", kind) as archive:
         for name, body in files.items():
@@ -43,14 +42,14 @@ def put_zip(files, path="set.zip", kind=zipfile.ZIP_DEFLATED):
 
 def load(name="set.zip", **given):
     given = {"reader": folders.read_folder, "data_dir": "data", "cache_dir": "cache", **given}
-    return packing.load(str(name), size=(8, 8), workers=2, **given)
+    return packed.load(str(name), size=(8, 8), workers=2, **given)
 
 
-def colours(packed):
-    return [tuple(image[4, 4].tolist()) for image in packed.images]
+def colours(data):
+    return [tuple(image[4, 4].tolist()) for image in data.images]
 
 
-def test_a_zip_is_as_the_folder_in_it(tmp_path):
+def test_a_zip_is_read_like_the_folder_in_it(tmp_path):
     files = {f"{n}/deep/{i}.png": png(c) for i, (n, c) in enumerate(COLOURS.items())}
     files |= {"a/notes.txt": b"no picture", "a/.hidden.png": png(), ".trash/x.png": png()}
     for name, body in files.items():
@@ -76,19 +75,19 @@ def test_a_zip_is_as_the_folder_in_it(tmp_path):
         (["set/1.png", "set/a/2.png"], ["set/1.png", "set/a/2.png"], [0, 0]),
     ],
 )
-def test_the_folder_around_all_is_left_out(files, names, labels):
+def test_the_top_folder_is_left_out_of_names(files, names, labels):
     path = put_zip({name: png() for name in files})
     assert zip_archive.Archive(path, (".png",)).names == names
     assert folders.read_folder(path, conditional=True).labels.tolist() == labels
 
 
-def test_the_pattern_is_the_folders():
+def test_the_pattern_works_as_in_folders():
     put_zip({"a.png": png((1, 2, 3)), "b.PNG": png(), "c.dat": png((4, 5, 6))})
     assert len(load().images) == 2
     assert colours(load(pattern="*.dat")) == [(4, 5, 6)]
 
 
-def test_names_that_lead_out_are_left_out(tmp_path):
+def test_names_outside_of_the_archive_are_left_out(tmp_path):
     (tmp_path / "here").mkdir()
     os.chdir("here")
     files = ["../up.png", "/top.png", "a/../../up.png", "..\\up.png"]
@@ -114,7 +113,7 @@ def test_the_signature_changes_with_the_pictures():
 
 
 def test_a_broken_copy_is_not_remembered():
-    """What was left out is taken once the zip file is whole: their lists of files are the same."""
+    """A damaged copy lists the same checksums as the whole file, but must not share its cache."""
     body = zipped({"a.png": png((1, 2, 3)), "b.png": png((4, 5, 6))}, kind=zipfile.ZIP_STORED)
     at = body.find(png((1, 2, 3))[-30:])
     for whole in (False, True):
@@ -129,7 +128,7 @@ def resolved(*argv):
     return resolve(flags.parse_flags(["main.py", *argv]))
 
 
-def test_zip_is_the_data_sets_other_name():
+def test_zip_is_another_name_of_dataset():
     for argv in (["--zip", "far/Cats.ZIP"], ["--zip=far/Cats.ZIP"], ["-zip", "far/Cats.ZIP"]):
         c = resolved(*argv)
         assert (c.dataset, c.run_name) == ("far/Cats.ZIP", "Cats_64_64_64")
@@ -144,9 +143,9 @@ def test_zip_is_the_data_sets_other_name():
 
 @pytest.fixture
 def train(monkeypatch, capfd):
-    """A function of words: train as the program does, up to where the data have been read.
+    """A function of flags that starts training and stops once the data are read.
 
-    Returns (status, the one line on stderr); the line is "read" where the data were taken.
+    Returns (exit status, the one line on stderr), which is "read" if the data could be read.
     """
 
     def stop(*_):
@@ -172,11 +171,11 @@ def test_a_zip_anywhere(train, tmp_path):
     assert train("--zip", "two.zip", "--conditional")[1] == "read"
 
 
-# ---- what is refused, in one line
+# ---- files that are refused in one line
 
 
 def locked(body):
-    """A zip file's bytes with its members marked as encrypted, in both of their headers."""
+    """Return a zip file's bytes with all members marked as encrypted, in both headers."""
     for mark, place in ((b"PK\1\2", 8), (b"PK\3\4", 6)):
         at = body.find(mark)
         while at >= 0:
@@ -200,7 +199,7 @@ REFUSED = {
     "no pictures": (lambda: zipped({"a.txt": b"a"}), "no images (.jpg"),
     "encrypted": (
         lambda: locked(zipped({"a.txt": b"a", "b/a.png": png()})),
-        "cannot read set.zip: it is encrypted, as b/a.png in it is",
+        "cannot read set.zip: b/a.png in it is encrypted",
     ),
     "no picture": (lambda: zipped({"a.png": b"a"}), "none of 1 images can be read, the first is a"),
 }
@@ -213,7 +212,7 @@ def test_a_zip_that_cannot_be_read(make, says, train):
     assert status == 1 and line.startswith(says)
 
 
-def test_a_zip_that_is_not_there(train):
+def test_a_missing_zip(train):
     status, line = train("--zip", "far/set.zip")
     assert status == 1 and line == "no file data/far/set.zip"
     os.mkfifo("pipe.zip")  # would wait for ever
@@ -227,15 +226,15 @@ FILES = {"a/0.png": png((1, 2, 3)), "b/1.png": png((200, 100, 0)), "b/2.txt": b"
 
 
 @pytest.mark.parametrize("kind", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA])
-def test_a_damaged_zip_is_taken_or_named(kind, capfd):
-    """Whatever of it is broken: a line, or pictures that are left out and named."""
+def test_a_damaged_zip_is_read_or_refused(kind, capfd):
+    """Any damage ends in one line, or in pictures that are skipped and named."""
     ends = set()
     for body in damaged(zipped(FILES, kind=kind), kind, cuts=10, flips=60):
         Path("set.zip").write_bytes(body)
         try:
-            packed = load(cache_dir="cache")
-            ends.add(len(packed.images))
-            assert len(packed.images) + len(packed.skipped) <= 2
+            data = load(cache_dir="cache")
+            ends.add(len(data.images))
+            assert len(data.images) + len(data.skipped) <= 2
         except console.Failed as error:
             ends.add("failed")
             assert "\n" not in console.plain(str(error))
@@ -250,7 +249,7 @@ def test_a_broken_picture_is_named(capfd):
     assert load().skipped == ["a/0.png (Bad CRC-32 for file 'a/0.png')"]
 
 
-def test_a_way_to_pack_that_is_not_known():
+def test_an_unknown_compression():
     body = bytearray(zipped(FILES))
     for mark, place in ((b"PK\1\2", 10), (b"PK\3\4", 8)):
         at = body.find(mark)
@@ -262,10 +261,10 @@ def test_a_way_to_pack_that_is_not_known():
 
 BOMB = """
 import pathlib, resource, sys
-import archives
+from datasets import zip_archive
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 for name in sys.argv[1:]:
-    archive = archives.Archive(pathlib.Path(name), (".png",))
+    archive = zip_archive.Archive(pathlib.Path(name), (".png",))
     try:
         archive.get(0)
     except Exception as error:
@@ -275,8 +274,8 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 
 
 def test_a_bomb_is_not_unpacked():
-    """Packed well, under a lie about its size, or as it is: measured by another process."""
-    zeros = bytes(zip_archive.MOST_BYTES + 1)
+    """Compressed, with a wrong size, or stored: memory is measured in a new process."""
+    zeros = bytes(zip_archive.MAX_BYTES + 1)
     bomb = zipped({"a.png": zeros})
     lie = bytearray(bomb)
     for mark, place in ((b"PK\1\2", 24), (b"PK\3\4", 22)):
@@ -295,5 +294,5 @@ def test_a_bomb_is_not_unpacked():
     *lines, grown = done.stdout.splitlines()
     assert lines[0].startswith("bomb.zip ValueError unpacked: too much for 6")
     assert lines[1].startswith("lie.zip BadZipFile Bad CRC-32")
-    assert lines[2] == f"large.zip ValueError {zip_archive.MOST_BYTES + 1} bytes are too many"
+    assert lines[2] == f"large.zip ValueError {zip_archive.MAX_BYTES + 1} bytes are too many"
     assert len(lines) == 3 and int(grown) < 20_000  # kilobytes

@@ -1,4 +1,4 @@
-"""Databases that are corrupt: what would kill the program kills its reader alone."""
+"""LMDB databases, corrupt ones above all: they kill the reader process, not the program."""
 
 import os
 import random
@@ -6,16 +6,15 @@ import signal
 import struct
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 import console
-from datasets import lmdb_reader
-from datasets import lsun as lsun_reader
-from datasets import packed as packing
-from tests.conftest import ROOT, damaged, run_main
-from tests.test_sources import put_lmdb, webp
+from datasets import lmdb_reader, packed
+from datasets.lsun import read_lsun
+from tests.conftest import ROOT, damaged, put_lmdb, run_main, webp
 
 pytestmark = pytest.mark.usefixtures("limited")
 
@@ -30,34 +29,34 @@ def put(**values):
 
 
 def load():
-    """The colours of the packed images, and the names of the skipped."""
-    packed = packing.load(
+    """Return (colours of the packed images, names of the skipped)."""
+    data = packed.load(
         "lsun",
-        reader=lsun_reader.read_lsun,
+        reader=read_lsun,
         data_dir="data",
         cache_dir="cache",
         size=(8, 8),
         workers=2,
     )
-    return [tuple(image[4, 4].tolist()) for image in packed.images], packed.skipped
+    return [tuple(image[4, 4].tolist()) for image in data.images], data.skipped
 
 
 def change(path, old, new):
-    """Put other bytes in the place of the only ones like them; return how many there were."""
+    """Replace bytes in a file; return how often they were found."""
     body = path.read_bytes()
     path.write_bytes(body.replace(old, new))
     return body.count(old)
 
 
 def death(path):
-    """With which signal a process ends that reads all values by itself; 0: with none."""
+    """Read all values in a new process; return the signal that killed it, or 0."""
     code = (
         "import lmdb, sys\n"
         "env = lmdb.open(sys.argv[1], readonly=True, lock=False)\n"
         "with env.begin() as t: [bytes(v) for _, v in t.cursor()]"
     )
-    words = [sys.executable, "-c", code, str(path.parent)]
-    done = subprocess.run(words, stderr=subprocess.DEVNULL, check=False, timeout=60)
+    command = [sys.executable, "-c", code, str(path.parent)]
+    done = subprocess.run(command, stderr=subprocess.DEVNULL, check=False, timeout=60)
     return max(0, -done.returncode)
 
 
@@ -78,6 +77,34 @@ def test_the_reader_ends_with_the_database():
     assert reader.returncode == 0
 
 
+def test_an_interrupt_leaves_the_reader_alone():
+    database = lmdb_reader.Database(put().parent)
+    os.kill(database._reader.pid, signal.SIGINT)
+    assert database.get(b"k0") == VALUES[b"k0"]
+    assert database.deaths == 0
+
+
+def test_the_reader_imports_nothing_of_the_project():
+    lines = map(str.split, Path(lmdb_reader.__file__).read_text().splitlines())
+    imported = {words[1] for words in lines if words and words[0] in ("import", "from")}
+    assert "lmdb" in imported and imported <= {*sys.stdlib_module_names, "lmdb"}
+
+
+def test_the_reader_cannot_be_started(monkeypatch):
+    path = put().parent
+    monkeypatch.setattr(sys, "executable", "nowhere")
+    with pytest.raises(lmdb_reader.Corrupt):
+        lmdb_reader.Database(path)
+
+
+def is_running(pid):
+    """Return whether a process exists and is no zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except FileNotFoundError:
+        return False
+
+
 def test_the_reader_ends_with_the_program():
     code = (
         "import os, signal, sys\n"
@@ -85,14 +112,15 @@ def test_the_reader_ends_with_the_program():
         "print(Database(sys.argv[1])._reader.pid, flush=True)\n"
         "os.kill(os.getpid(), signal.SIGKILL)"
     )
-    words = [sys.executable, "-c", code, str(put().parent.resolve())]
-    done = subprocess.run(words, capture_output=True, cwd=ROOT, check=False)
-    assert done.returncode == -signal.SIGKILL  # and its pipe was closed, or run() would wait
-    assert int(done.stdout)
+    command = [sys.executable, "-c", code, str(put().parent.resolve())]
+    done = subprocess.run(command, capture_output=True, cwd=ROOT, check=False)
+    assert done.returncode == -signal.SIGKILL
+    while is_running(int(done.stdout)):  # the fixture `limited` ends an endless loop
+        time.sleep(0.01)
 
 
-def test_a_value_that_leads_out_of_the_file_is_skipped():
-    """Its size, before its key: 0x7fffffff bytes from there on are not all mapped."""
+def test_a_value_outside_of_the_file_is_skipped():
+    """The size before the key becomes 0x7fffffff, which reaches past the mapped file."""
     path = put()
     size = struct.pack("<I", len(VALUES[b"k3"]))
     assert change(path, size + b"\1\0\2\0k3", b"\xff\xff\xff\x7f\1\0\2\0k3") == 1
@@ -102,18 +130,18 @@ def test_a_value_that_leads_out_of_the_file_is_skipped():
     assert len(skipped) == 1 and skipped[0].startswith("bed_lmdb/k3 (")
 
 
-def test_a_reader_that_dies_is_started_anew():
+def test_a_dead_reader_is_started_again():
     database = lmdb_reader.Database(put().parent)
     os.kill(database._reader.pid, signal.SIGKILL)
     database._reader.wait()
     with pytest.raises(lmdb_reader.Corrupt, match="kill the process"):
         database.get(b"k0")
     assert database.get(b"k0") == VALUES[b"k0"]
-    assert database.deaths == 1 and not database.hopeless
+    assert database.deaths == 1 and not database.given_up
 
 
 def test_a_database_is_given_up(monkeypatch):
-    monkeypatch.setattr(lmdb_reader, "MOST_DEATHS", 2)
+    monkeypatch.setattr(lmdb_reader, "MAX_DEATHS", 2)
     path = put()
     for number in (1, 3, 5):
         size = struct.pack("<I", len(VALUES[b"k%d" % number]))
@@ -129,7 +157,7 @@ def test_a_database_is_given_up(monkeypatch):
 def test_a_value_too_large_for_a_picture(monkeypatch):
     path = put_lmdb(Path("data/lsun/bed_lmdb"), {b"k0": webp(COLOURS[0]), b"k1": b"x" * 2_000_000})
     text = (
-        Path(lmdb_reader.__file__).read_text().replace("MOST_BYTES = 1 << 26", "MOST_BYTES = 10**6")
+        Path(lmdb_reader.__file__).read_text().replace("MAX_BYTES = 1 << 26", "MAX_BYTES = 10**6")
     )
     Path("small.py").write_text(text)
     monkeypatch.setattr(lmdb_reader, "__file__", os.path.abspath("small.py"))
@@ -138,7 +166,7 @@ def test_a_value_too_large_for_a_picture(monkeypatch):
 
 
 def meta(path, entries):
-    """Say in both meta pages that there are so many entries, where there are six."""
+    """Change the number of entries in both meta pages, which is 6."""
     return change(path, struct.pack("<Q", 6), struct.pack("<Q", entries))
 
 
@@ -150,14 +178,14 @@ def meta(path, entries):
         (2**62, f"says that it has {2**62} entries, in "),
     ],
 )
-def test_a_count_that_lies(entries, says):
+def test_a_wrong_number_of_entries(entries, says):
     assert meta(put(), entries) >= 1
     with pytest.raises(console.Failed, match=says):
         load()
 
 
-def test_pages_that_lead_to_themselves():
-    """A root of branches, all to itself: LMDB goes down it until its stack is full."""
+def test_pages_that_point_to_themselves():
+    """All branches of the root lead to the root: LMDB follows them until its stack is full."""
     values = {b"%04d" % i: b"x" * 900 for i in range(99)}
     path = put_lmdb(Path("data/lsun/bed_lmdb"), values)
     body = bytearray(path.read_bytes())
@@ -173,7 +201,7 @@ def test_pages_that_lead_to_themselves():
 
 
 def flipped():
-    """Pages of a database with bits flipped where there is something: headers, keys, values."""
+    """Yield (seed, start, length) of the parts to flip bits in: headers, keys, values, or all."""
     rng = random.Random(3)
     for seed in range(24):
         start, length = rng.choice([(0, 160), (PAGE, 160), (2 * PAGE, 90), (3 * PAGE, 64), (0, 0)])
@@ -181,7 +209,7 @@ def flipped():
 
 
 @pytest.mark.parametrize(("seed", "start", "length"), flipped())
-def test_flipped_bits_end_in_a_line_or_skipped_pictures(seed, start, length):
+def test_flipped_bits_end_in_one_line_or_skipped_pictures(seed, start, length):
     path = put()
     body = path.read_bytes()
     part = body[start : start + length] if length else body
@@ -204,7 +232,7 @@ def test_a_database_cut_anywhere(cut):
         load()
 
 
-def test_the_program_ends_with_a_line(tmp_path):
+def test_the_program_ends_with_one_line(tmp_path):
     meta(put(), 2**62)
     done = run_main(tmp_path, "--train", "--dataset", "lsun", status=1)
     assert done.stderr.startswith("main.py: cannot read the database data/lsun/bed_lmdb: it says")

@@ -1,25 +1,20 @@
-"""Readers: digits, MNIST from every place and in every state, LSUN's databases."""
+"""The readers of digits, MNIST and CIFAR-10."""
 
 import gzip
 import hashlib
-import io
 import os
 import struct
-import subprocess
 import sys
 import types
 from pathlib import Path
 
-import lmdb
 import numpy as np
 import pytest
 from PIL import Image
 
 import console
 import utils
-from datasets import known
-from datasets import lsun as lsun_reader
-from datasets import packed as packing
+from datasets import known, packed
 
 ROOT = Path(__file__).parents[1]
 REAL = Path(__file__).parents[2] / "shared/data/mnist"
@@ -28,7 +23,7 @@ REAL_MD5 = "6bbc9ace898e44ae57da46a324031adb"
 
 @pytest.fixture(autouse=True)
 def keras_home(tmp_path, monkeypatch):
-    """An empty home of Keras, and no way to the network."""
+    """An empty folder for Keras, and no network."""
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
     offline(monkeypatch)
     return tmp_path / "keras"
@@ -48,14 +43,14 @@ def offline(monkeypatch, message="no network"):
 
 
 def digit_set(count=3, seed=0, side=28):
-    """Random images [N, side, side] and labels [N]."""
+    """Return random images [N, side, side] and labels [N]."""
     rng = np.random.default_rng(seed)
     images = rng.integers(0, 256, (count, side, side), dtype=np.uint8)
     return images, rng.integers(0, 10, count).astype(np.uint8)
 
 
 def idx(array, magic=None):
-    """The bytes of an IDX file."""
+    """Return the bytes of an IDX file."""
     header = struct.pack(f">{1 + array.ndim}I", magic or 0x800 + array.ndim, *array.shape)
     return header + array.tobytes()
 
@@ -78,7 +73,7 @@ def put_npz(path, images, labels, part="train"):
 
 
 def check(source, images, labels):
-    """Does a source hold these?"""
+    """Assert that a source holds these images and labels."""
     np.testing.assert_array_equal(source.images[..., 0], images)
     np.testing.assert_array_equal(source.labels, labels)
     assert source.images.shape == (*images.shape, 1) and source.images.dtype == np.uint8
@@ -87,7 +82,7 @@ def check(source, images, labels):
 
 
 def failure(path, named):
-    """The one line that reading MNIST ends with, which must name a file."""
+    """Return the error of reading MNIST, one line that must contain `named`."""
     with pytest.raises(console.Failed) as error:
         known.read_mnist(path)
     line = str(error.value)
@@ -109,7 +104,7 @@ def test_digits():
 
 
 def test_digits_are_enlarged_when_packed(tmp_path):
-    packed = packing.load(
+    data = packed.load(
         "digits",
         reader=known.read_digits,
         data_dir=tmp_path,
@@ -117,14 +112,14 @@ def test_digits_are_enlarged_when_packed(tmp_path):
         size=(10, 10),
         conditional=True,
     )
-    assert packed.spec == packing.ImageSpec(10, 10, 1, 1797, 10)
+    assert data.spec == packed.ImageSpec(10, 10, 1, 1797, 10)
     source = known.read_digits(tmp_path)
     expected = utils.load_image(Image.fromarray(source.images[5, ..., 0]), (10, 10), 1)
-    np.testing.assert_array_equal(packed.images[5], expected)
-    np.testing.assert_array_equal(packed.labels, source.labels)
+    np.testing.assert_array_equal(data.images[5], expected)
+    np.testing.assert_array_equal(data.labels, source.labels)
 
 
-# ---- MNIST: where it is found
+# ---- where MNIST is found
 
 
 @pytest.mark.parametrize("dash", ["-", "."])
@@ -135,7 +130,7 @@ def test_mnist_from_idx_files(tmp_path, dash, suffix):
     check(known.read_mnist(tmp_path), images, labels)
 
 
-def test_mnist_is_the_training_part(tmp_path):
+def test_mnist_reads_the_training_images(tmp_path):
     put_idx(tmp_path, *digit_set(5), part="t10k")
     images, labels = digit_set(seed=1)
     put_idx(tmp_path, images, labels)
@@ -188,7 +183,7 @@ def test_mnist_needs_images_and_labels(tmp_path):
 
 
 def downloader(body):
-    """A get_file as Keras 3 has it: a bare name, in a folder of the cache."""
+    """Return a stand-in for Keras' get_file, which takes a file name without a folder."""
 
     def get_file(fname=None, origin=None, cache_subdir="datasets", file_hash=None, cache_dir=None):
         if os.sep in fname:
@@ -215,7 +210,7 @@ def test_download_is_checked_by_its_sha256():
     assert known.MNIST_NPZ.startswith("https://")
 
 
-def test_download_hides_the_greetings_of_libraries(tmp_path, monkeypatch, capfd):
+def test_download_hides_what_libraries_log(tmp_path, monkeypatch, capfd):
     greeting = "import os\nos.write(2, b'oneDNN custom operations are on')\n"
     (tmp_path / "keras").mkdir()
     (tmp_path / "keras" / "__init__.py").write_text(greeting)
@@ -241,7 +236,7 @@ def test_no_mnist_anywhere(tmp_path, keras_home, monkeypatch):
         assert part in line, part
 
 
-# ---- MNIST: what is wrong with it
+# ---- broken files of MNIST
 
 IMAGES, LABELS = digit_set()
 IDX_FAULTS = {
@@ -352,7 +347,7 @@ def test_mnist_of_a_broken_npz(tmp_path, change, place):
     assert failure(tmp_path / "data", path).startswith("cannot read")
 
 
-# ---- what a source of arrays promises
+# ---- sources of arrays
 
 
 def test_signature_changes_with_the_images(tmp_path):
@@ -372,146 +367,7 @@ def test_arrays_open_as_images(tmp_path):
     np.testing.assert_array_equal(np.asarray(image), IMAGES[1])
 
 
-# ---- LSUN
-
-COLOURS = {b"k0": (255, 0, 0), b"k1": (0, 255, 0), b"k2": (0, 0, 255)}
-
-
-def webp(colour, side=8):
-    stream = io.BytesIO()
-    Image.new("RGB", (side, side), colour).save(stream, "webp", lossless=True)
-    return stream.getvalue()
-
-
-def put_lmdb(folder, values):
-    folder.mkdir(parents=True)
-    with lmdb.open(str(folder), map_size=1 << 22) as env, env.begin(write=True) as transaction:
-        for key, value in values.items():
-            transaction.put(key, value)
-    (folder / "lock.mdb").unlink()  # LSUN ships none
-    return folder / "data.mdb"
-
-
-def lsun(path):
-    return packing.load(
-        path.name,
-        reader=lsun_reader.read_lsun,
-        data_dir=path.parent,
-        cache_dir=path.parent / "cache",
-        size=(4, 4),
-        conditional=True,
-    )
-
-
-def test_lsun_from_a_database(tmp_path):
-    data = put_lmdb(tmp_path / "lsun" / "bed_lmdb", {k: webp(c) for k, c in COLOURS.items()})
-    packed = lsun(tmp_path / "lsun")
-    assert packed.images[:, 1, 1].tolist() == [list(c) for c in COLOURS.values()]
-    assert packed.spec == packing.ImageSpec(4, 4, 3, 3, 1) and packed.skipped == []
-    assert os.listdir(data.parent) == ["data.mdb"]  # it is only read
-
-
-def test_lsun_from_two_databases(tmp_path):
-    for name, keys in (("tower_lmdb", [b"k2"]), ("deep/bed_lmdb", [b"k0", b"k1"])):
-        put_lmdb(tmp_path / "lsun" / name, {k: webp(COLOURS[k]) for k in keys})
-    packed = lsun(tmp_path / "lsun")
-    assert packed.images[:, 1, 1].tolist() == [list(c) for c in COLOURS.values()]
-    assert packed.labels.tolist() == [0, 0, 1] and packed.spec.classes == 2
-    source = lsun_reader.read_lsun(tmp_path / "lsun")
-    assert source.classes == ("bed_lmdb", "tower_lmdb")
-    assert source.names == ["bed_lmdb/k0", "bed_lmdb/k1", "tower_lmdb/k2"]
-
-
-def test_lsun_from_linked_databases_each_once(tmp_path):
-    put_lmdb(tmp_path / "disk" / "bed_lmdb", {b"k0": webp(COLOURS[b"k0"])})
-    (tmp_path / "lsun").mkdir()
-    for name in ("bed_lmdb", "bed_again"):
-        (tmp_path / "lsun" / name).symlink_to(tmp_path / "disk" / "bed_lmdb")
-    assert lsun_reader.read_lsun(tmp_path / "lsun").names == ["bed_lmdb/k0"]
-
-
-def test_lsun_skips_and_names_a_broken_value(tmp_path):
-    values = {b"k0": webp(COLOURS[b"k0"]), b"k1": b"no image", b"k2": webp(COLOURS[b"k2"])}
-    put_lmdb(tmp_path / "lsun" / "bed_lmdb", values)
-    packed = lsun(tmp_path / "lsun")
-    assert packed.images[:, 1, 1].tolist() == [[255, 0, 0], [0, 0, 255]]
-    (name,) = packed.skipped
-    assert name.startswith("bed_lmdb/k1 (")
-
-
-def test_lsun_signature_changes_with_a_database(tmp_path):
-    signatures = []
-    for values in ({b"k0": webp((1, 2, 3))}, {b"k0": webp((1, 2, 3)), b"k1": webp((1, 2, 3))}):
-        data = put_lmdb(tmp_path / "lsun" / "bed_lmdb", values)
-        os.utime(data, ns=(10**18, 10**18))
-        signatures += [lsun_reader.read_lsun(tmp_path / "lsun").signature for _ in range(2)]
-        data.unlink()
-        data.parent.rmdir()
-    assert signatures[0] == signatures[1] != signatures[2] == signatures[3]
-
-
-@pytest.mark.parametrize("body", [b"garbage" * 999, b"", None], ids=["garbage", "empty", "header"])
-def test_lsun_of_a_corrupt_database(tmp_path, body):
-    data = put_lmdb(tmp_path / "lsun" / "bed_lmdb", {b"k0": webp((1, 2, 3))})
-    data.write_bytes(data.read_bytes()[:100] if body is None else body)
-    with pytest.raises(console.Failed, match="cannot read the database") as error:
-        lsun_reader.read_lsun(tmp_path / "lsun")
-    assert str(data.parent) in str(error.value) and "\n" not in str(error.value)
-
-
-@pytest.mark.parametrize("pages", [2, 3, 20])
-def test_lsun_of_a_database_cut_short(tmp_path, pages):
-    """To read past a mapped file's end kills the process, so another one tries it."""
-    data = put_lmdb(tmp_path / "lsun" / "bed_lmdb", {b"%d" % i: b"x" * 5000 for i in range(20)})
-    os.truncate(data, 4096 * pages)
-    code = (
-        "import pathlib, sys\n"
-        "from console import Failed\n"
-        "from datasets.lsun import read_lsun\n"
-        "try: read_lsun(pathlib.Path(sys.argv[1]))\n"
-        "except Failed as error: print(error)\n"
-    )
-    words = [sys.executable, "-c", code, str(tmp_path / "lsun")]
-    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith(f"cannot read the database {data.parent}")
-    assert f"cut short at {4096 * pages} bytes" in done.stdout
-
-
-def test_lsun_of_empty_databases(tmp_path):
-    put_lmdb(tmp_path / "lsun" / "bed_lmdb", {})
-    with pytest.raises(console.Failed, match="empty") as error:
-        lsun_reader.read_lsun(tmp_path / "lsun")
-    assert str(tmp_path / "lsun") in str(error.value)
-
-
-def test_lsun_from_a_plain_folder(tmp_path):
-    for name, colour in (("bed/a.webp", (255, 0, 0)), ("tower/b.webp", (0, 0, 255))):
-        put(tmp_path / "lsun" / name, webp(colour))
-    packed = lsun(tmp_path / "lsun")
-    assert packed.images[:, 1, 1].tolist() == [[255, 0, 0], [0, 0, 255]]
-    assert packed.labels.tolist() == [0, 1]
-
-
-def test_lsun_of_a_missing_folder(tmp_path):
-    with pytest.raises(console.Failed, match="no folder") as error:
-        lsun_reader.read_lsun(tmp_path / "lsun")
-    assert str(tmp_path / "lsun") in str(error.value)
-
-
-# ---- the real MNIST
-
-real = pytest.mark.skipif(not REAL.is_dir(), reason="MNIST is not in ../shared/data/mnist")
-
-
-@real
-def test_real_mnist():
-    source = known.read_mnist(REAL)
-    assert source.images.shape == (60000, 28, 28, 1)
-    counts = [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]  # of the digits 0 to 9
-    assert np.bincount(source.labels).tolist() == counts
-    header = struct.pack(">4I", 0x803, 60000, 28, 28)
-    assert hashlib.md5(header + source.images.tobytes()).hexdigest() == REAL_MD5
+# ---- CIFAR-10
 
 
 def cifar(path, records):
@@ -535,7 +391,7 @@ def test_cifar10_planes_become_pixels(tmp_path):
     ("records", "says"),
     [([b"abc"], "data_batch_1.bin"), ([bytes([10]) + bytes(3072)], "label is 10"), ([], "data_b")],
 )
-def test_what_is_not_cifar10(tmp_path, records, says):
+def test_cifar10_of_faulty_records(tmp_path, records, says):
     cifar(tmp_path, records)
     with pytest.raises(console.Failed, match=says):
         known.read_cifar10(tmp_path)
@@ -544,3 +400,18 @@ def test_what_is_not_cifar10(tmp_path, records, says):
 def test_no_cifar10(tmp_path):
     with pytest.raises(console.Failed, match="no CIFAR-10"):
         known.read_cifar10(tmp_path)
+
+
+# ---- the real MNIST
+
+real = pytest.mark.skipif(not REAL.is_dir(), reason="MNIST is not in ../shared/data/mnist")
+
+
+@real
+def test_real_mnist():
+    source = known.read_mnist(REAL)
+    assert source.images.shape == (60000, 28, 28, 1)
+    counts = [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]  # of the digits 0 to 9
+    assert np.bincount(source.labels).tolist() == counts
+    header = struct.pack(">4I", 0x803, 60000, 28, 28)
+    assert hashlib.md5(header + source.images.tobytes()).hexdigest() == REAL_MD5

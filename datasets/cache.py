@@ -1,0 +1,181 @@
+"""The cache of packed data sets: all pictures decoded once, into one uint8 array on the disk.
+
+`NAME.npy` holds the images and `NAME.json` says of which pictures. Imports no TensorFlow.
+"""
+
+import contextlib
+import json
+import os
+import warnings
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+import console
+import files
+import utils
+
+JOB = 64  # pictures that a thread decodes before it takes the next
+
+
+def read_or_pack(source, stem, cache_dir, size, crop, workers):
+    """Return the packed images of a source from the cache; pack them first if needed.
+
+    Args:
+      source: a `packed.Source` of N pictures.
+      stem: name of the files in the cache, without a suffix.
+      cache_dir: path of the cache. If it cannot be written, the user's cache is taken.
+      size: (height, width) of the images.
+      crop: (height, width) of the centre box to take first, or None.
+      workers: number of decoding threads; 0 takes one for each CPU.
+
+    Returns:
+      (uint8 images [K, H, W, C], memory-mapped; the indices of the K readable pictures, int [K];
+      names of the skipped, each with the reason).
+
+    Raises:
+      console.Failed: if no picture can be read, or no cache can be written.
+    """
+    for folder in (Path(cache_dir), _user_cache()):
+        meta, array = folder / f"{stem}.json", folder / f"{stem}.npy"
+        found = _read_cache(meta, array, source, size)
+        if found:
+            return found
+
+        def busy(pid, array=array):
+            print(
+                f"waiting for process {pid}, which packs the same images into {array}", flush=True
+            )
+
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with files.lock(folder / f".{stem}.lock", busy):
+                found = _read_cache(meta, array, source, size)  # another process may have packed
+                return found or _fill(meta, array, source, size, crop, workers)
+        except OSError as error:
+            reason = error
+    raise console.Failed(f"cannot write the packed images to {cache_dir}: {reason}")
+
+
+def _fill(meta, array, source, size, crop, workers):
+    """Pack a source into the cache, and read it back."""
+    files.clear_parts(array.parent)
+    meta.unlink(missing_ok=True)  # written last, so that it never describes half an array
+    with files.atomic_path(array) as part:
+        bad = _pack(source, part, size, crop, workers)
+    text = {"signature": source.signature, "skipped": bad, "count": len(source.names)}
+    files.save_text(meta, json.dumps(text))
+    print(console.plain(f"packed {len(source.names) - len(bad)} images into {array}"))
+    return _read_cache(meta, array, source, size)
+
+
+def _user_cache():
+    """Return the cache folder in the user's home."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "gan-trainer"
+
+
+def _read_cache(meta, array, source, size):
+    """Return what `read_or_pack` does, or None if it is missing, broken or of other pictures."""
+    try:
+        kept, count = json.loads(meta.read_text()), len(source.names)
+        if (kept["signature"], kept["count"]) != (source.signature, count):
+            return None
+        images = np.load(array, mmap_mode="r", allow_pickle=False)
+        skipped = {int(index): str(name) for index, name in kept["skipped"].items()}
+        keep = np.delete(np.arange(count), list(skipped))
+        shapes = [(len(keep), *size, channels) for channels in (1, 3)]
+        if images.dtype != np.uint8 or images.shape not in shapes or not len(keep):
+            return None
+        return images, keep, list(skipped.values())
+    except Exception:  # a broken file raises many kinds in JSON, NumPy and the lines above
+        return None
+
+
+def _pack(source, part, size, crop, workers):
+    """Decode all pictures into the .npy file `part`; return {index: name} of the unreadable."""
+    count = len(source.names)
+    with _strict_pillow():
+        channels = 1 if all_gray(source) else 3
+    array = _new_array(part, (count, *size, channels))
+    bad = {}
+
+    def job(start):
+        for i in range(start, min(start + JOB, count)):
+            try:
+                array[i] = utils.load_image(source.open(i), size, channels, crop)
+            except console.Failed:
+                raise
+            except Exception as error:  # decoders raise many kinds on a broken file
+                bad[i] = console.plain(f"{source.names[i]} ({_reason(error)})")
+
+    done = 0
+    with (
+        ThreadPoolExecutor(workers or os.cpu_count()) as pool,
+        console.Progress("packing images", count) as bar,
+        _strict_pillow(),
+    ):
+        try:
+            for future in as_completed([pool.submit(job, i) for i in range(0, count, JOB)]):
+                future.result()
+                done = min(done + JOB, count)
+                bar.update(done, "")
+        except BaseException:  # on Ctrl-C, too, drop the jobs that wait
+            pool.shutdown(cancel_futures=True)
+            raise
+    if len(bad) == count:
+        raise console.Failed(f"none of {count} images can be read, the first is {bad[0]}")
+    if bad:
+        _compact(array, part, [i for i in range(count) if i not in bad])
+    return {str(i): bad[i] for i in sorted(bad)}
+
+
+@contextlib.contextmanager
+def _strict_pillow():
+    """Make Pillow refuse pictures of over 89 million pixels, and silence its other warnings."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        yield
+
+
+def _reason(error):
+    """Return an error in a few words, without the path that Pillow adds."""
+    named = "cannot identify" in str(error)
+    return type(error).__name__ if named else console.first_line(error, 60)
+
+
+def _compact(array, part, keep):
+    """Rewrite the .npy file `part` with the images of the indices `keep`."""
+    with files.atomic_path(part) as other:
+        kept = _new_array(other, (len(keep), *array.shape[1:]))
+        for i in range(0, len(keep), 1024):
+            kept[i : i + 1024] = array[keep[i : i + 1024]]
+        kept.flush()
+
+
+def _new_array(path, shape):
+    """Create a memory-mapped .npy file of uint8, with its room on the disk allocated."""
+    array = np.lib.format.open_memmap(path, "w+", np.uint8, shape)
+    with open(path, "r+b") as file:  # a full disk raises here; writing a mapped page would crash
+        os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    return array
+
+
+def all_gray(source):
+    """Return whether no readable picture has colour. Reads headers up to the first with colour."""
+    if source.images is not None:
+        return source.images.shape[-1] == 1
+    gray = 0
+    for i in range(len(source.names)):
+        try:
+            with utils.open_image(source.open(i)) as image:
+                if image.mode not in utils.GRAY_MODES:
+                    return False
+                gray += 1
+        except console.Failed:
+            raise
+        except Exception:  # named when it is decoded
+            continue
+    return gray > 0

@@ -1,0 +1,100 @@
+"""The seeded order of training images, and batches of it."""
+
+import numpy as np
+import pytest
+
+from datasets.batches import Batches
+
+
+def batches(count=10, seed=0, **options):
+    """Return Batches of images filled with their index, labelled with ten times their index."""
+    images = np.arange(count, dtype=np.uint8)[:, None, None, None].repeat(2, 1).repeat(3, 2)
+    return Batches(images, 10 * np.arange(count, dtype=np.int32), seed=seed, **options)
+
+
+def test_each_pass_is_a_new_permutation():
+    b = batches(50)
+    passes = [tuple(b.indices(50 * i, 50).tolist()) for i in range(4)]
+    assert [sorted(p) for p in passes] == [list(range(50))] * 4
+    assert len({*passes, tuple(range(50))}) == 5  # all differ, and none is in order
+
+
+def test_order_depends_on_the_seed_alone():
+    orders = [batches(50, seed=s).indices(0, 120).tolist() for s in (0, 0, 1, 2)]
+    assert orders[0] == orders[1]
+    assert len({tuple(o) for o in orders}) == 3
+
+
+def test_order_is_pinned():
+    """A run that is resumed with a later release continues with the same images."""
+    second = [4, 3, 1, 6, 0, 2, 5, 7]
+    assert batches(8, seed=3).indices(0, 16).tolist() == [6, 7, 2, 1, 4, 5, 3, 0, *second]
+
+
+def test_take_does_not_depend_on_the_calls_before():
+    places = [(0, 7), (21, 7), (7, 7), (33, 40), (0, 7), (3, 1), (10, 10), (9, 2), (21, 7)]
+    b = batches()
+    for position, count in places:
+        images, labels = b.take(position, (count,))
+        fresh = batches().take(position, (count,))
+        np.testing.assert_array_equal(images, fresh[0])
+        np.testing.assert_array_equal(labels, fresh[1])
+
+
+@pytest.mark.parametrize("step", [1, 3, 4, 10, 23])
+def test_stream_does_not_depend_on_the_batch_size(step):
+    whole = batches().indices(0, 92)
+    b = batches()
+    parts = [b.indices(i, min(step, 92 - i)) for i in range(0, 92, step)]
+    np.testing.assert_array_equal(np.concatenate(parts), whole)
+
+
+def test_batch_larger_than_the_set_wraps():
+    images, labels = batches(3).take(0, (8,))
+    assert sorted(labels[:3]) == sorted(labels[3:6]) == [0, 10, 20]
+    np.testing.assert_array_equal(labels, 10 * images[:, 0, 0, 0].astype(int))
+    assert len(labels) == 8 and len(batches(3)) == 3
+
+
+def test_batch_of_a_single_image():
+    assert batches(1).take(5, (4,))[1].tolist() == [0, 0, 0, 0]
+
+
+@pytest.mark.parametrize("shape", [(4,), (2, 3), (5, 1), (2, 2, 3)])
+def test_take_shapes_and_labels_aligned(shape):
+    images, labels = batches().take(6, shape)
+    assert images.shape == (*shape, 2, 3, 1) and images.dtype == np.uint8
+    assert labels.shape == shape and labels.dtype == np.int32
+    np.testing.assert_array_equal(images[..., 0, 0, 0].astype(int) * 10, labels)
+    flat = batches().take(6, (int(np.prod(shape)),))[1]
+    np.testing.assert_array_equal(labels.ravel(), flat)
+
+
+def test_take_reads_a_memory_mapped_array(tmp_path):
+    np.save(tmp_path / "a.npy", np.arange(12, dtype=np.uint8).reshape(12, 1, 1, 1))
+    images = np.load(tmp_path / "a.npy", mmap_mode="r")
+    b = Batches(images, np.arange(12), seed=0)
+    taken, labels = b.take(0, (12,))
+    assert taken.ravel().tolist() == labels.tolist()
+    taken[:] = 0  # it is a copy: the mapped array cannot be written
+
+
+def test_train_size_is_the_first_of_a_seeded_permutation():
+    subsets = {n: set(batches(50, train_size=n).subset.tolist()) for n in (1, 5, 20, 50)}
+    assert {n: len(s) for n, s in subsets.items()} == {1: 1, 5: 5, 20: 20, 50: 50}
+    assert subsets[1] < subsets[5] < subsets[20] < subsets[50]
+    assert subsets[20] != set(range(20))
+    assert subsets[20] != set(batches(50, seed=1, train_size=20).subset.tolist())
+
+
+def test_train_size_bounds_what_is_taken():
+    b = batches(50, train_size=7)
+    taken = b.indices(0, 21)
+    assert len(b) == 7 and sorted(taken[:7]) == sorted(taken[7:14]) == b.subset.tolist()
+
+
+@pytest.mark.parametrize("train_size", [0, 10, 11, 999])
+def test_train_size_of_all(train_size):
+    b = batches(train_size=train_size)
+    assert len(b) == 10
+    np.testing.assert_array_equal(b.indices(0, 30), batches().indices(0, 30))
