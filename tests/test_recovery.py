@@ -12,7 +12,7 @@ from benchmarks.whole import events
 from commands import build
 from config.resolve import resolve
 from runs import recovery
-from tests.test_outputs import begin, grid, log, make_run  # noqa: F401 (a fixture among them)
+from tests.test_run import begin, grid, log, make_run  # noqa: F401 (a fixture among them)
 
 LIST = 'model_checkpoint_path: "ckpt-4"\nall_model_checkpoint_paths: "ckpt-2"\n'
 LIST += 'all_model_checkpoint_paths: "/else/where/ckpt-4"\n'
