@@ -37,7 +37,7 @@ from mutmut.mutation import mutators
 
 from benchmarks import timing
 
-IMAGES = ("tests/test_utils.py", "tests/test_recovery.py::test_dead_processes_files_are_cleared")
+IMAGES = ("tests/test_utils.py", "tests/test_recovery.py::test_files_of_dead_processes_are_removed")
 IMAGES += ("tests/test_sample.py::test_a_video_where_the_library_is",)
 WORDS = ("tests/test_bad_calls.py", "tests/test_config.py")
 ROOT = Path(__file__).resolve().parents[1]

@@ -9,7 +9,7 @@ from config.saved import identity, read_saved
 from config.tables import import_object
 from datasets import packed
 from runs import trained
-from runs.run import settle_runs
+from runs.recovery import settle_runs
 
 
 def find(given):
