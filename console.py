@@ -1,4 +1,4 @@
-"""What a person sees: errors of one line, progress, a quiet stderr. Imports no TensorFlow."""
+"""The terminal: errors of one line, progress bars, a quiet stderr. Imports no TensorFlow."""
 
 import contextlib
 import math
@@ -8,26 +8,36 @@ import time
 
 
 class WrongCall(Exception):
-    """A command line that cannot be carried out: one line, exit status 2."""
+    """An invalid command line. The program prints the message as one line, with exit status 2."""
+
+
+class Failed(Exception):
+    """A call that cannot go on. The program prints the message as one line, with exit status 1."""
 
 
 class Progress:
-    """A bar with the time left on a terminal; elsewhere plain lines, now and then.
+    """Progress with the time left: a bar if stderr is a terminal, and otherwise lines on stdout.
 
-    Use as a context manager. On a terminal every update shows; elsewhere one with a text is
-    printed if the last was `every` seconds ago. It may end sooner, at `deadline` seconds of
-    `time.monotonic`.
+    A context manager. The bar shows every update. A line is printed for an update with a text, if
+    the last line is over `every` seconds old.
+
+    Args:
+      label: name of the work.
+      total: number of items to do.
+      done: number of items done already.
+      every: seconds between two lines; infinity prints none.
+      deadline: value of `time.monotonic` at which the work ends even if it is not done.
     """
 
-    def __init__(self, what, total, done=0, every=5.0, deadline=math.inf):
-        self.what, self.total, self.start, self.every = what, total, done, every
+    def __init__(self, label, total, done=0, every=5.0, deadline=math.inf):
+        self.label, self.total, self.start, self.every = label, total, done, every
         self.deadline = deadline
-        self.begun, self.spoken = time.monotonic(), -math.inf
+        self.begun, self.printed = time.monotonic(), -math.inf
         self.bar = None
 
     def __enter__(self):
         if sys.stderr.isatty():
-            self.bar, self.task = _terminal_bar(self.what, self.total, self.start)
+            self.bar, self.task = _terminal_bar(self.label, self.total, self.start)
             self.bar.start()
         return self
 
@@ -36,21 +46,26 @@ class Progress:
             self.bar.stop()
 
     def update(self, done, text=None):
-        """Show that `done` of the total are done; without a `text` the last one stays."""
+        """Show that `done` items are done.
+
+        Args:
+          done: number of items.
+          text: a line about them. None leaves the bar's last one, and prints no line.
+        """
         now = time.monotonic()
         left = (now - self.begun) / max(done - self.start, 1) * (self.total - done)
         left = clock(max(0, min(left, self.deadline - now)))
         if self.bar:
             fields = {} if text is None else {"text": text}
             self.bar.update(self.task, completed=done, left=left, **fields)
-        elif now - self.spoken > self.every and text is not None:
-            self.spoken = now
+        elif now - self.printed > self.every and text is not None:
+            self.printed = now
             text = f"  {text}" if text else ""
-            print(f"{self.what} {done}/{self.total}{text}  {left} left", flush=True)
+            print(f"{self.label} {done}/{self.total}{text}  {left} left", flush=True)
 
 
-def _terminal_bar(what, total, done):
-    """A rich progress bar with a line of text under it, and its task."""
+def _terminal_bar(label, total, done):
+    """Return a rich progress bar with a line of text under it, and the id of its task."""
     from rich import console, progress
 
     class Bar(progress.Progress):
@@ -66,42 +81,41 @@ def _terminal_bar(what, total, done):
         console=console.Console(stderr=True),
         redirect_stdout=False,
     )
-    return bar, bar.add_task(what, total=total, completed=done, text="", left="-:--:--")
+    return bar, bar.add_task(label, total=total, completed=done, text="", left="-:--:--")
 
 
 def clock(seconds):
-    """Seconds as h:mm:ss."""
+    """Return seconds as text, h:mm:ss."""
     minutes, seconds = divmod(round(seconds), 60)
     return f"{minutes // 60}:{minutes % 60:02d}:{seconds:02d}"
 
 
-class Failed(Exception):
-    """A run that cannot go on: one line for the user, exit status 1."""
-
-
 def plain(text):
-    """A text with what cannot be printed written as escapes: line breaks, bytes that are no text.
+    """Return a text with escapes for line breaks and all else that cannot be printed.
 
-    Names of files may hold any of them.
+    Names of files may hold such characters, and bytes that are not text.
     """
     escaped = (c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
     return "".join(escaped)
 
 
-def first_line(error, most=150):
-    """The first line of an exception, of at most so many characters; its type where it has none."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:most]
+def first_line(error, max_length=150):
+    """Return the first line of an exception's message, cut off, or its type if it has none."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:max_length]
 
 
 @contextlib.contextmanager
 def quiet_stderr():
-    """Keep what libraries write to the file descriptor of stderr off the screen."""
+    """Discard what is written to the file descriptor of stderr in the block.
+
+    Silences libraries in C, which do not use `sys.stderr`.
+    """
     sys.stderr.flush()
-    kept = os.dup(2)
+    stderr = os.dup(2)
     with open(os.devnull, "w") as nowhere:
         os.dup2(nowhere.fileno(), 2)
     try:
         yield
     finally:
-        os.dup2(kept, 2)
-        os.close(kept)
+        os.dup2(stderr, 2)
+        os.close(stderr)

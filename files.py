@@ -1,4 +1,7 @@
-"""Files: atomic writes, locks, and what dead processes leave. Imports no TensorFlow."""
+"""Files: atomic writes, locks, and the removal of what dead processes left.
+
+Imports TensorFlow only while TensorFlow writes.
+"""
 
 import contextlib
 import fcntl
@@ -9,38 +12,50 @@ from pathlib import Path
 
 import console
 
-MOST_UNPACKED = 100  # bytes for each stored one: MNIST's files have 5
+MAX_UNPACKED = 100  # bytes for each stored byte: MNIST's files have 5
+PART_PATTERN = ".*.part*"  # matches the names that `part_path` makes
 
 
 def check_size(count, stored, what):
-    """Raise ValueError where so few stored bytes cannot be, or should not be, so many unpacked."""
-    if count > MOST_UNPACKED * stored + 1_000_000:
+    """Refuse archives that unpack to far more bytes than they hold.
+
+    Raises:
+      ValueError: if `stored` bytes unpack to `count` bytes, over 1 MB and `MAX_UNPACKED` for each.
+        The message begins with `what`.
+    """
+    if count > MAX_UNPACKED * stored + 1_000_000:
         raise ValueError(f"{what}: too much for {stored} stored bytes")
+
+
+def part_path(path):
+    """Return a hidden temporary path beside `path`, with this process's id and the same suffix."""
+    return path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
 
 
 @contextlib.contextmanager
 def atomic_path(path):
-    """A temporary path beside `path`, moved onto it when the block ends without an error.
+    """Yield a temporary path; move it to `path` if the block ends without an error.
 
-    Raises OSError, naming `path`, where the disk is full or may not be written to.
+    Raises:
+      OSError: if the file cannot be written. Its message names `path`.
     """
     path = Path(path)
-    part = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+    part = part_path(path)
     try:
         with writing(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             yield part
             os.replace(part, path)
     finally:
-        with contextlib.suppress(OSError):  # such as that of a folder that cannot be
+        with contextlib.suppress(OSError):  # its folder may not exist
             part.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
 def writing(path):
-    """Raises an OSError of the block anew as one that names `path`.
+    """Replace an OSError of the block by one whose message names `path`.
 
-    Some have no name, and others that of a temporary file.
+    The message of the original one may have no name, or that of a temporary file.
     """
     try:
         yield
@@ -49,17 +64,41 @@ def writing(path):
         raise OSError(f"cannot write {path}: {reason}") from error
 
 
+@contextlib.contextmanager
+def writing_by_tensorflow(path):
+    """Replace an error of TensorFlow in the block by a console.Failed that names `path`."""
+    import tensorflow as tf
+
+    try:
+        yield
+    except tf.errors.OpError as error:
+        reason = re.sub(r"{{.*?}} ?", "", error.message)  # the names of operations
+        raise console.Failed(f"cannot write {path}: {console.first_line(reason, 500)}") from None
+
+
 def clear_parts(folder):
-    """Remove the temporary files and folders that dead processes have left in a folder."""
-    for part in Path(folder).glob(".*.part*"):
+    """Remove the temporary files and folders that dead processes left in a folder."""
+    for part in Path(folder).glob(PART_PATTERN):
         pid = re.search(r"\.(\d{1,7})\.part", part.name)
-        if pid and not _lives(int(pid[1])):
-            with contextlib.suppress(FileNotFoundError):  # another process clears, too
+        if pid and not _is_alive(int(pid[1])):
+            with contextlib.suppress(FileNotFoundError):  # another process may remove it, too
                 (shutil.rmtree if part.is_dir() else Path.unlink)(part)
 
 
-def _lives(pid):
-    """Is it another process that runs? This one has written nothing when it asks."""
+def remove(path):
+    """Delete a file, a link or a folder, if it exists."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _is_alive(pid):
+    """True if another process of this id is running.
+
+    False for this process: it has no temporary file yet when it asks, so that one with its id is
+    an older process's.
+    """
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -70,7 +109,7 @@ def _lives(pid):
 
 
 def _has_ended(pid):
-    """Has a process ended, though its parent has not asked for its status yet? Known on Linux."""
+    """True if a process has ended, but its parent has not read its status. Linux only."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "ZX"
     except (OSError, IndexError):
@@ -79,10 +118,14 @@ def _has_ended(pid):
 
 @contextlib.contextmanager
 def lock(path, busy):
-    """Hold a file's lock, which ends with this process at the latest; the file goes with it.
+    """Hold the lock of a file in the block, and remove the file afterwards.
 
-    Where another process holds it, `busy` is called with that one's id: it raises, or returns
-    and the lock is waited for.
+    The system releases the lock if the process dies.
+
+    Args:
+      path: path of the lock file.
+      busy: called with the id of the process that holds the lock, as text. If it returns, this
+        process waits for the lock.
     """
     while True:
         with open(path, "a+") as file:
@@ -92,7 +135,7 @@ def lock(path, busy):
                 file.seek(0)
                 busy(file.read().strip() or "unknown")
                 fcntl.flock(file, fcntl.LOCK_EX)
-            if not _is_at(file, path):  # the holder before has removed it
+            if not _is_at(file, path):  # the previous holder has removed it
                 continue
             try:
                 with writing(path):
@@ -106,7 +149,7 @@ def lock(path, busy):
 
 
 def _is_at(file, path):
-    """Is an open file still the one at a path?"""
+    """True if an open file is the one at `path`."""
     try:
         return os.path.samestat(os.fstat(file.fileno()), os.stat(path))
     except FileNotFoundError:
@@ -114,6 +157,6 @@ def _is_at(file, path):
 
 
 def save_text(path, text):
-    """Write a text file whole or not at all."""
+    """Write a text file atomically."""
     with atomic_path(path) as part:
         part.write_text(text)

@@ -111,15 +111,15 @@ def watch(folder, on_moment):
 def train(folder, argv, on_moment, keep_all):
     """Run main in `folder`, in this process; return its exit status."""
     import main
-    from runs import film as films
-    from runs import run
+    from runs import checkpoints, film, run
 
     os.chdir(folder)
     with open(folder / "output.txt", "a") as file:
         for stream in (1, 2):
             os.dup2(file.fileno(), stream)
-    films.MAX_FRAMES, run.REDRAW_SHARE = FRAMES, 0.1  # draws often
-    run.KEPT = 10**6 if keep_all else run.KEPT
+    film.MAX_FRAMES, run.REDRAW_FRACTION = FRAMES, 0.1  # draws often
+    if keep_all:
+        checkpoints.MAX_CHECKPOINTS = 10**6
     watch(folder, on_moment)
     status = main.main(argv)
     sys.stdout.flush()

@@ -9,7 +9,7 @@ from config.rows import import_object
 from config.saved import identity, read_saved
 from datasets import packed
 from runs import trained
-from runs.run import settle_runs
+from runs.recovery import settle_runs
 
 
 def find(given):

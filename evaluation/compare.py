@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 import console
 import files
 import utils
-from runs import log, trained
+from runs import film, log, plots, trained
 
 BINS = 80  # of a weight histogram, as in seed 001's picture
 NEAR = 0.99  # a weight of at least this share of the clipping bound counts as at the bound
@@ -76,7 +76,7 @@ def write_page(folder, runs):
 
 
 def _show_grid(panel, run, mode, rows):
-    image = utils.read_image(sorted((run / "frames").glob("[0-9]*.png"))[-1])
+    image = utils.read_image(film.frame_paths(run)[-1])
     panel.imshow(image, cmap="gray", vmin=0, vmax=255)
     minutes = float(rows[-1].get("seconds") or 0) / 60
     panel.set_title(f"{mode}, {rows[-1]['step']} updates, {minutes:.1f} minutes")
@@ -85,8 +85,8 @@ def _show_grid(panel, run, mode, rows):
 
 def _show_curves(panel, rows, names, title):
     for name in names:
-        steps, values = log.series(rows, name)
-        panel.plot(steps, log.smooth(values), linewidth=1, label=name)
+        steps, values = plots.series(rows, name)
+        panel.plot(steps, plots.smooth(values), linewidth=1, label=name)
     panel.set_title(title, fontsize=10)
     panel.set_xlabel("generator updates")
     panel.legend(fontsize=8)

@@ -109,12 +109,12 @@ def write(run, target, formats, *, suffixes, latents):
     check_packages(formats)
     data = model_card.settings(run)["data"]
     files.clear_parts(target.parent)
-    part = target.with_name(f".{target.name}.{os.getpid()}.part")
+    part = files.part_path(target)
     try:
         with files.writing(target):
             part.mkdir(parents=True)
         written = []
-        for path in sorted(run.glob("generator*.keras")):
+        for path in trained.generators(run):
             network = _load(path)
             shape = image_shape(network, data)
             inputs = input_code(network, latents, shape)
@@ -238,6 +238,6 @@ def _swap(part, target, suffixes):
     target.mkdir(parents=True, exist_ok=True)
     old = [path for suffix in suffixes for path in target.glob(f"generator*{suffix}")]
     for path in (target / model_card.NAME, *old):
-        recovery.remove(path)
+        files.remove(path)
     new = sorted(part.iterdir(), key=lambda path: (path.name == model_card.NAME, path.name))
     return [path.rename(target / path.name) for path in new]

@@ -5,11 +5,10 @@ Imports no TensorFlow.
 
 import dataclasses
 import json
-import re
 from pathlib import Path
 
 import console
-from runs import log, recovery
+from runs import checkpoints, log, recovery, trained
 
 NAME = "README.md"  # which model hubs show, and take what is above its first line from
 START = "import numpy as np\n\nrng = np.random.default_rng(0)"
@@ -37,19 +36,17 @@ def settings(run):
 
     Raises utils.Failed where it does not say what they were.
     """
-    path = run / "config.json"
-    own = json.loads(path.read_text())
+    own = trained.read_config(run)
     for name in ("height", "width", "count", "classes"):
         if type(own["data"].get(name)) is not int:
-            raise console.Failed(f"cannot use {path}: data has no {name}")
+            raise console.Failed(f"cannot use {run / trained.CONFIG}: data has no {name}")
     return own
 
 
 def last_step(run):
     """The generator updates of a run's folder; None where it does not say, as when shipped."""
     try:
-        found = re.search(r'^model_checkpoint_path: "ckpt-(\d+)"', (run / "checkpoint").read_text())
-        return int(found[1]) if found else None
+        return checkpoints.read_index(run).newest
     except (OSError, ValueError):
         return None
 

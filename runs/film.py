@@ -1,4 +1,4 @@
-"""The film of a training: which pictures are its frames, and the animations made of them."""
+"""The film of a training: the frames that are kept on the disk, and the animations made of them."""
 
 import math
 
@@ -6,34 +6,44 @@ import numpy as np
 from PIL import Image
 
 import utils
-from runs import recovery
 
 MAX_FRAMES = 60
 MAX_BYTES = 2_000_000  # of an animation
-SIDE = 512  # pixels of a frame, at most
+MAX_SIDE = 512  # pixels of a frame
 
 
-def keep(home, step, grid, every):
-    """Keep a grid, uint8 [H, W, C], as the frame of a step, and those of before that are `kept`."""
-    scale = SIDE / max(grid.shape[:2])
+def add_frame(write_dir, step, grid, every):
+    """Save a grid as the frame of a step, and delete the frames that it makes superfluous.
+
+    Args:
+      write_dir: path of the run's folder. Frames are `frames/STEP.png` in it.
+      step: generator updates done.
+      grid: uint8 [H, W, C]. If a side is over `MAX_SIDE` pixels, the frame is a smaller copy.
+      every: steps between two frames.
+    """
+    scale = MAX_SIDE / max(grid.shape[:2])
     if scale < 1:
         size = [round(n * scale) for n in grid.shape[1::-1]]
         image = Image.fromarray(grid.squeeze(-1) if grid.shape[-1] == 1 else grid)
         grid = np.asarray(image.resize(size, Image.Resampling.BOX))
         grid = grid.reshape(*grid.shape[:2], -1)
-    utils.save_image(home / "frames" / f"{step:08d}.png", grid)
-    paths = {int(path.stem): path for path in recovery.frames(home)}
-    for number in paths.keys() - kept(list(paths), every):
+    utils.save_image(write_dir / "frames" / f"{step:08d}.png", grid)
+    paths = {int(path.stem): path for path in frame_paths(write_dir)}
+    for number in paths.keys() - select_steps(list(paths), every):
         paths[number].unlink()
 
 
-def kept(steps, every):
-    """Of growing steps those whose frames are kept, at most MAX_FRAMES.
+def select_steps(steps, every):
+    """Return the set of steps whose frames the film needs, at most `MAX_FRAMES` of them.
 
-    They are the first one in each of equal spans, and the newest. A span is `every` steps, less its
-    factors of two up to 4, or as often twice that as it takes: so what is left out at one step
-    is left out at any later one, and a run that goes back to a checkpoint has the film of one that
-    did not.
+    Splits the steps into spans of equal length and selects the first step of each span, and the
+    newest step. A span has `every` steps, divided by its factors of two up to 4, and is doubled
+    until there are few enough spans. A step that is not selected is thus never selected later, and
+    a run that returns to a checkpoint ends with the frames of a run that did not.
+
+    Args:
+      steps: increasing list of steps, not empty.
+      every: steps between two frames.
     """
     span, first = max(1, every // math.gcd(every, 4)), {}
     while steps[-1] // span >= MAX_FRAMES - 1:
@@ -43,26 +53,41 @@ def kept(steps, every):
     return {*first.values(), steps[-1]}
 
 
-def read(path):
-    """A picture, or None where it is absent or broken: a film does without it."""
+def frame_paths(write_dir):
+    """Return the paths of a run's frames, ordered by step."""
+    paths = (write_dir / "frames").glob("[0-9]*.png")
+    return sorted(path for path in paths if path.stem.isdecimal())
+
+
+def read_or_none(path):
+    """Return a picture as uint8 [H, W, C]; None if the file is absent or broken."""
     try:
         return utils.read_image(path)
-    except Exception:  # whatever Pillow makes of a broken file
+    except Exception:  # Pillow raises many kinds of errors for broken files
         return None
 
 
-def frames(home):
-    """[(path, picture)] of the frames that can be read, with as many channels as the last."""
-    found = [(path, image) for path in recovery.frames(home) if (image := read(path)) is not None]
+def load_frames(write_dir):
+    """Return (path, uint8 [H, W, C]) of each frame that can be read.
+
+    Skips frames with another number of channels than the last one.
+    """
+    found = [(path, read_or_none(path)) for path in frame_paths(write_dir)]
+    found = [(path, image) for path, image in found if image is not None]
     return [(path, image) for path, image in found if image.shape[-1] == found[-1][1].shape[-1]]
 
 
-def save(path, pictures):
-    """Write an animation of at most MAX_BYTES, with as many of the pictures as fit, evenly."""
-    count = len(pictures)
+def save_animation(path, images):
+    """Write an animation of at most `MAX_BYTES`, with as many evenly spaced images as fit.
+
+    Args:
+      path: path of a .gif or .webp file.
+      images: list of uint8 [H, W, C] of one shape.
+    """
+    count = len(images)
     while count:
-        shown = np.linspace(0, len(pictures) - 1, count).round().astype(int)
-        utils.save_animation(path, [pictures[i] for i in shown])
+        shown = np.linspace(0, len(images) - 1, count).round().astype(int)
+        utils.save_animation(path, [images[i] for i in shown])
         size = path.stat().st_size
         if size <= MAX_BYTES or count == 1:
             return

@@ -1,4 +1,4 @@
-"""The run of a process that does not lead."""
+"""The run as a process sees it that shares the training with a leading process."""
 
 import contextlib
 
@@ -6,41 +6,40 @@ from runs.run import Run
 
 
 class Follower(Run):
-    """The run of a process that does not lead: it reads the shared folder, and writes nothing."""
+    """A run that only reads the shared folder. The leading process writes everything."""
 
     writes = False
 
-    def __init__(self, *words):
-        super().__init__(*words)
-        self._begun = False
+    def __init__(self, *args):
+        super().__init__(*args)
+        self._saved = False
 
     @contextlib.contextmanager
     def lock(self):
-        """Nothing: the leading process holds it."""
+        """Do nothing: the leading process holds the lock."""
         yield
 
     def begin(self, settings, spec, *, resume, sample_every=1):
-        """Keep in mind whether there is a checkpoint of this very run."""
-        self._begun = resume
+        """Note whether the run resumes, that is, has been saved."""
+        self._saved = resume
 
     def saved(self):
-        """Has this very run been saved?"""
-        return self._begun
+        """True once this run has been saved."""
+        return self._saved
 
     def save(self, step, trainer):
-        """The leading process does it."""
-        self._begun = True
+        """Note that the leading process saves."""
+        self._saved = True
 
     def restore(self, trainer):
-        """Put the newest checkpoint's state into the trainer; return its step."""
-        self._manager = None  # it knows the checkpoints that were there when it was made
-        return self._load(trainer)
+        """Load the newest checkpoint into the trainer; return its step."""
+        return self._restore_state(trainer)
 
-    def _nothing(self, *words):
-        """The leading process does it."""
+    def _do_nothing(self, *args):
+        """Leave it to the leading process."""
 
-    say = log = reals = sample = redraw = finish = _nothing
+    say = log = reals = sample = redraw = finish = _do_nothing
 
     def written(self):
-        """Nothing."""
+        """Return no paths."""
         return []

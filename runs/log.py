@@ -1,36 +1,62 @@
-"""metrics.csv, and the curves drawn from it."""
+"""The log of a run: metrics.csv and TensorBoard's events."""
 
 import contextlib
 import csv
+import math
 import shutil
-
-import numpy as np
 
 import files
 
-INDEX = ("step", "epoch", "seconds", "stage_seconds", "kimg")
-BAD = "metrics.bad.csv"  # a copy of a log with rows that cannot be read
-MEASURED = "eval/"  # what the names of an evaluation's columns begin with
+INDEX = ("step", "epoch", "seconds", "stage_seconds", "kimg")  # columns that are not plotted
+BAD = "metrics.bad.csv"  # copy of a metrics.csv that had unreadable rows
+MEASURED = "eval/"  # prefix of the columns that an evaluation fills
+MAX_WEIGHTS = 10_000  # in a histogram
+
+# ---- metrics.csv -------------------------------------------------------------------------
 
 
-class Log:
-    """The rows of a metrics.csv, as dicts of text: blank where a row has no such column."""
+class MetricsLog:
+    """The rows of a metrics.csv.
+
+    Attributes:
+      rows: list of dicts, column name → text. A row may lack columns: their cells are blank.
+      columns: dict whose keys are the names of all columns, in the file's order.
+      spent: seconds of training before this call of the program.
+    """
 
     def __init__(self):
-        self.rows, self.columns = [], {}
+        self.rows, self.columns, self.spent = [], {}, 0.0
 
     def read(self, path, last):
-        """Take a file's rows up to step `last`, and write it anew without the others."""
+        """Read a file's rows up to step `last`, and remove its other rows.
+
+        If other rows than a torn last one cannot be read, copies the file to `BAD` first.
+        """
         rows = read_log(path)
         if path.is_file() and path.read_bytes().count(b"\n") > 1 + len(rows):
             bad = shutil.copy(path, path.with_name(BAD))
-            print(f"left out rows of {path} that cannot be read; as it was: {bad}")
+            print(f"removed unreadable rows from {path}; the original is {bad}")
         self.rows = [row for row in rows if int(row["step"]) <= last]
         self.columns = dict.fromkeys(self.rows[0]) if self.rows else {}
+        self.spent = float(self.rows[-1].get("seconds") or 0) if self.rows else 0.0
         self.write(path)
 
+    def new_row(self, step, epoch, seconds, values):
+        """Return the row of a step. Does not add it.
+
+        Args:
+          step, epoch: generator updates and epochs done.
+          seconds: seconds of training in this call of the program.
+          values: name → float. If the network grows in stages, `stage` is among them.
+        """
+        total = self.spent + seconds
+        row = {"step": step, "epoch": epoch, "seconds": f"{total:.1f}"}
+        if "stage" in values:
+            row["stage_seconds"] = f"{stage_seconds(self.rows, values['stage'], total):.1f}"
+        return row | {name: f"{value:.7g}" for name, value in values.items()}
+
     def add(self, path, row):
-        """Add a row, to the file's end where it has all its columns already."""
+        """Add a row. Appends to the file, or rewrites it if the row has a new column."""
         self.rows.append(row)
         known = row.keys() <= self.columns.keys()
         self.columns |= dict.fromkeys(row)
@@ -41,7 +67,7 @@ class Log:
             self.write(path)
 
     def write(self, path):
-        """Write the whole file; none where there are no rows."""
+        """Write all rows to a file. Removes the file if there are none."""
         if not self.rows:
             path.unlink(missing_ok=True)
             return
@@ -55,24 +81,24 @@ class Log:
 
 
 def read_log(path):
-    """The whole rows of a metrics.csv, as dicts of text; none where there is no file."""
+    """Return the valid rows of a metrics.csv, as dicts of text; [] if there is no file."""
     rows = []
     with (
         contextlib.suppress(FileNotFoundError, csv.Error),
         open(path, newline="", errors="replace") as file,
     ):
         for row in csv.DictReader(line for line in file if line.endswith("\n")):
-            if _whole(row):
+            if _is_valid(row):
                 rows.append(row)
     return rows
 
 
-def _whole(row):
-    """Has a row a value for each column, all numbers or blank, and a step?"""
+def _is_valid(row):
+    """True if a row has a step, as many cells as the header, and only numbers or blanks."""
     if None in row or None in row.values() or not row.get("step", "").isdecimal():
         return False
     try:
-        int(row["step"])  # of thousands of digits it is refused
+        int(row["step"])  # raises ValueError for thousands of digits
         for value in row.values():
             float(value or 0)
     except ValueError:
@@ -81,57 +107,113 @@ def _whole(row):
 
 
 def stage_seconds(rows, stage, seconds):
-    """The seconds that a stage has lasted: since the last of the rows that has another one."""
+    """Return for how many of the run's `seconds` it has been in its stage.
+
+    A stage begins with the last row of another stage.
+    """
     before = [row for row in rows if row.get("stage") and float(row["stage"]) != stage]
     return seconds - (float(before[-1]["seconds"] or 0) if before else 0.0)
 
 
-def series(rows, name):
-    """(steps [N], values [N]) of a column, where it is not blank."""
-    found = [(int(r["step"]), float(r[name])) for r in rows if r.get(name)]
-    return (
-        np.array([step for step, _ in found], int),
-        np.array([value for _, value in found], float),
-    )
+# ---- TensorBoard -------------------------------------------------------------------------
 
 
-def plot_log(folder, rows):
-    """Draw losses.png and, where there was an evaluation, measures.png; return their paths."""
-    names = list(dict.fromkeys(name for row in rows for name in row if name not in INDEX))
-    kinds = {
-        "losses.png": [n for n in names if not n.startswith(MEASURED)],
-        "measures.png": [n for n in names if n.startswith(MEASURED)],
-    }
-    paths = [folder / file for file, own in kinds.items() if own]
-    for path in paths:
-        _plot(path, rows, kinds[path.name])
-    return paths
+class EventLog:
+    """TensorBoard's events in a folder.
+
+    The first event after the start or after `close` begins a new file. All methods raise
+    console.Failed if TensorFlow cannot write.
+    """
+
+    def __init__(self, folder):
+        self.folder = folder
+        self._writer = None
+
+    def scalars(self, step, values):
+        """Write scalars, name → float."""
+        import tensorflow as tf
+
+        with self._at(step):
+            for name, value in values.items():
+                tf.summary.scalar(name, value)
+
+    def image(self, step, name, image):
+        """Write an image, uint8 [H, W, C]."""
+        import tensorflow as tf
+
+        with self._at(step):
+            tf.summary.image(name, image[None])
+
+    def histograms(self, step, networks):
+        """Write histograms of the trainable weights of networks, name → Keras model.
+
+        Takes every k-th number of a weight with more than `MAX_WEIGHTS`. TensorBoard's NumPy code
+        needs a fifth of the time of `tf.summary.histogram`; `tensorboard.summary` does not export
+        it, and requirements.txt pins the version that has it here.
+        """
+        import tensorflow as tf
+        from tensorboard.plugins.histogram import summary_v2
+
+        with self._at(step):
+            for name, network in networks.items():
+                for weight in network.trainable_variables:
+                    values = weight.numpy().ravel()
+                    values = values[:: 1 + len(values) // MAX_WEIGHTS]
+                    summary = summary_v2.histogram_pb(f"{name}/{weight.path}", values)
+                    tf.summary.experimental.write_raw_pb(summary.SerializeToString())
+
+    def flush(self):
+        """Write buffered events to the disk."""
+        if self._writer:
+            with files.writing_by_tensorflow(self.folder):
+                self._writer.flush()
+
+    def close(self):
+        """Flush, and close the file."""
+        if self._writer:
+            with files.writing_by_tensorflow(self.folder):
+                self._writer.close()
+        self._writer = None
+
+    @contextlib.contextmanager
+    def _at(self, step):
+        """Give the summaries written in the block this step."""
+        import tensorflow as tf
+
+        with files.writing_by_tensorflow(self.folder):
+            self._writer = self._writer or tf.summary.create_file_writer(str(self.folder))
+            with self._writer.as_default(step=step):
+                yield
 
 
-def _plot(path, rows, names):
-    """The columns over the steps, one panel each, as a PNG; what is dense with its mean too."""
-    from matplotlib.figure import Figure
+def cut_events(path, last):
+    """Cut a file of events after the last whole event of step `last` or before.
 
-    figure = Figure(figsize=(9, 2 * len(names)), layout="constrained")
-    panels = figure.subplots(len(names), 1, sharex=True, squeeze=False)[:, 0]
-    for panel, name in zip(panels, names):
-        steps, values = series(rows, name)
-        if name.startswith(MEASURED):
-            panel.plot(steps, values, linewidth=1.2, marker=".")
-        else:
-            panel.plot(steps, values, linewidth=0.6, alpha=0.5)
-            panel.plot(steps, smooth(values), linewidth=1.2)
-        panel.set_ylabel(name.removeprefix(MEASURED))
-        panel.grid(alpha=0.3)
-    panels[-1].set_xlabel("generator updates")
-    with files.atomic_path(path) as part:
-        figure.savefig(part, dpi=100)
+    Removes a file that has no event left. A record is the length of its body (8 bytes), a checksum
+    (4 bytes), the body and another checksum (4 bytes). The first record holds the format's version
+    and no step; the steps of the others never decrease.
+    """
+    total, end, count = path.stat().st_size, 0, 0
+    with open(path, "rb") as file:
+        while len(head := file.read(12)) == 12:
+            size = int.from_bytes(head[:8], "little")
+            if file.tell() + size + 4 > total or _event_step(file.read(size)) > last:
+                break
+            file.seek(4, 1)
+            end, count = file.tell(), count + 1
+    if count < 2:
+        path.unlink()
+    elif end < total:
+        with open(path, "r+b") as file:
+            file.truncate(end)
 
 
-def smooth(values, share=0.02):
-    """The mean over a window of `share` of all values, centred, shorter at both ends."""
-    half = max(1, round(len(values) * share / 2))
-    sums = np.concatenate([[0.0], np.cumsum(values)])
-    index = np.arange(len(values))
-    low, high = np.maximum(index - half, 0), np.minimum(index + half + 1, len(values))
-    return (sums[high] - sums[low]) / (high - low)
+def _event_step(body):
+    """Return the step of a serialised event; infinity if it cannot be parsed."""
+    from google.protobuf.message import DecodeError
+    from tensorboard.compat.proto.event_pb2 import Event
+
+    try:
+        return Event.FromString(body).step
+    except DecodeError:
+        return math.inf

@@ -1,7 +1,4 @@
-"""A run's page: one file with its pictures in it, for any browser, without a server.
-
-Imports no TensorFlow.
-"""
+"""The page of a run: one HTML file that holds its pictures, curves and settings."""
 
 import base64
 import html
@@ -14,31 +11,36 @@ import numpy as np
 from PIL import Image
 
 import files
-from runs import log
+from runs import log, plots
 
 NAME = "index.html"
 TEMPLATE = Path(__file__).with_name("page.html")
-# Bytes of the grids, before base64 makes 4 of 3. With the film the page stays under 7 MB.
-GRID_BYTES = 2_400_000
-QUALITY = 85  # of grids that are too large as they are kept
-POINTS = 300  # of a curve
-WIDTH, HEIGHT = 300.0, 100.0  # of a curve, in units of its own
-TYPES = {".png": "image/png", ".gif": "image/gif", ".jpg": "image/jpeg"}
+# Bytes of all grids, before base64 makes 4 of 3. With the film the page stays under 7 MB.
+MAX_GRID_BYTES = 2_400_000
+JPEG_QUALITY = 85  # of the grids, if they are too large as PNGs
+MAX_POINTS = 300  # of a curve
+WIDTH, HEIGHT = 300.0, 100.0  # of a curve, in units of its SVG
+MIME_TYPES = {".png": "image/png", ".gif": "image/gif", ".jpg": "image/jpeg"}
 
 
 def write(path, *, name, grids, film, rows, settings, best, per_epoch=None):
-    """Write a run's page.
+    """Write the page of a run.
 
     Args:
-      path: of the file.
-      grids: (path, uint8 [H, W, C]) of PNGs named by their steps, in order; one at least.
-      film: path of the animation, left out where there is none.
-      rows: of metrics.csv, as dicts of text.
-      settings: of the run, by name.
-      best: the best state's step and measures, or {}.
-      per_epoch: updates in an epoch, where it is known.
+      path: path of the page.
+      name: name of the run.
+      grids: list of (path of a PNG named by its step, uint8 [H, W, C]), ordered by step. Must not
+        be empty.
+      film: path of the animation. If there is no such file, the page says so.
+      rows: rows of metrics.csv, as dicts of text.
+      settings: dict of the run's settings.
+      best: step and measures of the best checkpoint, name → number, or {}.
+      per_epoch: generator updates in an epoch, or None if unknown.
     """
-    frames = [[when(int(p.stem), per_epoch), uri(kind, body)] for p, kind, body in _fit(grids)]
+    frames = [
+        [step_label(int(path.stem), per_epoch), data_uri(suffix, body)]
+        for path, suffix, body in _fit(grids)
+    ]
     values = {
         "name": html.escape(name),
         "summary": html.escape(_summary(rows, settings, frames[-1][0])),
@@ -54,32 +56,33 @@ def write(path, *, name, grids, film, rows, settings, best, per_epoch=None):
     files.save_text(path, string.Template(TEMPLATE.read_text()).substitute(values))
 
 
-def when(step, per_epoch):
-    """A step in words."""
+def step_label(step, per_epoch):
+    """Return the text "update STEP", with the epoch if `per_epoch` is known."""
     return f"update {step}" + (f", epoch {step / per_epoch:.1f}" if per_epoch else "")
 
 
-def uri(kind, body):
-    """A file of that suffix as an address that holds it."""
-    return f"data:{TYPES[kind]};base64,{base64.b64encode(body).decode()}"
+def data_uri(suffix, body):
+    """Return a data URI that holds the bytes of a file."""
+    return f"data:{MIME_TYPES[suffix]};base64,{base64.b64encode(body).decode()}"
 
 
 def _fit(grids):
-    """(path, suffix, bytes) of as many grids as fit, evenly, the first and the last among them.
+    """Return (path, suffix, bytes) of as many evenly spaced grids as fit into `MAX_GRID_BYTES`.
 
-    As they are kept, where all fit so: small images are sharp. Else as JPEG.
+    They are the PNGs if all of them fit, as small images need sharp pixels, and JPEGs otherwise.
+    The last grid is always among them, and the first if there are two.
     """
     found = [(path, ".png", path.read_bytes()) for path, _ in grids]
-    if _size(found) > GRID_BYTES:
+    if _size(found) > MAX_GRID_BYTES:
         found = [(path, ".jpg", _jpeg(image)) for path, image in grids]
     count = len(found)
-    while (shown := _evenly(found, count)) and _size(shown) > GRID_BYTES and count > 1:
-        count = max(1, min(count - 1, int(count * GRID_BYTES / _size(shown))))
+    while (shown := _evenly(found, count)) and _size(shown) > MAX_GRID_BYTES and count > 1:
+        count = max(1, min(count - 1, int(count * MAX_GRID_BYTES / _size(shown))))
     return shown
 
 
 def _evenly(items, count):
-    """So many of the items; of one alone, the last."""
+    """Return `count` evenly spaced items; the last one if `count` is 1."""
     at = np.linspace(0, len(items) - 1, count).round().astype(int) if count > 1 else [-1]
     return [items[i] for i in at]
 
@@ -91,48 +94,49 @@ def _size(found):
 def _jpeg(image):
     stream = io.BytesIO()
     pixels = image[..., 0] if image.shape[-1] == 1 else image
-    Image.fromarray(pixels).save(stream, "JPEG", quality=QUALITY)
+    Image.fromarray(pixels).save(stream, "JPEG", quality=JPEG_QUALITY)
     return stream.getvalue()
 
 
 def _summary(rows, settings, last):
-    """One line on what the run is."""
+    """Return a line with the network, the mode, the data and the length of the training."""
     data = settings.get("data", {})
     count = data.get("count", "?")
     count = min(settings.get("train_size") or count, count) if isinstance(count, int) else count
     what = f"{count} images of {Path(str(settings.get('dataset'))).name}"
     minutes = float(rows[-1].get("seconds") or 0) / 60 if rows else 0
-    parts = f"{settings.get('arch')}, {settings.get('mode')}"
-    return f"{parts}: {what}; {last}, {minutes:.1f} minutes of training"
+    networks = f"{settings.get('arch')}, {settings.get('mode')}"
+    return f"{networks}: {what}; {last}, {minutes:.1f} minutes of training"
 
 
 def _film(path):
     if not path.is_file():
         return "<p>There is no film yet.</p>"
-    source = uri(path.suffix, path.read_bytes())
+    source = data_uri(path.suffix, path.read_bytes())
     return f'<img src="{source}" alt="The grids as a film">'
 
 
 def _figures(rows):
-    """A curve for each column of the log."""
+    """Return HTML with a curve for each column of the log."""
     names = dict.fromkeys(name for row in rows for name in row if name not in log.INDEX)
-    drawn = [figure for name in names if (figure := _figure(rows, name))]
-    if not drawn:
+    figures = [figure for name in names if (figure := _figure(rows, name))]
+    if not figures:
         return "<p>None yet.</p>"
     span = f"Over the updates {rows[0]['step']} to {rows[-1]['step']} of the generator."
-    return f'<p class="soft">{span}</p><div class="curves">{"".join(drawn)}</div>'
+    return f'<p class="soft">{span}</p><div class="curves">{"".join(figures)}</div>'
 
 
 def _figure(rows, name):
-    steps, values = log.series(rows, name)
-    keep = np.isfinite(values)
-    steps, values = steps[keep], values[keep]
+    """Return HTML with the curve of a column; "" if it has less than two finite values."""
+    steps, values = plots.series(rows, name)
+    finite = np.isfinite(values)
+    steps, values = steps[finite], values[finite]
     if len(steps) < 2:
         return ""
     measured = name.startswith(log.MEASURED)
-    lines = [values] if measured else [values, log.smooth(values)]
+    lines = [values] if measured else [values, plots.smooth(values)]
     low, high = float(values.min()), float(values.max())
-    span = (low, high) if high > low else (low - 1, high + 1)  # a flat one runs in the middle
+    span = (low, high) if high > low else (low - 1, high + 1)  # draws a constant in the middle
     classes = ["", ""] if measured else [' class="raw"', ""]
     paths = "".join(
         f'<path{kind} d="{_path(steps, line, *span)}"/>' for kind, line in zip(classes, lines)
@@ -147,15 +151,18 @@ def _figure(rows, name):
 
 
 def _path(steps, values, low, high):
-    """A curve as an SVG path over the whole field, through at most `POINTS` of its points."""
-    at = np.unique(np.linspace(0, len(steps) - 1, min(len(steps), POINTS)).round().astype(int))
+    """Return the SVG path of a curve, through at most `MAX_POINTS` of its points.
+
+    It spans `WIDTH` from the first step to the last, and `HEIGHT` from `low` to `high`.
+    """
+    at = np.unique(np.linspace(0, len(steps) - 1, min(len(steps), MAX_POINTS)).round().astype(int))
     x = WIDTH * (steps[at] - steps[0]) / ((steps[-1] - steps[0]) or 1)
     y = HEIGHT * (high - values[at]) / ((high - low) or 1.0)
     return "M" + "L".join(f"{a:.1f} {b:.1f}" for a, b in zip(x, y))
 
 
 def _table(rows, best):
-    """The last evaluation's measures, and the best state's beside them."""
+    """Return an HTML table of the last evaluation's measures and the best checkpoint's."""
     measured = [r for r in rows if any(r.get(n) for n in r if n.startswith(log.MEASURED))]
     if not measured:
         return "<p>None were taken.</p>"
@@ -173,7 +180,7 @@ def _number(value):
 
 
 def _settings(settings):
-    """Every setting, what is nested by a name of two parts."""
+    """Return an HTML list of the settings. Nested ones are named like `data.count`."""
     flat = {}
     for name, value in settings.items():
         inner = value if isinstance(value, dict) else {None: value}

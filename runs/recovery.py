@@ -1,120 +1,121 @@
-"""What a kill leaves half done in a run's folders: finished or removed at the next start.
+"""Recovery from kills: finishes or removes what a killed trainer left half done.
 
-Every function can be begun again where it was killed itself. Imports no TensorFlow.
+Each function can itself be killed and started again. Imports no TensorFlow.
 """
 
-import math
-import re
-import shutil
+import contextlib
+from pathlib import Path
 
-from runs import log
+import console
+import files
+from runs import checkpoints, film, log, trained
 
-BEST = "best"
-NEW, READY, MOVING = ".new", ".ready", ".moving"  # a new run: built up, whole, being moved up
-BEST_PART, BEST_WHOLE = ".best-part", ".best"
-# What a run writes into its folder, and a new one takes the place of.
-OWN = ("config.json", "*.keras", "ckpt-*", "checkpoint", "metrics.csv", log.BAD, "frames", BEST)
-# What is never read: a dead process was about to write it. The last two are TensorFlow's.
-HALF = (NEW, BEST_PART, ".*.part*", "ckpt-*_temp", "checkpoint.tmp*")
+LOCK = "lock"  # file in the run's folder
+BEST = "best"  # folder of the best checkpoint, a run of its own
+# Stages of a new run's folder: incomplete; saved once; being moved up to replace the old run.
+NEW, READY, MOVING = ".new", ".ready", ".moving"
+BEST_PART, BEST_WHOLE = ".best-part", ".best"  # a new best: incomplete; about to replace the old
+# What a run writes into its folder. A new run of the same name deletes it.
+RUN_FILES = (trained.CONFIG, "*.keras", "ckpt-*", checkpoints.INDEX, "metrics.csv", log.BAD)
+RUN_FILES += ("frames", BEST)
+# What a killed process was writing. The last two are TensorFlow's temporary files.
+INCOMPLETE = (NEW, BEST_PART, files.PART_PATTERN, "ckpt-*_temp", f"{checkpoints.INDEX}.tmp*")
+
+
+@contextlib.contextmanager
+def lock(folder, logs):
+    """Hold the lock of a run in the block, and first `settle` its folders.
+
+    Makes the folder, and removes it in the end if it is still empty.
+
+    Args:
+      folder: path of the run's folder.
+      logs: path of the run's folder of TensorBoard events.
+
+    Raises:
+      console.Failed: if another process holds the lock.
+    """
+
+    def busy(pid):
+        raise console.Failed(
+            f"run {folder.name} is being trained by process {pid}: stop that process, or give "
+            "this run another --name"
+        )
+
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with files.lock(folder / LOCK, busy):
+            settle(folder, logs)
+            yield
+    finally:
+        with contextlib.suppress(OSError):  # raised for a folder that is not empty
+            folder.rmdir()
+
+
+def settle_runs(checkpoint_dir, log_dir):
+    """Finish the new runs that a kill interrupted while they replaced an old one.
+
+    Skips runs that another process trains, and those that cannot be written.
+    """
+    for stage in (READY, MOVING):
+        for path in Path(checkpoint_dir).glob(f"*/{stage}"):
+            held = lock(path.parent, Path(log_dir) / path.parent.name)
+            with contextlib.suppress(console.Failed, OSError), held:
+                pass
 
 
 def settle(folder, logs):
-    """Finish or undo what a trainer that is no more was about; for who holds the run's lock."""
-    adopt(folder, logs)
+    """Finish or undo what a killed trainer was doing. The caller must hold the run's lock."""
+    replace_old_run(folder, logs)
     swap_best(folder)
-    saved = _recorded(folder / "checkpoint")
+    listed = _listed_checkpoints(folder)
     for entry in (*folder.iterdir(), *folder.glob("frames/.*")):
-        orphan = saved and entry.match("ckpt-*") and entry.name.partition(".")[0] not in saved
-        if orphan or any(entry.match(name) for name in HALF):
-            remove(entry)
-    remove(logs / NEW)
+        orphan = listed and entry.match("ckpt-*") and entry.name.partition(".")[0] not in listed
+        if orphan or any(entry.match(pattern) for pattern in INCOMPLETE):
+            files.remove(entry)
+    files.remove(logs / NEW)
 
 
-def adopt(folder, logs):
-    """Put a new run that is whole in the place of the old one, and its events with it.
+def _listed_checkpoints(folder):
+    """Return the names of the checkpoints that TensorFlow knows; an empty set without its file."""
+    try:
+        return checkpoints.read_index(folder).names
+    except (OSError, ValueError):
+        return set()
 
-    While `READY` is there the old files are being removed, and while `MOVING` is, the new ones
-    are being moved up.
+
+def replace_old_run(folder, logs):
+    """Replace the old run by a new one that has been saved, and its events, too.
+
+    The folder `READY` exists while the old files are deleted, and `MOVING` while the new ones
+    are moved up. Other files in the folders stay.
     """
     ready, moving = folder / READY, folder / MOVING
     if ready.exists():
-        old = [e for e in folder.iterdir() if any(e.match(name) for name in OWN)]
-        for entry in (*old, *logs.glob("events*")):  # the user's files are left alone
-            remove(entry)
+        old = [e for e in folder.iterdir() if any(e.match(pattern) for pattern in RUN_FILES)]
+        for entry in (*old, *logs.glob("events*")):
+            files.remove(entry)
         ready.rename(moving)
     if moving.exists():
         for source, target in ((moving, folder), (logs / NEW, logs)):
             for entry in list(source.iterdir()) if source.is_dir() else ():
                 entry.rename(target / entry.name)
         moving.rmdir()
-        remove(logs / NEW)
+        files.remove(logs / NEW)
 
 
 def swap_best(folder):
-    """Put a best state that is whole in the place of the older one."""
+    """Replace the best checkpoint by a complete newer one, if there is one."""
     whole = folder / BEST_WHOLE
     if whole.exists():
-        remove(folder / BEST)
+        files.remove(folder / BEST)
         whole.rename(folder / BEST)
 
 
-def forget(home, logs, last):
-    """Remove the frames and the events of steps after `last`."""
-    for frame in frames(home):
-        if int(frame.stem) > last:
-            frame.unlink()
-    for path in logs.glob("events*"):
-        _cut(path, last)
-
-
-def frames(home):
-    """The pictures of the film, named by their steps, in order."""
-    return sorted(p for p in (home / "frames").glob("[0-9]*.png") if p.stem.isdecimal())
-
-
-def _cut(path, last):
-    """Shorten a file of TensorBoard's to its whole events up to a step; remove it without any.
-
-    A record is its body's length (8 bytes), a checksum (4), the body and a checksum (4). The
-    first one has no step, and no later step is less than one before it.
-    """
-    total, end, count = path.stat().st_size, 0, 0
-    with open(path, "rb") as file:
-        while len(head := file.read(12)) == 12:
-            size = int.from_bytes(head[:8], "little")
-            if file.tell() + size + 4 > total or _step(file.read(size)) > last:
-                break
-            file.seek(4, 1)
-            end, count = file.tell(), count + 1
-    if count < 2:
-        path.unlink()
-    elif end < total:
-        with open(path, "r+b") as file:
-            file.truncate(end)
-
-
-def _step(body):
-    """The step of an event, endless where it is none."""
-    from google.protobuf.message import DecodeError
-    from tensorboard.compat.proto.event_pb2 import Event
-
-    try:
-        return Event.FromString(body).step
-    except DecodeError:
-        return math.inf
-
-
-def _recorded(path):
-    """The names of the checkpoints that TensorFlow's list of them has; none without a list."""
-    try:
-        return set(re.findall(r'"(?:[^"]*/)?([^/"]+)"', path.read_text()))
-    except (OSError, ValueError):
-        return set()
-
-
-def remove(path):
-    """Remove a file or a folder; nothing where there is none."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
+def delete_after(write_dir, events_dir, last):
+    """Delete the frames and the TensorBoard events of the steps after `last`."""
+    for path in film.frame_paths(write_dir):
+        if int(path.stem) > last:
+            path.unlink()
+    for path in events_dir.glob("events*"):
+        log.cut_events(path, last)

@@ -1,8 +1,6 @@
-"""What a run leaves behind: its folder, lock, settings, checkpoints, log, plots and pictures."""
+"""A run: its folders, and the files that it writes while it is trained."""
 
-import contextlib
 import json
-import re
 import shutil
 import time
 from pathlib import Path
@@ -12,19 +10,27 @@ import numpy as np
 import console
 import files
 import utils
-from runs import film, log, page, recovery
+from runs import checkpoints, film, log, page, plots, recovery, trained
 
-KEPT = 3  # checkpoints
-REDRAW_SHARE = 0.005  # of the time may go into animations and plots
-MOST_WEIGHTS = 10_000  # of a histogram
-LOCK = "lock"
+REDRAW_FRACTION = 0.005  # of the time at most goes into animations, plots and the page
 
 
 class Run:
-    """One run's folder, and the pictures it writes.
+    """The folders of one run. The process that leads a training writes them.
 
-    A new run is built up in a hidden folder inside its own, and takes the place of what an
-    older one left there when it is saved for the first time.
+    A new run is written to the hidden folder `.new` of its own folder. Its first save replaces
+    the older run of the same name, if there is one.
+
+    Args:
+      name: name of the run, and of its folders in `checkpoint_dir` and `log_dir`.
+      checkpoint_dir, log_dir: paths of folders that many runs share.
+      sample_dir: path of the folder for this run's pictures.
+
+    Attributes:
+      writes: False for a process that only reads the run.
+      folder, samples, logs: paths of the folders of checkpoints, pictures and TensorBoard events.
+      write_dir: path of the folder that is written to: `folder`, or `.new` in it.
+      events: `log.EventLog` of the folder `logs`, or of `.new` in it.
     """
 
     writes = True
@@ -33,49 +39,38 @@ class Run:
         self.name = name
         self.folder = Path(checkpoint_dir) / name
         self.samples, self.logs = Path(sample_dir), Path(log_dir) / name
-        self.home, self.events = self.folder, self.logs  # where files go now
-        self._writer = self._manager = None
-        self._redrawn, self._cost = -np.inf, 0.0
-        self._log, self._spent = log.Log(), 0.0  # seconds trained before this call
+        self.write_dir, self.events = self.folder, log.EventLog(self.logs)
+        self._checkpoints = None  # made by the first save or restore
+        self._redrawn, self._redraw_cost = -np.inf, 0.0  # time.monotonic and seconds of the last
+        self._log = log.MetricsLog()
         self._sample_every = 1  # steps
-        self._per_epoch = None  # steps, once an epoch is over
+        self._per_epoch = None  # steps; unknown in the first epoch
 
     # ---- the folder ----------------------------------------------------------------------
 
-    @contextlib.contextmanager
     def lock(self):
-        """Keep other trainers out of the block. Raises utils.Failed where one is in."""
-
-        def busy(pid):
-            raise console.Failed(
-                f"run {self.name} is being trained by process {pid}: stop that one, or give "
-                "this one another --name"
-            )
-
-        self.folder.mkdir(parents=True, exist_ok=True)
-        try:
-            with files.lock(self.folder / LOCK, busy):
-                recovery.settle(self.folder, self.logs)
-                yield
-        finally:
-            with contextlib.suppress(OSError):  # it is empty after a call that came to nothing
-                self.folder.rmdir()
+        """Return a context manager that holds the run's lock; see `recovery.lock`."""
+        return recovery.lock(self.folder, self.logs)
 
     def say(self, text):
-        """Print what a person is told of the run."""
+        """Print a text at once. A `Follower` does not."""
         print(text, flush=True)
 
     def has_state(self):
-        """Is there a checkpoint to go on from?"""
-        return (self.folder / "checkpoint").is_file()
+        """True if a checkpoint of this run, or of an older run of its name, is there."""
+        return checkpoints.has_checkpoint(self.folder)
 
     def saved(self):
-        """Has this very run, not an older one of its name, been saved?"""
-        return self.home == self.folder and self.has_state()
+        """True once this run has been saved; a checkpoint of an older run does not count."""
+        return self.write_dir == self.folder and self.has_state()
 
     def check_data(self, spec):
-        """Raise utils.Failed where the run was trained on images of another kind than `spec`."""
-        was = json.loads((self.folder / "config.json").read_text())["data"]
+        """Compare the images of a dict of `packed.ImageSpec`'s fields with those trained on.
+
+        Raises:
+          console.Failed: if their sizes, channels or classes differ.
+        """
+        was = trained.read_config(self.folder)["data"]
         for name in ("height", "width", "channels", "classes"):
             if was.get(name) != spec[name]:
                 raise console.Failed(
@@ -84,170 +79,145 @@ class Run:
                 )
 
     def begin(self, settings, spec, *, resume, sample_every=1):
-        """Write the settings; a run that is not resumed starts in hidden folders."""
+        """Make the folders and write config.json.
+
+        Args:
+          settings: dict of the run's settings.
+          spec: dict of the fields of its images' `packed.ImageSpec`.
+          resume: False to write to hidden folders until the first save.
+          sample_every: steps between two calls of `sample`.
+        """
         if not resume:
-            self.home, self.events = self.folder / recovery.NEW, self.logs / recovery.NEW
+            self.write_dir = self.folder / recovery.NEW
+            self.events = log.EventLog(self.logs / recovery.NEW)
         self._sample_every = sample_every
-        for folder in (self.home / "frames", self.samples, self.events):
+        for folder in (self.write_dir / "frames", self.samples, self.events.folder):
             folder.mkdir(parents=True, exist_ok=True)
         files.clear_parts(self.samples)
         text = json.dumps({**settings, "data": spec}, indent=1)
-        files.save_text(self.home / "config.json", text)
+        files.save_text(self.write_dir / trained.CONFIG, text)
 
-    def _check_places(self):
-        """Raise utils.Failed where a folder has been removed: to make another would hide it."""
-        for path in (self.home / "config.json", self.samples, self.events):
+    def _check_folders(self):
+        """Raise console.Failed if a folder has been removed: writing would make it anew."""
+        for path in (self.write_dir / trained.CONFIG, self.samples, self.events.folder):
             if not path.exists():
-                raise console.Failed(f"{path} is gone: the run ends at what was saved last")
+                raise console.Failed(f"{path} is gone: training stops without another save")
 
     # ---- checkpoints ---------------------------------------------------------------------
 
-    def _checkpoints(self, trainer):
-        import tensorflow as tf
-
-        if self._manager is None:
-            self._checkpoint = tf.train.Checkpoint(**trainer.state)
-            self._manager = tf.train.CheckpointManager(
-                self._checkpoint, str(self.home), KEPT, checkpoint_name="ckpt"
-            )
-        return self._manager
-
     def restore(self, trainer):
-        """Put the newest checkpoint's state into the trainer; forget what came after it."""
-        step = self._load(trainer)
-        self._log.read(self.home / "metrics.csv", step)
-        self._spent = float(self._log.rows[-1].get("seconds") or 0) if self._log.rows else 0.0
-        self._close_events()
-        recovery.forget(self.home, self.events, step)
+        """Load the newest checkpoint, and delete log rows, events and frames of later steps.
+
+        Returns:
+          The checkpoint's step.
+
+        Raises:
+          console.Failed: if there is no checkpoint of this trainer that can be read.
+        """
+        step = self._restore_state(trainer)
+        self._log.read(self.write_dir / "metrics.csv", step)
+        self.events.close()
+        recovery.delete_after(self.write_dir, self.events.folder, step)
         return step
 
-    def _load(self, trainer):
-        """Put the newest checkpoint's state into the trainer; return its step."""
-        path = None
-        try:
-            _check_pointer(self.folder / "checkpoint")
-            path = self._checkpoints(trainer).latest_checkpoint
-            self._checkpoint.restore(path).assert_consumed()
-        except Exception as error:  # TensorFlow raises its own errors, ValueError or AssertionError
-            reason = console.first_line(error)
-            raise console.Failed(
-                f"cannot restore {path or self.folder}: {reason}. Start anew with --resume False"
-            ) from None
+    def _restore_state(self, trainer):
+        self._checkpoints = checkpoints.restore(self.folder, trainer)
         return int(trainer.state["step"].numpy())
 
     def save(self, step, trainer):
-        """Save the state, and the networks for use without training."""
-        self._check_places()
+        """Save the trainer's state as a checkpoint, and its networks as .keras files."""
+        self._check_folders()
         trainer.refresh()
-        self._histograms(step, trainer.networks)
-        with _writes(self.events):  # before the state, so that no event up to it is lost
-            self._writer.flush()
-        _save_networks(self.home, trainer)
-        with _writes(self.home / f"ckpt-{step}"):
-            self._checkpoints(trainer).save(checkpoint_number=step)
-        if self.home != self.folder:
-            self._close_events()
-            self.home.rename(self.folder / recovery.READY)
-            recovery.adopt(self.folder, self.logs)
-            self.home, self.events, self._manager = self.folder, self.logs, None
+        self.events.histograms(step, trainer.networks)
+        self.events.flush()  # before the state, so that no event up to it is lost
+        checkpoints.save_networks(self.write_dir, trainer)
+        if self._checkpoints is None:
+            self._checkpoints = checkpoints.Checkpoints(self.write_dir, trainer)
+        self._checkpoints.save(step)
+        if self.write_dir != self.folder:
+            self.events.close()
+            self.write_dir.rename(self.folder / recovery.READY)
+            recovery.replace_old_run(self.folder, self.logs)
+            self.write_dir, self.events = self.folder, log.EventLog(self.logs)
+            self._checkpoints = None
 
     def best(self):
-        """The measures of the best checkpoint, or none."""
-        try:
-            found = json.loads((self.home / recovery.BEST / "measures.json").read_text())
-            # Not a number, or no number: as if there were none, or nothing would be better.
-            return {n: v for n, v in found.items() if abs(v) < 1e300}
-        except (OSError, ValueError, TypeError, AttributeError, RecursionError):
-            return {}
+        """Return the step and the measures of the best checkpoint; see `read_measures`."""
+        return checkpoints.read_measures(self.write_dir / recovery.BEST)
 
     def keep_best(self, step, trainer, measures):
-        """Keep this state as the best: a run of its own, in the folder `best` of this one."""
-        import tensorflow as tf
+        """Save the state as the best, in the folder `best`, which is a run of its own.
 
-        part = self.home / recovery.BEST_PART
+        `measures` are those of an evaluation of this state, name → float.
+        """
+        part = self.write_dir / recovery.BEST_PART
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir()
         trainer.refresh()
-        _save_networks(part, trainer)
-        state = tf.train.Checkpoint(**trainer.state)
-        manager = tf.train.CheckpointManager(state, str(part), 1, checkpoint_name="ckpt")
-        with _writes(part):
-            manager.save(checkpoint_number=step)
-        shutil.copy(self.home / "config.json", part)
+        checkpoints.save_networks(part, trainer)
+        checkpoints.Checkpoints(part, trainer, max_to_keep=1).save(step)
+        shutil.copy(self.write_dir / trained.CONFIG, part)
         self._log.write(part / "metrics.csv")
         text = json.dumps({"step": step, **measures}, indent=1)
-        files.save_text(part / "measures.json", text)
-        part.rename(self.home / recovery.BEST_WHOLE)
-        recovery.swap_best(self.home)
+        files.save_text(part / checkpoints.MEASURES, text)
+        part.rename(self.write_dir / recovery.BEST_WHOLE)
+        recovery.swap_best(self.write_dir)
 
-    # ---- the log -------------------------------------------------------------------------
+    # ---- the log and the pictures --------------------------------------------------------
 
     def log(self, step, epoch, seconds, terms, measures=None):
-        """Add a row to metrics.csv and scalars to TensorBoard's events."""
-        import tensorflow as tf
+        """Write a row to metrics.csv and scalars to TensorBoard.
 
-        self._check_places()
+        Args:
+          step, epoch: generator updates and epochs done.
+          seconds: seconds of training in this call of the program.
+          terms: name → float, the training's.
+          measures: name → float, an evaluation's, or None.
+        """
+        self._check_folders()
         measures = {log.MEASURED + name: value for name, value in (measures or {}).items()}
-        row = {"step": step, "epoch": epoch, "seconds": f"{self._spent + seconds:.1f}"}
-        if "stage" in terms:
-            spent = log.stage_seconds(self._log.rows, terms["stage"], self._spent + seconds)
-            row["stage_seconds"] = f"{spent:.1f}"
-        row |= {name: f"{value:.7g}" for name, value in {**terms, **measures}.items()}
-        self._log.add(self.home / "metrics.csv", row)
-        with self._events(step):
-            for name, value in {**terms, **measures}.items():
-                tf.summary.scalar(name, value)
-
-    @contextlib.contextmanager
-    def _events(self, step):
-        """Write summaries in the block as TensorBoard's events of a step."""
-        import tensorflow as tf
-
-        with _writes(self.events):
-            self._writer = self._writer or tf.summary.create_file_writer(str(self.events))
-            with self._writer.as_default(step=step):
-                yield
-
-    def _close_events(self):
-        """The next event begins a file."""
-        if self._writer:
-            with _writes(self.events):
-                self._writer.close()
-        self._writer = None
-
-    # ---- pictures ------------------------------------------------------------------------
+        values = {**terms, **measures}
+        row = self._log.new_row(step, epoch, seconds, values)
+        self._log.add(self.write_dir / "metrics.csv", row)
+        self.events.scalars(step, values)
 
     def reals(self, images):
-        """Write `reals.png`, a sheet of training images, uint8 [N, H, W, C]."""
+        """Write `reals.png`, a grid of training images, uint8 [N, H, W, C]."""
         utils.save_image(self.samples / "reals.png", utils.make_grid(images))
 
     def sample(self, step, epoch, index, images, columns):
-        """Write a grid of samples, float [N, H, W, C] in [-1, 1], and keep it as a frame."""
-        import tensorflow as tf
+        """Write a grid of generated images as a picture, an event and a frame of the film.
 
-        self._check_places()
+        Args:
+          step: generator updates done.
+          epoch, index: epochs done, and the steps since the last of them.
+          images: float [N, H, W, C] in [-1, 1].
+          columns: images in a row of the grid.
+        """
+        self._check_folders()
         self._per_epoch = (step - index) // epoch if epoch else None
         grid = utils.make_grid(utils.to_uint8(images), columns)
         utils.save_image(self.samples / f"train_{epoch:02d}_{index:04d}.png", grid)
-        with self._events(step):
-            tf.summary.image("samples", grid[None])
-        film.keep(self.home, step, grid, self._sample_every)
-        held = self.home != self.folder and self.has_state()  # the old run's film stays
-        if not held and time.monotonic() - self._redrawn > self._cost / REDRAW_SHARE:
+        self.events.image(step, "samples", grid)
+        film.add_frame(self.write_dir, step, grid, self._sample_every)
+        # The film of an older run stays until this run replaces it.
+        replaces_later = self.write_dir != self.folder and self.has_state()
+        pause = self._redraw_cost / REDRAW_FRACTION
+        if not replaces_later and time.monotonic() - self._redrawn > pause:
             self.redraw()
 
     def redraw(self):
-        """Write the film, its frames as large as the last, the curves, pairs and page anew."""
+        """Write the animations, the plots, `real_vs_fake.png` and the page, if there are frames."""
         start = time.monotonic()
-        grids = film.frames(self.home)
+        grids = film.load_frames(self.write_dir)
         if not grids:
             return
         frames = [utils.enlarge(image, grids[-1][1].shape) for _, image in grids]
         for suffix in ("gif", "webp"):
-            film.save(self.samples / f"training.{suffix}", frames)
+            film.save_animation(self.samples / f"training.{suffix}", frames)
         if self._log.rows:
-            log.plot_log(self.samples, self._log.rows)
-        reals = film.read(self.samples / "reals.png")
+            plots.save_plots(self.samples, self._log.rows)
+        reals = film.read_or_none(self.samples / "reals.png")
         if reals is not None and reals.shape[-1] == frames[-1].shape[-1]:
             pair = utils.side_by_side(reals, frames[-1])
             utils.save_image(self.samples / "real_vs_fake.png", pair)
@@ -257,84 +227,23 @@ class Run:
             grids=grids,
             film=self.samples / "training.gif",
             rows=self._log.rows,
-            settings=json.loads((self.home / "config.json").read_text()),
+            settings=trained.read_config(self.write_dir),
             best=self.best(),
             per_epoch=self._per_epoch,
         )
         self._redrawn = time.monotonic()
-        self._cost = self._redrawn - start
+        self._redraw_cost = self._redrawn - start
 
     def finish(self):
-        """Draw what a kill after the last save has left undrawn."""
-        last, state = self.samples / page.NAME, self.folder / "checkpoint"
-        if not last.is_file() or last.stat().st_mtime_ns < state.stat().st_mtime_ns:
+        """Redraw if a kill came between the last save and the drawing of the page."""
+        drawn, saved = self.samples / page.NAME, self.folder / checkpoints.INDEX
+        if not drawn.is_file() or drawn.stat().st_mtime_ns < saved.stat().st_mtime_ns:
             self.redraw()
 
     def written(self):
-        """The files that a person will look at."""
-        names = (
-            page.NAME,
-            "training.gif",
-            "training.webp",
-            "losses.png",
-            "measures.png",
-            "real_vs_fake.png",
-        )
-        paths = [path for name in names if (path := self.samples / name).is_file()]
-        for folder in (self.folder, self.folder / recovery.BEST):
-            paths += sorted(folder.glob("generator*.keras"))
-        return paths
-
-    def _histograms(self, step, networks):
-        """The networks' weights, of large ones every k-th number, for TensorBoard.
-
-        By TensorBoard's own NumPy code, a fifth of the time of `tf.summary.histogram`. It is of the
-        version that requirements.txt names; `tensorboard.summary` does not have it.
-        """
-        import tensorflow as tf
-        from tensorboard.plugins.histogram import summary_v2
-
-        with self._events(step):
-            for name, network in networks.items():
-                for weight in network.trainable_variables:
-                    values = weight.numpy().ravel()
-                    values = values[:: 1 + len(values) // MOST_WEIGHTS]
-                    summary = summary_v2.histogram_pb(f"{name}/{weight.path}", values)
-                    tf.summary.experimental.write_raw_pb(summary.SerializeToString())
-
-
-def _check_pointer(path):
-    """Raise ValueError where a file `checkpoint` names anything but checkpoints beside it.
-
-    TensorFlow would go on from what it names, and later delete that.
-    """
-    own = r'(all_)?model_checkpoint_paths?: "ckpt-[0-9]+"|\w+: [0-9.e+-]+'
-    if wrong := [line for line in path.read_text().splitlines() if not re.fullmatch(own, line)]:
-        raise ValueError(f"its file names no checkpoint of this run: {wrong[0][:60]!r}")
-
-
-def _save_networks(folder, trainer):
-    for name, network in trainer.networks.items():
-        with files.atomic_path(folder / f"{name}.keras") as part:
-            network.save(part)
-
-
-@contextlib.contextmanager
-def _writes(path):
-    """Turns TensorFlow's errors while something is written at a path into utils.Failed."""
-    import tensorflow as tf
-
-    try:
-        yield
-    except tf.errors.OpError as error:
-        reason = re.sub(r"{{.*?}} ?", "", error.message)  # the names of operations
-        raise console.Failed(f"cannot write {path}: {console.first_line(reason, 500)}") from None
-
-
-def settle_runs(checkpoint_dir, log_dir):
-    """Move up the new runs that kills have left half moved; not those of a trainer that lives."""
-    for name in (recovery.READY, recovery.MOVING):
-        for path in Path(checkpoint_dir).glob(f"*/{name}"):
-            run = Run(path.parent.name, checkpoint_dir, "", log_dir)
-            with contextlib.suppress(console.Failed, OSError), run.lock():
-                pass
+        """Return the paths to tell the user of: the page, pictures and generators."""
+        names = (page.NAME, "training.gif", "training.webp", "losses.png", "measures.png")
+        paths = [self.samples / name for name in (*names, "real_vs_fake.png")]
+        paths = [path for path in paths if path.is_file()]
+        best = self.folder / recovery.BEST
+        return [*paths, *trained.generators(self.folder), *trained.generators(best)]

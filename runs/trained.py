@@ -1,4 +1,4 @@
-"""Trained networks: finding a run's, and loading them without running what is in their files."""
+"""Trained networks: find a run, and load its networks without running code from their files."""
 
 import json
 import zipfile
@@ -6,102 +6,148 @@ from pathlib import Path
 
 import console
 import files
+from runs import checkpoints
+
+CONFIG = "config.json"  # a run's settings, and under "data" the facts of its images
+
+
+def read_config(folder):
+    """Return the contents of a run's config.json.
+
+    Raises:
+      OSError: if it cannot be read.
+      ValueError, RecursionError: if it is not JSON.
+    """
+    return json.loads((folder / CONFIG).read_text())
+
+
+def generators(folder):
+    """Return the sorted paths of a run's generators. A translator between domains has two."""
+    return sorted(folder.glob("generator*.keras"))
 
 
 def load_network(path):
-    """A saved Keras model. Raises utils.Failed where it is not one that loads safely."""
+    """Load a Keras model in safe mode, uncompiled.
+
+    Raises:
+      console.Failed: if the file is not a .keras archive, unpacks to far more than its size, or
+        needs code of its own.
+    """
     import keras
 
     try:
-        with zipfile.ZipFile(path) as parts:  # no older format either, whose code would be run
+        with zipfile.ZipFile(path) as parts:  # Keras would open a .h5 file, and run its Lambdas
             for member in parts.infolist():
                 files.check_size(member.file_size, member.compress_size, member.filename)
         return keras.saving.load_model(path, compile=False, safe_mode=True)
-    except Exception as error:  # Keras raises whatever its zip, JSON and layers raise
+    except Exception as error:  # Keras raises many kinds of errors for broken files
         raise console.Failed(f"cannot load {path}: {console.first_line(error)}") from None
 
 
 def load_generator(path):
-    """A saved generator of latents [N, Z], and perhaps labels [N, K].
+    """Load a generator of latents [N, Z], or of latents and one-hot labels [N, K].
 
-    Raises utils.Failed where it is none, or does not make images [N, H, W, 1 or 3].
+    Raises:
+      console.Failed: if the file cannot be loaded, or the network has other inputs or does not
+        make images [N, H, W, 1 or 3].
     """
     network = load_network(path)
-    takes, gives = (
-        [x.shape for x in getattr(network, name, None) or ()] for name in ("inputs", "outputs")
-    )
-    vectors = len(takes) in (1, 2) and all(len(s) == 2 and s[1] for s in takes)
-    images = len(gives) == 1 and len(gives[0]) == 4 and all(gives[0][1:])
-    if not (vectors and images and gives[0][-1] in (1, 3)):
-        raise console.Failed(f"{path} is no generator: it makes {gives} of {takes}")
+    inputs, outputs = _shapes(network)
+    vectors = len(inputs) in (1, 2) and all(len(s) == 2 and s[1] for s in inputs)
+    images = len(outputs) == 1 and len(outputs[0]) == 4 and all(outputs[0][1:])
+    if not (vectors and images and outputs[0][-1] in (1, 3)):
+        raise console.Failed(
+            f"{path} is not a generator: its inputs are {inputs}, and its outputs {outputs}"
+        )
     return network
 
 
 def load_translator(path):
-    """A saved generator of images [N, H, W, 1 or 3] of any size.
+    """Load a generator that maps images [N, H, W, C] of any size to such images; C is 1 or 3.
 
-    Raises utils.Failed where it is none.
+    Raises:
+      console.Failed: if the file cannot be loaded, or the network has other inputs or outputs.
     """
     network = load_network(path)
-    takes, gives = (
-        [tuple(x.shape) for x in getattr(network, name, None) or ()]
-        for name in ("inputs", "outputs")
-    )
-    if takes != gives or takes not in ([(None, None, None, n)] for n in (1, 3)):
+    inputs, outputs = _shapes(network)
+    if inputs != outputs or inputs not in ([(None, None, None, n)] for n in (1, 3)):
         raise console.Failed(
-            f"{path} translates no images of any size: it makes {gives} of {takes}"
+            f"{path} does not translate images of any size: its inputs are {inputs}, and its "
+            f"outputs {outputs}"
         )
     return network
 
 
+def _shapes(network):
+    """Return the shapes of a network's inputs and outputs, [] each if it has never been built."""
+    tensors = (getattr(network, name, None) or () for name in ("inputs", "outputs"))
+    return [[tuple(x.shape) for x in found] for found in tensors]
+
+
 def find_run(checkpoint_dir, dataset, wanted):
-    """The newest run with a generator of a data set, and the names of the others.
+    """Find the newest run that has a generator of a data set.
+
+    Prefers runs with the wanted batch size. Runs that ship with the project come last.
 
     Args:
-      wanted: settings that the run must have, among them perhaps its `name`.
+      checkpoint_dir: path of the folder that holds the runs' folders.
+      dataset: name or path of the data set. Ignored if `wanted` has the name of a run.
+      wanted: dict of settings that the run must have. It may hold the run's `name`. A
+        `batch_size` is only preferred, as test mode also takes it as the number of images.
+
+    Returns:
+      (path of the run's folder, names of the other runs that fit).
 
     Raises:
-      utils.Failed: where there is none, saying what was looked for and what there is.
+      console.Failed: if no run fits; says what was looked for and which runs there are.
     """
-    runs, near, broken = [], [], []
-    found = {f.parent: f for f in Path(checkpoint_dir).glob("*/generator*.keras")}
-    for file in (found[folder] for folder in sorted(found)):
+    fitting, others, unreadable = [], [], []
+    for folder in sorted(Path(checkpoint_dir).glob("*/")):
+        paths = generators(folder)
+        if not paths:
+            continue
         try:
-            saved = json.loads((file.parent / "config.json").read_text())
-            saved = {**saved, "name": file.parent.name}
-            trained_on = _set_name(saved["dataset"])
+            saved = {**read_config(folder), "name": folder.name}
+            trained_on = _dataset_name(saved["dataset"])
         except (OSError, ValueError, TypeError, KeyError, RecursionError):
-            broken.append(file.parent.name)
+            unreadable.append(folder.name)
             continue
-        if "name" not in wanted and trained_on != _set_name(dataset):
+        if "name" not in wanted and trained_on != _dataset_name(dataset):
             continue
-        same = {
+        equal = {
             k: saved.get(k) == (list(v) if isinstance(v, tuple) else v) for k, v in wanted.items()
         }
-        # A batch size is a wish: without a run of it, it is the number of images to make.
-        fits = all(same[k] for k in same if k != "batch_size")
-        # What comes with the project has no state to go on from, and no time of its making.
-        made = file.stat().st_mtime if (file.parent / "checkpoint").is_file() else 0
-        rank = (same.get("batch_size", True), made, file.parent)
-        (runs if fits else near).append(rank)
-    if not runs:
-        asked = "".join(f" --{name} {_word(value)}" for name, value in wanted.items())
-        there = f" (there are {', '.join(rank[-1].name for rank in near)})" if near else ""
-        there += f" (no settings can be read in {', '.join(broken)})" if broken else ""
+        # A shipped run has no checkpoint, and the time of its file is that of the installation.
+        made = paths[-1].stat().st_mtime if checkpoints.has_checkpoint(folder) else 0
+        rank = (equal.pop("batch_size", True), made, folder)
+        (fitting if all(equal.values()) else others).append(rank)
+    if not fitting:
         raise console.Failed(
-            f"no trained generator of {dataset} with{asked or ' any settings'} in "
-            f"{checkpoint_dir}{there}; train one: "
-            f"python main.py --dataset {dataset}{asked} --train True"
+            _no_run(checkpoint_dir, dataset, wanted, [rank[-1].name for rank in others], unreadable)
         )
-    runs = [rank[-1] for rank in sorted(runs, reverse=True)]
-    return runs[0], [path.name for path in runs[1:]]
+    folders = [rank[-1] for rank in sorted(fitting, reverse=True)]
+    return folders[0], [folder.name for folder in folders[1:]]
 
 
-def _set_name(dataset):
-    """What runs of a data set, or of its path, are known by: a zip file's as a folder's."""
+def _no_run(checkpoint_dir, dataset, wanted, others, unreadable):
+    """Return the message of `find_run` when no run fits."""
+    flags = "".join(f" --{name} {_flag_text(value)}" for name, value in wanted.items())
+    found = f" (there are {', '.join(others)})" if others else ""
+    found += f" (no settings can be read in {', '.join(unreadable)})" if unreadable else ""
+    return (
+        f"no trained generator of {dataset} with{flags or ' any settings'} in {checkpoint_dir}"
+        f"{found}; train one: python main.py --dataset {dataset}{flags} --train True"
+    )
+
+
+def _dataset_name(dataset):
+    """Return the name that a data set's runs are found by.
+
+    It is the last part of a path, without the suffix .zip.
+    """
     path = Path(dataset)
     return path.stem if path.suffix.lower() == ".zip" else path.name
 
 
-def _word(value):
+def _flag_text(value):
     return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)

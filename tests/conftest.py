@@ -24,6 +24,7 @@ from benchmarks import whole
 from commands import build
 from config.resolve import resolve
 from datasets import domains, packed
+from runs.run import Run
 
 # Two devices of one CPU, so that tests can have two replicas in one process.
 _CPU, _ONE = tf.config.list_physical_devices("CPU")[0], tf.config.LogicalDeviceConfiguration()
@@ -246,3 +247,29 @@ BAD_PICTURES = {  # file name → bytes that must be refused: no picture, or too
     "huge.gif": _gif(65_535, 65_535),
     "text_bomb.png": _text_bomb(),
 }
+
+
+@pytest.fixture
+def make_run(tmp_path):
+    """A function that makes a Run in temporary folders."""
+
+    def make(name="r"):
+        return Run(name, *(tmp_path / d for d in ("checkpoint", "samples", "logs")))
+
+    return make
+
+
+def begin(run, resume=False, **settings):
+    """Begin a run with these settings; return it."""
+    run.begin({"dataset": "d", **settings}, {"height": 8}, resume=resume)
+    return run
+
+
+def sheet(value=0.0):
+    """The images and columns of `Run.sample`: four gray images of one value in [-1, 1]."""
+    return np.full((4, 8, 8, 1), value, np.float32), 2
+
+
+def log_loss(run, step, loss=1.0):
+    """Log a step's loss, after a tenth of a second a step."""
+    run.log(step, 0, step / 10, {"loss": loss})

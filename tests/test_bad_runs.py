@@ -1,4 +1,4 @@
-"""What a run's folder and the caches may be found to hold: a line, or as if it were not there."""
+"""Damaged files in a run's folder or a cache: one line, or the file is ignored."""
 
 import gzip
 import json
@@ -18,13 +18,14 @@ import console
 import main
 import utils
 from commands import build
-from config import saved as saved_config
 from config.resolve import resolve
+from config.saved import read_saved
 from datasets import folders
-from datasets import packed as packing
-from runs import log as run_log
-from runs import trained
+from datasets.packed import ImageSpec, load
+from runs.log import BAD, MetricsLog, read_log
+from runs.plots import save_plots
 from runs.run import Run
+from runs.trained import find_run, load_generator
 from tests.conftest import BAD_PICTURES, ROOT, TINY, damaged, run_main, same, values
 
 pytestmark = pytest.mark.usefixtures("limited")
@@ -44,14 +45,12 @@ def one_line(error):
 
 
 def pack():
-    return packing.load(
-        "set", reader=folders.read_folder, data_dir="data", cache_dir="cache", size=(4, 4)
-    )
+    return load("set", reader=folders.read_folder, data_dir="data", cache_dir="cache", size=(4, 4))
 
 
 @pytest.fixture
 def packed():
-    """(array file, notes file) of a packed set of three images, one of them unreadable."""
+    """(array file, notes file) of a packed set of three images and one unreadable file."""
     Path("data/set").mkdir(parents=True)
     for i, name in enumerate("abc"):
         Image.new("RGB", (4, 4), (50 * i, 0, 9)).save(f"data/set/{name}.png")
@@ -87,12 +86,12 @@ ARRAYS = {
 
 
 @pytest.mark.parametrize("array", ARRAYS.values(), ids=ARRAYS)
-def test_an_array_of_another_kind_is_packed_anew(packed, array):
+def test_an_array_of_another_type_or_shape_is_packed_anew(packed, array):
     packed[0].write_bytes(npy(array))
     check_packed()
 
 
-def test_an_archive_in_the_arrays_place_is_packed_anew(packed):
+def test_an_npz_under_the_name_of_the_array_is_packed_anew(packed):
     np.savez("x.npz", *np.zeros((3, 4, 4, 4, 3), np.uint8))
     os.replace("x.npz", packed[0])
     check_packed()
@@ -123,14 +122,14 @@ def test_wrong_notes_are_packed_anew(packed, name, value):
 
 
 @pytest.mark.parametrize("body", ["[" * 10**5, '{"a":' * 10**5, "NaN", "\ufeff{}", "9" * 5000])
-def test_notes_that_json_cannot_hold(packed, body):
+def test_notes_that_are_no_json_dict_are_packed_anew(packed, body):
     packed[1].write_text(body)
     assert check_packed().startswith("d.png (")
 
 
 @pytest.mark.parametrize("seed", range(20))
 def test_damaged_notes(packed, seed):
-    """What a flipped bit makes of a name is all that is let in."""
+    """A flipped bit in the name of a skipped file may go unnoticed."""
     (broken,) = damaged(packed[1].read_bytes(), seed, seed % 2, 1 - seed % 2)
     packed[1].write_bytes(broken)
     check_packed()
@@ -142,25 +141,25 @@ def test_damaged_notes(packed, seed):
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
     """(a folder with one saved run, its trainer)."""
-    home = tmp_path_factory.mktemp("saved")
+    folder = tmp_path_factory.mktemp("saved")
     c = resolve(TINY)
-    trainer = build.build_trainer(c, packing.ImageSpec(8, 8, 1, 100, 10))
-    run = Run("r", home / "checkpoint", home / "samples", home / "logs")
+    trainer = build.build_trainer(c, ImageSpec(8, 8, 1, 100, 10))
+    run = Run("r", folder / "checkpoint", folder / "samples", folder / "logs")
     run.begin(c.to_json(), {"height": 8}, resume=False)
     run.log(1, 0, 0.5, {"loss": 1.0})
     run.save(1, trainer)
-    return home, trainer
+    return folder, trainer
 
 
 @pytest.fixture
 def run(saved, tmp_path):
-    """A copy of it to break."""
+    """A copy of the saved run, to damage."""
     shutil.copytree(saved[0] / "checkpoint", "checkpoint")
     return Run("r", *(tmp_path / name for name in ("checkpoint", "samples", "logs")))
 
 
 def restore(run, trainer):
-    """The line that restoring ends with; none where it gives what was saved, to the last bit."""
+    """Return the message of a failed restore, or None if it restores exactly what was saved."""
     before = values(trainer.state)
     try:
         assert run.restore(trainer) == 0  # the trainer was not trained
@@ -188,7 +187,7 @@ def test_a_damaged_checkpoint(saved, run, pattern, seed):
     assert line is None or (line.startswith("cannot restore") and "--resume False" in line)
 
 
-POINTERS = {
+INDEXES = {
     "nothing": b"",
     "garbage": b"\xff\xfe\x00garbage",
     "zeros": bytes(200),
@@ -206,21 +205,21 @@ POINTERS = {
 }
 
 
-@pytest.mark.parametrize("body", POINTERS.values(), ids=POINTERS)
-def test_a_wrong_pointer_to_checkpoints(saved, run, body, capfd):
+@pytest.mark.parametrize("body", INDEXES.values(), ids=INDEXES)
+def test_a_wrong_index_of_checkpoints(saved, run, body, capfd):
     (run.folder / "checkpoint").write_bytes(body)
     assert restore(run, saved[1]).startswith("cannot restore")
     assert capfd.readouterr().err == ""
 
 
-def test_a_pointer_out_of_the_folder_is_not_followed(saved, run, tmp_path):
-    """TensorFlow would take the state there, and delete it when newer ones are saved."""
+def test_a_checkpoint_outside_the_folder_is_not_restored(saved, run, tmp_path):
+    """TensorFlow would restore it, and delete it after some saves."""
     shutil.copytree(run.folder, tmp_path / "other")
     outside = str(tmp_path / "other" / "ckpt-1")
     body = f'model_checkpoint_path: "ckpt-1"\nall_model_checkpoint_paths: "{outside}"\n'
     (run.folder / "checkpoint").write_text(body)
     line = restore(run, saved[1])
-    assert "its file names no checkpoint of this run: 'all_model_checkpoint_paths: " in line
+    assert "unexpected line in its file `checkpoint`: 'all_model_checkpoint_paths: " in line
 
 
 # ---- config.json
@@ -233,27 +232,27 @@ CONFIGS = numbered(damaged(json.dumps(SETTINGS).encode(), 5, cuts=10, flips=40))
 def test_damaged_settings(body):
     Path("config.json").write_bytes(body)
     try:
-        found = resolve({}, saved_config.read_saved("config.json"))
+        found = resolve({}, read_saved("config.json"))
     except console.WrongCall as error:
         one_line(error)
-    else:  # a bit of a number, or of a name
+    else:  # the bit was in a number or a name
         resolve(found.to_json())
 
 
 @pytest.mark.parametrize("data", [5, "x", [1], True, 0.5])
-def test_settings_of_no_data(data):
+def test_settings_whose_data_is_no_dict(data):
     Path("config.json").write_text(json.dumps({**SETTINGS, "data": data}))
     with pytest.raises(console.WrongCall, match="data="):
-        saved_config.read_saved("config.json")
+        read_saved("config.json")
 
 
 @pytest.mark.parametrize("body", ["", "[" * 10**5, "{}", "[]", '{"dataset": 3}', "\udcff"])
-def test_a_run_without_settings_is_named(body):
+def test_a_run_with_unreadable_settings_is_named(body):
     Path("checkpoint/r").mkdir(parents=True)
     Path("checkpoint/r/generator.keras").touch()
     Path("checkpoint/r/config.json").write_text(body, errors="surrogateescape")
     with pytest.raises(console.Failed, match="no settings can be read in r"):
-        trained.find_run("checkpoint", "mnist", {})
+        find_run("checkpoint", "mnist", {})
 
 
 # ---- networks
@@ -275,22 +274,22 @@ def whole(tmp_path_factory):
 
 def refused(path="g.keras"):
     with pytest.raises(console.Failed) as caught:
-        trained.load_generator(path)
+        load_generator(path)
     return one_line(caught.value)
 
 
 @pytest.mark.parametrize("labels", [0, 10])
 def test_a_generator_is_loaded(labels):
     generator(labels=labels).save("g.keras")
-    assert trained.load_generator("g.keras").output_shape == (None, 8, 8, 1)
+    assert load_generator("g.keras").output_shape == (None, 8, 8, 1)
 
 
 @pytest.mark.parametrize("seed", range(30))
 def test_a_damaged_generator(whole, seed):
     (broken,) = damaged(whole.read_bytes(), seed, seed % 3 == 0, seed % 3 > 0)
     Path("g.keras").write_bytes(broken)
-    try:  # a date, or a name of what is not read
-        found = trained.load_generator("g.keras").get_weights()
+    try:  # the bit may be in a date, or in a name that is not read
+        found = load_generator("g.keras").get_weights()
     except console.Failed as error:
         assert one_line(error).startswith("cannot load g.keras: ")
     else:
@@ -299,7 +298,7 @@ def test_a_damaged_generator(whole, seed):
 
 
 def edit(whole, change):
-    """Write g.keras, `whole` with `change` made to its first dense layer."""
+    """Write `whole` to g.keras, with a change to the config of its first dense layer."""
     with zipfile.ZipFile(whole) as old, zipfile.ZipFile("g.keras", "w") as new:
         for name in old.namelist():
             body = old.read(name)
@@ -340,7 +339,7 @@ def test_custom_code_is_not_run(whole, change, monkeypatch, tmp_path):
     monkeypatch.syspath_prepend(tmp_path)
     Path("trap_module.py").write_text("import os\nos.mkdir('sprung')\nspring = Trap = print\n")
     edit(whole, lambda layer: None)
-    trained.load_generator("g.keras")
+    load_generator("g.keras")
     edit(whole, change)
     assert refused().startswith("cannot load g.keras: ")
     assert not Path("sprung").exists()
@@ -367,7 +366,7 @@ def test_a_generator_that_unpacks_to_far_more(whole, name):
     assert f"{name}: too much for " in refused()
 
 
-def test_what_is_no_zip():
+def test_files_that_are_no_zip():
     for body in (b"", b"PK\x03\x04", b"text", bytes(999), b"\x89HDF\r\n\x1a\n"):
         Path("g.keras").write_bytes(body)
         assert "not a zip file" in refused()
@@ -377,7 +376,7 @@ def test_what_is_no_zip():
 
 
 def test_an_older_format_is_not_opened():
-    """Its Lambda would be run in spite of Keras' safe mode, or not: nobody has to know."""
+    """Keras' safe mode need not be trusted with the Lambda layers of .h5 files."""
     generator().save("g.h5")
     assert "not a zip file" in refused("g.h5")
 
@@ -396,15 +395,17 @@ def others():
 @pytest.mark.parametrize("number", range(6))
 def test_a_network_that_is_no_generator(number):
     list(others())[number].save("g.keras")
-    assert refused().startswith("g.keras is no generator")
+    assert refused().startswith("g.keras is not a generator: its inputs are ")
 
 
-def test_a_critic_in_the_place_of_the_generator_is_one_line(run, capsys):
+def test_a_critic_under_the_name_of_the_generator_is_one_line(run, capsys):
     shutil.copy(run.folder / "critic.keras", run.folder / "generator.keras")
     status = main.main(["main.py", "--dataset", "digits"])
     _, err = capsys.readouterr()
     assert (status, err.count("\n")) == (1, 1)
-    assert err.startswith("main.py: checkpoint/r/generator.keras is no generator: it makes ")
+    assert err.startswith(
+        "main.py: checkpoint/r/generator.keras is not a generator: its inputs are "
+    )
 
 
 def test_the_program_ends_with_a_line(run, tmp_path):
@@ -440,33 +441,34 @@ LOGS = {
 def test_a_log_of_garbage(body, rows, capsys):
     path = Path("metrics.csv")
     path.write_bytes(body if isinstance(body, bytes) else body.encode())
-    log, before = run_log.Log(), path.read_bytes()
+    log, before = MetricsLog(), path.read_bytes()
     log.read(path, 10)
     assert [row["step"] for row in log.rows] == ["1", "2"][:rows]
     assert path.is_file() == (rows > 0)
-    bad = Path(run_log.BAD)
-    assert bad.is_file() == (run_log.BAD in capsys.readouterr().out)
+    bad = Path(BAD)
+    assert bad.is_file() == (BAD in capsys.readouterr().out)
     if bad.is_file():
         assert bad.read_bytes() == before
-    run_log.plot_log(Path(), log.rows)
+    save_plots(Path(), log.rows)
     log.add(path, {"step": 3, "epoch": 0, "seconds": "1.5", "loss": "2"})
-    assert [row["step"] for row in run_log.read_log(path)] == ["1", "2", "3"][-rows - 1 :]
+    assert [row["step"] for row in read_log(path)] == ["1", "2", "3"][-rows - 1 :]
 
 
-def test_rows_that_cannot_be_read_are_kept_beside(capsys):
-    Path("metrics.csv").write_text(HEAD + GOOD + "3,0,1.2,low\n4,0,1.3")  # and one torn by a kill
-    run_log.Log().read(Path("metrics.csv"), 10)
-    assert "left out rows of metrics.csv that cannot be read" in capsys.readouterr().out
-    Path(run_log.BAD).unlink()
+def test_unreadable_rows_are_copied_to_another_file(capsys):
+    torn = "4,0,1.3"  # by a kill
+    Path("metrics.csv").write_text(HEAD + GOOD + "3,0,1.2,low\n" + torn)
+    MetricsLog().read(Path("metrics.csv"), 10)
+    assert "removed unreadable rows from metrics.csv" in capsys.readouterr().out
+    Path(BAD).unlink()
     Path("metrics.csv").write_text(HEAD + GOOD + "3,0,1.2")
-    run_log.Log().read(Path("metrics.csv"), 1)
-    assert not Path(run_log.BAD).exists()
+    MetricsLog().read(Path("metrics.csv"), 1)
+    assert not Path(BAD).exists()
 
 
 @pytest.mark.parametrize(
     "body", [LOGS[n][0] for n in ("garbage", "no steps", "no seconds", "words")], ids=range(4)
 )
-def test_a_run_goes_on_without_its_log(saved, run, body):
+def test_a_run_is_restored_without_its_log(saved, run, body):
     (run.folder / "metrics.csv").write_bytes(body if isinstance(body, bytes) else body.encode())
     assert restore(run, saved[1]) is None
 
@@ -476,7 +478,7 @@ MEASURES += ['{"fid": null}', '{"fid": [1]}', '{"fid": Infinity}', '{"fid": %s}'
 
 
 @pytest.mark.parametrize("body", MEASURES, ids=range(len(MEASURES)))
-def test_measures_of_garbage_are_none(run, body):
+def test_unreadable_measures_are_ignored(run, body):
     (run.folder / "best").mkdir()
     (run.folder / "best" / "measures.json").write_text(body)
     assert run.best() == {}
@@ -485,7 +487,7 @@ def test_measures_of_garbage_are_none(run, body):
 
 
 @pytest.mark.parametrize("body", [b"", b"junk", "cut", "of colour", None])
-def test_a_film_does_without_broken_frames(run, body):
+def test_a_film_skips_broken_frames(run, body):
     frames = run.folder / "frames"
     for step in (1, 2, 3):
         utils.save_image(frames / f"{step:08d}.png", np.full((8, 8, 1), 50 * step, np.uint8))
@@ -505,7 +507,7 @@ def test_a_film_does_without_broken_frames(run, body):
         assert film.n_frames == 2
 
 
-def test_a_film_of_no_frames(run):
+def test_no_film_without_frames(run):
     run.samples.mkdir(exist_ok=True)
     for frame in (run.folder / "frames").glob("*"):
         frame.unlink()
@@ -518,6 +520,7 @@ def test_a_film_of_no_frames(run):
 GROWTH = """
 import sys
 from pathlib import Path
+
 import console
 from datasets import folders, known, packed
 
@@ -530,12 +533,12 @@ def load(reader, name, **options):
     return packed.load(name, reader=reader, **options)
 
 readers = {"folder": folders.read_folder, "mnist": known.read_mnist}
-load(readers["folder"], "warm")
+load(folders.read_folder, "warm")
 before = peak()
-for words in sys.argv[1:]:
-    kind, name = words.split(":")
+for case in sys.argv[1:]:
+    reader, name = case.split(":")
     try:
-        load(readers[kind], name)
+        load(readers[reader], name)
         print(name, "read")
     except console.Failed as error:
         print(name, error)
@@ -544,7 +547,7 @@ print(round(peak() - before))
 
 
 def test_memory_is_bounded():
-    """What a few bytes unpack to, or say that they hold, is not taken into memory."""
+    """Small files that unpack to much, or claim to hold much, take little memory."""
     for name in ("warm", "bombs", "large", "idx", "gz", "npz"):
         Path(name).mkdir()
     Image.new("RGB", (8, 8)).save("warm/a.png")
@@ -567,10 +570,10 @@ def test_memory_is_bounded():
     for i in range(4):  # 25 million pixels each: 50 MB, in threads of their own
         Image.fromarray(deep).save(f"large/{i}.png", compress_level=1)
     cases = ["folder:bombs", "mnist:idx", "mnist:gz", "mnist:npz", "folder:large"]
-    words = [sys.executable, "-c", GROWTH, *cases]
+    args = [sys.executable, "-c", GROWTH, *cases]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
-        words, env=environment, capture_output=True, text=True, check=True, timeout=110
+        args, env=environment, capture_output=True, text=True, check=True, timeout=110
     )
     lines = done.stdout.splitlines()
     assert done.stderr == ""

@@ -1,4 +1,4 @@
-"""Disks that are full, may not be written to or go away, through the program and for real."""
+"""Full disks, read-only disks and folders that vanish: the real ones, through main."""
 
 import contextlib
 import os
@@ -12,25 +12,25 @@ import keras
 import pytest
 
 from datasets.batches import Batches
-from runs import recovery
+from runs.checkpoints import read_index
 from tests.conftest import ROOT, checkpoint, log_rows, same
 
 PLACES = ("checkpoint", "samples", "logs")
-WORDS = ["--dataset", "digits", "--train", "--name", "r", "--arch", "mlp", "--mode", "hinge"]
-WORDS += ["--output_height=8", "--fc_width=4", "--z_dim=4", "--batch_size=4", "--log_every=1"]
-WORDS += ["--sample_every=2", "--save_every=3", "--sample_dir=samples/r"]
+FLAGS = ["--dataset", "digits", "--train", "--name", "r", "--arch", "mlp", "--mode", "hinge"]
+FLAGS += ["--output_height=8", "--fc_width=4", "--z_dim=4", "--batch_size=4", "--log_every=1"]
+FLAGS += ["--sample_every=2", "--save_every=3", "--sample_dir=samples/r"]
 
 
-def mount(*words):
-    """Mount something, or skip the test where this process may not."""
-    done = subprocess.run(["mount", *map(str, words)], capture_output=True, check=False)
+def mount(*args):
+    """Call mount, or skip the test if this process may not mount."""
+    done = subprocess.run(["mount", *map(str, args)], capture_output=True, check=False)
     if done.returncode:
         pytest.skip(f"mount: {done.stderr.decode().strip()}")
 
 
 @contextlib.contextmanager
 def disk(folder, size="4m"):
-    """A small disk of its own at a folder."""
+    """Mount a small disk at a folder in the block."""
     folder.mkdir(exist_ok=True)
     mount("-t", "tmpfs", "-o", f"size={size}", "none", folder)
     try:
@@ -41,7 +41,7 @@ def disk(folder, size="4m"):
 
 @contextlib.contextmanager
 def read_only(folder):
-    """The folder as one that nobody may write to, root neither."""
+    """Make a folder read-only in the block, for root too."""
     mount("--bind", folder, folder)
     try:
         mount("-o", "remount,bind,ro", folder)
@@ -51,7 +51,7 @@ def read_only(folder):
 
 
 def fill(folder):
-    """Leave no room on a disk."""
+    """Fill a disk."""
     with contextlib.suppress(OSError), open(folder / "filler", "wb", buffering=0) as file:
         while True:
             file.write(bytes(4096))
@@ -59,7 +59,7 @@ def fill(folder):
 
 @pytest.fixture
 def before_a_step(monkeypatch):
-    """A function that has something done once, before the first step of the next run."""
+    """A function that makes the next training call `harm` before its first step."""
     take = Batches.take
 
     def arrange(harm):
@@ -73,20 +73,20 @@ def before_a_step(monkeypatch):
     return arrange
 
 
-def one_line(found, *words):
-    """Has a call failed with one line that holds some words?"""
+def one_line(found, *texts):
+    """Check that a call failed with one line that contains these texts; return the line."""
     status, _, err = found
     assert (status, err.count("\n")) == (1, 1), err
     assert err.startswith("main.py: ")
     assert "memory" not in err
-    for word in words:
-        assert word in err
+    for text in texts:
+        assert text in err
     return err
 
 
-def whole_run():
-    """Are the newest checkpoint, the networks and the log of the run those of step 3 at least?"""
-    assert recovery._recorded(Path("checkpoint/r/checkpoint")) == {"ckpt-3"}
+def check_run():
+    """Check that the checkpoint of step 3, the networks and the log can be read."""
+    assert read_index(Path("checkpoint/r")).names == {"ckpt-3"}
     assert checkpoint("checkpoint/r", 3)
     assert keras.saving.load_model("checkpoint/r/generator.keras").get_weights()
     assert [r["step"] for r in log_rows("checkpoint/r")][:3] == ["1", "2", "3"]
@@ -96,43 +96,43 @@ def test_full_disks_and_folders_that_vanish(cli, tmp_path, before_a_step):
     with contextlib.ExitStack() as stack:
         for place in PLACES:
             stack.enter_context(disk(tmp_path / place))
-        assert cli(*WORDS, "--name=whole", "--max_steps=7")[0] == 0
-        assert cli(*WORDS, "--max_steps=3")[0] == 0
+        assert cli(*FLAGS, "--name=whole", "--max_steps=7")[0] == 0
+        assert cli(*FLAGS, "--max_steps=3")[0] == 0
         for place in PLACES:
             before_a_step(lambda place=place: fill(tmp_path / place))
-            line = one_line(cli(*WORDS, "--max_steps=7"), f" {place}/", "No space left on device")
+            line = one_line(cli(*FLAGS, "--max_steps=7"), f" {place}/", "No space left on device")
             assert "cannot write" in line
             (tmp_path / place / "filler").unlink()
-            whole_run()
+            check_run()
         for folder in ("samples/r", "logs/r"):
             before_a_step(lambda folder=folder: shutil.move(folder, "away"))
-            one_line(cli(*WORDS, "--max_steps=7"), f"{folder} is gone")
+            one_line(cli(*FLAGS, "--max_steps=7"), f"{folder} is gone")
             shutil.move("away", folder)
-            whole_run()
-        assert cli(*WORDS, "--max_steps=7")[0] == 0
+            check_run()
+        assert cli(*FLAGS, "--max_steps=7")[0] == 0
         run = Path("checkpoint/r")
         assert same(checkpoint("checkpoint/whole", 7), checkpoint(run, 7)) == []
         assert log_rows("checkpoint/whole") == log_rows(run)
         assert not list(run.rglob(".*"))
         before_a_step(lambda: shutil.rmtree(run))
-        one_line(cli(*WORDS, "--max_steps=9"), "checkpoint/r/config.json is gone")
+        one_line(cli(*FLAGS, "--max_steps=9"), "checkpoint/r/config.json is gone")
         assert not run.exists()
 
 
-def test_files_over_a_limit(cli, before_a_step):
-    assert cli(*WORDS, "--max_steps=3")[0] == 0
+def test_a_limit_of_the_file_size(cli, before_a_step):
+    assert cli(*FLAGS, "--max_steps=3")[0] == 0
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     before_a_step(lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (8192, limits[1])))
     try:
-        found = cli(*WORDS, "--max_steps=6")
+        found = cli(*FLAGS, "--max_steps=6")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     one_line(found, "cannot write ", "File too large")
-    whole_run()
+    check_run()
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full")
-@pytest.mark.parametrize("length", [10, 100_000])  # written at the end, and at once
+@pytest.mark.parametrize("length", [10, 100_000])  # buffered, and written at once
 def test_an_output_that_cannot_be_written(length):
     code = (
         "import sys, main\n"
@@ -149,41 +149,41 @@ def test_an_output_that_cannot_be_written(length):
 
 
 @pytest.mark.parametrize("place", PLACES)
-def test_places_that_may_not_be_written_to(cli, tmp_path, place):
+def test_read_only_folders(cli, tmp_path, place):
     (tmp_path / place).mkdir()
     with read_only(tmp_path / place):
-        one_line(cli(*WORDS, "--max_steps=1"), f"{place}/", "Read-only file system")
+        one_line(cli(*FLAGS, "--max_steps=1"), f"{place}/", "Read-only file system")
     assert os.listdir(tmp_path / place) == []
 
 
 @pytest.mark.parametrize("place", PLACES)
 def test_a_file_where_a_folder_should_be(cli, tmp_path, place):
     (tmp_path / place).write_text("mine")
-    one_line(cli(*WORDS, "--max_steps=1"), place)
+    one_line(cli(*FLAGS, "--max_steps=1"), place)
     assert (tmp_path / place).read_text() == "mine"
 
 
-def test_a_full_cache_is_passed_by(cli, tmp_path, monkeypatch):
+def test_a_full_cache_is_replaced_by_the_default_one(cli, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
     with disk(tmp_path / "cache", "64k"):
         fill(tmp_path / "cache")
-        words = [*WORDS, "--output_height=16", "--cache_dir=cache", "--max_steps=1"]
-        status, out, err = cli(*words)
+        flags = [*FLAGS, "--output_height=16", "--cache_dir=cache", "--max_steps=1"]
+        status, out, err = cli(*flags)
         assert (status, err) == (0, "")
         assert f"images into {tmp_path}/home" in out
         assert os.listdir(tmp_path / "cache") == ["filler"]
 
 
-def test_a_cache_that_vanishes_is_not_missed(cli, before_a_step):
+def test_training_goes_on_without_its_cache_folder(cli, before_a_step):
     before_a_step(lambda: shutil.rmtree("cache"))
-    status, _, err = cli(*WORDS, "--output_height=16", "--cache_dir=cache", "--max_steps=2")
+    status, _, err = cli(*FLAGS, "--output_height=16", "--cache_dir=cache", "--max_steps=2")
     assert (status, err) == (0, "")
 
 
 def test_no_room_for_the_packed_images(cli, tmp_path, monkeypatch):
     with disk(tmp_path / "small", "64k") as small:
         monkeypatch.setenv("XDG_CACHE_HOME", str(small / "home"))
-        words = [*WORDS, "--output_height=16", f"--cache_dir={small}/cache"]
-        line = one_line(cli(*words, "--max_steps=1"), "cannot write the packed images", "No space")
+        flags = [*FLAGS, "--output_height=16", f"--cache_dir={small}/cache"]
+        line = one_line(cli(*flags, "--max_steps=1"), "cannot write the packed images", "No space")
         assert str(small) in line
         assert [p for p in small.rglob("*") if p.is_file()] == []

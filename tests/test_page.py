@@ -1,4 +1,4 @@
-"""A run's page: what is in it, how large it may be, and that a browser shows it."""
+"""The page of a run: its contents, its size, and how a browser shows it."""
 
 import base64
 import html
@@ -13,8 +13,7 @@ import pytest
 from PIL import Image
 
 import utils
-from runs import film as films
-from runs import page
+from runs import film, page
 
 LEVELS = (0, 100, 200)
 ROWS = [
@@ -27,7 +26,7 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 
 
 def put_grids(folder, levels=LEVELS, shape=(16, 16, 1)):
-    """Grids of one level each, as a run keeps them."""
+    """Save a gray grid for each level; return [(path, grid)]."""
     found = []
     for i, level in enumerate(levels):
         image = np.full(shape, level, np.uint8)
@@ -45,20 +44,20 @@ def put_page(folder, grids=None, **given):
 
 
 def frames(text):
-    """(caption, Pillow image) of each of a page's grids."""
+    """Return (caption, Pillow image) of each grid of a page."""
     found = json.loads(re.search(r'id="frames">(.*?)</script>', text, re.S)[1])
     bodies = [(caption, base64.b64decode(source.partition(",")[2])) for caption, source in found]
     return [(caption, Image.open(io.BytesIO(body))) for caption, body in bodies]
 
 
-def test_the_page_holds_all_that_it_shows(tmp_path):
+def test_the_page_needs_no_other_file(tmp_path):
     text = put_page(tmp_path)
     shown = frames(text)
-    words = ["update 0, epoch 0.0", "update 100, epoch 2.0", "update 200, epoch 4.0"]
-    assert [caption for caption, _ in shown] == words
+    captions = ["update 0, epoch 0.0", "update 100, epoch 2.0", "update 200, epoch 4.0"]
+    assert [caption for caption, _ in shown] == captions
     assert [image.getpixel((3, 3)) for _, image in shown] == [*LEVELS]
-    film = base64.b64encode((tmp_path / "training.gif").read_bytes()).decode()
-    assert f'src="data:image/gif;base64,{film}"' in text
+    gif = base64.b64encode((tmp_path / "training.gif").read_bytes()).decode()
+    assert f'src="data:image/gif;base64,{gif}"' in text
     assert "dcgan, gp: 70 images of pics; update 200, epoch 4.0, 1.0 minutes of training" in text
     assert "Over the updates 0 to 20 of the generator." in text
     assert "<dt>g_width</dt> <dd>[4]</dd>" in text and "<dt>data.count</dt> <dd>70</dd>" in text
@@ -67,17 +66,17 @@ def test_the_page_holds_all_that_it_shows(tmp_path):
     assert not re.search(r"https?:|//|src=\"[^\"]|@import|url\(", outside.replace("</", ""))
 
 
-def test_a_page_of_the_first_moment(tmp_path):
+def test_a_page_before_the_first_log_row(tmp_path):
     (path, image) = put_grids(tmp_path, [7])[0]
     out = tmp_path / "index.html"
-    words = {"settings": {}, "best": {}, "film": tmp_path / "none.gif"}
-    page.write(out, name="r", grids=[(path, image)], rows=[], **words)
+    given = {"settings": {}, "best": {}, "film": tmp_path / "none.gif"}
+    page.write(out, name="r", grids=[(path, image)], rows=[], **given)
     text = out.read_text()
     assert [caption for caption, _ in frames(text)] == ["update 0"]
     assert "There is no film yet." in text and "None yet." in text and "None were taken." in text
 
 
-def test_the_best_state_has_its_column(tmp_path):
+def test_the_best_checkpoint_has_a_column(tmp_path):
     text = put_page(tmp_path, best={"step": 10, "fid": 2.125})
     assert re.findall(r"<th scope=col>(.*?)</th>", text) == [
         "measure",
@@ -87,7 +86,7 @@ def test_the_best_state_has_its_column(tmp_path):
     assert re.findall(r"<td>(.*?)</td>", text) == ["fid", "3.25", "2.125"]
 
 
-def test_what_a_user_named_is_text(tmp_path):
+def test_names_are_escaped(tmp_path):
     name, path = "<b>$x&", 'a"</script><script>alert(1)</script>'
     text = put_page(tmp_path, name=name, settings={**SETTINGS, "dataset": path})
     assert f"<h1>{html.escape(name)}</h1>" in text
@@ -99,19 +98,19 @@ def test_a_curve_goes_through_its_points():
     assert page._path(steps, values, 1.0, 3.0) == "M0.0 100.0L100.0 0.0L300.0 50.0"
     assert page._path(steps, values * 0, 0.0, 0.0).count(" 0.0") == 3
     many = page._path(np.arange(5000), np.arange(5000.0), 0.0, 4999.0)
-    assert many.count("L") == page.POINTS - 1
+    assert many.count("L") == page.MAX_POINTS - 1
     assert many.endswith("300.0 0.0")
 
 
-def test_curves_leave_out_what_is_not_finite():
+def test_curves_skip_values_that_are_not_finite():
     rows = [{"step": str(i), "loss": v} for i, v in enumerate(("1", "nan", "inf", "3", "2"))]
     text = page._figure(rows, "loss")
     assert "1 to 3, last 2" in text and "nan" not in text
     assert page._figure(rows[:3], "loss") == ""
 
 
-def test_the_page_is_bounded(tmp_path, monkeypatch):
-    """Small grids as they are, large ones as JPEG, more of them thinned evenly."""
+def test_the_size_of_the_page_is_limited(tmp_path, monkeypatch):
+    """Small grids stay PNGs, large ones become JPEGs, and of too many some are left out."""
     rng = np.random.default_rng(0)
     noise = [rng.integers(0, 256, (64, 64, 3), dtype=np.uint8) for _ in range(20)]
     grids = []
@@ -119,41 +118,41 @@ def test_the_page_is_bounded(tmp_path, monkeypatch):
         grids.append((utils.save_image(tmp_path / "frames" / f"{i}.png", image), image))
     kinds, counts = [], []
     sizes = {".png": grids[0][0].stat().st_size, ".jpg": len(page._jpeg(noise[0]))}
-    for most in (21 * sizes[".png"], 21 * sizes[".jpg"], 11 * sizes[".jpg"], 1):
-        monkeypatch.setattr(page, "GRID_BYTES", most)
+    for limit in (21 * sizes[".png"], 21 * sizes[".jpg"], 11 * sizes[".jpg"], 1):
+        monkeypatch.setattr(page, "MAX_GRID_BYTES", limit)
         found = page._fit(grids)
         kinds.append({kind for _, kind, _ in found})
         counts.append(len(found))
         assert found[-1][0] == grids[-1][0]
-        assert page._size(found) <= most or len(found) == 1
+        assert page._size(found) <= limit or len(found) == 1
     assert kinds == [{".png"}, {".jpg"}, {".jpg"}, {".jpg"}]
     assert (counts[0], counts[1], counts[3]) == (20, 20, 1) and 8 <= counts[2] <= 11
     monkeypatch.undo()
-    assert (page.GRID_BYTES + films.MAX_BYTES) * 4 / 3 < 6e6
+    assert (page.MAX_GRID_BYTES + film.MAX_BYTES) * 4 / 3 < 6e6
 
 
-# Moves the slider as a person would, and writes what is then seen into the page: the level of
-# the picture's middle, and the words below.
+# Moves the slider, and after each move notes the gray level in the middle of the picture and the
+# texts below it.
 HOOK = """
 <script>
 const seen = [], at = [0, 2, 1];
 // Not grid.decode(): a budget of virtual time does not wait for that.
 const loaded = () => grid.complete || new Promise((done) => { grid.onload = done; });
-function look() {
+function note() {
   const canvas = document.createElement("canvas"), pen = canvas.getContext("2d");
   pen.drawImage(grid, 0, 0);
   seen.push([pen.getImageData(8, 8, 1, 1).data[0], caption.textContent, play.textContent]);
 }
 async function all() {
-  await loaded(); look();
+  await loaded(); note();
   for (const i of at) {
     when.value = i;
     when.dispatchEvent(new Event("input", {bubbles: true}));
-    await loaded(); look();
+    await loaded(); note();
   }
   when.value = 0; show(); play.click();
   await new Promise((done) => setTimeout(done, 2000));
-  await loaded(); look();
+  await loaded(); note();
   document.body.dataset.seen = JSON.stringify(seen);
 }
 all();
@@ -178,6 +177,6 @@ def test_a_browser_shows_what_the_slider_says(tmp_path):
     )
     found = re.search(r'data-seen="(.*?)"', done.stdout)
     assert found, done.stderr[-2000:]
-    words = ["update 0, epoch 0.0", "update 100, epoch 2.0", "update 200, epoch 4.0"]
-    expected = [[LEVELS[i], words[i], "Play"] for i in (2, 0, 2, 1, 2)]
+    captions = ["update 0, epoch 0.0", "update 100, epoch 2.0", "update 200, epoch 4.0"]
+    expected = [[LEVELS[i], captions[i], "Play"] for i in (2, 0, 2, 1, 2)]
     assert json.loads(html.unescape(found[1])) == expected

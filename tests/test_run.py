@@ -1,4 +1,4 @@
-"""A run's folder: what is in it after every kind of ending."""
+"""The files of a run: after a save, a restore, a kill, and what replaces what."""
 
 import csv
 import json
@@ -14,30 +14,9 @@ import tensorflow as tf
 from PIL import Image
 
 import console
-from runs import log as run_log
-from runs.run import MOST_WEIGHTS, REDRAW_SHARE, Run
-from tests.conftest import ROOT, batch, same, values
-
-
-@pytest.fixture
-def make_run(tmp_path):
-    def make(name="r"):
-        return Run(name, *(tmp_path / d for d in ("checkpoint", "samples", "logs")))
-
-    return make
-
-
-def begin(run, resume=False, **settings):
-    run.begin({"dataset": "d", **settings}, {"height": 8}, resume=resume)
-    return run
-
-
-def grid(value=0.0):
-    return np.full((4, 8, 8, 1), value, np.float32), 2
-
-
-def log(run, step, loss=1.0):
-    run.log(step, 0, step / 10, {"loss": loss})
+from runs.log import MAX_WEIGHTS
+from runs.run import REDRAW_FRACTION, Run
+from tests.conftest import ROOT, batch, begin, log_loss, same, sheet, values
 
 
 def rows(run):
@@ -47,24 +26,24 @@ def rows(run):
 
 def test_a_new_run_is_hidden_until_it_is_saved(make_run, make_trainer):
     run, trainer = begin(make_run()), make_trainer()
-    log(run, 1)
-    run.sample(1, 0, 1, *grid())
+    log_loss(run, 1)
+    run.sample(1, 0, 1, *sheet())
     assert not run.has_state()
     assert [p.name for p in run.folder.iterdir()] == [".new"]
     run.save(2, trainer)
     names = {p.name for p in run.folder.iterdir()}
     assert {"config.json", "generator.keras", "critic.keras", "checkpoint", "frames"} <= names
     assert not [n for n in names if n.startswith(".")]
-    log(run, 3)
+    log_loss(run, 3)
     assert [r["step"] for r in rows(run)] == ["1", "3"]
 
 
 def test_a_new_run_replaces_the_old_one_only_when_saved(make_run, make_trainer):
     old, trainer = begin(make_run(), seed=1), make_trainer()
-    log(old, 5)
+    log_loss(old, 5)
     old.save(5, trainer)
     new = begin(make_run(), seed=2)
-    log(new, 1, 7.0)
+    log_loss(new, 1, 7.0)
     assert json.loads((old.folder / "config.json").read_text())["seed"] == 1
     assert [r["step"] for r in rows(old)] == ["5"]
     new.save(1, trainer)
@@ -75,20 +54,20 @@ def test_a_new_run_replaces_the_old_one_only_when_saved(make_run, make_trainer):
 
 
 @pytest.mark.parametrize("stage", ["ready", "half removed", "half moved"])
-def test_a_kill_while_a_new_run_takes_its_place(make_run, stage):
+def test_a_kill_while_a_new_run_replaces_the_old_one(make_run, stage):
     run = make_run()
     for name in ("config.json", "generator.keras", "ckpt-9.index", "notes.txt"):
         (run.folder / name).parent.mkdir(parents=True, exist_ok=True)
         (run.folder / name).write_text("old")
-    home = run.folder / (".moving" if stage == "half moved" else ".ready")
-    (home / "frames").mkdir(parents=True)
+    moved = run.folder / (".moving" if stage == "half moved" else ".ready")
+    (moved / "frames").mkdir(parents=True)
     for name in ("config.json", "generator.keras"):
-        (home / name).write_text("new")
+        (moved / name).write_text("new")
     if stage != "ready":
         (run.folder / "ckpt-9.index").unlink()
     if stage == "half moved":
         (run.folder / "generator.keras").unlink()
-        (home / "config.json").rename(run.folder / "config.json")
+        (moved / "config.json").rename(run.folder / "config.json")
     with run.lock():
         assert {p.name for p in run.folder.iterdir()} == {
             *("config.json", "generator.keras", "frames", "lock", "notes.txt")
@@ -96,12 +75,12 @@ def test_a_kill_while_a_new_run_takes_its_place(make_run, stage):
         assert (run.folder / "config.json").read_text() == "new"
 
 
-def test_restore_is_exact_and_forgets_what_came_later(make_run, make_trainer):
+def test_restore_is_exact_and_deletes_later_steps(make_run, make_trainer):
     run, trainer = begin(make_run()), make_trainer()
     for step in (1, 2, 3):
         trainer.step(*batch(trainer, seed=step))
-        log(run, step)
-        run.sample(step, 0, step, *grid())
+        log_loss(run, step)
+        run.sample(step, 0, step, *sheet())
         if step == 2:
             run.save(step, trainer)
             saved = values(trainer.state)
@@ -116,7 +95,7 @@ def test_restore_is_exact_and_forgets_what_came_later(make_run, make_trainer):
         "00000002.png",
     ]
     begin(again, resume=True)
-    log(again, 3)
+    log_loss(again, 3)
     assert [(r["step"], r["seconds"]) for r in rows(again)][-1] == ("3", "0.5")
 
 
@@ -124,8 +103,8 @@ def test_only_the_newest_checkpoints_are_kept(make_run, make_trainer):
     run, trainer = begin(make_run()), make_trainer()
     for step in range(1, 6):
         run.save(step, trainer)
-    kept = {p.name.split(".")[0] for p in run.folder.glob("ckpt-*")}
-    assert kept == {"ckpt-3", "ckpt-4", "ckpt-5"}
+    names = {p.name.split(".")[0] for p in run.folder.glob("ckpt-*")}
+    assert names == {"ckpt-3", "ckpt-4", "ckpt-5"}
 
 
 def test_a_broken_checkpoint_is_one_line(make_run, make_trainer):
@@ -138,14 +117,14 @@ def test_a_broken_checkpoint_is_one_line(make_run, make_trainer):
     assert "\n" not in str(error.value)
 
 
-def test_another_networks_checkpoint_is_refused(make_run, make_trainer):
+def test_a_checkpoint_of_another_network_is_refused(make_run, make_trainer):
     run = begin(make_run())
     run.save(1, make_trainer())
     with pytest.raises(console.Failed, match="cannot restore"):
         make_run().restore(make_trainer(g_width=(6,)))
 
 
-def test_a_second_trainer_is_refused_by_process_id(make_run, tmp_path):
+def test_a_second_trainer_is_told_the_first_ones_process_id(make_run, tmp_path):
     code = (
         "import sys, time\n"
         "from runs.run import Run\n"
@@ -170,11 +149,11 @@ def test_a_second_trainer_is_refused_by_process_id(make_run, tmp_path):
         assert (make_run().folder / "lock").read_text() == str(os.getpid())
 
 
-def test_pictures(make_run):
+def test_the_pictures_of_a_run(make_run):
     run = begin(make_run())
-    log(run, 1)
+    log_loss(run, 1)
     for i, value in enumerate((-1.0, 0.0, 1.0)):
-        run.sample(200 * i, i, 7, *grid(value))
+        run.sample(200 * i, i, 7, *sheet(value))
     run.redraw()
     for i, level in enumerate((0, 128, 255)):
         with Image.open(run.samples / f"train_0{i}_0007.png") as image:
@@ -189,28 +168,28 @@ def test_pictures(make_run):
     assert "update 400, epoch 2.0" in (run.samples / "index.html").read_text()
 
 
-def test_redrawing_takes_a_small_share_of_the_time(make_run, monkeypatch):
+def test_redrawing_takes_a_small_fraction_of_the_time(make_run, monkeypatch):
     run, drawn = begin(make_run()), []
 
     def redraw():
         drawn.append(1)
-        run._redrawn, run._cost = time.monotonic(), 10.0
+        run._redrawn, run._redraw_cost = time.monotonic(), 10.0
 
     monkeypatch.setattr(run, "redraw", redraw)
     for i in range(5):
-        run.sample(i, 0, i, *grid())
+        run.sample(i, 0, i, *sheet())
     assert len(drawn) == 1
-    run._redrawn -= 10.0 / REDRAW_SHARE
-    run.sample(9, 0, 9, *grid())
+    run._redrawn -= 10.0 / REDRAW_FRACTION
+    run.sample(9, 0, 9, *sheet())
     assert len(drawn) == 2
 
 
-def test_events_can_be_read(make_run, make_trainer):
+def test_tensorboard_reads_the_events(make_run, make_trainer):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     run = begin(make_run())
-    log(run, 3, 2.5)
-    run.sample(4, 0, 4, *grid())
+    log_loss(run, 3, 2.5)
+    run.sample(4, 0, 4, *sheet())
     trainer = make_trainer()
     run.save(5, trainer)
     events = EventAccumulator(str(run.logs), size_guidance={"tensors": 0})
@@ -223,14 +202,9 @@ def test_events_can_be_read(make_run, make_trainer):
         for weight in network.trainable_variables:
             (event,) = events.Tensors(f"{name}/{weight.path}")
             bins = tf.make_ndarray(event.tensor_proto)  # [bins, (left, right, count)]
-            every = 1 + np.size(weight) // MOST_WEIGHTS
+            every = 1 + np.size(weight) // MAX_WEIGHTS
             assert event.step == 5 and bins[:, 2].sum() == len(range(0, np.size(weight), every))
             assert bins[0, 0] >= np.min(weight) and bins[-1, 1] <= np.max(weight)
-
-
-def test_smooth():
-    np.testing.assert_allclose(run_log.smooth(np.array([3.0] * 7)), [3.0] * 7)
-    np.testing.assert_allclose(run_log.smooth(np.array([0.0, 3.0, 6.0])), [1.5, 3.0, 4.5])
 
 
 def test_images_of_another_kind_are_refused(make_run, make_trainer):
@@ -239,18 +213,18 @@ def test_images_of_another_kind_are_refused(make_run, make_trainer):
     spec = {"height": 8, "width": 8, "channels": 3, "classes": 0}
     text = json.loads((run.folder / "config.json").read_text())
     for name, value in (("channels", 1), ("classes", 10)):
-        kept = {**text, "data": {**spec, name: value}}
-        (run.folder / "config.json").write_text(json.dumps(kept))
+        changed = {**text, "data": {**spec, name: value}}
+        (run.folder / "config.json").write_text(json.dumps(changed))
         with pytest.raises(console.Failed, match=f"{name} {value}, and these have"):
             run.check_data(spec)
     (run.folder / "config.json").write_text(json.dumps({**text, "data": spec}))
     run.check_data(spec)
 
 
-def test_a_log_whose_rows_are_all_forgotten_is_gone(make_run, make_trainer):
+def test_a_restore_before_the_first_row_deletes_the_log(make_run, make_trainer):
     run, trainer = begin(make_run()), make_trainer()
     run.save(3, trainer)
-    log(run, 5)
+    log_loss(run, 5)
     again = make_run()
     again.restore(make_trainer())
     assert not (run.folder / "metrics.csv").exists()
@@ -258,27 +232,27 @@ def test_a_log_whose_rows_are_all_forgotten_is_gone(make_run, make_trainer):
 
 def test_the_old_runs_film_stays_until_the_new_one_is_saved(make_run, make_trainer):
     old, trainer = begin(make_run()), make_trainer()
-    old.sample(0, 0, 0, *grid(-1.0))
+    old.sample(0, 0, 0, *sheet(-1.0))
     old.save(1, trainer)
     film = (old.samples / "training.gif").read_bytes()
     new = begin(make_run())
-    new.sample(0, 0, 0, *grid(1.0))
+    new.sample(0, 0, 0, *sheet(1.0))
     assert (old.samples / "training.gif").read_bytes() == film
     new.save(1, trainer)
-    new.sample(1, 0, 1, *grid(1.0))
+    new.sample(1, 0, 1, *sheet(1.0))
     assert (old.samples / "training.gif").read_bytes() != film
 
 
-def test_the_best_state_is_whole(make_run, make_trainer):
+def test_the_best_checkpoint_is_a_run_of_its_own(make_run, make_trainer):
     run, trainer = begin(make_run()), make_trainer()
     assert run.best() == {}
-    log(run, 1)
+    log_loss(run, 1)
     run.keep_best(1, trainer, {"fid": 3.0})
     run.save(2, trainer)
     assert run.best() == {"step": 1, "fid": 3.0}
     names = {p.name for p in (run.folder / "best").iterdir()}
-    kept = {"generator.keras", "critic.keras", "config.json", "metrics.csv", "measures.json"}
-    assert names == kept | {"checkpoint", "ckpt-1.index", "ckpt-1.data-00000-of-00001"}
+    expected = {"generator.keras", "critic.keras", "config.json", "metrics.csv", "measures.json"}
+    assert names == expected | {"checkpoint", "ckpt-1.index", "ckpt-1.data-00000-of-00001"}
     trainer.step(*batch(trainer))
     run.keep_best(3, trainer, {"fid": 2.0})
     state = values(trainer.state)
@@ -287,12 +261,12 @@ def test_the_best_state_is_whole(make_run, make_trainer):
     other = make_trainer()
     Run("best", run.folder, run.samples, run.logs).restore(other)
     assert same(values(other.state), state) == []
-    begin(make_run()).save(1, trainer)  # a new run does away with the old one's best
+    begin(make_run()).save(1, trainer)  # the new run deletes the old one's best
     assert not (run.folder / "best").exists()
 
 
 @pytest.mark.parametrize("stage", ["written in part", "written", "the old one half removed"])
-def test_a_kill_while_the_best_is_kept(make_run, make_trainer, stage):
+def test_a_kill_while_the_best_checkpoint_is_saved(make_run, make_trainer, stage):
     run, trainer = begin(make_run()), make_trainer()
     run.save(1, trainer)
     run.keep_best(1, trainer, {"fid": 3.0})

@@ -1,4 +1,4 @@
-"""Two processes at once: on a run, on the same pictures, or one that looks while one trains."""
+"""Two processes at once: both train a run, both pack the same pictures, or one only reads."""
 
 import os
 import signal
@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 import files
-from datasets import packed as packing
+from datasets import folders, packed
 from tests.conftest import ROOT, run_main
 from tests.test_cli import SMALL
 
@@ -27,14 +27,14 @@ def wait_for(done):
 
 @pytest.fixture
 def start(tmp_path):
-    """A function of a command line of Python that starts it; it is killed at the end."""
+    """A function that starts Python with some arguments; kills it when the test ends."""
     begun = []
 
-    def start(*words):
-        words = [sys.executable, "-u", *map(str, words)]
+    def start(*args):
+        args = [sys.executable, "-u", *map(str, args)]
         begun.append(
             subprocess.Popen(
-                words,
+                args,
                 cwd=tmp_path,
                 env={**os.environ, "PYTHONPATH": str(ROOT)},
                 stdout=subprocess.PIPE,
@@ -50,29 +50,29 @@ def start(tmp_path):
         process.communicate()
 
 
-def test_one_trains_and_others_come(cli, tmp_path, start):
-    words = ["--dataset", "digits", "--train", *SMALL, "--max_steps"]
-    trainer = start(ROOT / "main.py", *words, 10**6)
+def test_others_use_a_run_while_it_is_trained(cli, tmp_path, start):
+    flags = ["--dataset", "digits", "--train", *SMALL, "--max_steps"]
+    trainer = start(ROOT / "main.py", *flags, 10**6)
     run = tmp_path / "checkpoint/digits_8_8_8"
     wait_for(lambda: (run / "generator.keras").is_file() or trainer.poll() is not None)
-    done = run_main(tmp_path, *words, 10, status=1)
+    done = run_main(tmp_path, *flags, 10, status=1)
     assert done.stderr.count("\n") == 1
     assert f"is being trained by process {trainer.pid}:" in done.stderr
     for task in (["--num_samples", 2], ["--evaluate", "--eval_samples", 100]):
-        look = ["--dataset", "digits", "--sample_dir", "looked", "--extractor", "random-cnn"]
-        status, out, err = cli(*look, *task)
+        test = ["--dataset", "digits", "--sample_dir", "looked", "--extractor", "random-cnn"]
+        status, out, err = cli(*test, *task)
         assert (status, err) == (0, ""), out
     assert trainer.poll() is None
     trainer.send_signal(signal.SIGKILL)
     trainer.wait()
     assert (run / "lock").read_text() == str(trainer.pid)
-    status, out, err = cli(*words, 1)
+    status, out, err = cli(*flags, 1)
     assert (status, err) == (0, "")
     assert "resumed" in out
     assert not (run / "lock").exists()
 
 
-def test_a_trainers_helpers_do_not_hold_its_lock(tmp_path, start):
+def test_the_child_of_a_killed_trainer_does_not_hold_its_lock(tmp_path, start):
     code = (
         "import subprocess, sys, time\n"
         "from runs.run import Run\n"
@@ -98,10 +98,10 @@ SLOW = (
     "import pathlib, sys, time, utils\n"
     "from datasets import folders, packed\n"
     "load_image = utils.load_image\n"
-    "def slow(*words):\n"
+    "def slow(*args):\n"
     "    pathlib.Path('begun').touch()\n"
     "    while not pathlib.Path('go').exists(): time.sleep(0.02)\n"
-    "    return load_image(*words)\n"
+    "    return load_image(*args)\n"
     "if sys.argv[1:]: utils.load_image = slow\n"
     "found = packed.load('pics', reader=folders.read_folder, data_dir='.', cache_dir='cache',\n"
     "    size=(4, 4), workers=1)\n"
@@ -117,7 +117,7 @@ def pictures(tmp_path):
     return tmp_path
 
 
-def test_the_second_one_waits_for_the_packing(pictures, start):
+def test_the_second_process_waits_for_the_packing(pictures, start):
     first = start("-c", SLOW, "slowly")
     wait_for((pictures / "begun").exists)
     second = start("-c", SLOW)
@@ -132,7 +132,7 @@ def test_the_second_one_waits_for_the_packing(pictures, start):
     assert sorted(p.suffix for p in (pictures / "cache").iterdir()) == [".json", ".npy"]
 
 
-def test_the_second_one_packs_where_the_first_is_killed(pictures, start):
+def test_the_second_process_packs_if_the_first_is_killed(pictures, start):
     first = start("-c", SLOW, "slowly")
     wait_for((pictures / "begun").exists)
     second = start("-c", SLOW)
@@ -147,17 +147,22 @@ def test_the_second_one_packs_where_the_first_is_killed(pictures, start):
 
 
 def test_a_kill_between_the_array_and_its_notes(pictures, monkeypatch):
-    """The notes of the pictures before never vouch for an array of others."""
+    """The old notes are not taken for those of the new array."""
     monkeypatch.chdir(pictures)
-    from datasets import folders
 
     def load():
-        words = {"reader": folders.read_folder, "data_dir": ".", "cache_dir": "cache"}
-        return np.array(packing.load("pics", size=(4, 4), **words).images)
+        found = packed.load(
+            "pics",
+            reader=folders.read_folder,
+            data_dir=".",
+            cache_dir="cache",
+            size=(4, 4),
+        )
+        return np.array(found.images)
 
     before = load()
     picture = pictures / "pics/1.png"
-    kept, times = picture.read_bytes(), picture.stat()
+    body, times = picture.read_bytes(), picture.stat()
     Image.new("RGB", (4, 4), (0, 200, 0)).save(picture)
 
     class Killed(BaseException):
@@ -170,6 +175,6 @@ def test_a_kill_between_the_array_and_its_notes(pictures, monkeypatch):
         patch.setattr(files, "save_text", kill)
         with pytest.raises(Killed):
             load()
-    picture.write_bytes(kept)
+    picture.write_bytes(body)
     os.utime(picture, ns=(times.st_atime_ns, times.st_mtime_ns))
     np.testing.assert_array_equal(load(), before)

@@ -1,4 +1,4 @@
-"""What is half done in a run's folders, and what is left of it at the next start."""
+"""Recovery: what a kill left half done is finished or removed at the next start."""
 
 import json
 import os
@@ -12,7 +12,7 @@ from benchmarks.whole import events
 from commands import build
 from config.resolve import resolve
 from runs import recovery
-from tests.test_outputs import begin, grid, log, make_run  # noqa: F401 (a fixture among them)
+from tests.conftest import begin, log_loss, sheet
 
 LIST = 'model_checkpoint_path: "ckpt-4"\nall_model_checkpoint_paths: "ckpt-2"\n'
 LIST += 'all_model_checkpoint_paths: "/else/where/ckpt-4"\n'
@@ -29,7 +29,7 @@ def names(folder):
     return {str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()}
 
 
-def test_what_is_half_written_goes(tmp_path):
+def test_incomplete_files_are_removed(tmp_path):
     whole = ["ckpt-2.index", "ckpt-4.index", "ckpt-4.data-00000-of-00001", "checkpoint"]
     whole += ["generator.keras", "notes.txt", ".mine", "frames/00000001.png", "best/ckpt-3.index"]
     half = ["ckpt-3.index", "ckpt-6.data-00000-of-00001", "ckpt-6_temp/part-0", "checkpoint.tmpab"]
@@ -42,15 +42,15 @@ def test_what_is_half_written_goes(tmp_path):
     assert names(tmp_path / "logs") == {"events.1"}
 
 
-def test_checkpoints_stay_where_no_list_of_them_is(tmp_path):
+def test_checkpoints_stay_without_an_index(tmp_path):
     put(tmp_path / "run", "ckpt-3.index")
     recovery.settle(tmp_path / "run", tmp_path / "logs")
     assert names(tmp_path / "run") == {"ckpt-3.index"}
 
 
 @pytest.mark.parametrize("done", range(6))
-def test_the_events_of_a_new_run_take_the_place_of_the_old_ones(tmp_path, monkeypatch, done):
-    """Killed at each of the stages, and begun again."""
+def test_the_events_of_a_new_run_replace_the_old_ones(tmp_path, monkeypatch, done):
+    """Kill the recovery at each of its steps, and start it again."""
     put(tmp_path / "run/.ready", "config.json")
     put(tmp_path / "run", "generator.keras")
     put(tmp_path / "logs", "events.old", ".new/events.new", "mine.txt")
@@ -80,7 +80,7 @@ def test_the_events_of_a_new_run_take_the_place_of_the_old_ones(tmp_path, monkey
     assert names(tmp_path / "logs") == {"events.new", "mine.txt"}
 
 
-def test_who_only_looks_moves_a_new_run_up_too(tmp_path, monkeypatch):
+def test_test_mode_moves_new_runs_up(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     given = {"dataset": "digits", "checkpoint_dir": "runs"}
     for name, half in (("a", ".ready"), ("b", ".moving"), ("c", ".ready")):
@@ -96,18 +96,18 @@ def test_who_only_looks_moves_a_new_run_up_too(tmp_path, monkeypatch):
     assert (tmp_path / "runs/c/.ready/config.json").exists()
 
 
-def test_events_after_the_step_gone_back_to_are_forgotten(make_run):  # noqa: F811
+def test_events_after_the_restored_step_are_deleted(make_run):
     run = begin(make_run(), resume=True)
     for step in (1, 2, 3):
-        log(run, step)
-    run._close_events()
+        log_loss(run, step)
+    run.events.close()
     path = next(run.logs.glob("events*"))
     whole = path.read_bytes()
     for last, steps in ((9, [1, 2, 3]), (2, [1, 2]), (1, [1])):
-        recovery.forget(run.home, run.logs, last)
+        recovery.delete_after(run.write_dir, run.logs, last)
         assert events(run.logs) == {"loss": steps}
     path.write_bytes(whole[:-5])  # cut short by a kill
-    recovery.forget(run.home, run.logs, 9)
+    recovery.delete_after(run.write_dir, run.logs, 9)
     assert events(run.logs) == {"loss": [1, 2]}
     assert whole.startswith(path.read_bytes())
     third = path.stat().st_size
@@ -115,37 +115,37 @@ def test_events_after_the_step_gone_back_to_are_forgotten(make_run):  # noqa: F8
         body = bytearray(whole)
         body[wrong] = b"\xff" * (wrong.stop - wrong.start)
         path.write_bytes(body)
-        recovery.forget(run.home, run.logs, 9)
+        recovery.delete_after(run.write_dir, run.logs, 9)
         assert path.stat().st_size == third
         assert events(run.logs) == {"loss": [1, 2]}
-    recovery.forget(run.home, run.logs, 0)
+    recovery.delete_after(run.write_dir, run.logs, 0)
     assert not path.exists()
 
 
-def test_events_of_a_new_run_are_hidden_until_it_is_saved(make_run, make_trainer):  # noqa: F811
+def test_events_of_a_new_run_are_hidden_until_it_is_saved(make_run, make_trainer):
     old, trainer = begin(make_run()), make_trainer()
-    log(old, 5)
+    log_loss(old, 5)
     old.save(5, trainer)
     assert events(old.logs)["loss"] == [5]
     new = begin(make_run())
-    log(new, 1)
-    new._writer.flush()
+    log_loss(new, 1)
+    new.events.flush()
     assert sorted(events(old.logs)["loss"]) == [1, 5]
     assert {p.parent.name for p in old.logs.rglob("events*")} == {"r", ".new"}
     new.save(1, trainer)
-    log(new, 2)
+    log_loss(new, 2)
     new.save(2, trainer)
     assert events(old.logs)["loss"] == [1, 2]
     assert not (old.logs / ".new").exists()
     new.restore(make_trainer())
 
 
-def test_a_film_that_a_kill_left_undrawn_is_drawn(make_run, make_trainer):  # noqa: F811
+def test_finish_draws_what_a_kill_left_undrawn(make_run, make_trainer):
     run = begin(make_run())
-    run.sample(0, 0, 0, *grid())
+    run.sample(0, 0, 0, *sheet())
     run.save(1, make_trainer())
     run.reals(np.zeros((4, 8, 8, 1), np.uint8))
-    last = run.samples / "index.html"  # what is drawn last
+    last = run.samples / "index.html"  # the last file that is drawn
     for half in (None, b"of an earlier drawing"):
         if half:
             last.write_bytes(half)
@@ -158,11 +158,11 @@ def test_a_film_that_a_kill_left_undrawn_is_drawn(make_run, make_trainer):  # no
         assert last.stat().st_mtime_ns == drawn
 
 
-def test_dead_processes_files_are_cleared(tmp_path):
+def test_files_of_dead_processes_are_removed(tmp_path):
     put(tmp_path, ".a.4194305.part.png", f".b.{os.getppid()}.part.png", ".c.part.png", "d.part.png")
     with files.atomic_path(tmp_path / "e.png") as part:
         left = part.name
         part.write_text("")
-    put(tmp_path, left)  # of this process, before it has written anything
+    put(tmp_path, left)  # an older process's of the same id
     files.clear_parts(tmp_path)
     assert names(tmp_path) == {f".b.{os.getppid()}.part.png", ".c.part.png", "d.part.png", "e.png"}

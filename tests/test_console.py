@@ -1,4 +1,4 @@
-"""The bar, the lines and the time left."""
+"""Progress bars, progress lines and the time left."""
 
 import io
 import re
@@ -28,22 +28,22 @@ def test_clock(seconds, text):
 
 @pytest.fixture
 def now(monkeypatch):
-    """A clock to set by hand; no terminal."""
+    """A clock that a test sets; stderr is no terminal."""
     time = types.SimpleNamespace(value=1000.0)
     monkeypatch.setattr(console.time, "monotonic", lambda: time.value)
     monkeypatch.setattr(sys.stderr, "isatty", lambda: False, raising=False)
     return time
 
 
-def test_progress_prints_throttled_lines(now, capsys):
+def test_progress_prints_a_line_every_few_seconds(now, capsys):
     with console.Progress("eating", 100, done=20, every=5) as bar:
-        for second, done in enumerate(range(21, 33)):  # one a second, the first at 0 s
+        for second, done in enumerate(range(21, 33)):  # one a second
             now.value = 1000.0 + second
             bar.update(done, f"loss {done}")
     out, err = capsys.readouterr()
     assert err == "" and out.splitlines() == [
         "eating 21/100  loss 21  0:00:00 left",
-        "eating 27/100  loss 27  0:01:03 left",  # 6 s for 7, 73 to go
+        "eating 27/100  loss 27  0:01:03 left",  # 6 s for 7 items, 73 items left
     ]
 
 
@@ -56,9 +56,9 @@ def test_progress_without_a_text(now, capsys):
         assert capsys.readouterr().out == "eating 2/10  0:00:08 left\n"
 
 
-def test_progress_is_seen_at_once_and_then_every_five_seconds(now, monkeypatch):
+def test_lines_are_flushed(now, monkeypatch):
     raw = io.BytesIO()
-    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw))  # keeps what is not flushed
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw))  # without a flush `raw` stays empty
     with console.Progress("eating", 10) as bar:
         for seconds, done in ((2, 1), (4, 2), (1.5, 3)):
             now.value += seconds
@@ -85,7 +85,7 @@ def test_progress_on_a_terminal_leaves_stdout_alone(now, monkeypatch, capsys):
     assert re.search(r"\reating [━╸╺]{20}  5/10 0:00:07 left *\r?\nloss 1", shown), shown
 
 
-def test_the_time_left_is_no_more_than_to_the_deadline(capsys):
+def test_the_time_left_ends_at_the_deadline(capsys):
     with console.Progress("eating", 10**9, deadline=time.monotonic() + 90.2) as bar:
         time.sleep(0.02)
         bar.update(1, "")

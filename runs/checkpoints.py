@@ -1,0 +1,127 @@
+"""Checkpoints of a trainer: save, restore, and read TensorFlow's text file `checkpoint`."""
+
+import dataclasses
+import json
+import re
+
+import console
+import files
+
+MAX_CHECKPOINTS = 3  # in a folder: saving another one deletes the oldest
+INDEX = "checkpoint"  # TensorFlow's text file that lists the checkpoints beside it
+MEASURES = "measures.json"  # in the folder of a best checkpoint: its step and its measures
+# A line that names a checkpoint in the same folder, and a line with a time stamp.
+NAME_LINE = r'(?:all_)?model_checkpoint_paths?: "ckpt-[0-9]+"'
+TIME_LINE = r"\w+: [0-9.e+-]+"
+
+
+@dataclasses.dataclass(frozen=True)
+class Index:
+    """The contents of a file `checkpoint`.
+
+    Attributes:
+      newest: step of the newest checkpoint; None if the first line does not give it.
+      names: set of the listed checkpoints' names, such as "ckpt-300", without their folders.
+      unexpected: the lines that TensorFlow does not write for checkpoints in the same folder.
+    """
+
+    newest: int | None
+    names: set
+    unexpected: list
+
+
+def read_index(folder):
+    """Parse the file `checkpoint` of a folder; return an `Index`.
+
+    Raises:
+      OSError: if there is no such file.
+      ValueError: if the file is not text.
+    """
+    text = (folder / INDEX).read_text()
+    newest = re.match(r'model_checkpoint_path: "ckpt-([0-9]{1,18})"', text)
+    return Index(
+        newest=int(newest[1]) if newest else None,
+        names=set(re.findall(r'"(?:[^"]*/)?([^/"]+)"', text)),
+        unexpected=[
+            line for line in text.splitlines() if not re.fullmatch(f"{NAME_LINE}|{TIME_LINE}", line)
+        ],
+    )
+
+
+def has_checkpoint(folder):
+    """True if a checkpoint has been saved in a folder. Shipped runs have none."""
+    return (folder / INDEX).is_file()
+
+
+class Checkpoints:
+    """The checkpoints of one trainer in one folder: the newest `max_to_keep` of them."""
+
+    def __init__(self, folder, trainer, max_to_keep=None):
+        import tensorflow as tf
+
+        self.folder = folder
+        self._state = tf.train.Checkpoint(**trainer.state)
+        self._manager = tf.train.CheckpointManager(
+            self._state, str(folder), max_to_keep or MAX_CHECKPOINTS, checkpoint_name="ckpt"
+        )
+
+    @property
+    def newest(self):
+        """Path prefix of the newest checkpoint, a string; None if there is none."""
+        return self._manager.latest_checkpoint
+
+    def save(self, step):
+        """Save the trainer's state as `ckpt-STEP`.
+
+        Raises:
+          console.Failed: if it cannot be written.
+        """
+        with files.writing_by_tensorflow(self.folder / f"ckpt-{step}"):
+            self._manager.save(checkpoint_number=step)
+
+    def restore(self):
+        """Load the newest checkpoint. Raises AssertionError if it has other variables."""
+        self._state.restore(self.newest).assert_consumed()
+
+
+def restore(folder, trainer):
+    """Load the newest checkpoint of a folder into a trainer; return the folder's `Checkpoints`.
+
+    TensorFlow would also load a checkpoint outside the folder, and later delete it, if the file
+    `checkpoint` named one. Such a file is refused.
+
+    Raises:
+      console.Failed: if there is no checkpoint, or it is broken or of another network.
+    """
+    path = None
+    try:
+        if unexpected := read_index(folder).unexpected:
+            raise ValueError(f"unexpected line in its file `checkpoint`: {unexpected[0][:60]!r}")
+        found = Checkpoints(folder, trainer)
+        path = found.newest
+        found.restore()
+    except Exception as error:  # TensorFlow raises its own errors, ValueError or AssertionError
+        reason = console.first_line(error)
+        raise console.Failed(
+            f"cannot restore {path or folder}: {reason}. Start anew with --resume False"
+        ) from None
+    return found
+
+
+def read_measures(folder):
+    """Return the step and the measures of a best checkpoint, name → number; {} without a file.
+
+    Leaves out NaN and infinity, which no measure would ever be better than.
+    """
+    try:
+        found = json.loads((folder / MEASURES).read_text())
+        return {name: value for name, value in found.items() if abs(value) < 1e300}
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError):
+        return {}
+
+
+def save_networks(folder, trainer):
+    """Save each of a trainer's networks as `NAME.keras`, for use without the trainer."""
+    for name, network in trainer.networks.items():
+        with files.atomic_path(folder / f"{name}.keras") as part:
+            network.save(part)

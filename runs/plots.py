@@ -1,0 +1,68 @@
+"""Plots of metrics.csv: a panel for each column."""
+
+import numpy as np
+
+import files
+from runs import log
+
+
+def save_plots(folder, rows):
+    """Draw losses.png and, if any row has measures of an evaluation, measures.png.
+
+    Args:
+      folder: path of the folder to write to.
+      rows: rows of metrics.csv, as dicts of text.
+
+    Returns:
+      The paths written.
+    """
+    names = list(dict.fromkeys(name for row in rows for name in row if name not in log.INDEX))
+    columns = {
+        "losses.png": [name for name in names if not name.startswith(log.MEASURED)],
+        "measures.png": [name for name in names if name.startswith(log.MEASURED)],
+    }
+    paths = [folder / file for file, drawn in columns.items() if drawn]
+    for path in paths:
+        _save_plot(path, rows, columns[path.name])
+    return paths
+
+
+def _save_plot(path, rows, names):
+    """Plot columns over the steps as a PNG. Columns of the training also get a smooth curve."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 2 * len(names)), layout="constrained")
+    panels = figure.subplots(len(names), 1, sharex=True, squeeze=False)[:, 0]
+    for panel, name in zip(panels, names):
+        steps, values = series(rows, name)
+        if name.startswith(log.MEASURED):
+            panel.plot(steps, values, linewidth=1.2, marker=".")
+        else:
+            panel.plot(steps, values, linewidth=0.6, alpha=0.5)
+            panel.plot(steps, smooth(values), linewidth=1.2)
+        panel.set_ylabel(name.removeprefix(log.MEASURED))
+        panel.grid(alpha=0.3)
+    panels[-1].set_xlabel("generator updates")
+    with files.atomic_path(path) as part:
+        figure.savefig(part, dpi=100)
+
+
+def series(rows, name):
+    """Return (steps, values) of a column, int and float arrays [N], without its blank cells."""
+    found = [(int(row["step"]), float(row[name])) for row in rows if row.get(name)]
+    return (
+        np.array([step for step, _ in found], int),
+        np.array([value for _, value in found], float),
+    )
+
+
+def smooth(values, fraction=0.02):
+    """Return the moving average of values [N], as an array [N].
+
+    The window is centred, `fraction` * N values wide, and cut off at both ends.
+    """
+    half = max(1, round(len(values) * fraction / 2))
+    sums = np.concatenate([[0.0], np.cumsum(values)])
+    index = np.arange(len(values))
+    low, high = np.maximum(index - half, 0), np.minimum(index + half + 1, len(values))
+    return (sums[high] - sums[low]) / (high - low)
