@@ -169,10 +169,15 @@ def test_nearest_of_more_than_there_are():
 @pytest.mark.parametrize("offset", [0, 1000])
 def test_nearest_as_by_sklearn(offset):
     points, others = normal(60, 5) + offset, normal(90, 5, seed=1) + offset
-    distances, index = NearestNeighbors(n_neighbors=4).fit(others).kneighbors(points)
+    index = NearestNeighbors(n_neighbors=4).fit(others).kneighbors(points)[1]
     np.testing.assert_array_equal(metrics.nearest(points, others, 4), index)
-    squared = metrics._neighbours(points, others, 4)[0]
-    np.testing.assert_allclose(squared, distances**2, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("offset", [0, 1000])
+def test_reach_as_by_sklearn(offset):
+    x = normal(90, 5) + offset
+    distances = NearestNeighbors(n_neighbors=4).fit(x).kneighbors(x)[0][:, -1]
+    np.testing.assert_allclose(metrics._reach(x, 3), distances**2, rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -226,13 +231,18 @@ def test_reach_of_more_neighbours_than_there_are():
     assert metrics.precision_recall(line(0, 2), line(-1.9, 4.1), k=50) == (1 / 2, 1)
 
 
+def test_precision_and_recall_of_repeated_samples():
+    """A sample that is there five times reaches no farther than itself."""
+    x = np.repeat(normal(50, 16), 5, 0)
+    assert metrics.precision_recall(x, x) == (1, 1)
+
+
 def test_chunks_change_nothing(monkeypatch):
     points, others = normal(50, 4), normal(33, 4, seed=1)
     whole = [f(points, others, k=3) for f in (metrics.nearest, metrics.precision_recall)]
-    for chunk in (1, 7, 50):
+    for chunk, rows in ((1, [1] * 50), (7, [7] * 7 + [1]), (50, [50])):
         monkeypatch.setattr(metrics, "CHUNK", chunk)
-        parts = list(metrics._squared_distances(points, others))
-        assert [first for first, _ in parts] == list(range(0, 50, chunk))
+        assert [len(part) for part in metrics._squared_distances(points, others)] == rows
         np.testing.assert_array_equal(metrics.nearest(points, others, 3), whole[0])
         assert metrics.precision_recall(points, others) == whole[1]
 
@@ -338,10 +348,10 @@ def test_sliced_wasserstein_of_shifted_points(monkeypatch):
 
 def test_sliced_wasserstein_as_by_scipy(monkeypatch):
     a, b = normal(30, 6), normal(30, 6, seed=1) ** 3
-    ways = np.random.default_rng(0).standard_normal((4, 6, 128), np.float32)
+    directions = np.random.default_rng(0).standard_normal((4, 6, 128), np.float32)
     distances = [
-        stats.wasserstein_distance(a @ way, b @ way) / np.linalg.norm(way)
-        for way in ways.transpose(0, 2, 1).reshape(-1, 6)
+        stats.wasserstein_distance(a @ v, b @ v) / np.linalg.norm(v)
+        for v in directions.transpose(0, 2, 1).reshape(-1, 6)
     ]
     found = given(monkeypatch, a, b)
     assert found == pytest.approx(1000 * np.mean(distances), rel=1e-4)
