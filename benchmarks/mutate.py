@@ -37,11 +37,11 @@ from mutmut.mutation import mutators
 
 from benchmarks import timing
 
-IMAGES = ("tests/test_utils.py", "tests/test_recover.py::test_dead_processes_files_are_cleared")
-IMAGES += ("tests/test_sample.py::test_a_video_where_the_library_is",)
+IMAGES = ("tests/test_utils.py", "tests/test_sample.py::test_a_video_where_the_library_is")
+FILES = ("tests/test_files.py", "tests/test_recover.py::test_dead_processes_files_are_cleared")
 WORDS = ("tests/test_bad_calls.py", "tests/test_config.py")
 ROOT = Path(__file__).resolve().parents[1]
-TESTS = {"losses": ("tests/test_losses.py",), "utils": IMAGES, "files": IMAGES}
+TESTS = {"losses": ("tests/test_losses.py",), "utils": IMAGES, "files": FILES}
 TESTS |= {"config/fields": WORDS, "config/flags": WORDS, "console": ("tests/test_progress.py",)}
 SLOWER = 4  # times the seconds of the unchanged module after which a change is seen: it hangs
 AFTER = 10  # seconds that are added

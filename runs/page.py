@@ -11,9 +11,9 @@ import string
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 import files
+import utils
 from runs import log
 
 NAME = "index.html"
@@ -90,8 +90,7 @@ def _size(found):
 
 def _jpeg(image):
     stream = io.BytesIO()
-    pixels = image[..., 0] if image.shape[-1] == 1 else image
-    Image.fromarray(pixels).save(stream, "JPEG", quality=QUALITY)
+    utils.to_pillow(image).save(stream, "JPEG", quality=QUALITY)
     return stream.getvalue()
 
 

@@ -1,5 +1,6 @@
 """Test mode's pictures, from a generator that paints its first two latents."""
 
+import imageio.v3 as iio
 import keras
 import numpy as np
 import pytest
@@ -199,7 +200,7 @@ def test_slerp():
 def test_a_video_where_the_library_is(tmp_path, monkeypatch, here):
     written = []
     monkeypatch.setattr(utils.importlib.util, "find_spec", lambda name: {"av": here or None}[name])
-    monkeypatch.setattr(utils.iio, "imwrite", lambda p, f, **k: (p.touch(), written.append((f, k))))
+    monkeypatch.setattr(iio, "imwrite", lambda p, f, **k: (p.touch(), written.append((f, k))))
     path = utils.save_video(tmp_path / "a.mp4", [np.full((5, 4, 1), 7, np.uint8)] * 3, 12)
     assert path == (tmp_path / "a.mp4" if here else None)
     assert len(written) == here
