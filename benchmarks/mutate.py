@@ -37,7 +37,7 @@ from mutmut.mutation import mutators
 
 from benchmarks import timing
 
-IMAGES = ("tests/test_utils.py", "tests/test_sample.py::test_a_video_where_the_library_is")
+IMAGES = ("tests/test_utils.py", "tests/test_sample.py::test_a_video_if_av_is_installed")
 FILES = ("tests/test_files.py", "tests/test_recover.py::test_dead_processes_files_are_cleared")
 WORDS = ("tests/test_bad_calls.py", "tests/test_config.py")
 ROOT = Path(__file__).resolve().parents[1]
