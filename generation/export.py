@@ -57,7 +57,7 @@ class Format:
     Attributes:
       suffix: end of the file's name, with the dot.
       writer: (network, path) → None, writes the file or folder.
-      code: NumPy code that loads "{file}" and makes `images` of "{args}" or "{names}".
+      code: Python code that loads "{file}" and makes `images` of "{args}" or "{names}".
       packages: what the writer imports beyond requirements.txt.
     """
 

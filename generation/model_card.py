@@ -126,7 +126,7 @@ def _summary(saved, data, shape, step, *, translates):
             f"trained on {images} images{classes} of `{saved['dataset']}`{updates}."
         )
     if saved.get("ema"):
-        summary += " Its weights are an exponential moving average (EMA) of the trained weights."
+        summary += " The weights are an exponential moving average (EMA) of the trained weights."
     return summary
 
 
@@ -142,7 +142,7 @@ def _inputs(inputs):
 
 def _files(files):
     """Return the section with the code that loads each file."""
-    lines = ["## How to load it", "", "No file needs the program that trained the generator."]
+    lines = ["## How to load it", "", "The files load without the training program."]
     for file in files:
         lines += ["", f"### {file.name}", "", "```python", file.code, "```", ""]
         lines += [
