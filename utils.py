@@ -1,7 +1,7 @@
-"""Images in and out: centre-crop loading, sample grids, animations, atomic writes.
+"""Pictures: loading with a centre crop, conversion, grids, image files and animations.
 
 Images are NumPy arrays, uint8 in [0, 255] or float32 in [-1, 1], of shape [H, W, C] or
-[N, H, W, C]. Imports no TensorFlow.
+[N, H, W, C], where C is 1 or 3. Imports no TensorFlow.
 """
 
 import importlib.util
@@ -9,28 +9,31 @@ import math
 import threading
 from pathlib import Path
 
-import imageio.v3 as iio
 import numpy as np
 from PIL import Image, ImageOps
 
 import files
 
-# What a picture may be, by its content. Pillow knows more: some start other programs (EPS), and
-# some have no mark of their own, so that anything may be one of them.
+# File formats that are read, whatever the file's name. Pillow knows more, but some start other
+# programs (EPS), and some have no signature, so that any file may pass for one.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "PPM", "JPEG2000", "AVIF")
-LARGE = 1 << 23  # pixels; of larger pictures one is decoded at a time
-_ONE_LARGE = threading.Lock()
-ROWS = 64  # of a picture of 16 bits, at a time
+LARGE = 1 << 23  # pixels; pictures above this are decoded one at a time, to bound the memory
+_LARGE_LOCK = threading.Lock()
+ROWS = 64  # rows of a 16-bit picture that are converted at a time
 GRAY_MODES = ("1", "L", "LA", "La", "I", "F", "I;16", "I;16B", "I;16L", "I;16N")
 
 
 def crop_box(width, height, target, crop=None):
-    """The largest centred box of the target's shape, in pixels (left, top, right, bottom).
+    """Return the largest centred box with the target's aspect ratio.
 
     Args:
-      width, height: of the image.
-      target: (height, width) whose aspect ratio the box has, so that nothing is stretched.
-      crop: (height, width) of a centre box to stay inside, itself held inside the image.
+      width, height: size of the image in pixels.
+      target: (height, width); only the ratio counts.
+      crop: (height, width) of a centre box that the result stays inside. It is clipped to the
+        image.
+
+    Returns:
+      (left, top, right, bottom) in pixels, floats.
     """
     inner_h, inner_w = (min(a, b) for a, b in zip((height, width), crop or (height, width)))
     scale = min(inner_h / target[0], inner_w / target[1])
@@ -40,9 +43,14 @@ def crop_box(width, height, target, crop=None):
 
 
 def to_mode(image, channels):
-    """A Pillow image turned upright, its transparency laid on white, as "L" or "RGB"."""
+    """Return a Pillow image in mode "L" or "RGB", upright by EXIF, composed onto white.
+
+    Args:
+      image: a Pillow image of any mode.
+      channels: 1 for "L" or 3 for "RGB".
+    """
     image = ImageOps.exif_transpose(image)
-    if image.mode[0] in "IF":  # 16 bits a pixel, or 32: scale to 8 rather than clip
+    if image.mode[0] in "IF":  # 16 or 32 bits a pixel: Pillow would clip them to 8
         image = _to_8_bits(image)
     if "A" in image.getbands() or "a" in image.getbands() or "transparency" in image.info:
         image = image.convert("RGBA")
@@ -51,7 +59,7 @@ def to_mode(image, channels):
 
 
 def _to_8_bits(image):
-    """A gray image of 16 or 32 bits, some rows at a time: in float64 a large one is 700 MB."""
+    """Scale a gray image of 16 or 32 bits to 8, by rows: as float64 it may take 700 MB."""
     stored = np.asarray(image)
     wide = image.mode.startswith("I;16") or stored.max() > 255
     out = np.empty(stored.shape, np.uint8)
@@ -62,28 +70,33 @@ def _to_8_bits(image):
 
 
 def open_image(file):
-    """A file, or its path, as a Pillow image: of the kinds that we read, whatever its name."""
+    """Open a file or path as a Pillow image. Raises OSError if it has none of `FORMATS`."""
     return Image.open(file, formats=FORMATS)
 
 
 def load_image(image, size, channels, crop=None):
-    """Crop at the centre, resize, and return uint8 [H, W, C].
+    """Load an image, crop it at the centre and resize it.
 
     Args:
-      image: a Pillow image of any mode, or a file's path.
-      size: (height, width) wanted; the image is cropped to this shape, never stretched.
+      image: a Pillow image of any mode, or a path.
+      size: (height, width) of the result. The image is cropped to this aspect ratio, never
+        stretched.
       channels: 1 or 3.
-      crop: (height, width) of the centre box to take first.
+      crop: (height, width) of a centre box to crop to first.
+
+    Returns:
+      uint8 [height, width, channels].
 
     Raises:
-      OSError, ValueError and others of Pillow where a file is not a readable image.
+      OSError, ValueError, SyntaxError: if Pillow cannot read the file; a broken file may raise
+        other errors.
     """
     if not isinstance(image, Image.Image):
         with open_image(image) as file:
-            if file.format == "JPEG" and not crop:  # decode at 1/2, 1/4, 1/8 where enough
+            if file.format == "JPEG" and not crop:  # decodes at 1/2, 1/4 or 1/8
                 file.draft(None, (2 * size[1], 2 * size[0]))
             if file.width * file.height > LARGE:
-                with _ONE_LARGE:
+                with _LARGE_LOCK:
                     return load_image(to_mode(file, channels), size, channels, crop)
             return load_image(to_mode(file, channels), size, channels, crop)
     image = to_mode(image, channels)
@@ -94,19 +107,46 @@ def load_image(image, size, channels, crop=None):
 
 
 def to_float(images):
-    """Map pixels 0 to 255, float32, to [-1, 1]. Takes NumPy arrays and tensors."""
-    return images / 127.5 - 1
+    """Map uint8 in [0, 255] to float32 in [-1, 1].
+
+    Args:
+      images: a NumPy array or a TensorFlow tensor of any shape.
+
+    Returns:
+      The same kind, of the same shape.
+    """
+    if isinstance(images, np.ndarray):
+        return images.astype(np.float32) / 127.5 - 1
+    import tensorflow as tf
+
+    return tf.cast(images, tf.float32) / 127.5 - 1
 
 
 def to_uint8(images):
-    """[-1, 1] → [0, 255] with a fixed mapping, so that a fault in the range shows."""
+    """Map floats in [-1, 1] to uint8 in [0, 255]. Values outside of the range are clipped.
+
+    The mapping is the same for all images, so that a generator with a wrong range is seen.
+    """
     return np.round((np.clip(images, -1, 1) + 1) * 127.5).astype(np.uint8)
 
 
-def make_grid(images, columns=None):
-    """Tile images [N, H, W, C] row by row into one [rows·H, columns·W, C], black where none.
+def class_columns(classes):
+    """Return the columns of a grid with one column for each class, or None.
 
-    `columns` is ceil(sqrt(N)) unless given.
+    It is `classes` for 2 to 16 classes. With more, the grid would be too wide.
+    """
+    return classes if 2 <= classes <= 16 else None
+
+
+def make_grid(images, columns=None):
+    """Tile images row by row.
+
+    Args:
+      images: [N, H, W, C], any dtype.
+      columns: ceil(sqrt(N)) by default.
+
+    Returns:
+      [rows·H, columns·W, C] of the same dtype. Empty cells are 0 (black in uint8).
     """
     count, height, width, channels = images.shape
     columns = columns or math.ceil(math.sqrt(count))
@@ -123,20 +163,23 @@ def to_pillow(image):
 
 
 def read_image(path):
-    """A PNG as uint8 [H, W, C]."""
+    """Read a PNG that `save_image` wrote, as uint8 [H, W, C]."""
     with Image.open(path) as image:
         values = np.asarray(image)
     return values.reshape(*values.shape[:2], -1)
 
 
 def enlarge(images, shape):
-    """Images [..., H, W, C] at the size of `shape` [..., H, W, C], each pixel repeated."""
-    rows, columns = (np.arange(n) * own // n for n, own in zip(shape[-3:-1], images.shape[-3:-1]))
+    """Resize images [..., H, W, C] to the height and width of `shape`, by nearest neighbour."""
+    rows, columns = (np.arange(n) * old // n for n, old in zip(shape[-3:-1], images.shape[-3:-1]))
     return images[..., rows[:, None], columns, :]
 
 
 def side_by_side(left, right, gap=8):
-    """Two images [H, W, C] on white, at their own heights, `gap` pixels apart."""
+    """Join two uint8 images [H, W, C] with `gap` white pixels between them.
+
+    The lower one is padded with white at its bottom.
+    """
     height = max(left.shape[0], right.shape[0])
     pads = [
         ((0, height - i.shape[0]), (0, extra), (0, 0)) for i, extra in ((left, gap), (right, 0))
@@ -146,40 +189,55 @@ def side_by_side(left, right, gap=8):
 
 
 def save_image(path, image):
-    """Write uint8 [H, W, C] as a PNG; return the path."""
+    """Write uint8 [H, W, C] as a PNG and return the path. Raises OSError on failure."""
     with files.atomic_path(path) as part:
         to_pillow(image).save(part)
     return path
 
 
 def save_animation(path, frames, seconds=None, hold=1.0):
-    """Write uint8 [N, H, W, C] (or a list of [H, W, C]) as a GIF or WebP, by the suffix.
+    """Write a GIF or WebP that plays for ever, and return the path.
 
-    It plays for `seconds` in all (a tenth of a second a frame unless given), shows the last
-    frame for `hold` seconds more, and begins again.
+    Args:
+      path: ends with .gif or .webp.
+      frames: uint8 [N, H, W, C], or a list of uint8 [H, W, C]; at least one.
+      seconds: length of one round without the hold; N / 10 by default. Frames that would be
+        shorter than 0.02 s last 0.02 s.
+      hold: seconds that the last frame is shown longer.
+
+    Raises:
+      OSError: if the file cannot be written.
     """
     ends = np.linspace(0, 100 * (seconds or len(frames) / 10), len(frames) + 1)
-    # A GIF counts in 10 ms, and browsers show what is shorter than 20 ms for 100.
+    # GIF counts in 10 ms, and browsers show frames shorter than 20 ms for 100 ms.
     duration = np.maximum(10 * np.diff(ends.round()), 20)
     duration[-1] += 1000 * hold
-    frames = [f[..., 0] if f.shape[-1] == 1 else f for f in frames]
+    duration = duration.astype(int).tolist() if len(frames) > 1 else 1000
     webp = Path(path).suffix == ".webp"
     options = {"quality": 80, "method": 2} if webp else {"optimize": False}
+    first, *others = map(to_pillow, frames)
     with files.atomic_path(path) as part:
-        duration = duration.astype(int).tolist() if len(frames) > 1 else 1000
-        options |= {"duration": duration, "loop": 0, "extension": part.suffix}
-        # By way of memory: where a file's end cannot be written, the plugin prints a traceback.
-        part.write_bytes(iio.imwrite("<bytes>", frames, plugin="pillow", **options))
+        options |= {"append_images": others, "duration": duration, "loop": 0}
+        first.save(part, save_all=True, **options)
     return path
 
 
 def save_video(path, frames, rate):
-    """Write frames as an MP4 where the optional library `av` is installed; return path or None.
+    """Write an MP4 (H.264) and return the path, or None if the package `av` is not installed.
 
-    H.264 wants even sizes: an odd row or column is repeated.
+    Args:
+      path: ends with .mp4.
+      frames: list of uint8 [H, W, C]. H.264 takes even sizes only: an odd last row or column is
+        repeated.
+      rate: frames per second.
+
+    Raises:
+      OSError: if the file cannot be written.
     """
     if importlib.util.find_spec("av") is None:
         return None
+    import imageio.v3 as iio
+
     frames = [np.pad(f, ((0, f.shape[0] % 2), (0, f.shape[1] % 2), (0, 0)), "edge") for f in frames]
     frames = np.stack([np.broadcast_to(f, (*f.shape[:2], 3)) for f in frames])
     with files.atomic_path(path) as part:

@@ -37,12 +37,13 @@ from mutmut.mutation import mutators
 
 from benchmarks import timing
 
-IMAGES = ("tests/test_utils.py", "tests/test_recovery.py::test_files_of_dead_processes_are_removed")
-IMAGES += ("tests/test_sample.py::test_a_video_where_the_library_is",)
+IMAGES = ("tests/test_utils.py", "tests/test_sample.py::test_a_video_if_av_is_installed")
+FILES = ("tests/test_files.py", "tests/test_recovery.py::test_files_of_dead_processes_are_removed")
 WORDS = ("tests/test_bad_calls.py", "tests/test_config.py")
 ROOT = Path(__file__).resolve().parents[1]
-TESTS = {"losses": ("tests/test_losses.py",), "utils": IMAGES, "files": IMAGES}
-TESTS |= {"config/fields": WORDS, "config/flags": WORDS, "console": ("tests/test_console.py",)}
+TESTS = {"losses": ("tests/test_losses.py",), "utils": IMAGES, "files": FILES}
+TESTS |= {"config/fields": WORDS, "config/flags": WORDS}
+TESTS["console"] = ("tests/test_console.py", "tests/test_errors.py")
 SLOWER = 4  # times the seconds of the unchanged module after which a change is seen: it hangs
 AFTER = 10  # seconds that are added
 UNWANTED = ("cacheprovider", "unraisableexception", "threadexception", "xdist")  # slow, or write

@@ -1,1 +1,1 @@
-"""How good a generator is: extractors, measures, comparisons."""
+"""Measures of generators: feature extractors, formulas, evaluation, comparison of runs."""

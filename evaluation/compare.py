@@ -1,4 +1,4 @@
-"""A page that sets several trained runs side by side, from what they left in their folders."""
+"""Compares trained runs: a figure and two tables, made from the files in the runs' folders."""
 
 import csv
 from pathlib import Path
@@ -11,19 +11,23 @@ import files
 import utils
 from runs import film, log, plots, trained
 
-BINS = 80  # of a weight histogram, as in seed 001's picture
-NEAR = 0.99  # a weight of at least this share of the clipping bound counts as at the bound
+BINS = 80  # of a weight histogram
+NEAR = 0.99  # weights beyond this share of a clipping bound count as at the bound
 
 
 def kernels(path):
-    """All convolution and dense weights of a saved network, flat; no norms, no biases."""
+    """Return all kernels of a saved network's convolution and dense layers as one array [N]."""
     network = trained.load_network(path)
-    found = [w.numpy().ravel() for w in network.weights if w.path.endswith("kernel")]
-    return np.concatenate(found)
+    weights = [w.numpy().ravel() for w in network.weights if w.path.endswith("kernel")]
+    return np.concatenate(weights)
 
 
 def weight_facts(weights, clip=None):
-    """Deviation, extremes, and the share of weights at the clipping bounds (low, high)."""
+    """Return statistics of weights [N], a dict of floats.
+
+    They are "std", "min", "max" and, with the clipping bounds `clip` (low, high), "at_bounds":
+    the share of weights at one of the bounds.
+    """
     facts = {"std": weights.std(), "min": weights.min(), "max": weights.max()}
     if clip:
         at = (weights <= NEAR * clip[0]) | (weights >= NEAR * clip[1])
@@ -32,20 +36,25 @@ def weight_facts(weights, clip=None):
 
 
 def histogram(weights, clip=None):
-    """(left edges [BINS], counts [BINS]), to twice the bounds of clipping, or to the extremes."""
+    """Return (left edges [BINS], counts [BINS]) of weights [N].
+
+    The range is symmetric about 0: to twice the larger clipping bound, or to the largest weight.
+    """
     reach = 2 * max(map(abs, clip)) if clip else float(np.abs(weights).max())
     counts, edges = np.histogram(weights, BINS, (-reach, reach))
     return edges[:-1], counts
 
 
 def write_page(folder, runs):
-    """Write compare.png, weights_hist.csv and weights.csv into `folder`; return their paths.
+    """Write compare.png, weights_hist.csv and weights.csv, and return their paths.
 
     Args:
-      runs: mode → (the run's folder, its clipping bounds or None, what its gap is called).
+      folder: to write to.
+      runs: mode → (folder of the run, clipping bounds (low, high) or None, name of the log's
+        column with the difference of the critic's scores).
 
     Raises:
-      utils.Failed: where a run is too short to have logged anything.
+      Failed: if a run has logged nothing yet.
     """
     figure = Figure(figsize=(4.5 * len(runs), 19), layout="constrained")
     panels = figure.subplots(5, len(runs), squeeze=False, height_ratios=[4, 3, 3, 3, 3])
@@ -58,7 +67,7 @@ def write_page(folder, runs):
         _show_grid(grid, run, mode, rows)
         _show_curves(losses, rows, ("critic_loss", "generator_loss"), "losses")
         _show_curves(gaps, rows, (gap,), "critic(real) - critic(fake)")
-        _show_curves(norms, rows, ("gradient_norm",), "gradient norm at the interpolates")
+        _show_curves(norms, rows, ("gradient_norm",), "gradient norm at interpolated images")
         norms.axhline(1, color="gray", linewidth=0.8, linestyle=":")
         values = kernels(run / "critic.keras")
         edges, counts = histogram(values, clip)
@@ -76,6 +85,7 @@ def write_page(folder, runs):
 
 
 def _show_grid(panel, run, mode, rows):
+    """Show the run's newest frame."""
     image = utils.read_image(film.frame_paths(run)[-1])
     panel.imshow(image, cmap="gray", vmin=0, vmax=255)
     minutes = float(rows[-1].get("seconds") or 0) / 60
@@ -84,6 +94,7 @@ def _show_grid(panel, run, mode, rows):
 
 
 def _show_curves(panel, rows, names, title):
+    """Plot smoothed columns of the log."""
     for name in names:
         steps, values = plots.series(rows, name)
         panel.plot(steps, plots.smooth(values), linewidth=1, label=name)
@@ -94,9 +105,10 @@ def _show_curves(panel, rows, names, title):
 
 
 def _show_weights(panel, edges, counts, facts):
+    """Plot the histogram of the critic's weights."""
     panel.bar(edges, counts, width=edges[1] - edges[0], align="edge")
     share = f", {facts['at_bounds']:.0%} at the bounds" if "at_bounds" in facts else ""
-    panel.set_title(f"critic's weights: deviation {facts['std']:.3g}{share}", fontsize=10)
+    panel.set_title(f"critic weights: std {facts['std']:.3g}{share}", fontsize=10)
     panel.set_yscale("log")
     panel.locator_params(axis="x", nbins=5)
 

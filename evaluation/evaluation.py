@@ -1,4 +1,7 @@
-"""Measures of a generator: its samples beside real images, through a named extractor."""
+"""Measures a generator by comparing its samples with real images.
+
+The formulas are in `metrics.py`, the networks that extract features in `extractors.py`.
+"""
 
 import hashlib
 import json
@@ -11,10 +14,10 @@ import files
 import utils
 from evaluation import metrics
 
-SWD_IMAGES = 2048  # of each side: sorting the patches of 10,000 would take minutes
+SWD_IMAGES = 2048  # reals, and as many fakes; sorting the patches of 10,000 takes minutes
 SSIM_PAIRS = 1000
-SHEET_ROWS, SHEET_NEAREST = 8, 7
-NEAREST_OF = 60_000
+SHEET_ROWS, SHEET_NEAREST = 8, 7  # samples in nearest.png, and training images beside each
+NEAREST_OF = 60_000  # training images that are searched, before mirroring
 
 
 class Evaluation:
@@ -22,10 +25,18 @@ class Evaluation:
 
     Args:
       extractor: an `Extractor`.
-      real: uint8 images [N, H, W, C] to measure against; `labels` int [N], or None.
-      count: how many of them, and of samples, at most.
-      cache_dir: where the features of real images are kept.
-      by: the measure that the best is told by; `higher`: more of it is better.
+      real: uint8 images [N, H, W, C] to compare with.
+      labels: int [N], or None.
+      count: number of reals and of samples, at most.
+      cache_dir: folder in which the features of reals are cached.
+      by: measure that decides which state of a generator is the best.
+      higher: True if a higher value of that measure is better.
+
+    Attributes:
+      by: the full name of that measure, with the extractor's.
+      shares: shares of the classes [K] among the samples last measured, or None.
+      features: of the reals, float [N, D].
+      moments: mean [D] and covariance [D, D] of the features.
     """
 
     def __init__(self, extractor, real, labels, *, count, cache_dir, by="fid", higher=False):
@@ -34,19 +45,19 @@ class Evaluation:
         self.real = np.ascontiguousarray(real[np.sort(order)])
         self.labels = None if labels is None else labels[np.sort(order)]
         self.by, self.higher = by if by == "swd" else f"{by}_{extractor.name}", higher
-        self.shares = None  # of the classes among the samples last measured
+        self.shares = None
         self.features = self._cached(self.real)
         self.moments = metrics.moments(self.features)
 
     def _cached(self, images):
-        """Features of real images, from the cache where they are in it."""
+        """Return the features of real images, from the cache if they are there."""
         key = hashlib.sha256(images.tobytes() + self.extractor.key.encode()).hexdigest()[:16]
         path = self.cache_dir / f"features_{self.extractor.name}_{key}.npy"
         try:
-            found = np.load(path, allow_pickle=False)
-            if found.dtype.kind != "f" or found.ndim != 2 or len(found) != len(images):
+            features = np.load(path, allow_pickle=False)
+            if features.dtype.kind != "f" or features.ndim != 2 or len(features) != len(images):
                 raise ValueError
-            return found
+            return features
         except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile):
             features = self.extractor(images)[0]
             try:
@@ -54,39 +65,50 @@ class Evaluation:
                 with files.atomic_path(path) as part:
                     np.save(part, features)
             except OSError as error:
-                print(f"note: the features are not kept: {error}")
+                print(f"note: the features are not cached: {error}")
             return features
 
     def measure(self, draw):
-        """The measures of a generator.
+        """Measure a generator.
 
         Args:
-          draw: labels int [N] (zeros where there are none) → uint8 images [N, H, W, C].
+          draw: int labels [N] → uint8 images [N, H, W, C]. The labels are those of the reals, or
+            zeros if these have none. Smaller images, as of an early stage of progressive growing,
+            are enlarged.
 
         Returns:
-          A dict of name → number. A name ends with its extractor's where one was used.
+          A dict of name → number. Names of measures of features end with the extractor's name.
         """
         labels = np.zeros(len(self.real), np.int32) if self.labels is None else self.labels
-        fake = utils.enlarge(draw(labels), self.real.shape)  # a network that grows makes smaller
+        fake = utils.enlarge(draw(labels), self.real.shape)
         features, classes = self.extractor(fake)
-        through = self._through_features(features)
+        measures = self._feature_measures(features)
         if classes is not None:
-            self.shares, more = class_measures(classes, self.labels)
-            through |= more
-        found = {f"{name}_{self.extractor.name}": value for name, value in through.items()}
-        return {"samples": len(fake), **found, **image_measures(self.real, fake)}
+            self.shares, by_class = class_measures(classes, self.labels)
+            measures |= by_class
+        measures = {f"{name}_{self.extractor.name}": value for name, value in measures.items()}
+        return {"samples": len(fake), **measures, **image_measures(self.real, fake)}
 
     def better(self, new, old):
-        """Is the first of two results better, or the other one of another kind?"""
+        """True if the measures `new` are better than `old`, or cannot be compared with them."""
         if self.by not in old or old.get("samples") != new["samples"]:
             return True
         return new[self.by] > old[self.by] if self.higher else new[self.by] < old[self.by]
 
-    def write(self, folder, draw, found, images, mirror):
-        """Write measures.json and nearest.png into `folder`; return their paths.
+    def write(self, folder, draw, measures, images, mirror):
+        """Write measures.json and nearest.png.
 
-        The sheet's rows are a sample and the training images nearest to it by the features,
-        of at most `NEAREST_OF` of them; turned left-right, too, where they are trained on so.
+        Each row of nearest.png shows a sample and the training images nearest to it by features.
+
+        Args:
+          folder: to write to.
+          draw: int labels [N] → uint8 images [N, H, W, C].
+          measures: dict of name → number, as `measure` returns.
+          images: uint8 training images [M, H, W, C], of which at most `NEAREST_OF` are searched.
+          mirror: search the images flipped left to right as well.
+
+        Returns:
+          [path of measures.json, path of nearest.png].
         """
         order = np.random.default_rng(1).permutation(len(images))[:NEAREST_OF]
         images = np.ascontiguousarray(images[np.sort(order)])
@@ -97,15 +119,16 @@ class Evaluation:
         near = metrics.nearest(self.extractor(samples)[0], self._cached(images), SHEET_NEAREST)
         rows = [np.stack([x, *images[near_x]]) for x, near_x in zip(samples, near)]
         if self.shares is not None:
-            found = found | {f"shares_{self.extractor.name}": self.shares.tolist()}
-        files.save_text(folder / "measures.json", json.dumps(found, indent=1))
+            measures = measures | {f"shares_{self.extractor.name}": self.shares.tolist()}
+        files.save_text(folder / "measures.json", json.dumps(measures, indent=1))
         sheet = utils.make_grid(np.concatenate(rows), near.shape[1] + 1)
         return [
             folder / "measures.json",
             utils.save_image(folder / "nearest.png", sheet),
         ]
 
-    def _through_features(self, fake):
+    def _feature_measures(self, fake):
+        """Return the measures of the samples' features [N, D], without the extractor's name."""
         kid, deviation = metrics.kernel_distance(self.features, fake)
         precision, recall = metrics.precision_recall(self.features, fake)
         return {
@@ -118,31 +141,41 @@ class Evaluation:
 
 
 def class_measures(classes, labels):
-    """From a classifier's view of the samples, its probabilities [N, K]: evenness and rightness.
+    """Measure a classifier's predictions for the samples.
+
+    Args:
+      classes: probabilities [N, K].
+      labels: int [N], the classes that were asked for, or None.
 
     Returns:
-      (shares of the classes seen [K], measures): `right` is the share of samples that are seen as
-      the class asked for, `labels` [N] or None; `rarest` and `commonest` are the shares of those.
+      (shares of the predicted classes [K], dict of measures). "rarest" and "commonest" are the
+      smallest and largest share; "right" is the share of samples predicted as their label.
     """
-    seen = classes.argmax(1)
-    shares = np.bincount(seen, minlength=classes.shape[1]) / len(seen)
-    found = {"rarest": float(shares.min()), "commonest": float(shares.max())}
+    predicted = classes.argmax(1)
+    shares = np.bincount(predicted, minlength=classes.shape[1]) / len(predicted)
+    measures = {"rarest": float(shares.min()), "commonest": float(shares.max())}
     if labels is not None:
-        found["right"] = float((seen == labels).mean())
-    return shares, found
+        measures["right"] = float((predicted == labels).mean())
+    return shares, measures
 
 
 def image_measures(real, fake):
-    """Measures of the pixels: `swd_H` by level of height H, their mean `swd`, `ssim_SCALES`.
+    """Measure the pixels of samples.
 
-    The last is of pairs of samples, and left out where they are smaller than its window.
+    Args:
+      real, fake: uint8 images [N, H, W, C] and [M, H, W, C], M at least N.
+
+    Returns:
+      A dict. "swd_H" is the sliced Wasserstein distance at the pyramid's level of height H, "swd"
+      the mean of these. "ssim_S" is the mean structural similarity, of S scales, of random pairs
+      of samples; it is missing for images smaller than 11 pixels.
     """
     n = min(SWD_IMAGES, len(real))
     distances = metrics.sliced_wasserstein(real[:n], fake[:n])
-    found = {f"swd_{height}": value for height, value in distances.items()}
-    found["swd"] = float(np.mean(list(distances.values())))
+    measures = {f"swd_{height}": value for height, value in distances.items()}
+    measures["swd"] = float(np.mean(list(distances.values())))
     order = np.random.default_rng(0).permutation(len(fake))
     pairs = order[: min(len(fake) // 2, SSIM_PAIRS) * 2].reshape(2, -1)
     if scales := metrics.ssim_scales(fake.shape[1:3]):
-        found[f"ssim_{scales}"] = float(metrics.structural_similarity(*fake[pairs]).mean())
-    return found
+        measures[f"ssim_{scales}"] = float(metrics.structural_similarity(*fake[pairs]).mean())
+    return measures

@@ -1,7 +1,4 @@
-"""Measures of a generator: its samples beside real images, through a named extractor.
-
-The formulas are in `metrics.py`.
-"""
+"""Feature extractors: the networks through which images are measured."""
 
 import dataclasses
 import hashlib
@@ -12,37 +9,45 @@ import keras
 import numpy as np
 
 import console
+import utils
 from runs import trained
 
-BATCH = 250
-RANDOM_CHANNELS, RANDOM_FEATURES = (64, 128, 256), 128
+BATCH = 250  # images at a time
+RANDOM_CHANNELS, RANDOM_FEATURES = (64, 128, 256), 128  # of the untrained network
 
 
 @dataclasses.dataclass(frozen=True)
 class Extractor:
-    """A network that images are measured through.
+    """A network that extracts features from images.
 
     Attributes:
-      name: which every measure taken through it carries.
-      model: images in [-1, 1] → {"features": [N, D], and perhaps "classes": [N, K]}.
+      name: suffix of every measure of its features, so that different networks are not compared.
+      model: Keras model of images [N, H, W, 1 or 3] in [-1, 1]. It returns a dict of "features"
+        [N, D] and, if it is a classifier, the probabilities "classes" [N, K].
     """
 
     name: str
     model: keras.Model
 
     def __call__(self, images):
-        """uint8 images [N, H, W, C] → (features [N, D], class probabilities [N, K] or None).
+        """Extract features.
 
-        Resized to what the model takes, gray repeated as colour or colour weighed to gray.
+        Args:
+          images: uint8 [N, H, W, C], of any size. They are resized to the model's input, and
+            converted between gray and colour as it needs.
+
+        Returns:
+          (features [N, D], class probabilities [N, K] or None), float arrays.
         """
         parts = []
         for i in range(0, len(images), BATCH):
-            x = self._fit(keras.ops.cast(images[i : i + BATCH], "float32") / 127.5 - 1)
+            x = self._fit(utils.to_float(images[i : i + BATCH]))
             parts.append({k: np.asarray(v) for k, v in self.model(x, training=False).items()})
-        found = {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}
-        return found["features"], found.get("classes")
+        outputs = {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}
+        return outputs["features"], outputs.get("classes")
 
     def _fit(self, x):
+        """Convert a batch to the channels and size of the model's input."""
         height, width, channels = self.model.inputs[0].shape[1:]
         if channels == 3 and x.shape[-1] == 1:
             x = keras.ops.repeat(x, 3, -1)
@@ -54,7 +59,7 @@ class Extractor:
 
     @property
     def key(self):
-        """Changes when the network or its weights do, and not with Keras' numbering of layers."""
+        """Hash of the network and its weights. It ignores the numbers in Keras' layer names."""
         parts = (self.model, *self.model.operations)
         numbers = {part.name: str(i) for i, part in enumerate(parts)}
         names = r'(?<="name": ")[^"]+|(?<=\[")[^"]+'
@@ -64,13 +69,20 @@ class Extractor:
 
 
 def load_extractor(path):
-    """A saved Keras model of images in [-1, 1], named after its file.
+    """Load an `Extractor` from a saved Keras model of images in [-1, 1].
 
-    Its features are the layer named "features", or its first output; its classes the layer
-    "classes", if there is one.
+    The features are the output of the layer named "features", or else the model's first output.
+    The classes are the output of the layer named "classes", if there is one.
+
+    Args:
+      path: a .keras file, whose name becomes the extractor's.
+
+    Raises:
+      Failed: if the file cannot be loaded, or the model takes no images, or its features have no
+        fixed size.
     """
     model = trained.load_network(path)
-    shapes = [x.shape for x in getattr(model, "inputs", ())]  # none where it was never built
+    shapes = [x.shape for x in getattr(model, "inputs", ())]  # a model never built has none
     if len(shapes) != 1 or len(shapes[0]) != 4 or shapes[0][-1] not in (1, 3):
         raise console.Failed(
             f"{path} takes no images [N, H, W, 1 or 3]: it cannot extract features"
@@ -80,42 +92,52 @@ def load_extractor(path):
     if None in features.shape[1:]:
         raise console.Failed(f"{path} has features of no fixed size {features.shape[1:]}")
     flat = (-1, int(np.prod(features.shape[1:])))
-    found = {"features": keras.ops.reshape(features, flat)}
+    outputs = {"features": keras.ops.reshape(features, flat)}
     if "classes" in layers:
-        found["classes"] = layers["classes"]
-    return Extractor(Path(path).stem, keras.Model(model.inputs, found))
+        outputs["classes"] = layers["classes"]
+    return Extractor(Path(path).stem, keras.Model(model.inputs, outputs))
 
 
 def mnist_cnn(shape):
-    """The classifier of MNIST that comes with the project; `benchmarks/mnist_cnn.py` made it."""
+    """Load the MNIST classifier that `benchmarks/mnist_cnn.py` trained. `shape` is ignored."""
     del shape
     return load_extractor(Path(__file__).with_name("mnist-cnn.keras"))
 
 
 def inception_v3(shape, weights="imagenet"):
-    """Keras' InceptionV3 before its last layer, 2,048 features of 299x299.
+    """Build Keras' InceptionV3 without its last layer: 2,048 features of 299x299 colour images.
 
-    Not the network that published FIDs go by (that is TensorFlow's of 2015): the name says so.
-    `weights` is the path of its .h5 file without the top, where there is no network.
+    Published FIDs use TensorFlow's InceptionV3 of 2015, whose weights differ. Hence the name
+    "inception-v3-keras".
+
+    Args:
+      shape: ignored.
+      weights: "imagenet" to download them, or the path of their .h5 file (without the top).
+
+    Raises:
+      Failed: if the weights cannot be downloaded or read.
     """
     del shape
     try:
         model = keras.applications.InceptionV3(
             include_top=False, pooling="avg", weights=weights, input_shape=(299, 299, 3)
         )
-    except Exception as error:  # a download fails in many ways, as does a file that is another's
+    except Exception as error:  # a failed download or a wrong file raises errors of many types
         raise console.Failed(
-            f"no weights of InceptionV3 ({console.first_line(error)}): give their file, "
-            "--extractor PATH.h5, or take --extractor random-cnn"
+            f"no weights of InceptionV3 ({console.first_line(error)}): give their file with "
+            "--extractor PATH.h5, or use --extractor random-cnn"
         ) from None
     return Extractor("inception-v3-keras", keras.Model(model.inputs, {"features": model.output}))
 
 
 def random_cnn(shape):
-    """Features of an untrained network, drawn from a fixed seed, for images of any kind.
+    """Build an untrained network with weights from a fixed seed, for images of any kind.
 
-    They order generators of images unlike ImageNet's at least as well as trained ones
-    (2002.09797, section 5), and need no file. Comparable between images of one shape alone.
+    On images unlike ImageNet's, its features rank generators at least as well as trained ones
+    (2002.09797, section 5). Measures are comparable only between images of the same shape.
+
+    Args:
+      shape: (height, width, channels) of the images.
     """
     rng = np.random.default_rng(0)
     images = keras.Input(shape)

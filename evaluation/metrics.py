@@ -1,33 +1,38 @@
-"""Measures of generated images beside real ones, as formulas alone: arrays in, numbers out.
+"""Formulas of the measures: NumPy arrays in, numbers out.
 
-Features are [N, D], images uint8 [N, H, W, C]. Imports no TensorFlow. Who draws the images and what
-takes the features: `evaluate.py`.
+Features are float arrays [N, D]; images are uint8 arrays [N, H, W, C]. Imports no TensorFlow.
+`evaluation.py` draws the images and extracts the features.
 """
 
 import numpy as np
 from scipy import ndimage
 
-CHUNK = 1000  # rows of a distance matrix at a time
-PYRAMID = np.array([1, 4, 6, 4, 1]) / 16
-PATCHES, PATCH = 128, 7  # PGGAN: descriptors of an image and level, and their side
-PROJECTIONS, REPEATS = 128, 4
+CHUNK = 1000  # rows of a distance matrix in memory at a time
+PYRAMID_KERNEL = np.array([1, 4, 6, 4, 1]) / 16
+PATCHES, PATCH = 128, 7  # patches for each image and level, and their side in pixels (PGGAN)
+DIRECTIONS, REPEATS = 128, 4
 SSIM_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # MS-SSIM, section 3.2
-SSIM_SIGMA, SSIM_RADIUS = 1.5, 5
+SSIM_SIGMA, SSIM_RADIUS = 1.5, 5  # of the Gaussian window, in pixels
 
 
 def moments(features):
-    """(mean [D], covariance [D, D]) of features, float64."""
+    """Return the mean [D] and the covariance [D, D] of features, float64."""
     features = np.asarray(features, np.float64)
     return features.mean(0), np.cov(features, rowvar=False).reshape(2 * features.shape[1:])
 
 
 def frechet_distance(real, fake):
-    """|μ₁ - μ₂|² + Tr(Σ₁ + Σ₂ - 2(Σ₁Σ₂)^½) between two normals (FID, 1706.08500, eq. 6).
+    """Fréchet distance between two normal distributions (FID, 1706.08500, eq. 6).
+
+    |μ₁ - μ₂|² + Tr(Σ₁ + Σ₂ - 2(Σ₁Σ₂)^½). The trace of the root is computed as that of the
+    symmetric (Σ₁^½ Σ₂ Σ₁^½)^½, from eigenvalues: it is real, and stable for covariances that have
+    not full rank.
 
     Args:
-      real, fake: (mean, covariance) of each.
-    The trace of the root is that of the symmetric (Σ₁^½ Σ₂ Σ₁^½)^½, by eigenvalues: real, and
-    stable where a covariance has not full rank.
+      real, fake: (mean [D], covariance [D, D]), as `moments` returns.
+
+    Returns:
+      The distance, a float of at least 0.
     """
     (mean_a, cov_a), (mean_b, cov_b) = real, fake
     values, vectors = np.linalg.eigh(cov_a)
@@ -40,72 +45,90 @@ def frechet_distance(real, fake):
 def kernel_distance(real, fake, *, subsets=100, size=1000, seed=0):
     """Unbiased squared MMD with the kernel (x·y / D + 1)³ (KID, 1801.01401, section 4).
 
+    Args:
+      real, fake: features [N, D] and [M, D].
+      subsets: number of random subsets.
+      size: samples in each subset, at most N and M.
+      seed: of the random subsets.
+
     Returns:
-      (mean, standard deviation) over random subsets of `size` samples each, or of all.
+      (mean, standard deviation) over the subsets, floats. The mean may be negative.
     """
     size = min(size, len(real), len(fake))
     rng = np.random.default_rng(seed)
     found = []
     for _ in range(subsets):
         x, y = (np.float64(f[rng.choice(len(f), size, replace=False)]) for f in (real, fake))
-        xx, yy, xy = (_cubic(a, b) for a, b in ((x, x), (y, y), (x, y)))
+        xx, yy, xy = (_cubic_kernel(a, b) for a, b in ((x, x), (y, y), (x, y)))
         within = sum(k.sum() - np.trace(k) for k in (xx, yy)) / (size * (size - 1))
         found.append(within - 2 * xy.mean())
     return float(np.mean(found)), float(np.std(found))
 
 
-def _cubic(x, y):
+def _cubic_kernel(x, y):
     return (x @ y.T / x.shape[1] + 1) ** 3
 
 
 def precision_recall(real, fake, *, k=3):
-    """Shares of the fakes near the reals, and of the reals near the fakes (1904.06991, eq. 1-2).
+    """Improved precision and recall (1904.06991, eq. 1-2).
 
-    Near: within the distance from a sample of the other set to its k-th neighbour in its own.
+    Precision is the share of fakes inside the manifold of the reals, recall that of reals inside
+    the manifold of the fakes. A manifold is the union of balls around its samples, each of which
+    reaches to the sample's k-th nearest neighbour.
+
+    Args:
+      real, fake: features [N, D] and [M, D].
+
+    Returns:
+      (precision, recall), floats in [0, 1].
     """
-    reach = {name: _neighbours(f, f, k + 1)[0][:, -1] for name, f in (("r", real), ("f", fake))}
-    return _covered(fake, real, reach["r"]), _covered(real, fake, reach["f"])
+    reals_reach, fakes_reach = _reach(real, k), _reach(fake, k)
+    return _covered(fake, real, reals_reach), _covered(real, fake, fakes_reach)
 
 
 def _squared_distances(x, y):
-    """‖x_i - y_j‖² in chunks of rows: yields (first row, [rows, M])."""
+    """Yield ‖x_i - y_j‖² as float32 [up to CHUNK, M], for `CHUNK` rows of `x` at a time.
+
+    scikit-learn computes them in float64, which takes 2 to 4 times as long.
+    """
     x, y = np.asarray(x, np.float32), np.asarray(y, np.float32)
-    centre = y.mean(0)  # what is common to all would cost precision below
+    centre = y.mean(0)  # an offset that all features share would cost precision below
     x, y = x - centre, y - centre
     lengths = np.sum(y * y, 1)
     for i in range(0, len(x), CHUNK):
         part = x[i : i + CHUNK]
-        yield i, np.maximum(np.sum(part * part, 1)[:, None] + lengths - 2 * part @ y.T, 0)
+        yield np.maximum(np.sum(part * part, 1)[:, None] + lengths - 2 * part @ y.T, 0)
 
 
-def _neighbours(x, y, k):
-    """(squared distances, indices), each [N, k], of the nearest of `y` to each of `x`, sorted."""
-    k = min(k, len(y))
-    far, who = [], []
-    for _, squared in _squared_distances(x, y):
-        index = np.argpartition(squared, k - 1, 1)[:, :k]
-        near = np.take_along_axis(squared, index, 1)
-        order = np.argsort(near, 1)
-        far.append(np.take_along_axis(near, order, 1))
-        who.append(np.take_along_axis(index, order, 1))
-    return np.concatenate(far), np.concatenate(who)
+def _reach(x, k):
+    """Return the squared distance [N] from each sample to its k-th nearest neighbour.
+
+    With k or fewer samples, the neighbour is the farthest one.
+    """
+    k = min(k, len(x) - 1)  # at index 0 is the sample itself
+    return np.concatenate([np.partition(d, k, 1)[:, k] for d in _squared_distances(x, x)])
 
 
 def _covered(points, centres, reach):
-    """The share of points that lie within a centre's squared reach."""
-    inside = [np.any(squared <= reach, 1) for _, squared in _squared_distances(points, centres)]
+    """Return the share of `points` within the squared `reach` [M] of any of the `centres`."""
+    inside = [np.any(squared <= reach, 1) for squared in _squared_distances(points, centres)]
     return float(np.concatenate(inside).mean())
 
 
 def nearest(points, others, k):
-    """Indices [N, k] of the nearest of `others` to each of `points`, the nearest first."""
-    return _neighbours(points, others, k)[1]
+    """Return indices [N, min(k, M)] of the nearest `others` [M, D] to each of `points` [N, D].
+
+    The nearest comes first.
+    """
+    distances = _squared_distances(points, others)
+    return np.concatenate([np.argsort(squared, 1)[:, :k] for squared in distances])
 
 
 def pyramid(images):
-    """The Laplacian pyramid of images: float32 [N, H, W, C], halved until a side would be < 12.
+    """Return the Laplacian pyramid of images, a list of float32 arrays, the finest level first.
 
-    The last level is what is left of the image; the others what each halving loses.
+    A level is halved while both of its sides are even and at least 24 pixels. The last level is
+    the smallest image; the levels before it hold the detail that each halving removes.
     """
     level, levels = np.asarray(images, np.float32), []
     while min(level.shape[1:3]) >= 24 and not any(n % 2 for n in level.shape[1:3]):
@@ -118,22 +141,23 @@ def pyramid(images):
 
 
 def _blur(images, gain):
+    """Blur along both sides, multiplied by `gain` along each."""
     for axis in (1, 2):
-        images = ndimage.correlate1d(images, PYRAMID * gain, axis, mode="mirror")
+        images = ndimage.correlate1d(images, PYRAMID_KERNEL * gain, axis, mode="mirror")
     return images
 
 
 def sliced_wasserstein(real, fake, *, seed=0):
     """Sliced Wasserstein distance at each level of the Laplacian pyramid (PGGAN, 1710.10196).
 
-    128 patches of 7x7 pixels from each image and level, normalised a channel, projected
-    to 4 x 128 random directions (section 5).
+    Each image and level gives 128 patches of 7x7 pixels, which are normalised by channel and
+    projected onto 4 x 128 random directions (section 5).
 
     Args:
-      real, fake: as many images, of one shape.
+      real, fake: images [N, H, W, C] of the same number and shape.
 
     Returns:
-      {height of the level: the distance x 1000}, from the finest to the coarsest.
+      A dict of level height → distance times 1000, from the finest level to the coarsest.
     """
     rng = np.random.default_rng(seed)
     found = {}
@@ -141,16 +165,18 @@ def sliced_wasserstein(real, fake, *, seed=0):
         a, b = (_descriptors(level, rng) for level in levels)
         total = 0.0
         for _ in range(REPEATS):
-            ways = rng.standard_normal((a.shape[1], PROJECTIONS), np.float32)
-            ways /= np.linalg.norm(ways, axis=0)
-            pair = [np.sort((ways.T @ x.T).astype(np.float32), 1) for x in (a, b)]
-            total += float(np.abs(pair[0] - pair[1]).mean())
+            directions = rng.standard_normal((a.shape[1], DIRECTIONS), np.float32)
+            directions /= np.linalg.norm(directions, axis=0)
+            a_sorted, b_sorted = (
+                np.sort((directions.T @ x.T).astype(np.float32), 1) for x in (a, b)
+            )
+            total += float(np.abs(a_sorted - b_sorted).mean())
         found[levels[0].shape[1]] = 1000 * total / REPEATS
     return found
 
 
 def _descriptors(level, rng):
-    """Random patches of a level, each channel with mean 0 and deviation 1: [N·128, 7·7·C]."""
+    """Return random patches of a level, [N·128, C·7·7]; each channel has mean 0 and deviation 1."""
     n, height, width, _ = level.shape
     index = np.repeat(np.arange(n), PATCHES)
     top = rng.integers(0, height - PATCH + 1, n * PATCHES)
@@ -163,7 +189,10 @@ def _descriptors(level, rng):
 
 
 def ssim_scales(size):
-    """How many scales the structural similarity has for images of (height, width): 0 to 5."""
+    """Return the number of scales of MS-SSIM for images of (height, width): 0 to 5.
+
+    It is 0 for images smaller than the 11x11 window.
+    """
     scales = 0
     while scales < 5 and min(size) // 2**scales >= 2 * SSIM_RADIUS + 1:
         scales += 1
@@ -171,10 +200,16 @@ def ssim_scales(size):
 
 
 def structural_similarity(a, b):
-    """Structural similarity of pairs of images, [N] (MS-SSIM, Wang et al. 2003).
+    """Multi-scale structural similarity of pairs of images (MS-SSIM, Wang et al. 2003).
 
-    Over as many scales as an 11x11 window fits into (`ssim_scales`, at least one), the paper's
-    weights of the first ones made to sum to 1. One scale is SSIM (Wang et al. 2004).
+    It uses as many scales as `ssim_scales` gives, with the paper's weights of the first ones
+    normalised to sum to 1. With one scale it is SSIM (Wang et al. 2004).
+
+    Args:
+      a, b: images [N, H, W, C] with values of 0 to 255, at least 11 pixels high and wide.
+
+    Returns:
+      float64 [N]: in [0, 1] with several scales, in [-1, 1] with one.
     """
     scales = ssim_scales(a.shape[1:3])
     weights = np.array(SSIM_WEIGHTS[:scales]) / sum(SSIM_WEIGHTS[:scales])
@@ -190,14 +225,14 @@ def structural_similarity(a, b):
 
 
 def _halve(x):
-    """2x2 means; an odd last row or column is left out."""
+    """Average 2x2 pixels; an odd last row or column is dropped."""
     n, height, width, channels = x.shape
     x = x[:, : height // 2 * 2, : width // 2 * 2]
     return x.reshape(n, height // 2, 2, width // 2, 2, channels).mean((2, 4))
 
 
 def _ssim_maps(a, b):
-    """(luminance, contrast · structure) where the window lies wholly inside."""
+    """Return the maps of luminance and of contrast · structure, where the window fits wholly."""
     stack = np.stack([a, b, a * a, b * b, a * b])
     inner = slice(SSIM_RADIUS, -SSIM_RADIUS)
     for axis in (2, 3):

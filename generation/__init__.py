@@ -1,1 +1,1 @@
-"""What a trained generator is used for: pictures, translations, exports."""
+"""Test mode: pictures, translations and exports of trained generators."""

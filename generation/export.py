@@ -1,4 +1,8 @@
-"""A trained generator in formats that other programs load, each checked in a process of its own."""
+"""Exports a trained generator to formats that other programs load.
+
+Each file is checked: a new process, which cannot import this project, loads it by the code of the
+model card and has to make the same images.
+"""
 
 import dataclasses
 import importlib.util
@@ -17,13 +21,14 @@ import files
 from generation import model_card
 from runs import recovery, trained
 
-TOLERANCE = 1e-5  # of images in [-1, 1]
-MOST_IMAGES, MOST_PIXELS = 16, 2**20  # that a file is checked with
-MINUTES = 20  # that a check may take
-HERE = Path(__file__).resolve().parents[1]
+TOLERANCE = 1e-5  # largest difference allowed between images in [-1, 1]
+MAX_IMAGES, MAX_PIXELS = 16, 2**20  # of the batch that a file is checked with
+MAX_MINUTES = 20  # of a check
+PROJECT_ROOT = Path(__file__).resolve().parents[1]
 
-# How each format is loaded, and makes `images` of what it takes: the card says so, and the
-# check does so. "{args}" are its inputs, in a list where it takes one.
+# Code that loads a file of each format and makes `images`. The model card shows it, and the check
+# runs it. "{args}" is replaced by the names of the inputs, in a list if the network takes a list;
+# "{names}" by the names alone.
 KERAS = """
 import keras
 
@@ -47,7 +52,14 @@ names = [each.name for each in session.get_inputs()]
 
 @dataclasses.dataclass(frozen=True)
 class Format:
-    """One row of `recipes.EXPORTS`: its words are said there."""
+    """A format that a network can be exported to.
+
+    Attributes:
+      suffix: end of the file's name, with the dot.
+      writer: (network, path) → None, writes the file or folder.
+      code: Python code that loads "{file}" and makes `images` of "{args}" or "{names}".
+      packages: what the writer imports beyond requirements.txt.
+    """
 
     suffix: str
     writer: Callable
@@ -56,29 +68,33 @@ class Format:
 
 
 def write_keras(network, path):
-    """Keras' own format."""
+    """Write Keras' own format."""
     network.save(path)
 
 
 def write_savedmodel(network, path):
-    """TensorFlow's SavedModel, a folder."""
+    """Write TensorFlow's SavedModel, a folder."""
     network.export(path, format="tf_saved_model", verbose=False)
 
 
 def write_onnx(network, path):
-    """ONNX, by tf2onnx, which says much on stderr."""
-    network(network.input)  # Keras wants a network that has been called
+    """Write ONNX with tf2onnx, whose many lines on stderr are hidden."""
+    network(network.input)  # Keras exports only networks that have been called
     with console.quiet_stderr():
         network.export(path, format="onnx", verbose=False)
 
 
 def home(run):
-    """The folder that a run's exports go to; a best state is named by its run."""
+    """Return the folder for the exports of `run`: export/RUN, or export/RUN_best for RUN/best."""
     return Path("export") / (f"{run.parent.name}_best" if run.name == recovery.BEST else run.name)
 
 
 def check_packages(formats):
-    """Raise utils.Failed where a format, by name, takes packages that are not installed."""
+    """Raise Failed if a format needs packages that are not installed.
+
+    Args:
+      formats: name → `Format`.
+    """
     for name, row in formats.items():
         absent = [p for p in row.packages if importlib.util.find_spec(p) is None]
         if absent:
@@ -89,22 +105,25 @@ def check_packages(formats):
 
 
 def write(run, target, formats, *, suffixes, latents):
-    """Write every generator of a run's folder in each format, and a card of them.
+    """Write every generator of a run in each format, and a model card.
 
-    What `target` has of an older export is replaced when all is written and has been checked;
-    other files in it stay. The card comes last: where it is, the files it names are whole.
+    An older export in `target` is replaced once all files are written and checked. Other files in
+    the folder stay. The card is written last, so that the files it names are always complete.
 
     Args:
-      run, target: folders.
+      run: folder with generator*.keras and config.json.
+      target: folder to write to.
       formats: name → `Format`.
-      suffixes: of all formats, also those not asked for now.
-      latents: NumPy code that draws latents of a "{shape}".
+      suffixes: of all formats that exist, including those not in `formats`: files of an older
+        export that end with one of them are removed.
+      latents: NumPy code that draws latents of shape "{shape}" with a generator `rng`.
 
     Returns:
-      The paths written.
+      List of the paths written, the card last.
 
     Raises:
-      utils.Failed: where a file cannot be written, loaded by itself or makes other images.
+      Failed: if a file cannot be converted, cannot be loaded or makes different images.
+      OSError: if the folder cannot be written to.
     """
     check_packages(formats)
     data = model_card.settings(run)["data"]
@@ -128,67 +147,89 @@ def write(run, target, formats, *, suffixes, latents):
 
 
 def _load(path):
-    """A saved network of latents, perhaps with labels, or of images."""
+    """Load a network that takes latents, latents and labels, or images."""
     network = trained.load_network(path)
     ranks = [len(x.shape) for x in getattr(network, "inputs", None) or ()]
     if ranks not in ([2], [2, 2], [4]):
-        raise console.Failed(f"{path} is no generator: it takes inputs of ranks {ranks}")
+        raise console.Failed(f"{path} is no generator: its inputs have the ranks {ranks}")
     return network
 
 
 def image_shape(network, data):
-    """(height, width, channels) of the images that a network makes: the data's where it makes any.
+    """Return (height, width, channels) of the images that a network makes.
 
-    Raises utils.Failed where it makes something else.
+    Args:
+      network: Keras model.
+      data: dict with the "height" and "width" of the training images, which are returned for a
+        network that makes images of any size.
+
+    Raises:
+      Failed: if the network's output is not a batch of images.
     """
-    made = [x.shape for x in network.outputs]
-    if len(made) != 1 or len(made[0]) != 4 or made[0][-1] not in model_card.COLOURS:
-        raise console.Failed(f"{network.name} is no generator: it makes {made}")
-    return made[0][1] or data["height"], made[0][2] or data["width"], made[0][3]
+    shapes = [x.shape for x in network.outputs]
+    if len(shapes) != 1 or len(shapes[0]) != 4 or shapes[0][-1] not in model_card.COLOURS:
+        raise console.Failed(f"{network.name} is no generator: its outputs have shapes {shapes}")
+    height, width, channels = shapes[0][1:]
+    return height or data["height"], width or data["width"], channels
 
 
 def input_code(network, latents, shape):
-    """NumPy code that makes an input of each kind that a generator takes, by its name.
+    """Return NumPy code that makes example inputs for a generator.
 
-    `shape` is that of its images, (height, width, channels).
+    Args:
+      network: Keras model of latents, latents and labels, or images.
+      latents: NumPy code that draws latents of shape "{shape}".
+      shape: (height, width, channels) of the images that the network makes.
+
+    Returns:
+      A dict of "z", "labels" or "x" → a line of code that assigns to that name.
     """
-    count = max(2, min(MOST_IMAGES, MOST_PIXELS // (shape[0] * shape[1])))
-    found = {}
+    count = max(2, min(MAX_IMAGES, MAX_PIXELS // (shape[0] * shape[1])))
+    codes = {}
     for size in (x.shape for x in network.inputs):
         if len(size) == 4:
             pixels = (count, size[1] or shape[0], size[2] or shape[1], size[3])
-            found["x"] = f"rng.uniform(-1, 1, {pixels})"
-        elif "z" not in found:
-            found["z"] = latents.format(shape=(count, size[1]))
+            codes["x"] = f"rng.uniform(-1, 1, {pixels})"
+        elif "z" not in codes:
+            codes["z"] = latents.format(shape=(count, size[1]))
         else:
-            found["labels"] = f"np.eye({size[1]})[np.arange({count}) % {size[1]}]"
-    return {name: f'{name} = {code}.astype("float32")' for name, code in found.items()}
+            codes["labels"] = f"np.eye({size[1]})[np.arange({count}) % {size[1]}]"
+    return {name: f'{name} = {code}.astype("float32")' for name, code in codes.items()}
 
 
 def _write(network, row, path, inputs):
-    """Write one file and check it; return what the card says of it."""
+    """Write and check one file; return its `model_card.File`."""
     names = ", ".join(inputs)
     args = f"[{names}]" if _takes_list(network) else names
     code = row.code.strip().format(file=path.name, args=args, names=names)
     try:
         row.writer(network, path)
-    except Exception as error:  # converters raise whatever they do not know
+    except Exception as error:  # converters raise errors of any type
         raise console.Failed(f"cannot write {path.name}: {console.first_line(error)}") from None
     return model_card.File(path.name, code, check(network, path, inputs, code))
 
 
 def _takes_list(network):
-    """Does a network want its inputs as a list, be it of one? Its exports are as it is."""
+    """True if a network takes a list of inputs, which may hold one. Its exports do the same."""
     return isinstance(network.input, list | tuple)
 
 
 def check(network, path, inputs, code):
-    """Have a new process load a file by the card's code; return how far its images are off.
+    """Load an exported file in a new process and compare its images with the network's.
 
-    It is one without this project's modules, on the CPU, in the file's folder.
+    The process runs on the CPU, in the file's folder, and cannot import this project.
+
+    Args:
+      network: the Keras model that was exported.
+      path: the file or folder.
+      inputs: name → code that makes the input, as `input_code` returns.
+      code: code that loads the file and makes `images`.
+
+    Returns:
+      The largest absolute difference of the images.
 
     Raises:
-      utils.Failed: where it does not load, or its images differ by more than `TOLERANCE`.
+      Failed: if the file does not load, or the difference is larger than `TOLERANCE`.
     """
     with tempfile.TemporaryDirectory() as folder:
         made = Path(folder) / "made.npz"
@@ -202,39 +243,39 @@ def check(network, path, inputs, code):
                 capture_output=True,
                 text=True,
                 errors="replace",
-                timeout=60 * MINUTES,
+                timeout=60 * MAX_MINUTES,
                 check=False,
             )
         except subprocess.TimeoutExpired:
-            raise console.Failed(f"{path.name} takes over {MINUTES} minutes to load") from None
+            raise console.Failed(f"{path.name} takes over {MAX_MINUTES} minutes to load") from None
         if done.returncode:
-            said = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
-            raise console.Failed(f"{path.name} does not load by itself: {said[-1][:300]}")
+            lines = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
+            raise console.Failed(f"{path.name} does not load by itself: {lines[-1][:300]}")
         with np.load(made) as arrays:
             images, *given = arrays.values()
     given = given if _takes_list(network) else given[0]
     expected = np.asarray(network(given, training=False))
     if images.shape != expected.shape:
         raise console.Failed(f"{path.name} makes images {images.shape}, not {expected.shape}")
-    off = float(np.abs(images - expected).max())
-    if not off <= TOLERANCE:
+    difference = float(np.abs(images - expected).max())
+    if not difference <= TOLERANCE:  # also if it is NaN
         raise console.Failed(
             f"{path.name} makes other images than {path.stem}.keras of the run: they differ by "
-            f"{off:.2g}, and {TOLERANCE:g} is allowed"
+            f"{difference:.2g}, and {TOLERANCE:g} is allowed"
         )
-    return off
+    return difference
 
 
 def _environment():
-    """This process's variables for one that shall not find this project, nor a GPU."""
+    """Return environment variables for a process that finds neither this project nor a GPU."""
     paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)
-    paths = [p for p in paths if p and Path(p).resolve() != HERE]
-    own = {"PYTHONPATH": os.pathsep.join(paths), "CUDA_VISIBLE_DEVICES": "-1"}
-    return {**os.environ, **own, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    paths = [p for p in paths if p and Path(p).resolve() != PROJECT_ROOT]
+    changes = {"PYTHONPATH": os.pathsep.join(paths), "CUDA_VISIBLE_DEVICES": "-1"}
+    return {**os.environ, **changes, "TF_CPP_MIN_LOG_LEVEL": "3"}
 
 
 def _swap(part, target, suffixes):
-    """Put the files of `part` in the place of an older export's; return their paths."""
+    """Replace an older export in `target` by the files in `part`; return their new paths."""
     target.mkdir(parents=True, exist_ok=True)
     old = [path for suffix in suffixes for path in target.glob(f"generator*{suffix}")]
     for path in (target / model_card.NAME, *old):

@@ -1,4 +1,4 @@
-"""The card of an exported generator: what it is, how it was trained, and how to load it.
+"""Writes the model card of an export: what it is, how it was trained and how to load it.
 
 Imports no TensorFlow.
 """
@@ -10,41 +10,50 @@ from pathlib import Path
 import console
 from runs import checkpoints, log, recovery, trained
 
-NAME = "README.md"  # which model hubs show, and take what is above its first line from
+NAME = "README.md"  # model hubs show this file, and read its YAML head
 START = "import numpy as np\n\nrng = np.random.default_rng(0)"
-PATHS = ("dataset", "extractor")  # settings that may be paths: their last part is told alone
+PATHS = ("dataset", "extractor")  # settings that may be paths; the card shows the last part only
 COLOURS = {1: "gray", 3: "colour"}
-# By the names that `export.input_code` gives.
+# Descriptions of the inputs, by the names that `export.input_code` gives them.
 INPUTS = {
-    "z": "latents, drawn as in the code below: other distributions make worse images",
-    "labels": "labels, one-hot: a 1 in the column of the class, else 0",
-    "x": "images in [-1, 1], as pixels of 0 to 255 are by `pixels / 127.5 - 1`",
+    "z": "latents, drawn as in the code below; other distributions make worse images",
+    "labels": "one-hot labels: 1 in the column of the class, 0 elsewhere",
+    "x": "images in [-1, 1]; pixels in [0, 255] are converted by `pixels / 127.5 - 1`",
 }
 
 
 @dataclasses.dataclass(frozen=True)
 class File:
-    """An exported file: its name, the code that loads it, how far its images were off."""
+    """An exported file.
+
+    Attributes:
+      name: file name without the folder.
+      code: Python code that loads it and makes `images`.
+      difference: largest difference of its images from the generator's.
+    """
 
     name: str
     code: str
-    off: float
+    difference: float
 
 
 def settings(run):
-    """A run's settings by name; `data` is what its images were, a `dataset.ImageSpec`.
+    """Read the settings of a run's config.json, a dict.
 
-    Raises utils.Failed where it does not say what they were.
+    Its member "data" holds the fields of the images' `ImageSpec`.
+
+    Raises:
+      Failed: if "data" lacks the height, width, count or classes.
     """
-    own = trained.read_config(run)
+    saved = trained.read_config(run)
     for name in ("height", "width", "count", "classes"):
-        if type(own["data"].get(name)) is not int:
+        if type(saved["data"].get(name)) is not int:
             raise console.Failed(f"cannot use {run / trained.CONFIG}: data has no {name}")
-    return own
+    return saved
 
 
 def last_step(run):
-    """The generator updates of a run's folder; None where it does not say, as when shipped."""
+    """Return the number of generator updates of a run, or None if it has no checkpoint."""
     try:
         return checkpoints.read_index(run).newest
     except (OSError, ValueError):
@@ -52,7 +61,10 @@ def last_step(run):
 
 
 def measures(run):
-    """(step, measures) of a run's last evaluation, or of its folder `best`'s; (None, {})."""
+    """Return (step, dict of name → value) of a run's last evaluation.
+
+    A folder RUN/best has a measures.json of its own. Without an evaluation it is (None, {}).
+    """
     try:
         best = json.loads((run / "measures.json").read_text())
         return best.pop("step"), best
@@ -60,85 +72,99 @@ def measures(run):
         rows = [r for r in log.read_log(run / "metrics.csv") if any(map(r.get, _measured(r)))]
     if not rows:
         return None, {}
-    found = {n.removeprefix(log.MEASURED): rows[-1][n] for n in _measured(rows[-1])}
-    return int(rows[-1]["step"]), {name: value for name, value in found.items() if value}
+    values = {n.removeprefix(log.MEASURED): rows[-1][n] for n in _measured(rows[-1])}
+    return int(rows[-1]["step"]), {name: value for name, value in values.items() if value}
 
 
 def _measured(row):
+    """Return the names of a log row's columns that hold measures."""
     return [name for name in row if name.startswith(log.MEASURED)]
 
 
 def text(run, shape, inputs, files):
-    """The card, in Markdown with the head that model hubs read.
+    """Return the model card as Markdown with a YAML head for model hubs.
 
     Args:
       run: the run's folder.
-      shape: of the images made, (height, width, channels).
-      inputs: name → NumPy code, as `export.input_code` gives.
-      files: a `File` for each one exported.
+      shape: (height, width, channels) of the generated images.
+      inputs: name → NumPy code, as `export.input_code` returns.
+      files: a `File` for each exported file.
     """
-    own = settings(run)
-    own |= {name: Path(own[name]).name for name in PATHS if own.get(name)}
-    data = own.pop("data")
-    kind = "image-to-image" if "x" in inputs else "unconditional-image-generation"
-    head = ["---", "library_name: keras", f"pipeline_tag: {kind}", "tags:", "- gan"]
-    head += [f"- {own['arch']}", f"- {own['mode']}", "---"]
-    step = last_step(run)
-    after = "" if step is None else f", after {step} updates of the generator"
-    classes = f" of {data['classes']} classes" if data["classes"] else ""
-    count = own.get("train_size") or data["count"]
-    count = f"the {data['count']}" if count >= data["count"] else f"{count} of the {data['count']}"
-    title = (
-        f"A generator of {shape[0]}x{shape[1]} {COLOURS[shape[2]]} images, "
-        f"trained on {count} images{classes} of `{own['dataset']}`{after}."
-    )
-    if "x" in inputs:
-        title = (
-            f"Generators of {COLOURS[shape[2]]} images of any size whose sides 4 divides: A2B "
-            f"turns images of `{own['dataset']}/trainA` into such as those of `trainB`, and B2A "
-            f"the other way. Trained at {shape[0]}x{shape[1]}{after}."
-        )
-    if own.get("ema"):
-        title += " Its weights are the moving average of those trained."
+    saved = settings(run)
+    saved |= {name: Path(saved[name]).name for name in PATHS if saved.get(name)}
+    data = saved.pop("data")
+    task = "image-to-image" if "x" in inputs else "unconditional-image-generation"
+    head = ["---", "library_name: keras", f"pipeline_tag: {task}", "tags:", "- gan"]
+    head += [f"- {saved['arch']}", f"- {saved['mode']}", "---"]
     name = run.name if run.name != recovery.BEST else f"{run.parent.name}: its best state"
-    parts = [*head, "", f"# {name}", "", title, "", *_inputs(inputs), "", *_files(files)]
-    parts += ["", *_measures(run), "", *_settings(own)]
+    summary = _summary(saved, data, shape, last_step(run), translates="x" in inputs)
+    parts = [*head, "", f"# {name}", "", summary, "", *_inputs(inputs), "", *_files(files)]
+    parts += ["", *_measures(run), "", *_settings(saved)]
     return "\n".join(parts) + "\n"
 
 
+def _summary(saved, data, shape, step, *, translates):
+    """Return the card's first paragraph: what the generators make, and from what they learned."""
+    height, width, channels = shape
+    updates = "" if step is None else f", after {step} updates of the generator"
+    if translates:
+        summary = (
+            f"Generators that translate {COLOURS[channels]} images between two domains: A2B turns "
+            f"images like those in `{saved['dataset']}/trainA` into images like those in `trainB`, "
+            "and B2A does the reverse. Height and width must be multiples of 4. Trained at "
+            f"{height}x{width}{updates}."
+        )
+    else:
+        classes = f" of {data['classes']} classes" if data["classes"] else ""
+        used, count = saved.get("train_size") or data["count"], data["count"]
+        images = f"the {count}" if used >= count else f"{used} of the {count}"
+        summary = (
+            f"A generator of {height}x{width} {COLOURS[channels]} images, "
+            f"trained on {images} images{classes} of `{saved['dataset']}`{updates}."
+        )
+    if saved.get("ema"):
+        summary += " The weights are an exponential moving average (EMA) of the trained weights."
+    return summary
+
+
 def _inputs(inputs):
-    """What goes in and comes out, with the code that makes inputs."""
-    lines = ["## In and out", "", "All numbers are float32, and the first axis is the batch."]
-    lines += ["", *(f"- in: `{name}`, {INPUTS[name]}" for name in inputs)]
-    lines += ["- out: images [N, height, width, channels] for [-1, 1]: clip what lies beyond"]
+    """Return the section on inputs and outputs, with code that makes example inputs."""
+    lines = ["## Inputs and outputs", "", "All arrays are float32; the first axis is the batch."]
+    lines += ["", *(f"- input `{name}`: {INPUTS[name]}" for name in inputs)]
+    lines += ["- output: images [N, height, width, channels] in [-1, 1]; clip values outside"]
     lines += ["", "```python", START]
     pixels = 'pixels = np.round((images.clip(-1, 1) + 1) * 127.5).astype("uint8")'
-    return [*lines, *inputs.values(), "```", "", f"Pixels of 0 to 255 are `{pixels}`."]
+    return [*lines, *inputs.values(), "```", "", f"To get pixels in [0, 255]: `{pixels}`."]
 
 
 def _files(files):
-    """Each file's code, and how near its images were."""
-    lines = ["## How to load it", "", "Each file loads without the program that trained it."]
+    """Return the section with the code that loads each file."""
+    lines = ["## How to load it", "", "The files load without the training program."]
     for file in files:
         lines += ["", f"### {file.name}", "", "```python", file.code, "```", ""]
-        lines += [f"Its images differed by {file.off:.1g} at most when it was written."]
+        lines += [
+            "When it was written, its images differed from the generator's by at most "
+            f"{file.difference:.1g}."
+        ]
     return lines
 
 
 def _measures(run):
-    step, found = measures(run)
+    """Return the section with the measures of the last evaluation."""
+    step, values = measures(run)
     lines = ["## Measures", ""]
-    if not found:
-        return [*lines, "None were taken while it was trained."]
-    lines += [f"After {step} updates. A name ends with the network that the images were measured"]
-    lines += ["through; numbers of different networks say nothing of each other.", ""]
+    if not values:
+        return [*lines, "The generator was not evaluated during training."]
+    lines += [f"After {step} updates. Names end with the network that extracted the features;"]
+    lines += ["values from different networks cannot be compared.", ""]
     lines += ["| measure | value |", "|---|---|"]
-    lines += [f"| `{name}` | {float(value):.6g} |" for name, value in found.items()]
+    lines += [f"| `{name}` | {float(value):.6g} |" for name, value in values.items()]
     if (run / recovery.BEST / "generator.keras").is_file():
-        lines += ["", "The best state by these measures is another one, kept with the run."]
+        lines += ["", "The run's folder `best` holds the state with the best measure."]
     return lines
 
 
-def _settings(own):
+def _settings(saved):
+    """Return the section with a table of all settings."""
     lines = ["## Settings", "", "| setting | value |", "|---|---|"]
-    return lines + [f"| `{name}` | `{json.dumps(value)}` |" for name, value in own.items()]
+    return lines + [f"| `{name}` | `{json.dumps(value)}` |" for name, value in saved.items()]

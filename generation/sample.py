@@ -1,6 +1,7 @@
-"""Test mode: finding a trained generator, and the pictures that it is asked for."""
+"""Test mode: grids, single images and animations from a trained generator."""
 
 import datetime
+import enum
 from pathlib import Path
 
 import numpy as np
@@ -9,24 +10,42 @@ import tensorflow as tf
 import console
 import utils
 
-TEST, SWEEP, DRAWS, SEPARATE, SEEDS, PATHS = range(6)  # purposes that key the random numbers
-N_DRAWS = 100  # dimensions that option 2 draws
+N_DRAWS = 100  # dimensions that option 2 draws, with repetition
 GIF_SECONDS = 2.0
-FRAME_RATE = 12  # frames a second of an interpolation
+FRAME_RATE = 12  # frames per second of an interpolation
 MOSAIC = 10  # rows and columns of the merged animation
+BATCH = 64  # separate images that are generated at a time
+
+
+class Purpose(enum.IntEnum):
+    """What random latents are for. Each purpose has its own key, so its latents are its own."""
+
+    SHEET = 0
+    SWEEP = 1
+    DRAW = 2
+    SEPARATE = 3
+    SEED = 4
+    INTERPOLATION = 5
 
 
 class Sampler:
-    """Draws pictures from a trained generator, the same ones for the same seed.
+    """Makes pictures with a trained generator. The same seed gives the same pictures.
+
+    Methods that write files return a list of their paths.
 
     Args:
-      generator: Keras model of [z, (one-hot labels)] → images in [-1, 1].
-      latents: (key, shape) → latents, as in training.
-      draw: (generator, z, labels) → images in inference mode.
-      sweep: (lowest, highest) value that a latent takes in a sweep.
-      folder: where the files go.
-      count: images of a sheet, and frames of a sweep.
-      label: the class of every image, or None for all classes in turn.
+      generator: Keras model of latents [N, Z], or of latents and one-hot labels [N, K], that makes
+        images [N, H, W, C] in [-1, 1].
+      latents: (key, shape) → latents, from the distribution used in training.
+      draw: (generator, z, (labels,)) → images, in inference mode.
+      sweep: (lowest, highest) value of a latent in a sweep.
+      folder: folder that the files are written to.
+      count: number of images in a sheet, and of frames in a sweep.
+      seed: of all random numbers.
+      label: class of every image; None for all classes in turn.
+
+    Raises:
+      Failed: if the generator has no class `label`.
     """
 
     def __init__(self, generator, latents, draw, *, sweep, folder, count, seed, label=None):
@@ -42,15 +61,24 @@ class Sampler:
             raise console.Failed(f"--label={label}: this generator has {classes}")
         self.label = label
 
-    def z(self, *purpose, count=None):
-        """Latents [count, z_dim] of their own for each purpose."""
+    def z(self, purpose, *numbers, count=None):
+        """Return latents [count, z_dim], different ones for each purpose and numbers."""
         key = self.key
-        for number in purpose:
+        for number in (purpose, *numbers):
             key = tf.random.experimental.stateless_fold_in(key, number)
         return np.array(self.latents(key, (count or self.count, self.z_dim)))
 
     def images(self, z, labels=None):
-        """uint8 images of latents; labels 0, 1, … in turn unless given, whole or one-hot."""
+        """Generate images.
+
+        Args:
+          z: latents [N, z_dim].
+          labels: int [N] or one-hot [N, classes]; 0, 1, … in turn by default. Ignored by a
+            generator without classes.
+
+        Returns:
+          uint8 [N, H, W, C].
+        """
         hot = ()
         if self.classes:
             labels = np.arange(len(z)) if labels is None else labels
@@ -58,60 +86,72 @@ class Sampler:
         return utils.to_uint8(self.draw(self.generator, z, hot))
 
     def one_hot(self, labels):
-        """Labels [N] modulo the classes, or `label` for all of them, as float32 [N, classes]."""
+        """Return int labels [N], modulo the classes, as float32 [N, classes].
+
+        If the sampler has a `label`, every row is that class.
+        """
         labels = np.asarray(labels) % self.classes
         labels = labels if self.label is None else np.full(len(labels), self.label)
         return np.eye(self.classes, dtype=np.float32)[labels]
 
     def sheet(self, name="test.png", z=None):
-        """One grid of samples; with labels, a column for each class."""
-        wide = 1 < self.classes <= 16 and self.label is None
-        count = -(-self.count // self.classes) * self.classes if wide else self.count
-        images = self.images(self.z(TEST, count=count) if z is None else z)
-        grid = utils.make_grid(images, self.classes if wide else None)
-        return [utils.save_image(self.folder / name, grid)]
+        """Write one grid of samples, with a column for each class if there are few classes."""
+        columns = utils.class_columns(self.classes) if self.label is None else None
+        count = -(-self.count // columns) * columns if columns else self.count
+        images = self.images(self.z(Purpose.SHEET, count=count) if z is None else z)
+        return [utils.save_image(self.folder / name, utils.make_grid(images, columns))]
 
     def fresh_sheet(self):
-        """Option 0: a grid named by the time, of latents never drawn before."""
+        """Option 0: write a grid of latents drawn from the time, which also names the file."""
         now = datetime.datetime.now(datetime.UTC)
-        kept = self.key
+        seeded = self.key
         self.key = tf.constant([now.microsecond, int(now.timestamp()) % 2**31], tf.int32)
         paths = self.sheet(f"test_{now:%Y%m%d%H%M%S}.png")
-        self.key = kept
+        self.key = seeded
         return paths
 
     def sweep(self, dim):
-        """Images whose latents differ at random, and in dimension `dim` from low to high."""
-        z = self.z(SWEEP, dim)
+        """Return uint8 images [count, H, W, C] of a sweep of latent `dim` from low to high.
+
+        The other latents, and the labels, are random for each image.
+        """
+        z = self.z(Purpose.SWEEP, dim)
         z[:, dim] = self.values
         labels = self.rng.integers(0, self.classes, len(z)) if self.classes else None
         return self.images(z, labels)
 
     def sweep_sheets(self):
-        """Option 1: `test_arange_D.png`, the sweep of each dimension as a grid."""
+        """Option 1: write the sweep of each dimension D as a grid, test_arange_D.png."""
         return [
             utils.save_image(self.folder / f"test_arange_{d}.png", utils.make_grid(self.sweep(d)))
             for d in range(self.z_dim)
         ]
 
     def _gif(self, dim, frames):
+        """Write the frames as test_gif_D.gif."""
         return utils.save_animation(self.folder / f"test_gif_{dim}.gif", frames, GIF_SECONDS)
 
     def draw_gifs(self):
-        """Option 2: dimensions drawn at random; one latent, and of it only that one moves."""
+        """Option 2: write test_gif_D.gif for dimensions D drawn at random.
+
+        In each, one image changes with that dimension alone.
+        """
         paths = []
         for dim in sorted(set(self.rng.integers(0, self.z_dim, N_DRAWS).tolist())):
-            z = np.repeat(self.z(DRAWS, dim, count=1), self.count, 0)
+            z = np.repeat(self.z(Purpose.DRAW, dim, count=1), self.count, 0)
             z[:, dim] = self.values
             paths.append(self._gif(dim, self.images(z, np.full(len(z), dim))))
         return paths
 
     def sweep_gifs(self):
-        """Option 3: `test_gif_D.gif`, the sweep of each dimension in time."""
+        """Option 3: write the sweep of each dimension D as an animation, test_gif_D.gif."""
         return [self._gif(dim, self.sweep(dim)) for dim in range(self.z_dim)]
 
     def merged_gif(self):
-        """Option 4: as 3, and `test_gif_merged.gif`: a hundred of them at once, to and fro."""
+        """Option 4: write what option 3 writes, and test_gif_merged.gif.
+
+        It plays the sweeps of the first 100 dimensions in one grid, forwards and backwards.
+        """
         sweeps = [self.sweep(dim) for dim in range(self.z_dim)]
         paths = [self._gif(dim, frames) for dim, frames in enumerate(sweeps)]
         shown = np.stack(sweeps[: MOSAIC**2], 1)  # [frames, dimensions, H, W, C]
@@ -121,44 +161,48 @@ class Sampler:
         return [*paths, utils.save_animation(path, there_and_back, 4 * GIF_SECONDS, hold=0)]
 
     def separate(self, count):
-        """`test_00000.png`, …: single images, the i-th the same whatever the count."""
+        """Write `count` single images, test_00000.png, … Image i does not depend on `count`."""
         paths = []
-        for start in range(0, count, 64):
-            numbers = range(start, min(start + 64, count))
-            z = np.concatenate([self.z(SEPARATE, i, count=1) for i in numbers])
+        for start in range(0, count, BATCH):
+            numbers = range(start, min(start + BATCH, count))
+            z = np.concatenate([self.z(Purpose.SEPARATE, i, count=1) for i in numbers])
             images = self.images(z, np.array(numbers))
             for i, image in zip(numbers, images):
                 paths.append(utils.save_image(self.folder / f"test_{i:05d}.png", image))
         return paths
 
     def of_seeds(self, seeds):
-        """`seed_0007.png`, …: the image of each seed, the same whatever the others are."""
+        """Write the image of each seed, seed_0007.png, … It does not depend on the others."""
         images = self.images(self._seeded(seeds), np.array(seeds))
         names = [self.folder / f"seed_{seed:04d}.png" for seed in seeds]
         return [utils.save_image(path, image) for path, image in zip(names, images)]
 
     def _seeded(self, seeds):
-        return np.concatenate([self.z(SEEDS, seed, count=1) for seed in seeds])
+        """Return the latents [N, z_dim] of seeds."""
+        return np.concatenate([self.z(Purpose.SEED, seed, count=1) for seed in seeds])
 
     def interpolation(self, steps, seeds=None):
-        """`interpolation.gif`, `.webp` and `.mp4`: from latent to latent and back to the first.
+        """Write interpolation.gif, .webp and, if `av` is installed, .mp4.
+
+        The latents move from one stop to the next and back to the first, by `slerp`.
 
         Args:
-          steps: frames from one latent to the next.
-          seeds: those of one image's latents; without them, 16 images between 8 latents each.
+          steps: frames from one stop to the next.
+          seeds: the stops of a single image. By default, a grid of 16 images has 8 random stops
+            each.
         """
         stops, images = (len(seeds), 1) if seeds else (8, 16)
-        z = self._seeded(seeds) if seeds else self.z(PATHS, count=stops * images)
+        z = self._seeded(seeds) if seeds else self.z(Purpose.INTERPOLATION, count=stops * images)
         z = z.reshape(stops, images, self.z_dim)
-        # Between seeds the label changes as the latent does; elsewhere each image keeps its own.
+        # Between seeds the label is interpolated, too; in the grid each image keeps its label.
         labels = np.array(seeds)[:, None] if seeds else np.tile(np.arange(images), (stops, 1))
         hot = [self.one_hot(row) if self.classes else np.zeros((images, 0)) for row in labels]
         frames = []
         for i in range(stops):
             j = (i + 1) % stops
-            for share in np.linspace(0, 1, steps, endpoint=False, dtype=np.float32):
-                between = ((1 - share) * hot[i] + share * hot[j]).astype(np.float32)
-                frames.append(utils.make_grid(self.images(slerp(z[i], z[j], share), between)))
+            for t in np.linspace(0, 1, steps, endpoint=False, dtype=np.float32):
+                between = ((1 - t) * hot[i] + t * hot[j]).astype(np.float32)
+                frames.append(utils.make_grid(self.images(slerp(z[i], z[j], t), between)))
         seconds = len(frames) / FRAME_RATE
         names = [self.folder / f"interpolation.{suffix}" for suffix in ("gif", "webp")]
         paths = [utils.save_animation(name, frames, seconds, hold=0) for name in names]
@@ -166,14 +210,14 @@ class Sampler:
         return paths + ([video] if video else [])
 
     def all(self, option=None, count=0, seeds=None, steps=0):
-        """Everything asked for, path by path as it is written.
+        """Write everything that is asked for; yield each path once its file is written.
 
         Args:
-          option: 0..4 as `--visualize`; None is `test.png` and, if nothing else is asked for,
-            option 1.
-          count: so many separate images.
-          seeds: of single images, or of the stops of an interpolation.
-          steps: frames between two stops of an interpolation; 0: none.
+          option: 0 to 4, as in `--visualize`. All but 0 write test.png as well. None is test.png
+            and, if nothing else is asked for, option 1.
+          count: number of separate images.
+          seeds: write the image of each, and take them as the stops of the interpolation.
+          steps: frames between two stops of an interpolation; 0 for no interpolation.
         """
         if option != 0:
             yield from self.sheet()
@@ -187,19 +231,28 @@ class Sampler:
             yield from self.interpolation(steps, seeds)
 
 
-def slerp(a, b, share):
-    """Spherical interpolation of latents [..., z_dim] (1609.04468), their lengths linearly."""
-    long_a, long_b = (np.linalg.norm(v, axis=-1, keepdims=True) for v in (a, b))
-    cosine = np.sum(a * b, -1, keepdims=True) / np.maximum(long_a * long_b, 1e-12)
+def slerp(a, b, t):
+    """Interpolate spherically between latents (1609.04468). Their lengths change linearly.
+
+    Args:
+      a, b: [..., z_dim].
+      t: 0 for `a` to 1 for `b`.
+
+    Returns:
+      [..., z_dim]. If two latents have the same direction, or opposite ones, the interpolation is
+      linear.
+    """
+    length_a, length_b = (np.linalg.norm(v, axis=-1, keepdims=True) for v in (a, b))
+    cosine = np.sum(a * b, -1, keepdims=True) / np.maximum(length_a * length_b, 1e-12)
     angle = np.arccos(np.clip(cosine, -1, 1))
     sine = np.sin(angle)
-    if np.any(sine < 1e-6):  # the same direction, or the opposite one: a straight line
-        return (1 - share) * a + share * b
-    unit = (np.sin((1 - share) * angle) * a / long_a + np.sin(share * angle) * b / long_b) / sine
-    return unit * ((1 - share) * long_a + share * long_b)
+    if np.any(sine < 1e-6):
+        return (1 - t) * a + t * b
+    unit = (np.sin((1 - t) * angle) * a / length_a + np.sin(t * angle) * b / length_b) / sine
+    return unit * ((1 - t) * length_a + t * length_b)
 
 
-OPTIONS = {
+OPTIONS = {  # by the number that --visualize takes
     0: Sampler.fresh_sheet,
     1: Sampler.sweep_sheets,
     2: Sampler.draw_gifs,

@@ -1,9 +1,8 @@
-"""Test mode of CycleGAN: whole folders, or any image, from one domain into the other."""
+"""Test mode of CycleGAN: translates folders or single images from one domain to the other."""
 
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 import console
 import files
@@ -11,11 +10,13 @@ import utils
 from datasets import folders
 from runs import trained
 
-FOLDERS = {"A2B": ("testA", "fakeB"), "B2A": ("testB", "fakeA")}
-MULTIPLE = 4  # of which the generators' sizes are, by two halvings
-LEAST = 16  # pixels of a side: smaller ones have nothing to reflect inside the network
-MOST = 2**22  # pixels of an image: the networks of the paper take about 1 KB for each
-# How a file is written in its own format; those of other formats are written as PNG beside theirs.
+DOMAINS = (("A", "B"), ("B", "A"))  # (source, target) of each direction
+# Direction, as in generator_A2B.keras → folders of its test images and of their translations.
+FOLDERS = {f"{a}2{b}": (f"test{a}", f"fake{b}") for a, b in DOMAINS}
+MULTIPLE = 4  # the generators halve each side twice
+MIN_SIDE = 16  # pixels that the generators' reflection padding needs
+MAX_PIXELS = 2**22  # of an image; the paper's networks take about 1 KB for each pixel
+# Pillow's options by suffix. Images of other formats are written as PNG.
 FORMATS = {
     ".jpg": {"quality": 95},
     ".jpeg": {"quality": 95},
@@ -28,36 +29,50 @@ FORMATS = {
 def pictures(
     folder, *, dataset, data_dir, sample_dir, input_fname_pattern, translate, input, output
 ):
-    """Translate what is asked for with the generators in `folder`, path by path as it is written.
+    """Translate images with the generators of a run; yield each path once its file is written.
+
+    By default, the test images of both domains are translated: DATA_DIR/DATASET/testA into
+    SAMPLE_DIR/fakeB, and testB into fakeA.
 
     Args:
-      translate: "A2B" or "B2A", of the image or folder `input` into the folder `output`; or
-        None: of the data set's test images, into fakeB and fakeA in `sample_dir`.
+      folder: the run's folder, with generator_A2B.keras and generator_B2A.keras.
+      dataset: name of a data set in `data_dir`, or its path.
+      data_dir: folder of the data sets.
+      sample_dir: folder for the translations.
+      input_fname_pattern: file names to take from a folder, such as "*.png".
+      translate: "A2B" or "B2A", to translate `input` alone; None for the default.
+      input: path of an image or folder.
+      output: folder for the translations of `input`.
 
     Raises:
-      utils.Failed: where there is nothing to translate.
+      Failed: if no image is found, none can be read, or the output folder holds the input.
     """
-    ways = {translate: FOLDERS[translate]} if translate else FOLDERS
-    for way, (source, target) in ways.items():
-        path, into = Path(input or Path(data_dir) / dataset / source), Path(sample_dir) / target
+    directions = {translate: FOLDERS[translate]} if translate else FOLDERS
+    for direction, (source, target) in directions.items():
+        path = Path(input or Path(data_dir) / dataset / source)
         if not input and not path.exists() and (Path(dataset) / source).is_dir():
-            path = Path(dataset) / source  # the data set is a path
-        into = Path(output or into)
-        home = path if path.is_dir() else path.parent
-        _check_apart(into.resolve(), home.resolve(), nested=path.is_dir())
-        generator = trained.load_translator(Path(folder) / f"generator_{way}.keras")
-        yield from _translate_all(generator, path, into, input_fname_pattern)
+            path = Path(dataset) / source
+        target_dir = Path(output or Path(sample_dir) / target)
+        source_dir = path if path.is_dir() else path.parent
+        _check_apart(target_dir.resolve(), source_dir.resolve(), nested=path.is_dir())
+        generator = trained.load_translator(Path(folder) / f"generator_{direction}.keras")
+        yield from _translate_all(generator, path, target_dir, input_fname_pattern)
 
 
-def _check_apart(into, home, *, nested):
-    """Raise utils.Failed where what is written could take the place of what is read."""
-    if into == home or (nested and (into in home.parents or home in into.parents)):
-        raise console.Failed(
-            f"--output={into} is where the images are: give a folder apart from it"
-        )
+def _check_apart(target, source, *, nested):
+    """Raise Failed if files written into `target` could overwrite those read from `source`.
+
+    `nested`: `source` is read with its subfolders.
+    """
+    if target == source or (nested and (target in source.parents or source in target.parents)):
+        raise console.Failed(f"--output={target} is where the images are: give a separate folder")
 
 
-def _translate_all(generator, path, into, pattern):
+def _translate_all(generator, path, target, pattern):
+    """Translate an image, or all images of a folder; yield each path once its file is written.
+
+    Images that cannot be read are skipped, and named at the end.
+    """
     if path.is_dir():
         source = folders.read_folder(path, pattern=pattern)
         names, opened = source.names, [source.open(i) for i in range(len(source.names))]
@@ -67,27 +82,28 @@ def _translate_all(generator, path, into, pattern):
         raise console.Failed(f"no image or folder {path}")
     channels = generator.inputs[0].shape[-1]
     network = _compiled(generator, channels)
-    done, bad = 0, []
+    done, skipped = 0, []
     with console.Progress(f"translating {path}", len(names)) as bar:
         for i, (name, file) in enumerate(zip(names, opened)):
             try:
                 image = _load(file, channels)
-            except Exception as error:  # whatever a broken file makes of a decoder
-                bad.append(f"{name} ({console.first_line(error, 60)})")
+            except Exception as error:  # decoders raise errors of any type for broken files
+                skipped.append(f"{name} ({console.first_line(error, 60)})")
                 continue
-            yield _save(into / name, translate_image(network, image))
+            yield _save(target / name, translate_image(network, image))
             done += 1
             bar.update(i + 1)
     if not done:
         raise console.Failed(
-            console.plain(f"none of {len(bad)} images can be translated: {bad[0]}")
+            console.plain(f"none of {len(skipped)} images can be translated: {skipped[0]}")
         )
-    if bad:
-        print(console.plain(f"skipped {len(bad)} of {len(names)} images: {', '.join(bad[:5])}"))
+    if skipped:
+        listed = console.plain(", ".join(skipped[:5]))
+        print(f"skipped {len(skipped)} of {len(names)} images: {listed}")
 
 
 def _compiled(generator, channels):
-    """A generator as one function, which keeps no layer's output longer than it is needed."""
+    """Return a generator as a tf.function, which frees each layer's output after its last use."""
     import tensorflow as tf
 
     signature = [tf.TensorSpec([None, None, None, channels])]
@@ -95,35 +111,44 @@ def _compiled(generator, channels):
 
 
 def _load(file, channels):
-    """uint8 [H, W, C] of a file, upright, of its own size."""
+    """Load a file as uint8 [H, W, C], upright and at its own size.
+
+    Raises ValueError if it has more than `MAX_PIXELS`, and Pillow's errors if it cannot be read.
+    """
     with utils.open_image(file) as image:
-        if image.width * image.height > MOST:
-            raise ValueError(f"{image.width}x{image.height} are more than {MOST} pixels")
+        if image.width * image.height > MAX_PIXELS:
+            raise ValueError(f"{image.width}x{image.height} are more than {MAX_PIXELS} pixels")
         pixels = np.asarray(utils.to_mode(image, channels))
     return pixels.reshape(*pixels.shape[:2], channels)
 
 
 def translate_image(network, image):
-    """uint8 [H, W, C] → the same shape, translated.
+    """Translate one image of any size.
 
-    It is padded by reflection to a size that the network takes, and the result cropped back.
+    It is padded by reflection to a size that the network takes, and the result is cropped.
+
+    Args:
+      network: images [1, H, W, C] in [-1, 1] → images of the same shape.
+      image: uint8 [H, W, C].
+
+    Returns:
+      uint8 [H, W, C].
     """
     pads = []
     for side in image.shape[:2]:
-        spare = max(LEAST, -(-side // MULTIPLE) * MULTIPLE) - side
-        pads.append((spare // 2, spare - spare // 2))
+        padding = max(MIN_SIDE, -(-side // MULTIPLE) * MULTIPLE) - side
+        pads.append((padding // 2, padding - padding // 2))
     padded = np.pad(image, (*pads, (0, 0)), "symmetric")
-    x = padded[None].astype(np.float32) / 127.5 - 1
-    made = utils.to_uint8(np.asarray(network(x))[0])
+    translated = utils.to_uint8(np.asarray(network(utils.to_float(padded[None])))[0])
     (top, _), (left, _) = pads
-    return made[top : top + image.shape[0], left : left + image.shape[1]]
+    return translated[top : top + image.shape[0], left : left + image.shape[1]]
 
 
 def _save(path, image):
-    """Write an image in the format of its name, or as NAME.png; return the path."""
+    """Write an image in the format of its suffix, or as NAME.png; return the path."""
     options = FORMATS.get(path.suffix.lower())
     if options is None:
         path, options = path.with_name(path.name + ".png"), {}
     with files.atomic_path(path) as part:
-        Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(part, **options)
+        utils.to_pillow(image).save(part, **options)
     return path

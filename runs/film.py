@@ -24,8 +24,7 @@ def add_frame(write_dir, step, grid, every):
     scale = MAX_SIDE / max(grid.shape[:2])
     if scale < 1:
         size = [round(n * scale) for n in grid.shape[1::-1]]
-        image = Image.fromarray(grid.squeeze(-1) if grid.shape[-1] == 1 else grid)
-        grid = np.asarray(image.resize(size, Image.Resampling.BOX))
+        grid = np.asarray(utils.to_pillow(grid).resize(size, Image.Resampling.BOX))
         grid = grid.reshape(*grid.shape[:2], -1)
     utils.save_image(write_dir / "frames" / f"{step:08d}.png", grid)
     paths = {int(path.stem): path for path in frame_paths(write_dir)}

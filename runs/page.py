@@ -8,9 +8,9 @@ import string
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 import files
+import utils
 from runs import log, plots
 
 NAME = "index.html"
@@ -93,8 +93,7 @@ def _size(found):
 
 def _jpeg(image):
     stream = io.BytesIO()
-    pixels = image[..., 0] if image.shape[-1] == 1 else image
-    Image.fromarray(pixels).save(stream, "JPEG", quality=JPEG_QUALITY)
+    utils.to_pillow(image).save(stream, "JPEG", quality=JPEG_QUALITY)
     return stream.getvalue()
 
 

@@ -1,4 +1,4 @@
-"""Exports: what is written, what is checked, and what an interrupted or wrong one leaves."""
+"""Exports: the files written, the check of each, and what a failed export leaves behind."""
 
 import importlib.util
 import json
@@ -14,9 +14,9 @@ import console
 from commands import build
 from config import rows, tables
 from config.resolve import resolve
-from datasets import packed as packing
+from datasets.packed import ImageSpec
 from generation import export, model_card
-from layers import stock as stocks
+from layers.stock import stock
 from tests.conftest import ROOT, TINY
 
 RNG = "rng.standard_normal({shape})"
@@ -30,10 +30,10 @@ def settings(c, **data):
 
 
 def put_run(name="digits_4_8_8", classes=10, **given):
-    """A run's folder as training leaves it, with first weights; the generator."""
+    """Write a run's folder as training does, with initial weights; return the generator."""
     c = resolve({**TINY, "conditional": classes > 0, **given})
-    spec = packing.ImageSpec(8, 8, 1, 100, classes)
-    generator = stocks.stock(build.build_networks(c, spec)[0])
+    spec = ImageSpec(8, 8, 1, 100, classes)
+    generator = stock(build.build_networks(c, spec)[0])
     folder = Path("checkpoint", name)
     folder.mkdir(parents=True)
     generator.save(folder / "generator.keras")
@@ -42,7 +42,7 @@ def put_run(name="digits_4_8_8", classes=10, **given):
 
 
 def put_images_run(*names, listed=False):
-    """A run of generators that give back their images of any size."""
+    """Write a run of generators that return their input, images of any size; return its folder."""
     x = keras.Input((None, None, 3))
     network = keras.Model([x] if listed else x, keras.layers.Activation("linear")(x))
     folder = Path("checkpoint/pair")
@@ -55,7 +55,7 @@ def put_images_run(*names, listed=False):
 
 
 def quick(code, writer=lambda network, path: path.write_text("new")):
-    """A format that a process checks without TensorFlow: by NumPy code that makes `images`."""
+    """A format that is checked without TensorFlow: `code` makes `images` with NumPy."""
     return {"quick": export.Format(".quick", writer, code)}
 
 
@@ -71,7 +71,7 @@ def write(tmp_path, monkeypatch):
     return run
 
 
-def test_every_format_makes_the_generators_images(cli):
+def test_every_format_makes_the_same_images_as_the_generator(cli):
     generator = put_run()
     run = Path("checkpoint/digits_4_8_8")
     (run / "metrics.csv").write_text(LOG)
@@ -114,7 +114,7 @@ def test_inputs_are_made_by_the_cards_code(write):
         assert abs(made).max() <= 1 or abs(ours).max() > 2
 
 
-def test_all_generators_of_a_run_are_taken(write):
+def test_all_generators_of_a_run_are_exported(write):
     folder = put_images_run("generator_A2B", "generator_B2A")
     paths = write(folder, quick("images = {args}"))
     assert [p.name for p in paths] == ["generator_A2B.quick", "generator_B2A.quick", "README.md"]
@@ -124,7 +124,7 @@ def test_all_generators_of_a_run_are_taken(write):
 
 
 @pytest.mark.parametrize(("listed", "args"), [(True, "[x]"), (False, "x")])
-def test_inputs_are_given_as_the_network_takes_them(write, recwarn, listed, args):
+def test_inputs_are_in_a_list_if_the_network_takes_one(write, recwarn, listed, args):
     write(put_images_run("generator", listed=listed), quick("images, = {args},\nimages = x"))
     assert f"images, = {args},\n" in Path("out/README.md").read_text()
     assert not [w for w in recwarn if "structure" in str(w.message)]
@@ -140,8 +140,8 @@ def test_inputs_are_given_as_the_network_takes_them(write, recwarn, listed, args
         ("raise SystemExit(3)", "does not load by itself: exit status 3"),
     ],
 )
-def test_what_makes_other_images_is_refused(write, monkeypatch, code, says):
-    """Whole as it may look; and what an older export has left stays."""
+def test_a_file_that_makes_other_images_is_refused(write, monkeypatch, code, says):
+    """An older export stays."""
     monkeypatch.setenv("PYTHONPATH", str(ROOT))  # from where `utils` would be found
     folder = put_images_run("generator")
     write(folder, quick("images = {args} + 9e-6"))
@@ -181,8 +181,8 @@ def test_an_interrupted_export_leaves_the_old_one(write, harm, ends, says):
     assert sorted(p.name for p in Path().iterdir()) == ["checkpoint", "out"]
 
 
-def test_an_export_takes_the_place_of_the_older_one(write):
-    """Of all that an export may have written; what else is in the folder is the user's."""
+def test_an_export_replaces_an_older_one(write):
+    """All files that an export may have written are replaced; the user's files stay."""
     for name in ("generator.savedmodel", "user"):
         Path("out", name).mkdir(parents=True)
         Path("out", name, "a").write_text("")
@@ -200,7 +200,7 @@ def test_an_export_takes_the_place_of_the_older_one(write):
     assert not Path(".out.4194305.part").exists()
 
 
-def test_what_is_not_installed_is_named(cli, monkeypatch):
+def test_missing_packages_are_named(cli, monkeypatch):
     put_run()
     found = importlib.util.find_spec
     absent = ("tf2onnx", "onnxruntime")
@@ -229,7 +229,7 @@ def test_wrong_calls_and_broken_runs(cli):
     assert (status, err.count("\n")) == (1, 1) and "generator.keras is no generator" in err
 
 
-def test_the_card_tells_no_paths_and_the_best_states_step(tmp_path):
+def test_the_card_hides_paths_and_shows_the_step_of_the_best_state(tmp_path):
     run = tmp_path / "r" / "best"
     run.mkdir(parents=True)
     own = {"dataset": "/secret/pics", "extractor": "/secret/x.keras"}
@@ -255,6 +255,6 @@ def test_the_shipped_generators(cli, name):
     assert len(list(Path("export", name).iterdir())) == 4
 
 
-def test_a_best_state_goes_to_a_folder_of_its_own():
+def test_a_best_state_is_exported_to_its_own_folder():
     assert export.home(Path("checkpoint/a")) == Path("export/a")
     assert export.home(Path("checkpoint/a/best")) == Path("export/a_best")

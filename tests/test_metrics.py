@@ -1,4 +1,4 @@
-"""The formulas of the measures, by hand and beside scipy, scikit-learn and scikit-image."""
+"""Formulas of the measures, checked by hand and by SciPy, scikit-learn and scikit-image."""
 
 import itertools
 
@@ -21,13 +21,13 @@ def noise(*shape, seed=0):
 
 
 def smooth_noise(*shape, seed=0):
-    """Images that have something at every scale."""
+    """Images with detail at every scale."""
     rough = ndimage.gaussian_filter(normal(*shape, seed=seed), (0, 2, 2, 0))
     return (127 + 60 * rough / rough.std() + normal(*shape, seed=seed + 50, scale=10)).clip(0, 255)
 
 
 def line(*values):
-    """Features of one number each."""
+    """Features [N, 1]."""
     return np.array(values, np.float32)[:, None]
 
 
@@ -60,7 +60,7 @@ def test_fid_of_known_normals(a, b, distance):
     assert metrics.frechet_distance(b, a) == pytest.approx(distance, rel=1e-9)
 
 
-def test_fid_of_shifted_features_is_the_shift_squared():
+def test_fid_of_shifted_features_is_the_squared_shift():
     x, shift = normal(200, 5), np.array([1, 0, -2, 0, 2], np.float32)
     same, moved = metrics.moments(x), metrics.moments(x + shift)
     assert metrics.frechet_distance(same, same) == pytest.approx(0, abs=1e-9)
@@ -68,7 +68,7 @@ def test_fid_of_shifted_features_is_the_shift_squared():
 
 
 def sqrtm_distance(a, b):
-    """As the paper writes it."""
+    """FID by the paper's formula."""
     root = linalg.sqrtm(a[1] @ b[1]).real
     return np.sum((a[0] - b[0]) ** 2) + np.trace(a[1] + b[1] - 2 * root)
 
@@ -135,7 +135,7 @@ def test_kid_as_by_sklearn():
     assert found == pytest.approx(sum(off) - 2 * kernels[2].mean(), rel=1e-5)
 
 
-def test_kid_of_subsets_is_on_average_that_of_all():
+def test_kid_of_subsets_is_unbiased():
     x, y = normal(5, 2), normal(6, 2, seed=1) + 1
     every = [
         loops(x[list(i)], y[list(j)])
@@ -148,7 +148,7 @@ def test_kid_of_subsets_is_on_average_that_of_all():
     assert deviation == pytest.approx(np.std(every), rel=0.15)
 
 
-def test_kid_repeats_by_its_seed():
+def test_kid_is_reproducible_by_its_seed():
     x, y = normal(30, 2), normal(40, 2, seed=1)
     found = [metrics.kernel_distance(x, y, subsets=5, size=4, seed=s) for s in (0, 0, 1)]
     assert found[0] == found[1] != found[2]
@@ -162,17 +162,22 @@ def test_nearest_by_hand():
     assert found.tolist() == [[1, 2, 0], [3, 0, 2]]
 
 
-def test_nearest_of_more_than_there_are():
+def test_nearest_with_fewer_samples_than_k():
     assert metrics.nearest(line(3), line(0, 2), 7).tolist() == [[1, 0]]
 
 
 @pytest.mark.parametrize("offset", [0, 1000])
 def test_nearest_as_by_sklearn(offset):
     points, others = normal(60, 5) + offset, normal(90, 5, seed=1) + offset
-    distances, index = NearestNeighbors(n_neighbors=4).fit(others).kneighbors(points)
+    index = NearestNeighbors(n_neighbors=4).fit(others).kneighbors(points)[1]
     np.testing.assert_array_equal(metrics.nearest(points, others, 4), index)
-    squared = metrics._neighbours(points, others, 4)[0]
-    np.testing.assert_allclose(squared, distances**2, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("offset", [0, 1000])
+def test_reach_as_by_sklearn(offset):
+    x = normal(90, 5) + offset
+    distances = NearestNeighbors(n_neighbors=4).fit(x).kneighbors(x)[0][:, -1]
+    np.testing.assert_allclose(metrics._reach(x, 3), distances**2, rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -193,13 +198,13 @@ def test_precision_and_recall_by_hand(real, fake, k, expected):
     assert found == pytest.approx(expected)
 
 
-def test_precision_and_recall_of_the_same_set_and_of_far_ones():
+def test_precision_and_recall_of_equal_and_of_distant_sets():
     x = normal(40, 3)
     assert metrics.precision_recall(x, x) == (1, 1)
     assert metrics.precision_recall(x, x + 100) == (0, 0)
 
 
-def test_precision_and_recall_tell_few_kinds_from_wrong_ones():
+def test_precision_and_recall_of_a_collapsed_mode():
     real = np.concatenate([normal(50, 2), normal(50, 2, seed=1) + 50])
     one_kind = normal(100, 2, seed=2)
     precision, recall = metrics.precision_recall(real, one_kind)
@@ -221,18 +226,23 @@ def test_precision_and_recall_as_by_sklearn():
         assert min(expected) > 0 and expected[0] != expected[1]
 
 
-def test_reach_of_more_neighbours_than_there_are():
-    """It is that of the farthest."""
+def test_reach_with_fewer_samples_than_k():
+    """The reach is the distance to the farthest sample."""
     assert metrics.precision_recall(line(0, 2), line(-1.9, 4.1), k=50) == (1 / 2, 1)
+
+
+def test_precision_and_recall_of_repeated_samples():
+    """The reach of a sample that occurs five times is 0, up to the same rounding on both sides."""
+    x = np.repeat(normal(50, 16), 5, 0)
+    assert metrics.precision_recall(x, x) == (1, 1)
 
 
 def test_chunks_change_nothing(monkeypatch):
     points, others = normal(50, 4), normal(33, 4, seed=1)
     whole = [f(points, others, k=3) for f in (metrics.nearest, metrics.precision_recall)]
-    for chunk in (1, 7, 50):
+    for chunk, rows in ((1, [1] * 50), (7, [7] * 7 + [1]), (50, [50])):
         monkeypatch.setattr(metrics, "CHUNK", chunk)
-        parts = list(metrics._squared_distances(points, others))
-        assert [first for first, _ in parts] == list(range(0, 50, chunk))
+        assert [len(part) for part in metrics._squared_distances(points, others)] == rows
         np.testing.assert_array_equal(metrics.nearest(points, others, 3), whole[0])
         assert metrics.precision_recall(points, others) == whole[1]
 
@@ -253,7 +263,7 @@ def test_chunks_change_nothing(monkeypatch):
         ((128, 96), [128, 64, 32, 16]),
     ],
 )
-def test_levels_of_the_pyramid(size, heights):
+def test_heights_of_the_pyramids_levels(size, heights):
     levels = metrics.pyramid(noise(2, *size, 3))
     assert [level.shape[1] for level in levels] == heights
     assert all(level.shape[0] == 2 and level.shape[3] == 3 for level in levels)
@@ -276,7 +286,7 @@ def test_the_pyramid_collapses_to_the_image():
     np.testing.assert_allclose(found, image[0, ..., 0], atol=1e-3)
 
 
-def test_the_last_level_is_what_remains():
+def test_the_last_level_is_the_smallest_image():
     image = noise(2, 48, 48, 3)
     small = image.astype(float)
     for _ in range(2):
@@ -285,14 +295,14 @@ def test_the_last_level_is_what_remains():
     np.testing.assert_allclose(metrics.pyramid(image)[-1], small, atol=1e-3)
 
 
-def test_a_flat_image_loses_nothing_by_halving():
+def test_a_flat_image_has_no_detail():
     *fine, last = metrics.pyramid(np.full((1, 48, 48, 1), 77, np.uint8))
     assert len(fine) == 2
     assert all(np.abs(level).max() < 1e-4 for level in fine)
     np.testing.assert_allclose(last, 77, rtol=1e-6)
 
 
-def test_descriptors_have_mean_0_and_deviation_1_a_channel():
+def test_descriptors_have_mean_0_and_deviation_1_by_channel():
     level = normal(5, 16, 20, 3) * [1, 20, 300] + [0, -50, 1000]
     found = metrics._descriptors(level.astype(np.float32), np.random.default_rng(0))
     assert found.shape == (5 * metrics.PATCHES, 3 * 49)
@@ -315,13 +325,13 @@ def test_descriptors_are_patches_of_their_image():
 
 
 def given(monkeypatch, a, b):
-    """The distance between given descriptors [N, D] instead of those of images."""
+    """Return the distance between given descriptors [N, D], in place of those of images."""
     pair = itertools.cycle((a, b))
     monkeypatch.setattr(metrics, "_descriptors", lambda level, rng: next(pair))
     return metrics.sliced_wasserstein(*np.zeros((2, 1, 8, 8, 1)))[8]
 
 
-def test_sliced_wasserstein_of_a_line_is_wassersteins(monkeypatch):
+def test_sliced_wasserstein_in_one_dimension_is_wasserstein(monkeypatch):
     a, b = normal(40, 1), normal(40, 1, seed=1) * 2 + 1
     expected = stats.wasserstein_distance(a[:, 0], b[:, 0])
     assert given(monkeypatch, a, b) == pytest.approx(1000 * expected, rel=1e-5)
@@ -329,7 +339,7 @@ def test_sliced_wasserstein_of_a_line_is_wassersteins(monkeypatch):
 
 
 def test_sliced_wasserstein_of_shifted_points(monkeypatch):
-    """Along a direction it is |v·w|: on average |v| 2/π in the plane, |v|/2 in space."""
+    """Along a direction w it is |v·w|: on average |v| 2/π in 2 dimensions, |v|/2 in 3."""
     for shift, share in (([3, 4], 2 / np.pi), ([3, 0, 4], 1 / 2)):
         a = normal(30, len(shift))
         found = given(monkeypatch, a, a + np.float32(shift))
@@ -338,10 +348,10 @@ def test_sliced_wasserstein_of_shifted_points(monkeypatch):
 
 def test_sliced_wasserstein_as_by_scipy(monkeypatch):
     a, b = normal(30, 6), normal(30, 6, seed=1) ** 3
-    ways = np.random.default_rng(0).standard_normal((4, 6, 128), np.float32)
+    directions = np.random.default_rng(0).standard_normal((4, 6, 128), np.float32)
     distances = [
-        stats.wasserstein_distance(a @ way, b @ way) / np.linalg.norm(way)
-        for way in ways.transpose(0, 2, 1).reshape(-1, 6)
+        stats.wasserstein_distance(a @ v, b @ v) / np.linalg.norm(v)
+        for v in directions.transpose(0, 2, 1).reshape(-1, 6)
     ]
     found = given(monkeypatch, a, b)
     assert found == pytest.approx(1000 * np.mean(distances), rel=1e-4)
@@ -364,7 +374,7 @@ def test_sliced_wasserstein_of_images():
     assert metrics.sliced_wasserstein(flat, flat)[12] == 0
 
 
-def test_sliced_wasserstein_repeats_by_its_seed():
+def test_sliced_wasserstein_is_reproducible_by_its_seed():
     pair = noise(2, 3, 24, 24, 3)
     found = [metrics.sliced_wasserstein(*pair, seed=s) for s in (0, 0, 1)]
     assert found[0] == found[1]
@@ -396,7 +406,7 @@ def test_ssim_of_the_same_images_is_1(size):
 
 @pytest.mark.parametrize("size, power", [(16, 1), (24, 0.2856 / (0.0448 + 0.2856)), (176, 0.1333)])
 def test_ssim_of_flat_images(size, power):
-    """Only their luminance differs, and it counts in the last scale alone."""
+    """They differ in luminance only, which counts in the last scale only."""
     a, b = (np.full((1, size, size, 1), level, np.uint8) for level in (100, 200))
     c = (0.01 * 255) ** 2
     luminance = (2 * 100 * 200 + c) / (100**2 + 200**2 + c)
@@ -463,7 +473,7 @@ def test_several_scales_as_by_skimage(size, scales):
 
 
 def test_ssim_of_a_negative():
-    """One scale gives less than 0; of several the product is 0, not a root of what is less."""
+    """With one scale it is negative; with several it is 0, as negative scales are clipped."""
     a = noise(2, 16, 16, 1)
     assert (metrics.structural_similarity(a, 255 - a) < -0.5).all()
     a = noise(2, 32, 32, 1)

@@ -1,5 +1,6 @@
-"""Test mode's pictures, from a generator that paints its first two latents."""
+"""Pictures of test mode, from a generator that paints its first two latents."""
 
+import imageio.v3 as iio
 import keras
 import numpy as np
 import pytest
@@ -63,7 +64,7 @@ def test_every_option_writes_what_it_returns(tmp_path, classes, channels):
         assert sorted(paths) == sorted((tmp_path / str(option)).iterdir())
 
 
-def test_sheet_of_a_plain_set_is_square(tmp_path):
+def test_sheet_without_classes_is_square(tmp_path):
     assert read(*sampler(tmp_path).sheet()).shape == (16, 8)
 
 
@@ -83,7 +84,7 @@ def test_sweep_runs_over_the_whole_range_of_one_latent(tmp_path):
     assert len(set(images[:, 0, 1, 0].tolist())) > 8  # the others are random
 
 
-def test_draws_move_one_latent_of_one_image(tmp_path):
+def test_draws_vary_one_latent_of_one_image(tmp_path):
     s = sampler(tmp_path, classes=5)
     paths = {p.name: p for p in s.draw_gifs()}
     film = frames(paths["test_gif_0.gif"])
@@ -116,7 +117,7 @@ def test_same_seed_same_pictures(tmp_path):
     assert np.any(sheets[0] != sheets[2])
 
 
-def test_option_0_is_new_every_time(tmp_path):
+def test_option_0_draws_new_latents_every_time(tmp_path):
     s = sampler(tmp_path)
     (first,) = s.fresh_sheet()
     a = read(first)
@@ -126,7 +127,7 @@ def test_option_0_is_new_every_time(tmp_path):
     assert np.any(a != read(second)) or first != second
 
 
-def test_nothing_asked_for_is_a_sheet_and_the_sweeps(tmp_path):
+def test_the_default_is_a_sheet_and_the_sweeps(tmp_path):
     names = [p.name for p in sampler(tmp_path).all()]
     assert names == ["test.png", *(f"test_arange_{d}.png" for d in range(3))]
 
@@ -146,7 +147,7 @@ def test_one_label(tmp_path):
 
 
 @pytest.mark.parametrize("classes", [0, 3])
-def test_a_label_that_is_none(tmp_path, classes):
+def test_a_label_that_the_generator_lacks(tmp_path, classes):
     with pytest.raises(console.Failed, match="--label=3: this generator has"):
         sampler(tmp_path, classes=classes, label=3)
 
@@ -196,10 +197,10 @@ def test_slerp():
 
 
 @pytest.mark.parametrize("here", [True, False])
-def test_a_video_where_the_library_is(tmp_path, monkeypatch, here):
+def test_a_video_if_av_is_installed(tmp_path, monkeypatch, here):
     written = []
     monkeypatch.setattr(utils.importlib.util, "find_spec", lambda name: {"av": here or None}[name])
-    monkeypatch.setattr(utils.iio, "imwrite", lambda p, f, **k: (p.touch(), written.append((f, k))))
+    monkeypatch.setattr(iio, "imwrite", lambda p, f, **k: (p.touch(), written.append((f, k))))
     path = utils.save_video(tmp_path / "a.mp4", [np.full((5, 4, 1), 7, np.uint8)] * 3, 12)
     assert path == (tmp_path / "a.mp4" if here else None)
     assert len(written) == here

@@ -1,4 +1,4 @@
-"""CycleGAN on the command line: a run, resumed; its test mode on images of any size."""
+"""CycleGAN on the command line: training, resuming, and translating images of any size."""
 
 import subprocess
 import sys
@@ -15,7 +15,7 @@ from tests.conftest import checkpoint, log_rows, make_domains, same
 
 
 def negative():
-    """A generator that turns images into their negatives, and looks one pixel around."""
+    """A generator that inverts images, and needs reflection padding and sides divisible by 4."""
     x = keras.Input((None, None, 3))
     y = keras.ops.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="reflect")
     y = keras.layers.AveragePooling2D(4)(-y[:, 1:-1, 1:-1])  # 4 must divide the sides
@@ -27,12 +27,12 @@ SIZES = [(1, 1), (1, 50), (3, 7), (4, 4), (16, 16), (17, 33), (30, 5), (64, 65)]
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_images_of_any_size_keep_it_and_their_place(size):
+def test_images_of_any_size_keep_size_and_position(size):
     image = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
     np.testing.assert_array_equal(translate.translate_image(negative(), image), 255 - image)
 
 
-def test_pads_are_reflections_of_all_sides():
+def test_all_sides_are_padded_by_reflection():
     seen = []
 
     def generator(x):
@@ -50,7 +50,7 @@ def test_pads_are_reflections_of_all_sides():
 
 
 def save(path, size=(9, 6), mode="RGB"):
-    """A random image, of the kind that the name says."""
+    """Save a random image in the format of the name."""
     shape = size[::-1] + ((len(mode),) if len(mode) > 1 else ())
     pixels = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -59,11 +59,11 @@ def save(path, size=(9, 6), mode="RGB"):
 
 @pytest.fixture
 def run(tmp_path):
-    """A function of an input that translates it into `out`: names → sizes."""
+    """A function that translates an input into the folder `out`; returns names → sizes."""
     folder = tmp_path / "run"
     folder.mkdir()
-    for way in translate.FOLDERS:
-        negative().save(folder / f"generator_{way}.keras")
+    for direction in translate.FOLDERS:
+        negative().save(folder / f"generator_{direction}.keras")
 
     def translate_path(path, pattern="*"):
         given = {"dataset": "x", "data_dir": tmp_path, "sample_dir": tmp_path / "s"}
@@ -75,7 +75,7 @@ def run(tmp_path):
     return translate_path
 
 
-def test_names_sizes_and_kinds_are_kept(run, tmp_path):
+def test_names_sizes_and_formats_are_kept(run, tmp_path):
     home = tmp_path / "in"
     for name, size in (("a.jpg", (9, 6)), ("deep/er/b.png", (5, 31)), ("c.WEBP", (8, 8))):
         save(home / name, size)
@@ -93,11 +93,11 @@ def test_names_sizes_and_kinds_are_kept(run, tmp_path):
     assert run(home, "*.bmp") == {"e.bmp": (3, 3)}
 
 
-def test_what_cannot_be_translated_is_named(run, tmp_path, monkeypatch, capsys):
+def test_images_that_cannot_be_translated_are_named(run, tmp_path, monkeypatch, capsys):
     save(tmp_path / "in/a.png")
     (tmp_path / "in/b.png").write_bytes(b"no image")
     save(tmp_path / "in/c.png", (40, 30))
-    monkeypatch.setattr(translate, "MOST", 1000)
+    monkeypatch.setattr(translate, "MAX_PIXELS", 1000)
     assert run(tmp_path / "in") == {"a.png": (9, 6)}
     out = capsys.readouterr().out
     assert "skipped 2 of 3 images: b.png (" in out
@@ -110,7 +110,7 @@ def test_what_cannot_be_translated_is_named(run, tmp_path, monkeypatch, capsys):
             run(path)
 
 
-def test_images_are_not_written_over(run, tmp_path):
+def test_the_output_may_not_overwrite_the_input(run, tmp_path):
     save(tmp_path / "out/a.png")
     save(tmp_path / "out/more/a.png")
     for path in (tmp_path / "out", tmp_path / "out/a.png", tmp_path / "out/more", tmp_path):

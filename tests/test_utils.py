@@ -1,24 +1,19 @@
-"""Images in and out: cropping, loading, grids, animations, atomic files, small helpers."""
+"""Pictures: cropping, loading, conversion, grids, image files, animations."""
 
-import contextlib
-import fcntl
 import gc
 import io
 import os
+import resource
 import subprocess
 import sys
-import threading
-import types
 from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image, ImageMode
 
-import console
-import files
 import utils
-from config import rows
 
 ROOT = Path(__file__).parents[1]
 RED, GREEN, BLUE, YELLOW = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 0)
@@ -35,14 +30,14 @@ def blocks(rows, side=1):
 
 
 def reopened(image, kind, **options):
-    """What Pillow reads back from an image written in a format."""
+    """Write an image in a format, and return what Pillow reads back."""
     stream = io.BytesIO()
     image.save(stream, kind, **options)
     return Image.open(io.BytesIO(stream.getvalue()))
 
 
 def pixels(image, channels=3, **options):
-    """The image loaded at its own size, as nested lists."""
+    """Load an image at its own size, and return its pixels as nested lists."""
     return utils.load_image(image, (image.height, image.width), channels, **options).tolist()
 
 
@@ -80,7 +75,7 @@ def test_crop_box(given, box):
     assert utils.crop_box(*given) == pytest.approx(box, abs=1e-9)
 
 
-def test_crop_box_is_centred_inside_and_of_the_targets_shape():
+def test_crop_box_is_centred_and_has_the_targets_aspect_ratio():
     for width, height, th, tw, ch, cw in np.random.default_rng(0).integers(1, 300, (200, 6)):
         left, top, right, bottom = utils.crop_box(width, height, (th, tw), (ch, cw))
         assert left > -1e-6 and top > -1e-6
@@ -247,7 +242,7 @@ def test_load_turns_upright(orientation, tmp_path):
     assert loaded.tolist() == [list(map(list, row)) for row in UPRIGHT]
 
 
-def test_load_of_an_animation_is_its_first_frame(tmp_path):
+def test_load_takes_the_first_frame_of_an_animation(tmp_path):
     frames = [Image.new("RGB", (4, 4), c) for c in (RED, BLUE)]
     frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
     assert (utils.load_image(tmp_path / "a.gif", (4, 4), 3) == RED).all()
@@ -269,7 +264,7 @@ def test_load_decodes_large_jpegs_small(tmp_path, monkeypatch):
     assert [seen[0], seen[2]] == [(160, 120), (640, 480)]  # the box to crop is in whole pixels
 
 
-def test_load_of_a_jpeg_is_as_if_decoded_whole(tmp_path):
+def test_a_jpeg_decoded_small_is_close_to_one_decoded_whole(tmp_path):
     path = smooth_jpeg(tmp_path / "a.jpg")
     small = utils.load_image(path, (48, 48), 3).astype(int)
     whole = utils.load_image(Image.open(path), (48, 48), 3)
@@ -286,8 +281,8 @@ def test_load_raises_on_an_unreadable_file(tmp_path, body):
 
 
 @pytest.mark.parametrize("size", [(24, 80), (60, 20)], ids=["wide", "tall"])
-def test_load_decodes_no_smaller_than_twice_the_size(tmp_path, monkeypatch, size):
-    """640x480 by 4, as 80 is an eighth of the one side, and 60 of the other."""
+def test_load_decodes_at_twice_the_size_or_more(tmp_path, monkeypatch, size):
+    """640x480 at a quarter: an eighth would be 80x60, less than twice the size."""
     path, seen = smooth_jpeg(tmp_path / "a.jpg"), []
     to_mode = utils.to_mode
     monkeypatch.setattr(utils, "to_mode", lambda i, c: seen.append(i.size) or to_mode(i, c))
@@ -299,7 +294,7 @@ def test_large_pictures_are_decoded_one_at_a_time(tmp_path, monkeypatch):
     held, to_mode, path = [], utils.to_mode, tmp_path / "a.png"
 
     def watched(image, channels):
-        held.append(utils._ONE_LARGE.locked())
+        held.append(utils._LARGE_LOCK.locked())
         return to_mode(image, channels)
 
     Image.fromarray(noise(12, 20, 3)).save(path)
@@ -319,7 +314,7 @@ def test_load_crops_an_image_of_the_size_wanted():
 
 
 def test_load_resizes_bilinearly():
-    """The four middles lie at 1/4, 3/4, 5/4 and 7/4 of two pixels with middles at 1/2 and 3/2."""
+    """The new pixels' centres are at 1/4, 3/4, 5/4, 7/4; the old ones' are at 1/2 and 3/2."""
     loaded = utils.load_image(one_row("L", 0, 255), (2, 4), 1)
     assert loaded[0, :, 0].tolist() == [0, 64, 191, 255]
 
@@ -331,7 +326,7 @@ def test_all_rows_of_sixteen_bits_become_eight():
     assert utils._to_8_bits(image).mode == "L"
 
 
-def test_a_picture_that_starts_another_program_is_not_opened():
+def test_formats_that_start_another_program_are_not_opened():
     stream = io.BytesIO()
     Image.new("RGB", (4, 4)).save(stream, "EPS")
     assert stream.getvalue().startswith(b"%!PS")
@@ -339,12 +334,12 @@ def test_a_picture_that_starts_another_program_is_not_opened():
         utils.open_image(stream)
 
 
-def test_gray_modes_are_those_of_one_band():
+def test_gray_modes_are_all_gray_modes_of_pillow():
     for mode in {*Image.MODES, *utils.GRAY_MODES}:
         assert (mode in utils.GRAY_MODES) == (ImageMode.getmode(mode).basemode == "L"), mode
 
 
-# ---- to_uint8 and make_grid
+# ---- to_float, to_uint8, to_pillow and grids
 
 
 @pytest.mark.parametrize(
@@ -356,9 +351,35 @@ def test_to_uint8_of_constant_images(value, byte):
     assert len(np.unique(images)) == 1 and images[0, 0, 0, 0] in byte
 
 
-def test_to_uint8_undoes_the_scaling_of_training():
+def test_to_float_maps_the_range():
+    found = utils.to_float(np.array([0, 51, 204, 255], np.uint8))
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, [-1, -0.6, 0.6, 1], rtol=1e-6)
+
+
+def test_to_float_of_a_tensor_is_a_tensor_with_the_same_bits():
+    every = np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1)
+    found = utils.to_float(tf.constant(every))
+    assert isinstance(found, tf.Tensor) and found.dtype == tf.float32
+    np.testing.assert_array_equal(found.numpy(), utils.to_float(every))
+
+
+def test_to_uint8_inverts_to_float():
     every = np.arange(256, dtype=np.uint8)
-    np.testing.assert_array_equal(utils.to_uint8(every.astype(np.float32) / 127.5 - 1), every)
+    np.testing.assert_array_equal(utils.to_uint8(utils.to_float(every)), every)
+
+
+@pytest.mark.parametrize("channels, mode", [(1, "L"), (3, "RGB")])
+def test_to_pillow(channels, mode):
+    image = noise(5, 1, channels)
+    found = utils.to_pillow(image)
+    assert (found.mode, found.size) == (mode, (1, 5))
+    np.testing.assert_array_equal(np.asarray(found).reshape(image.shape), image)
+
+
+@pytest.mark.parametrize("classes, columns", [(0, None), (1, None), (2, 2), (16, 16), (17, None)])
+def test_class_columns(classes, columns):
+    assert utils.class_columns(classes) == columns
 
 
 def test_grid_is_row_major():
@@ -397,170 +418,7 @@ def test_grid_is_black_where_images_are_missing():
     assert grid.dtype == np.uint8 and (grid == 255).sum() == 5 * 4
 
 
-# ---- files
-
-
-def test_atomic_path_writes_and_leaves_nothing_else(tmp_path):
-    target = tmp_path / "new" / "in" / "a.txt"
-    with files.atomic_path(target) as part:
-        assert part.parent == target.parent and part.suffix == ".txt"
-        part.write_text("whole")
-        assert not target.exists()
-    assert target.read_text() == "whole" and os.listdir(target.parent) == ["a.txt"]
-
-
-@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
-def test_atomic_path_keeps_the_old_file_on_an_error(tmp_path, error):
-    target = tmp_path / "a.txt"
-    target.write_text("old")
-    with pytest.raises(error), files.atomic_path(target) as part:
-        part.write_text("half")
-        raise error
-    assert target.read_text() == "old" and os.listdir(tmp_path) == ["a.txt"]
-
-
-def test_atomic_path_reports_the_blocks_own_error(tmp_path):
-    with pytest.raises(ZeroDivisionError), files.atomic_path(tmp_path / "a") as _:
-        1 / 0
-    assert os.listdir(tmp_path) == []
-
-
-def test_an_error_of_writing_names_the_file(tmp_path):
-    (tmp_path / "file").write_text("in the way")
-    for place, error in (("file/a.png", None), ("a.png", OSError(28, "No space left on device"))):
-        with (
-            pytest.raises(OSError, match=f"^cannot write {tmp_path}/{place}: ") as found,
-            files.atomic_path(tmp_path / place),
-        ):
-            raise error
-        assert ".part" not in str(found.value)
-    with (
-        pytest.raises(OSError, match="cannot write x: 9 requested and 0 written"),
-        files.writing("x"),
-    ):
-        raise OSError("9 requested and 0 written")
-    assert os.listdir(tmp_path) == ["file"]
-
-
-def test_a_film_that_cannot_be_ended_is_one_error(tmp_path, monkeypatch, capsys):
-    """The plugin that writes it would print a traceback when it is collected."""
-
-    def full(*_):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(Path, "write_bytes", full)
-    for suffix in ("gif", "webp"):
-        with pytest.raises(OSError, match=f"a.{suffix}: No space left"):
-            utils.save_animation(tmp_path / f"a.{suffix}", np.stack([noise(4, 4, 3)] * 2))
-    gc.collect()
-    assert capsys.readouterr().err == ""
-    assert os.listdir(tmp_path) == []
-
-
-def test_a_lock_is_one_processs_and_leaves_nothing(tmp_path):
-    path = tmp_path / "lock"
-    with files.lock(path, pytest.fail):
-        assert path.read_text() == str(os.getpid())
-        with pytest.raises(KeyError), files.lock(path, {}.__getitem__):
-            pass
-    assert os.listdir(tmp_path) == []
-    path.write_text("77")  # left by a process that was killed
-    with files.lock(path, pytest.fail):
-        assert path.read_text() == str(os.getpid())
-
-
-def test_who_waits_for_a_lock_gets_the_file_that_is_there(tmp_path):
-    """The holder removes its file: a lock on that one would keep nobody out."""
-    path, held = tmp_path / "lock", contextlib.ExitStack()
-    held.enter_context(files.lock(path, pytest.fail))
-
-    def busy(pid):
-        assert pid == str(os.getpid())
-        held.close()
-
-    with files.lock(path, busy):
-        assert path.read_text() == str(os.getpid())
-        with pytest.raises(KeyError), files.lock(path, {}.__getitem__):
-            pass
-
-
-def test_a_lock_that_is_let_go_is_waited_for(tmp_path):
-    """As by `busy` that returns: the block begins when the other one has ended, not before."""
-    path, order, held = tmp_path / "lock", [], contextlib.ExitStack()
-    held.enter_context(files.lock(path, pytest.fail))
-
-    def let_go():
-        order.append("let go")
-        held.close()
-
-    later = threading.Timer(0.3, let_go)
-    with files.lock(path, lambda pid: later.start()):
-        order.append("held")
-    assert order == ["let go", "held"]
-
-
-def test_a_lock_whose_holder_has_not_written_yet(tmp_path):
-    with open(tmp_path / "lock", "w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        with (
-            pytest.raises(KeyError, match=r"^'unknown'$"),
-            files.lock(tmp_path / "lock", {}.__getitem__),
-        ):
-            pass
-
-
-def test_a_lock_whose_folder_has_gone_ends_as_any_other(tmp_path):
-    with files.lock(tmp_path / "lock", pytest.fail):
-        (tmp_path / "lock").unlink()
-
-
-def test_a_lock_that_cannot_be_written_names_its_file(tmp_path):
-    path = tmp_path / "lock"
-    path.symlink_to("/dev/full")
-    with pytest.raises(OSError, match=f"^cannot write {path}: "), files.lock(path, pytest.fail):
-        pass
-    assert os.listdir(tmp_path) == []
-
-
-def test_parts_of_a_process_of_another_user_are_kept(tmp_path, monkeypatch):
-    def denied(pid, number):
-        assert (pid, number) == (77, 0)
-        raise PermissionError
-
-    (tmp_path / ".a.77.part.png").touch()
-    monkeypatch.setattr(os, "kill", denied)
-    files.clear_parts(tmp_path)
-    assert os.listdir(tmp_path) == [".a.77.part.png"]
-
-
-def test_a_part_that_another_process_clears_is_none(tmp_path, monkeypatch):
-    part = tmp_path / ".a.77.part.png"
-    part.touch()
-
-    def gone(pid, number):
-        part.unlink()
-        raise ProcessLookupError
-
-    monkeypatch.setattr(os, "kill", gone)
-    files.clear_parts(tmp_path)
-    assert os.listdir(tmp_path) == []
-
-
-def test_a_part_of_a_process_that_nobody_has_asked_after(tmp_path):
-    """A killed one is there until its parent asks how it ended; it writes no more."""
-    process = subprocess.Popen([sys.executable, "-c", ""])
-    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
-    (tmp_path / f".a.{process.pid}.part.png").touch()
-    files.clear_parts(tmp_path)
-    process.wait()
-    assert os.listdir(tmp_path) == []
-
-
-def test_save_text_replaces(tmp_path):
-    for text in ("a long first text", "é"):
-        files.save_text(tmp_path / "a.json", text)
-        assert (tmp_path / "a.json").read_text() == text
-    assert os.listdir(tmp_path) == ["a.json"]
+# ---- image files
 
 
 @pytest.mark.parametrize("channels, mode", [(1, "L"), (3, "RGB")])
@@ -584,8 +442,23 @@ def test_read_image(tmp_path, channels):
 # ---- animations
 
 
+@pytest.mark.parametrize("suffix", ["gif", "webp"])
+def test_an_animation_that_cannot_be_written_is_one_error(tmp_path, capsys, suffix):
+    """Nothing is printed, also when the garbage is collected, and no part of the file stays."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50, limits[1]))
+    try:
+        with pytest.raises(OSError, match=f"^cannot write .*/a.{suffix}: File too large"):
+            utils.save_animation(tmp_path / f"a.{suffix}", noise(2, 40, 40, 3))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    gc.collect()
+    assert capsys.readouterr().err == ""
+    assert os.listdir(tmp_path) == []
+
+
 def read_animation(path):
-    """(frames as RGB arrays, milliseconds of each, times that it plays: 0 = for ever)."""
+    """Return (frames as RGB arrays, their milliseconds, number of rounds; 0 means for ever)."""
     frames, times = [], []
     with Image.open(path) as file:
         for i in range(getattr(file, "n_frames", 1)):
@@ -596,7 +469,7 @@ def read_animation(path):
 
 
 def flat_frames(count, channels, side=16):
-    """Frames of one value each, every one unlike its neighbours."""
+    """Frames of one value each; every frame differs from its neighbours."""
     values = np.linspace(0, 255, count).astype(np.uint8) if count > 1 else np.array([90], np.uint8)
     return np.broadcast_to(values[:, None, None, None], (count, side, side + 4, channels)).copy()
 
@@ -659,63 +532,7 @@ def test_animation_lasts_as_long_as_asked(tmp_path, count, seconds, total):
     assert max(times) - min(times) <= 10
 
 
-# ---- helpers
-
-
-def test_resolve(monkeypatch):
-    assert rows.import_object("utils:crop_box") is utils.crop_box
-    assert rows.import_object("console:Progress.update") is console.Progress.update
-    made = types.ModuleType("package_made_here.inner")
-    made.f = object()
-    monkeypatch.setitem(sys.modules, "package_made_here", types.ModuleType("package_made_here"))
-    monkeypatch.setitem(sys.modules, "package_made_here.inner", made)
-    assert rows.import_object("package_made_here.inner:f") is made.f
-
-
-@pytest.mark.parametrize(
-    "name, error", [("utils:nothing", AttributeError), ("no_such_module:f", ImportError)]
-)
-def test_resolve_of_a_wrong_name(name, error):
-    with pytest.raises(error):
-        rows.import_object(name)
-
-
-def test_quiet_stderr_hides_and_restores(capfd):
-    with console.quiet_stderr():
-        os.write(2, b"from a library\n")
-    os.write(2, b"seen\n")
-    assert capfd.readouterr().err == "seen\n"
-
-
-def test_quiet_stderr_shows_what_came_before(capfd, monkeypatch):
-    with open(2, "w", closefd=False) as stream:  # one that keeps what it is given, for a while
-        monkeypatch.setattr(sys, "stderr", stream)
-        stream.write("before")
-        with console.quiet_stderr():
-            subprocess.run(["sh", "-c", "echo child >&2"], check=True)
-            stream.write("within")
-            stream.flush()
-        assert capfd.readouterr().err == "before"
-
-
-def test_quiet_stderr_restores_after_an_error(capfd):
-    free = os.dup(0)
-    os.close(free)
-    for _ in range(3):
-        with pytest.raises(ValueError), console.quiet_stderr():
-            os.write(2, b"hidden")
-            raise ValueError
-    os.write(2, b"seen")
-    assert capfd.readouterr().err == "seen"
-    again = os.dup(0)
-    os.close(again)
-    assert again == free  # no descriptor is left open
-
-
-def test_an_error_in_one_line():
-    assert console.first_line(ValueError(" a\nb ")) == "a"
-    assert console.first_line(ValueError()) == "ValueError"
-    assert console.first_line(ValueError("x" * 200)) == "x" * 150
+# ---- enlarge and side_by_side
 
 
 def test_two_images_side_by_side():
@@ -724,16 +541,6 @@ def test_two_images_side_by_side():
     assert both.shape == (4, 6, 1)
     assert both[..., 0].tolist()[1] == [0, 0, 0, 255, 255, 7]
     assert both[..., 0].tolist()[3] == [255] * 5 + [7]
-
-
-def test_what_cannot_be_printed_is_escaped():
-    assert console.plain("é b\n\u2028\udcff") == "é b\\n\\u2028\\udcff"
-
-
-def test_a_hundred_bytes_a_stored_one_and_a_megabyte_are_enough():
-    files.check_size(1_000_300, 3, "x")
-    with pytest.raises(ValueError, match=r"^x: too much for 3 stored bytes$"):
-        files.check_size(1_000_301, 3, "x")
 
 
 def test_enlarge_repeats_pixels():

@@ -79,7 +79,7 @@ class AveragePreview:
         """
         self.refresh()
         rows = max(1, min(8, MAX_PIXELS // self.image[0]))
-        columns = self.classes if 1 < self.classes <= 16 else rows
+        columns = utils.class_columns(self.classes) or rows
         z = self.latents(fold(self.still, Purpose.PREVIEW), (rows * columns, self.z_dim))
         return draw(self.average, z, self._cycle(rows * columns)), columns
 

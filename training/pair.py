@@ -130,7 +130,7 @@ class PairTrainer(AveragePreview, TrainerBase):
             flip = replicas.uniform(fold(key, Purpose.FLIP), (count,)) < 0.5
             both = tf.concat([images, tf.reverse(images, [2])], 0)  # far quicker than tf.where
             images = tf.gather(both, tf.range(count) + tf.where(flip, count, 0))
-        return utils.to_float(tf.cast(images, tf.float32))
+        return utils.to_float(images)
 
     def _generate(self, labels, key):
         """Fakes of fresh latents, with batch statistics that leave the moving ones unchanged."""

@@ -28,7 +28,7 @@ def rate_factor(epoch, epochs, decay):
 
 def augment(images, size, key, *, mirror):
     """uint8 [B, H, W, C] → [-1, 1] of a smaller size: crop, and flip if `mirror`, at random."""
-    x = utils.to_float(tf.cast(images, tf.float32))
+    x = utils.to_float(images)
     count = x.shape[0]
     places = tf.cast(tf.shape(x)[1:3] - size + 1, tf.float32)
     start = tf.cast(replicas.uniform(key, (count, 2)) * places, tf.int32)
@@ -253,7 +253,7 @@ class CycleGAN(TrainerBase):
         rows = max(1, min(SHEET_ROWS, MAX_PIXELS // self.image[0], *map(len, self.shown)))
         columns = []
         for i, way in enumerate(self.ways):
-            real = utils.to_float(self.shown[i][:rows].astype(np.float32))
+            real = utils.to_float(self.shown[i][:rows])
             fake = draw(way.average, real)
             columns += [real, fake, draw(self.ways[1 - i].average, fake)]
         return np.stack(columns, 1).reshape(-1, *self.image), len(columns)

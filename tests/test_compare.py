@@ -7,7 +7,7 @@ import pytest
 from evaluation import compare
 
 
-def test_kernels_alone_are_taken(tmp_path):
+def test_kernels_leaves_out_biases_and_norms(tmp_path):
     x = keras.Input((4, 4, 1))
     y = keras.layers.BatchNormalization()(keras.layers.Conv2D(2, 3)(x))
     model = keras.Model(x, keras.layers.Dense(1)(keras.layers.Flatten()(y)))

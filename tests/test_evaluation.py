@@ -1,4 +1,4 @@
-"""Extractors of features, and what is measured through them."""
+"""Feature extractors, and the evaluation that measures samples with them."""
 
 import json
 from pathlib import Path
@@ -9,10 +9,10 @@ import pytest
 
 import console
 import utils
-from commands import evaluate
+from commands.evaluate import build_extractor
 from datasets import known
-from evaluation import evaluation as measuring
 from evaluation import extractors, metrics
+from evaluation.evaluation import Evaluation, class_measures
 from tests.conftest import ROOT
 
 MNIST = Path(__file__).parents[2] / "shared/data/mnist"
@@ -49,9 +49,10 @@ def saved(tmp_path):
 
 
 def pixels(name="pixels", key="k", levels=0, every=1):
-    """An extractor without a network; its `calls` are how many images it was given each time.
+    """An extractor without a network. Its `calls` list the number of images of each call.
 
-    Features are one of `every` rows and columns; the class is the first pixel's, of so many levels.
+    The features are the pixels of every `every`-th row and column. The class is the level of the
+    first pixel, out of `levels`.
     """
 
     def extract(images):
@@ -69,9 +70,9 @@ def pixels(name="pixels", key="k", levels=0, every=1):
 def make(tmp_path):
     """A function that builds an evaluation whose cache is a folder of the test."""
 
-    def make(extractor, real, labels=None, count=100, **words):
-        return measuring.Evaluation(
-            extractor, real, labels, count=count, cache_dir=tmp_path / "cache", **words
+    def make(extractor, real, labels=None, count=100, **kwargs):
+        return Evaluation(
+            extractor, real, labels, count=count, cache_dir=tmp_path / "cache", **kwargs
         )
 
     return make
@@ -86,7 +87,7 @@ def fails(path, match):
 # ---- extractors
 
 
-def test_features_and_classes_are_the_layers_of_these_names(saved):
+def test_features_and_classes_are_outputs_of_the_layers_of_these_names(saved):
     model, images = network(), noise(4, 8, 8, 1)
     extractor = saved(model)
     features, classes = extractor(images)
@@ -98,14 +99,14 @@ def test_features_and_classes_are_the_layers_of_these_names(saved):
     assert extractor.name == "mine"
 
 
-def test_without_such_layers_features_are_the_output(saved):
+def test_without_such_layers_the_features_are_the_models_output(saved):
     model, images = network(features="a", classes="b"), noise(2, 8, 8, 1)
     features, classes = saved(model)(images)
     np.testing.assert_allclose(features, model(images / 127.5 - 1), rtol=1e-4)
     assert classes is None
 
 
-def test_features_of_any_shape_are_made_flat(saved):
+def test_features_are_flattened(saved):
     x = keras.Input((8, 8, 1))
     maps = saved(keras.Model(x, keras.layers.Conv2D(2, 3)(x)))
     assert maps(noise(3, 8, 8, 1))[0].shape == (3, 6 * 6 * 2)
@@ -113,12 +114,12 @@ def test_features_of_any_shape_are_made_flat(saved):
     assert one(noise(3, 8, 8, 1))[0].shape == (3, 1)
 
 
-def test_a_sequential_network_will_do(saved):
+def test_a_sequential_model_is_loaded(saved):
     layers = [keras.Input((8, 8, 1)), keras.layers.Flatten(), keras.layers.Dense(4)]
     assert saved(keras.Sequential(layers))(noise(2, 8, 8, 1))[0].shape == (2, 4)
 
 
-def test_what_is_no_extractor_is_one_line(tmp_path):
+def test_a_file_that_is_no_extractor_is_one_line(tmp_path):
     path = tmp_path / "a.keras"
     fails(path, "cannot load")
     path.write_text("no model")
@@ -141,7 +142,7 @@ def test_a_network_that_was_never_built_is_one_line(tmp_path):
     fails(tmp_path / "a.keras", "takes no images")
 
 
-def test_images_go_in_between_minus_1_and_1():
+def test_images_are_scaled_to_minus_1_and_1():
     extractor = extractors.Extractor("flat", flat((2, 2, 1)))
     images = np.array([0, 51, 204, 255], np.uint8).reshape(1, 2, 2, 1)
     np.testing.assert_allclose(extractor(images)[0], [[-1, -0.6, 0.6, 1]], atol=1e-6)
@@ -154,7 +155,7 @@ def test_gray_is_repeated_as_colour():
         np.testing.assert_allclose(features[..., channel], gray[..., 0] / 127.5 - 1, atol=1e-6)
 
 
-def test_colour_is_weighed_to_gray():
+def test_colour_is_converted_to_gray():
     colour = noise(3, 4, 4, 3)
     features = extractors.Extractor("flat", flat((4, 4, 1)))(colour)[0]
     hand = (colour / 127.5 - 1) @ [0.299, 0.587, 0.114]
@@ -162,7 +163,7 @@ def test_colour_is_weighed_to_gray():
 
 
 def test_images_are_resized_to_what_the_network_takes():
-    """A ramp down and a ramp right stay so; halved, every pixel is the mean of 2x2."""
+    """Linear ramps stay linear; at half the size, a pixel is the mean of 2x2."""
     down, right = np.mgrid[:16, :16]
     images = np.stack([10 * down, 10 * right], 0)[..., None].astype(np.uint8)
     for size, at in ((8, [2 * i + 0.5 for i in range(8)]), (32, [i / 2 - 0.25 for i in range(32)])):
@@ -175,7 +176,7 @@ def test_images_are_resized_to_what_the_network_takes():
 
 
 def test_halving_does_not_skip_pixels():
-    """Antialiased: stripes are gray at a quarter of the size, where the middle pixels are black."""
+    """Antialiasing: stripes become gray at a quarter of the size; the middle pixels are black."""
     images = np.tile(np.array([255, 0, 0, 255], np.uint8), (1, 16, 4))[..., None]
     features = extractors.Extractor("flat", flat((4, 4, 1)))(images)[0]
     assert np.abs(features.reshape(4, 4)[:, 1:3]).max() < 0.1
@@ -200,23 +201,23 @@ def test_batches_change_nothing(monkeypatch):
     assert sizes == [3, 3, 1]
 
 
-def test_the_key_is_that_of_the_network_and_its_weights(saved):
+def test_the_key_depends_on_the_network_and_its_weights(saved):
     key = saved(network()).key
     assert saved(network()).key == key
     assert saved(network(seed=1)).key != key
     other = network()
     other.layers[-1].activation = keras.activations.sigmoid
     assert saved(other).key != key
-    # The features of another layer, of the same network.
+    # The same network with the features of another layer.
     assert saved(network(features="a", classes="features")).key != key
 
 
-def test_the_key_does_not_change_with_keras_own_names():
+def test_the_key_ignores_keras_numbering_of_layers():
     keys = {extractors.random_cnn((8, 8, 1)).key for _ in range(3)}
     assert len(keys) == 1
     assert extractors.random_cnn((8, 8, 3)).key not in keys
     keys = set()
-    for _ in range(2):  # the layer is named "activation", as is a setting of others
+    for _ in range(2):  # the layer is named like a setting of other layers
         x = keras.Input((4, 4, 1))
         y = keras.layers.Activation("relu")(keras.layers.Conv2D(1, 1, activation="relu")(x))
         model = keras.Model(x, {"features": keras.layers.Flatten()(y)})
@@ -259,7 +260,7 @@ def test_the_shipped_network_of_mnist():
 
 
 @pytest.mark.skipif(not MNIST.is_dir(), reason="wants ../shared/data/mnist")
-def test_the_shipped_network_knows_the_test_images():
+def test_the_shipped_network_classifies_the_test_images():
     source = known.read_mnist(MNIST, part="test")
     classes = extractors.mnist_cnn((28, 28, 1))(source.images)[1]
     right = np.mean(classes.argmax(1) == source.labels)
@@ -274,10 +275,10 @@ def test_inception_takes_299_pixels_and_gives_2048_features():
     assert extractor.model.output["features"].shape == (None, 2048)
 
 
-def test_inception_without_weights_is_one_line_that_says_what_to_do(tmp_path, monkeypatch):
-    def message(*words):
+def test_inception_without_weights_is_one_line_with_a_remedy(tmp_path, monkeypatch):
+    def message(*args):
         with pytest.raises(console.Failed, match=r"InceptionV3.*PATH\.h5.*random-cnn") as error:
-            extractors.inception_v3((28, 28, 1), *words)
+            extractors.inception_v3((28, 28, 1), *args)
         assert "\n" not in str(error.value)
         return str(error.value)
 
@@ -293,22 +294,22 @@ def test_inception_without_weights_is_one_line_that_says_what_to_do(tmp_path, mo
 
 
 def test_extractors_are_found_by_name_or_by_file(tmp_path):
-    assert evaluate.build_extractor("random-cnn", (8, 8, 1)).name == "random-cnn"
+    assert build_extractor("random-cnn", (8, 8, 1)).name == "random-cnn"
     network().save(tmp_path / "mine.keras")
-    assert evaluate.build_extractor(str(tmp_path / "mine.keras"), (8, 8, 1)).name == "mine"
+    assert build_extractor(str(tmp_path / "mine.keras"), (8, 8, 1)).name == "mine"
     (tmp_path / "a.h5").write_text("no weights")
     with pytest.raises(console.Failed, match="no weights of InceptionV3"):
-        evaluate.build_extractor(str(tmp_path / "a.h5"), (8, 8, 1))
+        build_extractor(str(tmp_path / "a.h5"), (8, 8, 1))
     with pytest.raises(
         console.Failed, match="--extractor=none is no file, and none of mnist-cnn, "
     ):
-        evaluate.build_extractor("none", (8, 8, 1))
+        build_extractor("none", (8, 8, 1))
 
 
 # ---- measures
 
 
-def test_identical_images_are_as_good_as_can_be(make, saved):
+def test_identical_images_have_perfect_measures(make, saved):
     real = noise(60, 8, 8, 1)
     found = make(saved(network()), real).measure(lambda labels: real)
     assert found["samples"] == 60
@@ -343,7 +344,7 @@ def test_measures_are_the_formulas_of_the_features(make):
     assert {type(value) for value in found.values()} == {int, float}
 
 
-def test_no_measure_mixes_extractors(make):
+def test_measures_carry_their_extractors_name(make):
     real = noise(30, 12, 12, 1)
     a, b = (make(pixels(name, levels=2), real).measure(lambda n: real) for name in ("a", "b"))
     assert a.keys() & b.keys() == {"samples", "swd", "swd_12", "ssim_1"}
@@ -371,13 +372,13 @@ def test_images_smaller_than_a_window_have_no_ssim(make):
 def test_class_measures_by_hand():
     classes = np.eye(4, dtype=np.float32)[[0, 0, 0, 1, 1, 2, 2, 2]]
     labels = np.array([0, 0, 1, 1, 1, 2, 3, 0])
-    shares, found = measuring.class_measures(classes, labels)
+    shares, found = class_measures(classes, labels)
     assert shares.tolist() == [3 / 8, 2 / 8, 3 / 8, 0]
     assert found == {"rarest": 0, "commonest": 3 / 8, "right": 5 / 8}
-    assert measuring.class_measures(classes, None)[1] == {"rarest": 0, "commonest": 3 / 8}
+    assert class_measures(classes, None)[1] == {"rarest": 0, "commonest": 3 / 8}
 
 
-def test_samples_are_asked_for_by_the_labels_of_the_reals(make):
+def test_samples_are_drawn_for_the_labels_of_the_reals(make):
     real, labels = noise(50, 12, 12, 1), np.random.default_rng(0).integers(0, 4, 50)
     evaluation, asked = make(pixels(levels=4), real, labels, count=20), []
 
@@ -385,7 +386,7 @@ def test_samples_are_asked_for_by_the_labels_of_the_reals(make):
         asked.append(wanted)
         images = noise(20, 12, 12, 1)
         images[:, 0, 0, 0] = wanted * 64
-        images[:5, 0, 0, 0] = (wanted[:5] + 1) % 4 * 64  # another class than asked for
+        images[:5, 0, 0, 0] = (wanted[:5] + 1) % 4 * 64  # another class than the label
         return images
 
     assert evaluation.measure(draw)["right_pixels"] == 15 / 20
@@ -394,7 +395,7 @@ def test_samples_are_asked_for_by_the_labels_of_the_reals(make):
     np.testing.assert_array_equal(asked[0], labels[places])
 
 
-def test_without_labels_zeros_are_asked_for(make):
+def test_without_labels_samples_are_drawn_for_zeros(make):
     real, asked = noise(30, 12, 12, 1), []
     found = make(pixels(levels=2), real).measure(lambda n: asked.append(n) or real)
     assert asked[0].tolist() == [0] * 30
@@ -404,7 +405,7 @@ def test_without_labels_zeros_are_asked_for(make):
 # ---- the cache
 
 
-def test_features_of_reals_are_taken_once(make, tmp_path):
+def test_features_of_reals_are_extracted_once(make, tmp_path):
     first, second, real = pixels(), pixels(), noise(30, 12, 12, 1)
     features = make(first, real).features
     again = make(second, real)
@@ -415,7 +416,7 @@ def test_features_of_reals_are_taken_once(make, tmp_path):
     np.testing.assert_array_equal(np.load(files[0]), features)
 
 
-def test_other_features_have_another_file(make, tmp_path):
+def test_each_extractor_and_set_of_images_has_its_own_cache_file(make, tmp_path):
     real = noise(30, 12, 12, 1)
     for extractor, images in (
         (pixels(), real),
@@ -430,7 +431,7 @@ def test_other_features_have_another_file(make, tmp_path):
     assert len(list((tmp_path / "cache").iterdir())) == 5
 
 
-def test_other_weights_are_not_taken_from_the_cache(make, saved):
+def test_other_weights_do_not_hit_the_cache(make, saved):
     real = noise(30, 8, 8, 1)
     a, b = (make(saved(network(seed)), real) for seed in (0, 1))
     assert not np.allclose(a.features, b.features)
@@ -438,7 +439,7 @@ def test_other_weights_are_not_taken_from_the_cache(make, saved):
 
 
 @pytest.mark.parametrize("content", [b"", b"junk", b"PK\x03\x04", b"\x93NUMPY\x01\x00", "half"])
-def test_a_broken_file_of_the_cache_is_made_anew(make, tmp_path, content):
+def test_a_broken_cache_file_is_replaced(make, tmp_path, content):
     real = noise(30, 12, 12, 1)
     features = make(pixels(), real).features
     (path,) = (tmp_path / "cache").iterdir()
@@ -450,7 +451,7 @@ def test_a_broken_file_of_the_cache_is_made_anew(make, tmp_path, content):
     assert path.read_bytes() == whole
 
 
-# ---- the best, and what is written
+# ---- the best state, and the files
 
 
 @pytest.mark.parametrize("by, higher", [("fid", False), ("precision", True), ("swd", False)])
@@ -501,7 +502,7 @@ def test_the_nearest_of_a_training_image_is_itself(make, tmp_path):
     assert rows.shape == (8, 8, 12, 12)
     np.testing.assert_array_equal(rows[:, 0], images[10:18, ..., 0])
     np.testing.assert_array_equal(rows[:, 1], images[10:18, ..., 0])
-    for row in rows:  # the others are the next ones, in their order
+    for row in rows:  # the others are the next nearest, in order
         far = np.square(row.astype(float) - row[0]).sum((1, 2))
         every = np.square(images[..., 0].astype(float) - row[0]).sum((1, 2))
         np.testing.assert_array_equal(far[1:], np.sort(every)[:7])
@@ -540,11 +541,11 @@ def test_the_sheet_shows_the_labels_of_the_first_reals(make, tmp_path):
     assert asked == evaluation.labels[:8].tolist() == [0, 1, 2, 3, 4, 5, 6, 0]
 
 
-def test_the_sheet_looks_at_so_many_training_images(make, tmp_path, monkeypatch):
-    monkeypatch.setattr(measuring, "NEAREST_OF", 10)
+def test_the_sheet_searches_a_limited_number_of_training_images(make, tmp_path, monkeypatch):
+    monkeypatch.setattr("evaluation.evaluation.NEAREST_OF", 10)
     images, extractor = noise(40, 12, 12, 1), pixels()
     evaluation = make(extractor, noise(20, 12, 12, 1, seed=1))
     evaluation.write(tmp_path, lambda labels: images[:8], {}, images, True)
     assert sorted(extractor.calls) == [8, 20, 20]  # 10, and as many mirrored
     evaluation.write(tmp_path, lambda labels: images[:8], {}, images, True)
-    assert sorted(extractor.calls) == [8, 8, 20, 20]  # theirs are kept
+    assert sorted(extractor.calls) == [8, 8, 20, 20]  # theirs come from the cache
