@@ -20,22 +20,25 @@ from config.resolve import resolve
 from datasets.packed import ImageSpec
 
 READS = {"ReadVariableOp", "ResourceGather"}
-SMALL = {
-    "dcgan": {"output_height": 8},
-    "mlp": {"output_height": 8},
-    "lenet": {"output_height": 28},
-    "resnet": {"output_height": 16},
-    "sngan": {"output_height": 16},
-    "pggan": {"max_res": 8, "fmap_base": 32, "fmap_max": 8, "stable_kimg": 0.008},
-    "cyclegan": {"output_height": 24, "n_residual_blocks": 1},
+SMALL = {  # the fields of tiny networks; an architecture takes those that it has
+    "g_width": (4,),
+    "d_width": (4,),
+    "z_dim": 4,
+    "n_residual_blocks": 1,
+    "max_res": 8,
+    "fmap_base": 32,
+    "fmap_max": 8,
+    "stable_kimg": 0.008,
 }
 
 
 def small_trainer(arch, mode, strategy=None, **given):
     """Build a tiny trainer of an architecture and a mode."""
-    common = {"g_width": (4,), "d_width": (4,), "z_dim": 4, "batch_size": 4, "critic_num": 2}
-    own = {n: v for n, v in common.items() if n in (*tables.ARCHS[arch].network, "batch_size")}
-    given = {"arch": arch, "mode": mode, "dataset": "faces", **own, **SMALL[arch], **given}
+    row = tables.ARCHS[arch]
+    size = -(-row.min_size // row.multiple_of) * row.multiple_of
+    own = {n: v for n, v in SMALL.items() if n in (*row.network, *row.training)}
+    own |= {"output_height": size, "batch_size": 4, "critic_num": 2}
+    given = {"arch": arch, "mode": mode, "dataset": "faces", **own, **given}
     c = resolve(given)
     spec = ImageSpec(c.output_height, c.output_width, 3, 100, 0)
     return build.build_trainer(c, spec, per_epoch=2, strategy=strategy)

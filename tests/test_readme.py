@@ -7,6 +7,7 @@ import pytest
 from config import fields, flags
 from config.resolve import resolve
 from tests.conftest import ROOT
+from tests.test_design import own_files
 
 README = (ROOT / "README.md").read_text()
 MAKEFILE = (ROOT / "Makefile").read_text()
@@ -50,3 +51,22 @@ def test_files_named_are_there():
         assert (ROOT / path).is_file(), path
     for path in re.findall(r"`(\w+\.md)`", README):
         assert (ROOT / path).is_file(), path
+
+
+@pytest.mark.parametrize("name", [n for n, f in fields.FIELDS.items() if f.metadata["choices"]])
+def test_the_table_lists_the_choices(name):
+    row = next(x for x in README.splitlines() if x.startswith(f"| `{name}` |"))
+    missing = [
+        c for c in fields.FIELDS[name].metadata["choices"] if not re.search(rf"\b{c}\b", row)
+    ]
+    assert missing == []
+
+
+def test_texts_name_files_that_are_there():
+    paths = {str(path.relative_to(ROOT)) for path, _ in own_files()}
+    wrong = []
+    for path, text in own_files():
+        for name in re.findall(r"`((?:[\w-]+/)*[\w-]+\.(?:py|md|sh|toml))`", text):
+            if not any(p == name or p.endswith(f"/{name}") for p in paths):
+                wrong.append((path.name, name))
+    assert wrong == []

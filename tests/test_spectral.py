@@ -6,10 +6,8 @@ import pytest
 import tensorflow as tf
 
 import ops
-from commands import build
+from benchmarks.races import small_trainer
 from config import tables
-from config.resolve import resolve
-from datasets.packed import ImageSpec
 from layers import spectral, stock
 from tests.conftest import batch, same, values
 from training.base import Use
@@ -95,32 +93,10 @@ def test_weights_of_a_stock_copy_are_taken():
     np.testing.assert_allclose(other(x), copy(x) / scale, rtol=1e-4, atol=1e-5)
 
 
-def trainer_of(arch, **given):
-    small = {"g_width": (4,), "d_width": (4,), "z_dim": 4, "batch_size": 4, "critic_num": 2}
-    row = tables.ARCHS[arch]
-    own = {n: v for n, v in small.items() if n in (*row.network, "batch_size", "critic_num")}
-    size = -(-row.min_size // row.multiple_of) * row.multiple_of
-    more = {"max_res": 8, "fmap_base": 16, "fmap_max": 4} if row.growth else {}
-    c = resolve(
-        {
-            "arch": arch,
-            "dataset": "digits",
-            "critic_norm": "spectral",
-            "output_height": size,
-            **own,
-            **more,
-            **given,
-        }
-    )
-    classes = 10 if c.conditional else 0
-    spec = ImageSpec(c.output_height, c.output_width, 1, 100, classes)
-    return build.build_trainer(c, spec, per_epoch=2)
-
-
 @pytest.mark.parametrize("arch", tables.ARCHS)
 def test_every_kernel_of_a_critic_is_spectral(arch):
     """In every architecture; and the saved critic has stock layers of norm 1 only."""
-    trainer = trainer_of(arch)
+    trainer = small_trainer(arch, "hinge", critic_norm="spectral")
     pairs = getattr(trainer, "ways", [trainer])
     for pair in pairs:
         weighted = [
