@@ -12,6 +12,7 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from training import replicas
+from training.randomness import fold
 
 softplus = tf.math.softplus  # softplus(-s) = -log sigmoid(s), stable for any score
 
@@ -129,8 +130,7 @@ def perturbed_reals(real, fake, key):
     """
     del fake
     mix = replicas.uniform(key, (real.shape[0], 1, 1, 1))
-    other = tf.random.experimental.stateless_fold_in(key, 1)
-    noise = replicas.uniform(other, real.shape)
+    noise = replicas.uniform(fold(key, 1), real.shape)
     return real + mix * 0.5 * replicas.deviation(real) * noise
 
 

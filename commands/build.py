@@ -22,7 +22,7 @@ def find(given):
         resolve(given)  # no run of settings that no run can have
         raise
     print(f"run {folder}" + (f" (the newest; also there: {', '.join(others)})" if others else ""))
-    return resolve(given, read_saved(folder / "config.json")), folder
+    return resolve(given, read_saved(folder / trained.CONFIG)), folder
 
 
 FIRST_SCALE = 1024.0  # of float16's losses: larger ones overflow in the first steps

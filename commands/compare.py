@@ -8,6 +8,7 @@ from commands.train import train
 from config import tables
 from config.resolve import resolve
 from config.saved import read_saved
+from runs import trained
 
 
 def compare(given):
@@ -29,5 +30,5 @@ def compare(given):
 
 def compared(folder):
     """What the comparison page asks of a run: (folder, its clipping bounds, its gap's name)."""
-    saved = read_saved(folder / "config.json")
+    saved = read_saved(folder / trained.CONFIG)
     return folder, build.clip_bounds(saved["mode"], saved), tables.MODES[saved["mode"]].gap

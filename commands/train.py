@@ -37,7 +37,7 @@ def train(given, started=STARTED):
 
 def _train(given, started, run, resume, strategy):
     """`train` in a run's folder; `strategy` is that of several machines, or None."""
-    saved = read_saved(run.folder / "config.json") if resume else {}
+    saved = read_saved(run.folder / trained.CONFIG) if resume else {}
     c = resolve(given, saved)
     refuse_changes(c, saved)
     run.say(messages.opening(c, given, saved))

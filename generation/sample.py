@@ -9,6 +9,7 @@ import tensorflow as tf
 
 import console
 import utils
+from training.randomness import fold
 
 N_DRAWS = 100  # dimensions that option 2 draws, with repetition
 GIF_SECONDS = 2.0
@@ -63,9 +64,7 @@ class Sampler:
 
     def z(self, purpose, *numbers, count=None):
         """Return latents [count, z_dim], different ones for each purpose and numbers."""
-        key = self.key
-        for number in (purpose, *numbers):
-            key = tf.random.experimental.stateless_fold_in(key, number)
+        key = fold(self.key, purpose, *numbers)
         return np.array(self.latents(key, (count or self.count, self.z_dim)))
 
     def images(self, z, labels=None):

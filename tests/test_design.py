@@ -22,7 +22,7 @@ MAY_IMPORT = {
     "commands": {"config", "datasets", "evaluation", "generation", "runs", "training", "model"}
     | {"losses", "layers", "console"},
     "config": {"console"},
-    "generation": {"datasets", "runs", "utils", "files", "console"},
+    "generation": {"datasets", "runs", "training", "utils", "files", "console"},
     "evaluation": {"runs", "utils", "files", "console"},
     "runs": {"utils", "files", "console"},
     "datasets": {"utils", "files", "console"},
