@@ -133,7 +133,8 @@ FLAGS = ["--dataset", "digits", "--output_height", 8, "--g_width", 4, "--d_width
 FLAGS += ["--batch_size", 8, "--train", "--log_every", 1, "--save_every", 2]
 # As main.py, and what each process has in the end.
 CODE = """
-import sys, numpy, build, main
+import sys, numpy, main
+from commands import build
 made, build_trainer = [], build.build_trainer
 build.build_trainer = lambda *words: made.append(build_trainer(*words)) or made[-1]
 status = main.main(sys.argv[1:])
