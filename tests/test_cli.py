@@ -484,8 +484,8 @@ def test_flags_without_effect_are_named(cli):
     assert notes == [
         "note: --fc_width has no effect with --arch mlp",
         "note: --div_k has no effect with --penalty none",
-        "note: --seeds has no effect in training, only without --train",
-        "note: --visualize has no effect in training, only without --train",
+        "note: --seeds has no effect in training, only in test mode",
+        "note: --visualize has no effect in training, only in test mode",
     ]
 
 
@@ -496,7 +496,7 @@ def test_a_runs_own_settings_come_before_the_check_of_sizes(cli):
     assert cli(*words, "--max_steps", 2)[0] == 0
     status, _, err = cli("--dataset", "digits", "--arch", "resnet", "--train")
     assert (status, err.count("\n")) == (2, 1)
-    assert "--output_height=28 does not suit --arch=resnet" in err
+    assert "--output_height=28 must be at least 16 and a multiple of 8 with --arch=resnet" in err
 
 
 def test_a_preset_picks_its_run_in_test_mode(cli):
