@@ -1,4 +1,7 @@
-"""What a call can do. Each command takes the flags given and returns the exit status, or None."""
+"""The commands of a call.
+
+A command is a function of a dict of the flags of the call. It returns the exit status; None is 0.
+"""
 
 from commands.compare import compare
 from commands.dry_run import dry_run
@@ -6,8 +9,8 @@ from commands.evaluate import evaluate
 from commands.export import export
 from commands.train import train
 
-# By the flag that asks for it, the first one wins: a dry run goes before what it is a run of.
-# A call without any of them makes pictures: `commands.generate`.
+# Flag → command. The first flag that is set wins, so that --dry_run --train does not train. A call
+# without these flags makes pictures: `commands.generate`.
 COMMANDS = {
     "dry_run": dry_run,
     "compare": compare,

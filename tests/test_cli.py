@@ -127,8 +127,8 @@ def test_the_best_is_a_run_of_its_own(cli):
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        (["--extractor", "vgg"], "--extractor=vgg is no file, and none of mnist-cnn, random-cnn"),
-        (["--extractor", "no.keras"], "--extractor=no.keras is no file"),
+        (["--extractor", "vgg"], "--extractor=vgg must be one of mnist-cnn, random-cnn"),
+        (["--extractor", "no.keras"], "--extractor=no.keras must be one of mnist-cnn, random-cnn"),
         (["--extractor", "bad.keras"], "cannot load bad.keras"),
         (["--extractor", "bad.h5"], "--extractor PATH.h5"),
     ],
@@ -148,7 +148,7 @@ def test_nothing_left_to_do(cli):
     before = [p.stat().st_mtime_ns for p in kept]
     status, out, _ = cli(*words)
     assert status == 0
-    assert "nothing left to do: 2 steps asked" in out
+    assert "nothing left to do: the run has all 2 steps" in out
     assert len(kept) == 4
     assert before == [p.stat().st_mtime_ns for p in kept]
 
