@@ -3,11 +3,11 @@ BIN := .venv/bin
 
 .PHONY: train test lint clean
 
-train: .venv/installed ## train on the digits that need no download
+train: .venv/installed ## train on the digits, which need no download
 	$(BIN)/python main.py --preset digits --train True --max_minutes 2
 	@echo "Look at samples/training.gif. More digits: $(BIN)/python main.py --dataset digits"
 
-test: .venv/installed-dev ## what CI runs
+test: .venv/installed-dev ## check the style and run the tests, as CI does
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/coverage erase
@@ -25,5 +25,5 @@ test: .venv/installed-dev ## what CI runs
 	$(BIN)/python -m pip install --quiet -r requirements-dev.txt
 	touch $@
 
-clean: ## the environment alone: never a run or a picture
+clean: ## delete the environment, and no run or picture
 	rm -rf .venv

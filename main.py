@@ -1,4 +1,4 @@
-"""Train a GAN, or make pictures with a trained one: `python main.py --help`."""
+"""The command line: train a GAN, or make pictures with a trained GAN. See --help."""
 
 import os
 import sys
@@ -12,9 +12,16 @@ from console import Failed, WrongCall, plain
 
 
 def main(argv):
-    """Carry out a command line; return the exit status: 0 done, 1 failed, 2 a wrong call."""
+    """Run a command line.
+
+    Args:
+      argv: list of texts: the program's name and its arguments.
+
+    Returns:
+      The exit status: 0 for success, 1 for a failure, 2 for an invalid call, 130 for an interrupt.
+    """
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):  # a name that the terminal has no letters for
+        if hasattr(stream, "reconfigure"):  # for names that the terminal cannot encode
             stream.reconfigure(errors="backslashreplace")
     try:
         given = parse_flags(argv)
@@ -23,8 +30,8 @@ def main(argv):
         elif given.get("list_presets"):
             print(messages.preset_table())
         else:
-            asked = [task for name, task in COMMANDS.items() if given.get(name)]
-            return (asked or [generate])[0](given) or 0
+            commands = [command for name, command in COMMANDS.items() if given.get(name)]
+            return (commands or [generate])[0](given) or 0
         return 0
     except WrongCall as error:
         return complain(error, 2)
@@ -33,24 +40,26 @@ def main(argv):
     except KeyboardInterrupt:
         return complain("interrupted", 130)
     except Exception as error:
-        if type(error).__name__ != "ResourceExhaustedError":  # TensorFlow's, not imported here
+        if (
+            type(error).__name__ != "ResourceExhaustedError"
+        ):  # of TensorFlow, which is not imported here
             raise
-        return complain("out of memory: take a smaller --batch_size or narrower networks", 1)
+        return complain("out of memory: use a smaller --batch_size or narrower networks", 1)
 
 
 def complain(error, status):
-    """Print one line on stderr; return the exit status."""
+    """Print an error, or its text, as one line on stderr; return `status`."""
     text = str(error).strip() or type(error).__name__
     print(f"main.py: {plain(text)[:2000]}", file=sys.stderr)
     return status
 
 
 def finish(status):
-    """Write out what has been printed; return the exit status, 1 where that fails."""
+    """Flush stdout; return `status`, or 1 if it is 0 and stdout cannot be written."""
     try:
         sys.stdout.flush()
-    except OSError as error:  # the disk it is sent to is full, or the reader has gone
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or Python says so at its own end, too
+    except OSError as error:  # the disk is full, or the reading end of a pipe is closed
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or Python reports it again at exit
         return status or complain(f"cannot write the output: {error.strerror}", 1)
     return status
 

@@ -1,10 +1,12 @@
-"""What a call can do. Each command takes the flags given and returns the exit status, or None."""
+"""The commands of a call.
+
+A command is a function of a dict of the flags of the call. It returns the exit status; None is 0.
+"""
 
 from commands import compare, dry_run, evaluate, export, train
 
-# By the flag that asks for it. The first of them that is given is carried out: a dry run goes
-# before the command that it is a run of. A call without any of them makes pictures, by
-# `commands.generate`.
+# Flag → command. The first flag that is set wins, so that --dry_run --train does not train. A call
+# without these flags makes pictures: `commands.generate`.
 COMMANDS = {
     "dry_run": dry_run.dry_run,
     "compare": compare.compare,

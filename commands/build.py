@@ -1,4 +1,4 @@
-"""From a Config to the parts of a run: its data, networks, trainer, schedule and sampler."""
+"""From a `Config` to the parts of a run: data, networks, objective, optimizers and trainer."""
 
 import contextlib
 
@@ -13,23 +13,45 @@ from runs.recovery import settle_runs
 
 
 def find(given):
-    """(settings, folder) of the trained run that a call means."""
+    """Find the trained run that a call uses, and print its folder.
+
+    Args:
+      given: dict of the flags of the call.
+
+    Returns:
+      (its `Config`, path of its folder).
+
+    Raises:
+      Failed: if no run fits the flags.
+      WrongCall: if flags are invalid, or the run's settings cannot be read.
+    """
     c = resolve(given, check=False)
     settle_runs(c.checkpoint_dir, c.log_dir)
     try:
         folder, others = trained.find_run(c.checkpoint_dir, c.dataset, identity(given))
     except console.Failed:
-        resolve(given)  # no run of settings that no run can have
+        resolve(given)  # raises WrongCall for settings that no run can have
         raise
-    print(f"run {folder}" + (f" (the newest; also there: {', '.join(others)})" if others else ""))
+    print(f"run {folder}" + (f" (the newest; other runs: {', '.join(others)})" if others else ""))
     return resolve(given, read_saved(folder / trained.CONFIG)), folder
 
 
-FIRST_SCALE = 1024.0  # of float16's losses: larger ones overflow in the first steps
+FIRST_SCALE = 1024.0  # of float16 losses; larger scales overflow in the first steps
 
 
 def load_data(c, part=None):
-    """The packed images of a config, or a part of its set: a `dataset.Packed`."""
+    """Read and pack the images of a config.
+
+    Args:
+      c: a `Config`.
+      part: name of a part of the data set, for example "test"; None for the training part.
+
+    Returns:
+      A `packed.Packed`, or a `domains.Domains` for translation.
+
+    Raises:
+      Failed: if the data cannot be read.
+    """
     arch = tables.ARCHS[c.arch]
     return import_object(arch.task.load)(
         c.dataset,
@@ -46,13 +68,18 @@ def load_data(c, part=None):
 
 
 def build_reader(c):
-    """The function that reads a config's set."""
+    """Return the function that reads the data set of a config."""
     row = tables.DATASETS.get(c.dataset, tables.FOLDER)
     return import_object(tables.ARCHS[c.arch].task.reader or row.reader)
 
 
-def look(c):
-    """(the `dataset.ImageSpec` of a config's set, None), or one of colour images and the reason."""
+def describe_data(c):
+    """Find the `packed.ImageSpec` of the data set of a config, without packing the images.
+
+    Returns:
+      (ImageSpec, None), or if the data cannot be read, (an ImageSpec of colour images without
+      labels, text with the reason).
+    """
     size, arch = (c.output_height, c.output_width), tables.ARCHS[c.arch]
     try:
         return import_object(arch.task.describe)(
@@ -68,31 +95,41 @@ def look(c):
 
 
 def build_batches(c, data, strategy=None):
-    """The stream of training images of packed data (as `dataset.Batches`), for replicas here."""
+    """Return the stream of training images, a `batches.Batches`.
+
+    Args:
+      c: a `Config`.
+      data: the packed data.
+      strategy: a tf.distribute strategy. The stream then has the rows of its replicas in this
+        process only. None for all rows.
+    """
     from training import replicas
 
-    words = {"rows": replicas.share(strategy)} if strategy else {}
-    batches = data.stream(seed=c.seed, train_size=c.train_size, **words)
+    kwargs = {"rows": replicas.share(strategy)} if strategy else {}
+    batches = data.stream(seed=c.seed, train_size=c.train_size, **kwargs)
     if len(batches) < c.batch_size:
-        print(f"{len(batches)} images are fewer than a batch of {c.batch_size}: they repeat")
+        print(f"{len(batches)} images are fewer than a batch of {c.batch_size}: images repeat")
     return batches
 
 
 def clip_bounds(mode, values):
-    """(lowest, highest) weight of the critic in a mode that clips, or None."""
+    """Return the (lower, upper) bound of the critic's weights, or None if the mode does not clip.
+
+    `values` is a dict of Config field → value.
+    """
     fields = tables.MODES[mode].clip
     return tuple(values[field] for field in fields) if fields else None
 
 
 def build_objective(mode, values):
-    """The `losses.Objective` of a mode's row, its weights taken from `values` by field."""
+    """Return the `losses.Objective` of a mode. `values` is a dict of Config field → value."""
     from losses import Objective, Penalty
 
     row = tables.MODES[mode]
     penalties = []
-    for part in tables.PENALTIES[values.get("penalty") or row.defaults["penalty"]]:
-        weights = {kwarg: values[field] for kwarg, field in part.weights.items()}
-        penalties.append(Penalty(import_object(part.at), import_object(part.of), weights))
+    for penalty in tables.PENALTIES[values.get("penalty") or row.defaults["penalty"]]:
+        weights = {kwarg: values[field] for kwarg, field in penalty.weights.items()}
+        penalties.append(Penalty(import_object(penalty.at), import_object(penalty.of), weights))
     return Objective(
         import_object(row.critic_loss),
         import_object(row.generator_loss),
@@ -106,7 +143,13 @@ def build_objective(mode, values):
 
 
 def build_optimizer(name, learning_rate, values):
-    """The Keras optimiser of a row of OPTIMIZERS, its settings taken from `values` by field."""
+    """Return a Keras optimizer, which scales the loss if the precision needs it.
+
+    Args:
+      name: a key of OPTIMIZERS.
+      learning_rate: float.
+      values: dict of Config field → value.
+    """
     row = tables.OPTIMIZERS[name]
     kwargs = {kwarg: values[field] for field, kwarg in row.kwargs.items()}
     optimizer = import_object(row.cls)(learning_rate=learning_rate, **kwargs)
@@ -118,7 +161,7 @@ def build_optimizer(name, learning_rate, values):
 
 
 def build_networks(c, spec):
-    """(generator, critic) of a config for images of a `dataset.ImageSpec`, with seeded weights."""
+    """Return (generator, critic) of a config for an `ImageSpec`, with weights from the seed."""
     import keras
 
     keras.utils.set_random_seed(c.seed)
@@ -127,14 +170,21 @@ def build_networks(c, spec):
     try:
         return import_object(row.builder)(spec, **{n: getattr(c, n) for n in row.network})
     finally:
-        keras.config.set_dtype_policy("float32")  # what is built later is not trained
+        keras.config.set_dtype_policy("float32")  # the policy is for trained networks only
 
 
 def build_trainer(c, spec, per_epoch=0, shown=(), strategy=None):
-    """Networks with seeded first weights, objective, optimisers, and their trainer.
+    """Build the networks, the objective, the optimizers and their trainer.
 
-    `per_epoch` is the number of steps in an epoch, which `critic_bursts` goes by, and `shown` are
-    the images that the sheets of a trainer which translates begin with.
+    Args:
+      c: a `Config`.
+      spec: the `ImageSpec` of the data.
+      per_epoch: number of steps in an epoch, for `critic_bursts`.
+      shown: the source images in the sample sheets of a trainer that translates.
+      strategy: a tf.distribute strategy, or None for one replica.
+
+    Returns:
+      The trainer.
     """
     values, arch = vars(c), tables.ARCHS[c.arch]
     facts = {"epochs": c.epoch, "per_epoch": per_epoch, "shown": shown}
@@ -163,7 +213,10 @@ def build_trainer(c, spec, per_epoch=0, shown=(), strategy=None):
 
 
 def restore(c, run, trainer):
-    """Give a trainer its run's newest state, and the rates of the config; return the step."""
+    """Restore a trainer from the newest checkpoint of a run; return its step.
+
+    The learning rates come from the config, not from the checkpoint.
+    """
     step = run.restore(trainer)
     trainer.resume(c.learning_rate, c.d_learning_rate)
     return step

@@ -1,4 +1,4 @@
-"""On how many devices, and with which other processes, a config is trained.
+"""The devices and the processes that train a config.
 
 Imports no TensorFlow.
 """
@@ -17,10 +17,15 @@ from training import cluster
 
 
 def import_tensorflow(device="auto"):
-    """Import TensorFlow without its greetings, which no setting turns off.
+    """Import TensorFlow without its messages at start, which no setting turns off.
 
-    `device` is "auto" (all GPUs, or the CPU), "cpu", "gpu" (an error where there is none) or one
-    of them, "gpu:1". GPUs give memory as it is asked for.
+    GPU memory is allocated as it is needed, not all at once.
+
+    Args:
+      device: "auto" (all GPUs, or the CPU if there is none), "cpu", "gpu", or one GPU as "gpu:1".
+
+    Raises:
+      Failed: if `device` names a GPU that does not exist.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with console.quiet_stderr():
@@ -32,7 +37,7 @@ def import_tensorflow(device="auto"):
         number = int(device.partition(":")[2] or 0)
         if number >= len(gpus):
             raise console.Failed(
-                f"--device={device}: TensorFlow sees {len(gpus)} GPUs; try auto or cpu"
+                f"--device={device}: TensorFlow finds {len(gpus)} GPUs; use auto or cpu"
             )
         gpus = gpus[number : number + 1] if ":" in device else gpus
     gpus = [] if device == "cpu" else gpus
@@ -42,7 +47,7 @@ def import_tensorflow(device="auto"):
 
 
 def join(c, team):
-    """The strategy of all processes of a `cluster.Cluster`, once they are there."""
+    """Wait for all processes of a `cluster.Cluster`; return their tf.distribute strategy."""
     meet(team)
     import_tensorflow(c.device)
     from training import replicas
@@ -50,17 +55,17 @@ def join(c, team):
     return replicas.join()
 
 
-PATIENCE = 300  # seconds that a worker waits for the others
-# What TensorFlow raises where a message to another process has not come through.
+PATIENCE = 300  # seconds that a worker waits for the other workers
+# TensorFlow's errors when a message to another process fails.
 LOST = ("AbortedError", "CancelledError", "DeadlineExceededError", "InternalError")
 LOST += ("FailedPreconditionError", "UnavailableError", "UnknownError")
 
 
 def find_cluster(c):
-    """The `cluster.Cluster` of the environment's TF_CONFIG that a config trains on, or None.
+    """Return the `cluster.Cluster` of TF_CONFIG that a config trains on, or None.
 
     Raises:
-      WrongCall: where it cannot be used.
+      WrongCall: if TF_CONFIG is invalid, or missing, or cannot be used with this config.
     """
     if not tables.STRATEGIES[c.strategy].cluster:
         return None
@@ -70,27 +75,31 @@ def find_cluster(c):
     except ValueError as error:
         raise WrongCall(f"TF_CONFIG: {error}") from None
     if team and c.compare:
-        raise WrongCall("--compare trains on one machine: take --strategy none")
+        raise WrongCall("--compare trains on one machine: use --strategy none")
     if not text and c.strategy == "multiworker":
         raise WrongCall("--strategy=multiworker needs TF_CONFIG in the environment: see the README")
     return team
 
 
 def meet(team):
-    """Wait until all processes of a cluster are there. Raises utils.Failed where some are not."""
+    """Wait until all processes of a cluster answer.
+
+    Raises:
+      Failed: if some do not answer within PATIENCE seconds.
+    """
     print(f"worker {team.index} of {len(team.workers)}: waiting for the others", flush=True)
     if missing := team.meet(PATIENCE):
         raise console.Failed(
-            f"after {PATIENCE} seconds these workers of TF_CONFIG do not answer: "
+            f"these workers of TF_CONFIG did not answer within {PATIENCE} seconds: "
             f"{', '.join(missing)}"
         )
 
 
 @contextlib.contextmanager
-def in_company(team):
-    """Turns TensorFlow's errors in the block into utils.Failed: another worker has gone.
+def catch_lost_workers(team):
+    """Turn TensorFlow's connection errors in the block into Failed: another worker has stopped.
 
-    Of one process alone they are what they are.
+    With one process (`team` is None) they are raised unchanged.
     """
     try:
         yield
@@ -98,36 +107,44 @@ def in_company(team):
         if not team or type(error).__name__ not in LOST:
             raise
         raise console.Failed(
-            f"another worker has gone, or cannot be reached ({type(error).__name__}): "
-            "start all of them again, and they go on from what was saved last"
+            f"another worker has stopped or cannot be reached ({type(error).__name__}): "
+            "start all workers again, and they resume from the last checkpoint"
         ) from None
 
 
 def agreement(trainer):
-    """What all processes that train together ask before a step: see `train.fit`."""
+    """Return the function by which all processes agree to stop at the same step: see `loop.fit`."""
     from training import replicas
 
     return functools.partial(replicas.agree, trainer.strategy)
 
 
 def check_same(c, trainer, batches):
-    """Raise utils.Failed where the processes that train together do not train the same."""
+    """Check that all processes have the same settings, number of images and step.
+
+    Raises:
+      Failed: if they differ; names what differs.
+    """
     from training import replicas
 
     settings = zlib.crc32(json.dumps(c.to_json()).encode())
     facts = {"settings": settings, "images": len(batches), "step": int(trainer.count)}
     if different := replicas.different(trainer.strategy, facts):
         raise console.Failed(
-            f"the workers differ in their {', '.join(different)}: give all the same command, data, "
-            "and a checkpoint_dir that they share"
+            f"the workers differ in their {', '.join(different)}: give all workers the same "
+            "command, the same data and a shared checkpoint_dir"
         )
 
 
 def choose(c, joined=None):
-    """The tf.distribute strategy of a config: the one `joined`, or one for the devices here.
+    """Return the tf.distribute strategy of a config.
+
+    Args:
+      c: a `Config`.
+      joined: the strategy of several processes; None for one over the devices of this process.
 
     Raises:
-      WrongCall: where so many replicas cannot train this.
+      WrongCall: if the config cannot be trained on this number of replicas.
     """
     from training import replicas
 
@@ -139,22 +156,22 @@ def choose(c, joined=None):
 
 
 def remarks(c, strategy):
-    """Lines on what the devices make of a config: how a batch is shared, what is of no use."""
+    """Return lines on how batches are split over devices, and on flags without effect."""
     from training import replicas
 
     count, lines = strategy.num_replicas_in_sync, []
     if count > 1:
         each = c.batch_size // count
-        lines.append(f"{count} replicas, each with {each} of a batch's {c.batch_size} images")
+        lines.append(f"{count} replicas, each with {each} of the {c.batch_size} images in a batch")
     elif c.strategy in ("mirrored", "multiworker"):
-        lines.append(f"--strategy {c.strategy}: there is one device, and nothing to share")
+        lines.append(f"note: --strategy {c.strategy} has no effect with one device")
     if c.jit and replicas.on_cpu():
-        lines.append("--jit True is for GPUs: on a CPU steps take longer with it")
+        lines.append("note: --jit True is for GPUs: on a CPU it makes steps slower")
     return lines
 
 
 def _check_replicas(c, count):
-    """Refuse what several replicas cannot do."""
+    """Raise WrongCall if `count` replicas cannot train a config."""
     growth = tables.ARCHS[c.arch].growth
     names = growth.batch_fields if growth else ("batch_size",)
     batches = import_object(growth.batches) if growth else (lambda batch_size: (batch_size,))
@@ -162,17 +179,16 @@ def _check_replicas(c, count):
         if size % count or size < 2 * count:
             flags = " and ".join(f"--{n}" for n in ("batch_size", "batch_dict") if n in names)
             raise WrongCall(
-                f"a batch of {size} images ({flags}) cannot be shared by {count} "
-                f"replicas: it must be a multiple of {count}, {2 * count} at least, or take "
-                "--strategy none"
+                f"a batch of {size} images ({flags}) cannot be split over {count} replicas: use a "
+                f"multiple of {count} that is at least {2 * count}, or --strategy none"
             )
     if c.jit:
         raise WrongCall(
-            f"--jit compiles the step of one replica, and there are {count}: leave it out, or take "
+            f"--jit works with one replica only, and there are {count}: leave it out, or use "
             "--strategy none"
         )
     if c.penalty_every > 1 and c.critic_norm == "batch" and c.penalty != "none":
         raise WrongCall(
-            f"--penalty_every={c.penalty_every} and --critic_norm=batch do not go together on "
-            f"{count} replicas: take --penalty_every 1 or another norm"
+            f"--penalty_every={c.penalty_every} and --critic_norm=batch cannot be combined on "
+            f"{count} replicas: use --penalty_every 1 or another norm"
         )

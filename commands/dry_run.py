@@ -1,4 +1,4 @@
-"""Print what a training run would be, without training."""
+"""Print the settings, the parameter counts and the memory of a run, without training."""
 
 from commands import build, devices
 from config import messages, tables
@@ -7,36 +7,40 @@ from config.rows import import_object
 
 
 def dry_run(given):
-    """Say what a training run would be, without it; return the exit status."""
+    """Print the settings, the parameter counts and the memory of a run, without training.
+
+    Args:
+      given: dict of the flags of the call.
+    """
     c = resolve(given)
     for line in (messages.opening(c, given, {}), *describe(c)):
         print(line, flush=True)
 
 
 def describe(c):
-    """What a run would train: yield lines of its images, its networks' sizes and its memory."""
-    spec, reason = build.look(c)
+    """Yield lines on the images of a config, the sizes of its networks and its memory."""
+    spec, reason = build.describe_data(c)
     devices.import_tensorflow(c.device)
     from training.memory import parameters, size_text
 
     if reason:
-        yield f"note: {reason}; counted for colour images without labels"
+        yield f"note: {reason}; the counts are for colour images without labels"
     yield f"images {spec.height}x{spec.width}x{spec.channels}, {spec.classes or 'no'} classes"
-    most, stages = 0, build_stages(c, spec)
-    weights = sum(map(parameters, (stages[-1][0], *stages[-1][:2])))  # of the average too
+    peak, stages = 0, build_stages(c, spec)
+    weights = sum(map(parameters, (stages[-1][0], *stages[-1][:2])))  # with the average
     for generator, critic, batch in stages:
         memory = step_bytes(c, spec, generator, critic, batch, weights)
-        most = max(most, memory)
+        peak = max(peak, memory)
         height, width = critic.inputs[0].shape[1:3]
         yield (
             f"{height}x{width} in batches of {batch}: generator {parameters(generator):,} "
             f"parameters, critic {parameters(critic):,}, memory {size_text(memory)}"
         )
-    yield f"memory of a train step: about {size_text(most)}, and half a gigabyte of TensorFlow's"
+    yield f"memory of a train step: about {size_text(peak)}, plus half a gigabyte for TensorFlow"
 
 
 def build_stages(c, spec):
-    """What is trained together: [(generator, critic, batch)], one for networks that do not grow."""
+    """Return a list of (generator, critic, batch size), one for each stage of training."""
     pair, row = build.build_networks(c, spec), tables.ARCHS[c.arch]
     if not row.stages:
         return [(*pair, c.batch_size)]
@@ -44,7 +48,7 @@ def build_stages(c, spec):
 
 
 def step_bytes(c, spec, generator, critic, batch, weights):
-    """The memory that a train step needs, in bytes, with so many weights in all networks."""
+    """Return the estimated bytes of a train step. `weights` is the number in all networks."""
     from losses import n_penalised
     from training import memory
 

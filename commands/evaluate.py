@@ -12,29 +12,37 @@ from runs import trained
 
 
 def evaluate(given):
-    """Measure a trained generator; return the exit status."""
+    """Measure a trained generator and print the measures. `given` is a dict of the flags."""
     for line in measure(*build.find(given)):
         print(line, flush=True)
 
 
 def build_extractor(name, shape):
-    """The `evaluate.Extractor` of that name, or of that file, for images [H, W, C]."""
+    """Build or load an `extractors.Extractor`.
+
+    Args:
+      name: a key of EXTRACTORS, or the path of a file: InceptionV3 weights (.h5), or a network.
+      shape: shape of the images, (H, W, C).
+
+    Raises:
+      Failed: if there is no such extractor, or the file cannot be loaded.
+    """
     from evaluation.extractors import inception_v3, load_extractor
 
     if name in tables.EXTRACTORS:
         return import_object(tables.EXTRACTORS[name].builder)(shape)
     if not os.path.isfile(name):
         known = ", ".join(tables.EXTRACTORS)
-        raise console.Failed(f"--extractor={name} is no file, and none of {known}")
+        raise console.Failed(f"--extractor={name} must be one of {known}, or the path of a file")
     if name.endswith(".h5"):
         return inception_v3(shape, name)
     return load_extractor(name)
 
 
 def build_evaluation(c, data):
-    """An `evaluate.Evaluation` beside the real images of a config's set.
+    """Return the `Evaluation` of samples against real images of a config's data set.
 
-    Those are a part of the set that is not trained on where its row names one, else `data`.
+    The real images are the test part of the data set, or `data` if it has no such part.
     """
     from evaluation.evaluation import Evaluation
 
@@ -52,7 +60,18 @@ def build_evaluation(c, data):
 
 
 def measure(c, folder):
-    """Measure a run's generator; yield lines to print as they are known."""
+    """Measure the generator of a run.
+
+    Args:
+      c: the `Config` of the call.
+      folder: path of the run's folder.
+
+    Yields:
+      Lines to print: measures, then paths of the files written.
+
+    Raises:
+      Failed: if the generator cannot be loaded, or its images have another shape than the data's.
+    """
     data = build.load_data(c)
     devices.import_tensorflow(c.device)
     from training.average import draw_measured
@@ -61,9 +80,12 @@ def measure(c, folder):
     latents = import_object(tables.LATENTS[c.z_distribution].function)
     evaluation = build_evaluation(c, data)
     made, real = generator.outputs[0].shape[1:], evaluation.real.shape[1:]
-    if made[-1] != real[-1] or any(r % m for r, m in zip(real[:2], made[:2])):  # a stage's may grow
-        raise console.Failed(f"{folder} makes images {made}, and those of {c.dataset} are {real}")
-    yield f"{len(evaluation.real)} samples, and as many real images of {c.dataset}"
+    # The generator of an early PGGAN stage makes smaller images: the size must divide the data's.
+    if made[-1] != real[-1] or any(r % m for r, m in zip(real[:2], made[:2])):
+        raise console.Failed(
+            f"the generator in {folder} makes images {made}, but images of {c.dataset} are {real}"
+        )
+    yield f"{len(evaluation.real)} samples, and the same number of real images of {c.dataset}"
     draw = functools.partial(draw_measured, generator, latents)
     found = evaluation.measure(draw)
     yield from (f"{name:32} {value:.6g}" for name, value in found.items())

@@ -7,15 +7,15 @@ from generation import export as exports
 
 
 def export(given):
-    """Write a trained generator in formats that other programs load; return the exit status."""
+    """Export a trained generator and print the paths. `given` is a dict of the flags."""
     for path in export_run(*build.find(given)):
         print(path, flush=True)
 
 
 def export_run(c, folder):
-    """Write a run's generators in the formats that a config names; return the paths.
+    """Write the generators of a run in the formats of `c.export`; return the paths.
 
-    On the CPU: what a GPU makes differs by more than a file may.
+    Runs on the CPU: images from a GPU differ by more than the check of an export tolerates.
     """
     devices.import_tensorflow("cpu")
     formats = {}

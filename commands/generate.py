@@ -1,4 +1,4 @@
-"""Make pictures with a trained generator: test mode."""
+"""Test mode: make pictures with a trained generator."""
 
 from commands import build, devices
 from config import tables
@@ -7,7 +7,7 @@ from runs import trained
 
 
 def generate(given):
-    """Make pictures with a trained generator; return the exit status."""
+    """Make pictures with a trained generator and print the paths. `given` is a dict of flags."""
     c, folder = build.find(given)
     devices.import_tensorflow(c.device)
     for path in pictures(c, folder):
@@ -15,12 +15,12 @@ def generate(given):
 
 
 def pictures(c, folder):
-    """Make what test mode is asked for with the generators of a run's folder; yield the paths."""
+    """Make the pictures that a config asks for with the generators of a run; yield the paths."""
     yield from import_object(tables.ARCHS[c.arch].task.pictures)(c, folder)
 
 
 def samples(c, folder):
-    """Make pictures of latents; yield the paths."""
+    """Generate pictures from latents; yield the paths."""
     sampler = build_sampler(c, folder / "generator.keras")
     yield from sampler.all(c.visualize, c.num_samples, c.seeds, c.interpolate)
 
@@ -42,7 +42,7 @@ def translations(c, folder):
 
 
 def build_sampler(c, path):
-    """A `sample.Sampler` of the generator saved at `path`."""
+    """Return a `sample.Sampler` with the generator that is saved at `path`."""
     from generation.sample import Sampler
     from training.average import draw
 

@@ -1,4 +1,4 @@
-"""Train a run, or go on with it."""
+"""Train a run, or resume it."""
 
 import dataclasses
 import math
@@ -20,23 +20,31 @@ STARTED = time.monotonic()
 
 
 def train(given, started=STARTED):
-    """Train, going on from the run's newest checkpoint; return the exit status.
+    """Train a run, from its newest checkpoint if it has one.
 
-    It is None where a signal ended the training. `max_minutes` counts from `started`.
+    Args:
+      given: dict of the flags of the call.
+      started: value of `time.monotonic` from which `max_minutes` counts.
+
+    Returns:
+      The exit status 0, or None if a signal stopped the training.
+
+    Raises:
+      WrongCall, Failed: if the call is invalid, or the training cannot continue.
     """
     c = resolve(given, check=False)
     team = devices.find_cluster(c)
     kind = Run if team is None or team.leads else Follower
     run = kind(c.run_name, c.checkpoint_dir, c.sample_dir, c.log_dir)
     if not (c.resume and run.has_state()):
-        resolve(given)  # a wrong call leaves no folder
-    with run.lock(), devices.in_company(team):
+        resolve(given)  # raises WrongCall before a folder is made
+    with run.lock(), devices.catch_lost_workers(team):
         strategy = devices.join(c, team) if team else None
         return _train(given, started, run, c.resume and run.has_state(), strategy)
 
 
 def _train(given, started, run, resume, strategy):
-    """`train` in a run's folder; `strategy` is that of several machines, or None."""
+    """Train in the folder of a run. `strategy` is for several processes, or None for one."""
     saved = read_saved(run.folder / trained.CONFIG) if resume else {}
     c = resolve(given, saved)
     refuse_changes(c, saved)
@@ -58,7 +66,7 @@ def _train(given, started, run, resume, strategy):
         init_networks(trainer, c.init_from, c.checkpoint_dir)
     devices.check_same(c, trainer, batches)
     if resume and step >= min(trainer.last, schedule.last):
-        ended = f"{schedule.last} steps asked (--epoch, --max_steps)"
+        ended = f"the run has all {schedule.last} steps (--epoch, --max_steps)"
         if step < schedule.last:
             ended = f"the schedule of --arch {c.arch} has ended"
         run.say(f"nothing left to do: {ended}")
@@ -82,7 +90,7 @@ def _train(given, started, run, resume, strategy):
 
 
 def fit(run, trainer, batches, schedule, evaluation):
-    """Run the loop and say how it ended; return the exit status as `train` does."""
+    """Run the loop and report why it ended; return 0, or None if a signal stopped it."""
     bar = build_progress(run, trainer, schedule)
     agree = devices.agreement(trainer)
     step, stop = loop.fit(trainer, batches, run, schedule, bar, evaluation, agree)
@@ -90,12 +98,21 @@ def fit(run, trainer, batches, schedule, evaluation):
     run.say(
         "\n".join([f"{why} at step {step} of {schedule.last}; wrote", *map(str, run.written())])
     )
-    agree(0, True)  # none leaves before the one that writes is done
+    agree(0, True)  # no process exits before the leading one has written
     return None if stop else 0
 
 
 def init_networks(trainer, source, checkpoint_dir):
-    """Give a new trainer the networks that another run, by name or folder, has saved."""
+    """Copy the weights of another run's saved networks to a new trainer.
+
+    Args:
+      trainer: the trainer.
+      source: name of a run in `checkpoint_dir`, or path of a folder.
+      checkpoint_dir: path of the folder of the runs.
+
+    Raises:
+      Failed: if a file cannot be loaded, or is another network.
+    """
     from layers import stock
 
     folder = Path(source) if Path(source).is_dir() else Path(checkpoint_dir) / source
@@ -106,11 +123,19 @@ def init_networks(trainer, source, checkpoint_dir):
             try:
                 stock.take_stock_weights(network, saved)
             except ValueError:
-                raise Failed(f"--init_from={source}: {path} is another network than this") from None
+                raise Failed(
+                    f"--init_from={source}: {path} is another network than the new one"
+                ) from None
 
 
 def build_schedule(c, count, started):
-    """When a run of `count` images logs, samples, saves and ends (`train.Schedule`)."""
+    """Return the `loop.Schedule` of a run: when it logs, samples, saves and ends.
+
+    Args:
+      c: a `Config`.
+      count: number of training images.
+      started: value of `time.monotonic` from which `max_minutes` counts.
+    """
     per_epoch = max(1, count // c.batch_size)
     return loop.Schedule(
         last=min(c.epoch * per_epoch, c.max_steps or math.inf),
@@ -124,11 +149,11 @@ def build_schedule(c, count, started):
 
 
 def limit(schedule, trainer):
-    """A schedule that ends no later than the trainer does by itself."""
+    """Return a schedule that ends no later than the trainer's own schedule."""
     return dataclasses.replace(schedule, last=min(schedule.last, trainer.last))
 
 
 def build_progress(run, trainer, schedule):
-    """The progress bar of a run; silent for one that writes nothing."""
+    """Return the `Progress` of a run. It prints no lines for a run that writes nothing."""
     start, every = int(trainer.count), 5.0 if run.writes else math.inf
     return Progress(run.name, schedule.last, start, every, deadline=schedule.deadline)

@@ -1,1 +1,1 @@
-"""Command line → `Config`: fields, tables, presets, and the order in which they win."""
+"""Command line → `Config`: fields, tables, presets, and the order in which they override."""

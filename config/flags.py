@@ -1,7 +1,4 @@
-"""The command line: words → the flags given; and the pages that `--help` and others print.
-
-Imports no TensorFlow.
-"""
+"""Parsing the command line. Imports no TensorFlow."""
 
 import contextlib
 import io
@@ -13,15 +10,14 @@ from absl import flags
 from config.fields import FIELDS, allowed, check_value, is_switch
 from console import WrongCall
 
-SAME = {"zip": "dataset"}  # other names of flags
+FLAG_ALIASES = {"zip": "dataset"}
 HELP = {"--help", "--h", "--helpfull", "--helpshort"}
 
 
 class _Parser(flags.ArgumentParser):
-    """Text of one flag → value, or a ValueError that says what is allowed."""
+    """Parses the text of one flag. Raises a ValueError that says what is allowed."""
 
     def __init__(self, field):
-        self.meta = field.metadata
         self.field = field
 
     def parse(self, argument):
@@ -34,7 +30,7 @@ class _Parser(flags.ArgumentParser):
         return value
 
     def _convert(self, text):
-        kind, aliases = self.meta["kind"], self.meta["aliases"]
+        kind, aliases = (self.field.metadata[key] for key in ("kind", "aliases"))
         if kind is str:
             return aliases.get(text, text)
         try:
@@ -44,44 +40,46 @@ class _Parser(flags.ArgumentParser):
 
 
 def _renamed(argv):
-    """The words, with our own names of flags in the place of other ones."""
-    names = [re.match(r"--?(\w+)(?=$|=)", word) for word in argv]
-    for name, other in SAME.items():
+    """Return the arguments with aliases of flags replaced by the flags' names."""
+    names = [re.match(r"--?(\w+)(?=$|=)", arg) for arg in argv]
+    for name, other in FLAG_ALIASES.items():
         if {name, other} <= {match[1] for match in names if match}:
-            raise WrongCall(f"--{name} is another name of --{other}: give one of them")
+            raise WrongCall(f"--{name} is another name of --{other}: give only one of them")
     return [
-        f"--{SAME[match[1]]}{word[match.end() :]}" if match and match[1] in SAME else word
-        for word, match in zip(argv, names)
+        f"--{FLAG_ALIASES[match[1]]}{arg[match.end() :]}"
+        if match and match[1] in FLAG_ALIASES
+        else arg
+        for arg, match in zip(argv, names)
     ]
 
 
 def _normalise(argv):
-    """Each flag in one word, `--n_critic=5`, and every boolean as `--name=true|false`."""
-    words, out = _renamed(argv), []
+    """Return the arguments in one form: `--name=value`, and true or false for a boolean."""
+    args, out = _renamed(argv), []
     switches = {n for n, f in FIELDS.items() if is_switch(f)}
     truth = dict.fromkeys(("true", "t", "yes", "y"), "true")
     truth |= dict.fromkeys(("false", "f", "no", "n"), "false")
-    while words:
-        word = words.pop(0)
-        if not word.startswith("-") or word.strip("-")[:1].isdigit() or set(word) <= {"-"}:
-            out.append(word)
+    while args:
+        arg = args.pop(0)
+        if not arg.startswith("-") or arg.strip("-")[:1].isdigit() or set(arg) <= {"-"}:
+            out.append(arg)
             continue
-        name, has_value, value = word.removeprefix("-").removeprefix("-").partition("=")
+        name, has_value, value = arg.removeprefix("-").removeprefix("-").partition("=")
         name = name.replace("-", "_")
         plain = name[2:].lstrip("_") if name.startswith("no") else ""
         if plain in switches and name not in FIELDS and not has_value:
             name, has_value, value = plain, "=", "false"
         if name in switches:
             if not has_value:
-                follows = words[0].lower() if words else ""
+                follows = args[0].lower() if args else ""
                 known = follows in (*truth, "none") or (follows.isdigit() and len(follows) == 1)
-                value = words.pop(0) if known else "true"
+                value = args.pop(0) if known else "true"
             out.append(f"--{name}={truth.get(value.lower(), value)}")
-        elif name in FIELDS and not has_value:  # its value is the next word, even "-0.01"
-            if not words or (words[0][:1] == "-" and not words[0].lstrip("-.")[:1].isdigit()):
+        elif name in FIELDS and not has_value:  # its value is the next argument, even "-0.01"
+            if not args or (args[0][:1] == "-" and not args[0].lstrip("-.")[:1].isdigit()):
                 raise WrongCall(f"flag --{name} needs a value: {allowed(FIELDS[name])}")
-            out.append(f"--{name}={words.pop(0)}")
-        elif name == "undefok":  # absl's way to let any mistake pass
+            out.append(f"--{name}={args.pop(0)}")
+        elif name == "undefok":  # absl's flag that allows unknown flags
             raise WrongCall("Unknown command line flag 'undefok'")
         else:
             out.append(f"--{name}{has_value}{value}")
@@ -89,16 +87,17 @@ def _normalise(argv):
 
 
 def parse_flags(argv):
-    """The flags given on a command line.
+    """Parse a command line.
 
     Args:
-      argv: the program's name and its words.
+      argv: list of texts: the program's name and its arguments.
 
     Returns:
-      A dict of field → value with just the flags given; with the key `help` if asked for.
+      A dict of Config field → value with only the flags that are given. It has the key `help` if
+      the call asks for help.
 
     Raises:
-      WrongCall: naming the word and what is allowed.
+      WrongCall: for an argument that is not valid; names it and says what is allowed.
     """
     values = flags.FlagValues()
     for field in FIELDS.values():
@@ -106,18 +105,19 @@ def parse_flags(argv):
     try:
         if "--flagfile=" in (*argv, *(f"{a}={b}" for a, b in pairwise(argv))):
             raise WrongCall("flag --flagfile needs a value: a path")
-        with contextlib.redirect_stderr(io.StringIO()) as said:
-            words = _normalise(values.read_flags_from_files(argv[1:]))
-        if said.getvalue():  # absl's warning, which it goes on after
-            raise WrongCall(f"--flagfile names itself: {said.getvalue().strip().split(': ')[-1]}")
-        left = values([argv[0], *(w for w in words if w not in HELP)])[1:]
+        with contextlib.redirect_stderr(io.StringIO()) as warnings:
+            args = _normalise(values.read_flags_from_files(argv[1:]))
+        if warnings.getvalue():  # absl warns and continues
+            path = warnings.getvalue().strip().split(": ")[-1]
+            raise WrongCall(f"--flagfile names itself: {path}")
+        rest = values([argv[0], *(arg for arg in args if arg not in HELP)])[1:]
     except flags.CantOpenFlagFileError as error:
         raise WrongCall(f"--flagfile: {str(error).removeprefix('ERROR:: ')}") from None
     except flags.Error as error:
         raise WrongCall(" ".join(str(error).splitlines())) from None
     except UnicodeError as error:
         raise WrongCall(f"--flagfile must be a text file: {error}") from None
-    if left:
-        raise WrongCall(f"unexpected word: {left[0]!r} (every setting is a flag: --name value)")
+    if rest:
+        raise WrongCall(f"unexpected argument: {rest[0]!r} (write a setting as --name value)")
     given = {n: values[n].value for n in FIELDS if values[n].present}
-    return {**given, "help": True} if HELP & set(words) else given
+    return {**given, "help": True} if HELP & set(args) else given

@@ -1,48 +1,63 @@
-"""The texts of `--help`, `--list_presets` and a training's first lines. Imports no TensorFlow."""
+"""The texts of --help, of --list_presets and of the start of training. Imports no TensorFlow."""
 
 import textwrap
 
 from config import presets, tables
-from config.fields import FIELDS, PICTURES, asked, text
+from config.fields import FIELDS, TEST_MODE, is_set, text
 from config.resolve import resolve
 from config.saved import changes
 
 
 def advice(c, given):
-    """Lines on settings that papers advise against, and on flags that have no effect."""
+    """Return notes on settings that papers advise against and on flags without effect.
+
+    Args:
+      c: the `Config` of a training.
+      given: dict of the flags of the call.
+
+    Returns:
+      A list of lines.
+    """
     lines = []
     if c.critic_norm == "batch" and c.penalty != "none":
         lines.append(
-            f"note: batch norm in the critic mixes the samples that penalty {c.penalty} takes one"
-            " by one (1704.00028, section 4); --critic_norm layer does not"
+            "note: batch norm in the critic mixes the images of a batch, but penalty"
+            f" {c.penalty} needs a score of each image (1704.00028, section 4): use --critic_norm"
+            " layer"
         )
-    groups = {  # fields of one kind, by what has them, and the one of this run
+    groups = {  # flag → ({choice: fields that it uses}, the choice of this run)
         "arch": ({n: _arch_fields(r) for n, r in tables.ARCHS.items()}, c.arch),
         "mode": ({n: r.clip for n, r in tables.MODES.items()}, c.mode),
         "penalty": ({n: _penalty_fields(r) for n, r in tables.PENALTIES.items()}, c.penalty),
         "optimizer": ({n: tuple(r.kwargs) for n, r in tables.OPTIMIZERS.items()}, c.optimizer),
     }
-    for kind, (fields, own) in groups.items():
-        idle = set().union(*fields.values()) - set(fields[own])
-        lines += [f"note: --{n} has no effect with --{kind} {own}" for n in sorted(idle & {*given})]
-    idle = [n for n in PICTURES if asked(c, n)]
-    return lines + [f"note: --{n} has no effect in training, only without --train" for n in idle]
+    for flag, (used, choice) in groups.items():
+        unused = set().union(*used.values()) - set(used[choice])
+        names = sorted(unused & {*given})
+        lines += [f"note: --{n} has no effect with --{flag} {choice}" for n in names]
+    unused = [n for n in TEST_MODE if is_set(c, n)]
+    return lines + [f"note: --{n} has no effect in training, only in test mode" for n in unused]
 
 
 def _arch_fields(row):
-    """The fields that only some architectures and their trainers use."""
+    """Return the fields that an architecture uses and some others do not."""
     sizes = () if row.growth else ("output_height", "output_width")
     return (*row.network, *row.training, *sizes)
 
 
-def _penalty_fields(parts):
-    """The fields that only some penalties use."""
-    weights = {name for part in parts for name in part.weights.values()}
-    return (*weights, *(("penalty_every", "penalty_fraction") if parts else ()))
+def _penalty_fields(penalties):
+    """Return the fields that a choice of --penalty uses and some others do not."""
+    weights = {name for penalty in penalties for name in penalty.weights.values()}
+    return (*weights, *(("penalty_every", "penalty_fraction") if penalties else ()))
 
 
 def describe(config, names=None):
-    """The settings as lines of `name value`, several to a line of at most 100 characters."""
+    """Return settings as text `name=value`, with as many in a line as fit in 100 characters.
+
+    Args:
+      config: a `Config`.
+      names: the fields; None for all that are saved with the run.
+    """
     lines = [""]
     for name in names or config.to_json():
         item = f"{name}={text(getattr(config, name))}"
@@ -53,35 +68,41 @@ def describe(config, names=None):
 
 
 def opening(config, given, saved):
-    """What training says first: its settings, advice, and what a resumed run does otherwise."""
+    """Return the first text of a training: settings, notes, and changes of a resumed run.
+
+    Args:
+      config: the `Config` of the call.
+      given: dict of the flags of the call.
+      saved: dict of the run's saved settings; {} for a new run.
+    """
     lines = [f"run {config.run_name}", describe(config), *advice(config, given)]
     if saved and config.init_from:
-        lines.append("note: --init_from has no effect on a run that goes on")
+        lines.append("note: --init_from has no effect on a resumed run")
     for name, old, new in changes(config, saved):
         lines.append(f"changed: {name} {text(old)} -> {text(new)}")
     return "\n".join(lines)
 
 
 def preset_table():
-    """The presets, one a line, in columns as wide as their longest entry."""
+    """Return the text of --list_presets: a table with one preset a line."""
     names = ("arch", "mode", "dataset", "output_height", "learning_rate", "epoch")
     rows = [("preset", *names, "source")]
     for name, row in presets.PRESETS.items():
         c = resolve({"preset": name})
         rows.append((name, *(text(getattr(c, n)) for n in names), row.source))
-    wide = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    return "\n".join("  ".join(v.ljust(w) for v, w in zip(row, wide)).rstrip() for row in rows)
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return "\n".join("  ".join(v.ljust(w) for v, w in zip(row, widths)).rstrip() for row in rows)
 
 
 def help_text(config):
-    """The page that `--help` prints, with the values that this call would take."""
+    """Return the text of --help, which shows the values of `config`."""
     lines = [
-        "Train a GAN on a folder of images or a known set, or make pictures with a trained one.",
+        "Train a GAN on a data set or a folder of images, or make pictures with a trained GAN.",
         "",
-        "  python main.py --dataset mnist --train True --mode gp   train (again: go on)",
+        "  python main.py --dataset mnist --train True --mode gp   train; repeat it to resume",
         "  python main.py --dataset mnist                          make pictures",
         "",
-        "Flags, with the values that this call takes; - and _ are the same in names:",
+        "Flags, with their values in this call. Their names may be written with - or _.",
         "",
     ]
     for field in FIELDS.values():
@@ -89,6 +110,15 @@ def help_text(config):
         note = f" ({', '.join(choices)})" if choices else ""
         value = text(getattr(config, field.name))
         flag = f"  --{field.name}={value}".ljust(34) + " "
-        wrap = textwrap.TextWrapper(100, flag, " " * 35, break_long_words=False)
-        lines.append(wrap.fill(field.metadata["help"] + note))
+        entry = field.metadata["help"] + note
+        lines.append(
+            textwrap.fill(
+                entry,
+                100,
+                initial_indent=flag,
+                subsequent_indent=" " * 35,
+                break_long_words=False,
+                break_on_hyphens=False,
+            )
+        )
     return "\n".join(lines)

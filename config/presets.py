@@ -1,8 +1,8 @@
-"""The presets: named rows of settings. Data only, as in `tables.py`."""
+"""The presets: named sets of settings. Data only."""
 
 from config.rows import Preset
 
-# A name with mnist or anime says which data the preset is for.
+# Names of presets with mnist or anime name the data set.
 _NORMAL = {"z_dim": 100, "z_distribution": "normal"}
 _GP = {"mode": "gp", "penalty_fraction": 1.0}
 _SEED_001 = {"arch": "dcgan", "dataset": "mnist", "conditional": False, **_NORMAL, "ema": 0.0}
@@ -30,13 +30,13 @@ _SEED_002 = {
 }
 _SEED_003 = {"arch": "resnet", "dataset": "cifar10", "conditional": False}
 _SEED_003 |= {"output_height": 64, "batch_size": 64, "critic_num": 5, "ema": 0.0, "seed": 42}
-_SEED_003 |= {"epoch": 129}  # of 781 updates: just over 100,000
+_SEED_003 |= {"epoch": 129}  # of 781 generator updates: just over 100,000
 _SEED_004 = {"arch": "dcgan", "dataset": "faces", "output_height": 64}
 _SEED_004 |= {"g_width": (512, 256, 128, 64), "d_width": (64, 128, 256, 512), **_NORMAL}
 _SEED_004 |= {"kernel_size": 4, "bias": "none", "batch_size": 128, "epoch": 50, "ema": 0.0}
 _SEED_004 |= {"mirror": False}
 PRESETS = {
-    "digits": Preset(  # `make train`: two minutes on two cores
+    "digits": Preset(  # for `make train`; two minutes on two CPU cores
         "ours",
         {
             "dataset": "digits",
@@ -44,7 +44,7 @@ PRESETS = {
             "epoch": 100,
         },
     ),
-    "faces_r1": Preset(  # in hours on two cores; it ships
+    "faces_r1": Preset(  # hours on two CPU cores; its generator is in the repository
         "ours",
         {
             "dataset": "faces",
@@ -59,7 +59,7 @@ PRESETS = {
             "epoch": 200,
         },
     ),
-    "pggan_faces": Preset(  # 64x64 in hours on two CPU cores
+    "pggan_faces": Preset(  # 64x64 pixels; hours on two CPU cores
         "ours",
         {
             "arch": "pggan",
@@ -75,7 +75,7 @@ PRESETS = {
             "save_every": 1000,
         },
     ),
-    "pggan_faces_32": Preset(  # 4x4 to 32x32 in an hour of one core; it ships
+    "pggan_faces_32": Preset(  # 32x32; an hour on one CPU core; in the repository
         "ours",
         {
             "arch": "pggan",
@@ -93,7 +93,7 @@ PRESETS = {
             "save_every": 1000,
         },
     ),
-    "pggan_1024": Preset(  # PGGAN's own, appendix A.1; its faces are CelebA-HQ
+    "pggan_1024": Preset(  # 1710.10196, appendix A.1; the paper uses CelebA-HQ
         "004",
         {
             "arch": "pggan",
@@ -227,7 +227,7 @@ PRESETS = {
         },
     ),
     "resnet_wgan_div": Preset("003", {**_SEED_003, "mode": "div", **_ADAM_2E_4}),
-    "cyclegan_hair": Preset(  # an hour of one CPU core
+    "cyclegan_hair": Preset(  # an hour on one CPU core
         "ours",
         {
             "arch": "cyclegan",

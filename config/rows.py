@@ -1,6 +1,6 @@
-"""The kinds of rows that the tables have: one frozen dataclass for each table.
+"""The rows of the tables: one frozen dataclass for each table.
 
-Code is named as "module:attribute" (see `import_object`), so that reading the tables imports no
+Rows name code as text "module:attribute" (see `import_object`), so that the tables import no
 TensorFlow. `defaults` are values of `Config` fields, which flags and presets override.
 """
 
@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 
 def import_object(name):
-    """Return the object that a row names as "module:attribute", as "losses:reals"."""
+    """Return the object that a row names as "module:attribute", for example "losses:reals"."""
     module, _, path = name.partition(":")
     found = importlib.import_module(module)
     for part in path.split("."):
@@ -20,14 +20,14 @@ def import_object(name):
 
 @dataclasses.dataclass(frozen=True)
 class Mode:
-    """An objective: two losses, and the settings that its paper trains with.
+    """An objective: two losses, and the default settings to train with them.
 
     Attributes:
       critic_loss, generator_loss: functions of (real scores, fake scores) in `losses.py`.
       gap: the name under which mean critic(real) - mean critic(fake) is logged.
       paired: True if the generator's loss uses the real scores.
-      logits: True if scores are logits, whose probabilities are logged.
-      clip: the fields of the critic's lowest and highest weight, or ().
+      logits: True if scores are logits. Their probabilities are logged.
+      clip: the fields with the lower and the upper bound of the critic's weights; () to not clip.
       defaults: values of Config fields.
     """
 
@@ -47,7 +47,7 @@ class Penalty:
     Attributes:
       at: function of (real, fake, key) that returns the images where the gradient is taken.
       of: function of the squared gradient norms that returns the penalties.
-      weights: keyword of `of` → the Config field with its value.
+      weights: keyword argument of `of` → the Config field with its value.
     """
 
     at: str
@@ -57,17 +57,19 @@ class Penalty:
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """What the networks of an architecture are for.
+    """What the networks of an architecture are for: generation or translation.
 
     Attributes:
-      does: a description for messages.
-      asks: the fields of test mode that apply.
-      refuses: fields that do not apply.
-      settles: values of Config fields that win over the data set's.
-      reader: the reader of the data, or None for the data set's.
-      load, describe: functions that read the data, and that return its `ImageSpec` only.
-      pictures: test mode, a function of (Config, run folder) that yields paths.
-      facts: the keyword arguments of the trainer that come from the schedule and the data.
+      does: description for messages, to follow "which".
+      asks: the fields of test mode that only this task supports.
+      refuses: the fields that this task does not support.
+      settles: values of Config fields that override those of the data set.
+      reader: the reader of the data, or None for the reader of the data set.
+      load: function that reads the data.
+      describe: function that returns the `ImageSpec` of the data without reading all of it.
+      pictures: function of (Config, run folder) that makes the pictures of test mode and yields
+        their paths.
+      facts: keyword arguments of the trainer whose values come from the schedule and the data.
       min_batch: the smallest batch size.
     """
 
@@ -90,7 +92,7 @@ class Growth:
     Attributes:
       size: the field with the height and width of the last stage, a power of two.
       batches: function that returns the batch sizes of all stages.
-      batch_fields: the fields that it takes.
+      batch_fields: the fields that `batches` takes.
     """
 
     size: str
@@ -106,15 +108,16 @@ class Architecture:
       builder: function of (ImageSpec, **network) that returns (generator, critic).
       trainer: the trainer's class.
       task: a `Task`.
-      network: the Config fields that the builder takes. A run cannot change them.
-      min_size, multiple_of: limits of the images' height and width.
-      defaults: values of Config fields; `mode` is always among them.
-      training: the fields that the trainer takes besides those that every trainer takes.
-      fixed: those of `training` that a run cannot change.
-      one_width: True if a width is a single number.
-      stages: function that returns what is trained at a time, [(generator, critic, batch)], or
-        None for the pair itself.
-      growth: a `Growth`, or None.
+      network: the Config fields that the builder takes. A resumed run cannot change them.
+      min_size, multiple_of: the height and the width of images are at least `min_size` pixels and
+        a multiple of `multiple_of`.
+      defaults: values of Config fields; always has `mode`.
+      training: the fields that this trainer takes and other trainers do not.
+      fixed: the fields of `training` that a resumed run cannot change.
+      one_width: True if `g_width` and `d_width` must be single numbers.
+      stages: function that returns a list of (generator, critic, batch size), one for each stage of
+        training. None if there is one stage, with the pair itself.
+      growth: a `Growth`, or None if the networks do not grow.
     """
 
     builder: str
@@ -138,7 +141,7 @@ class Dataset:
     Attributes:
       reader: function of (path, pattern=, conditional=) that returns a `Source`.
       defaults: values of Config fields.
-      test_part: the part of the set that generators are measured against, if not the training part.
+      test_part: name of the part that generators are measured against; None: the training part.
     """
 
     reader: str
@@ -148,7 +151,12 @@ class Dataset:
 
 @dataclasses.dataclass(frozen=True)
 class Optimizer:
-    """A Keras optimiser: its class, and Config field → keyword argument."""
+    """A Keras optimizer.
+
+    Attributes:
+      cls: the class.
+      kwargs: Config field → keyword argument of the class.
+    """
 
     cls: str
     kwargs: Mapping
@@ -159,9 +167,9 @@ class Latents:
     """A distribution of latents.
 
     Attributes:
-      function: draws them from (key, shape).
-      sweep: the lowest and highest value in test mode's sweeps.
-      numpy: code that draws the same, for users of an exported generator.
+      function: function of (key, shape) that draws latents.
+      sweep: the lowest and the highest value in the sweeps of test mode.
+      numpy: NumPy code that draws from the same distribution, for the card of an export.
     """
 
     function: str
@@ -174,10 +182,10 @@ class Export:
     """A format of exported generators.
 
     Attributes:
-      suffix: the end of the file's name.
-      writer: function of (network, path).
-      code: the text of the program that loads the file.
-      packages: packages that are not always installed.
+      suffix: suffix of the file's name.
+      writer: function of (network, path) that writes the file.
+      code: text of a program that loads the file, for the card.
+      packages: optional packages that the format needs.
     """
 
     suffix: str
@@ -188,11 +196,12 @@ class Export:
 
 @dataclasses.dataclass(frozen=True)
 class Strategy:
-    """On what a run is trained.
+    """How training is distributed.
 
     Attributes:
-      cluster: True to train with the processes of TF_CONFIG, if it is set.
-      devices: otherwise, all devices of the first of these kinds that exists.
+      cluster: True to train with all processes of TF_CONFIG, if it is set.
+      devices: types of devices. Without TF_CONFIG, a run trains on all devices of the first type
+        that exists.
     """
 
     cluster: bool
@@ -201,11 +210,11 @@ class Strategy:
 
 @dataclasses.dataclass(frozen=True)
 class Precision:
-    """What networks compute in. Weights, scores and losses are always float32.
+    """The dtype that networks compute in. Weights, scores and losses are always float32.
 
     Attributes:
-      policy: Keras' dtype policy.
-      scaled: True if losses are scaled before their gradients are taken, lest these underflow.
+      policy: name of Keras' dtype policy.
+      scaled: True to scale losses, so that their gradients do not underflow.
     """
 
     policy: str
@@ -214,16 +223,24 @@ class Precision:
 
 @dataclasses.dataclass(frozen=True)
 class Extractor:
-    """A network that images are measured through: function of a shape [H, W, C] that builds it."""
+    """A network that extracts features for evaluation.
+
+    Attributes:
+      builder: function of an image shape (H, W, C) that builds the network.
+    """
 
     builder: str
 
 
 @dataclasses.dataclass(frozen=True)
 class Measure:
-    """What `--best_by` goes by."""
+    """A measure that can select the best checkpoint.
 
-    higher: bool  # True if more of it is better
+    Attributes:
+      higher: True if a higher value is better.
+    """
+
+    higher: bool
 
 
 @dataclasses.dataclass(frozen=True)
@@ -231,7 +248,8 @@ class Preset:
     """A named row of settings.
 
     Attributes:
-      source: which of the five programs runs so (their faults mended), or "ours".
+      source: the seed program with these settings, "000" to "004", or "ours". Bugs of the seed
+        programs are fixed here.
       settings: values of Config fields, which flags override.
     """
 

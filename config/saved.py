@@ -1,4 +1,4 @@
-"""The settings saved with a run: reading them, and what a resumed run may change.
+"""Reading the settings saved with a run, and checking the changes of a resumed run.
 
 Imports no TensorFlow.
 """
@@ -13,15 +13,22 @@ from console import WrongCall
 
 
 def read_saved(path):
-    """Read a run's config.json; return a dict of Config fields.
+    """Read a run's config.json.
+
+    Args:
+      path: path of the file.
+
+    Returns:
+      A dict of Config field → value. Fields newer than the run have the values that it was
+      trained with.
 
     Raises:
-      WrongCall: if it cannot be read, or has a field or a value that this program does not know.
+      WrongCall: if the file cannot be read, lacks a field, or has an unknown field or value.
     """
     try:
         read = json.loads(Path(path).read_text())
         if not isinstance(read, dict):
-            raise ValueError("it holds no fields")
+            raise ValueError("it is not a JSON object")
         saved = {n: tuple(v) if isinstance(v, list) else v for n, v in read.items() if n != "data"}
         _check_values(saved, read)
         _add_newer_fields(saved)
@@ -37,7 +44,7 @@ def read_saved(path):
 
 
 def _check_values(saved, read):
-    """Raise ValueError for a field or a value that this program does not know."""
+    """Raise ValueError if `saved` has an unknown field or a value that is not allowed."""
     for name, value in saved.items():
         if name not in FIELDS or not FIELDS[name].metadata["saved"]:
             raise ValueError(f"unknown field {name!r}")
@@ -48,16 +55,16 @@ def _check_values(saved, read):
 
 
 def _add_newer_fields(saved):
-    """Give the fields that are newer than the run the values that the run was trained with."""
+    """Add the network fields that are newer than the run, with the values it was trained with."""
     row = tables.ARCHS.get(saved.get("arch"))
     if row and row.growth and "penalty" not in saved:
-        saved["critic_norm"] = "none"  # networks that grow had no norms when --penalty came
+        saved["critic_norm"] = "none"  # the run is older than norms in growing networks
     for name in row.network if row else ():
         saved.setdefault(name, row.defaults.get(name, FIELDS[name].default))
 
 
 def identity(given):
-    """Return those of the flags and the preset's settings by which test mode selects a run."""
+    """Return a dict of the flags and preset settings that select a run in test mode."""
     given = {**preset_settings(given), **given}
     networks = {n for row in tables.ARCHS.values() for n in row.network}
     names = ("name", "batch_size", *FIXED, *sorted(networks))
@@ -65,7 +72,12 @@ def identity(given):
 
 
 def refuse_changes(config, saved):
-    """Raise WrongCall if `config` would resume the run of `saved` with another network."""
+    """Raise WrongCall if `config` changes a fixed setting of the run.
+
+    Args:
+      config: the `Config` of the call.
+      saved: dict of the run's saved settings; {} for a new run.
+    """
     if saved:
         _refuse_precision(config, saved)
     fixed = _fixed(tables.ARCHS[saved["arch"]]) if saved else ()
@@ -79,22 +91,25 @@ def refuse_changes(config, saved):
 
 
 def _refuse_precision(config, saved):
-    """A scaled loss has state in the checkpoint that others do not have."""
+    """Raise WrongCall if loss scaling would be turned on or off.
+
+    The loss scale is state in the checkpoint, which other precisions do not have.
+    """
     was = saved.get("precision", FIELDS["precision"].default)
     scaled = [tables.PRECISIONS[name].scaled for name in (was, config.precision)]
     if scaled[0] != scaled[1]:
         raise WrongCall(
-            f"run {config.run_name} has precision={was}, and cannot go on in {config.precision}: "
-            "leave --precision out, give another --name, or start anew with --resume False"
+            f"run {config.run_name} has precision={was} and cannot be resumed in {config.precision}"
+            ": leave --precision out, give another --name, or start anew with --resume False"
         )
 
 
 def _fixed(row):
-    """The fields that a run cannot change. The architecture comes first, so that it is named."""
+    """Return the fields that a run cannot change. An error names the architecture first."""
     return ("arch", *row.network, *row.fixed, *FIXED)
 
 
 def changes(config, saved):
-    """List (field, old value, new value) of what a resumed run changes."""
+    """Return a list of (field, old value, new value) of the settings that a resumed run changes."""
     now = config.to_json()
     return [(n, saved[n], now[n]) for n in now if n in saved and saved[n] != now[n]]

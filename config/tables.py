@@ -1,4 +1,4 @@
-"""The tables: what each mode, penalty, network, optimiser, data set and extractor is made of.
+"""The tables of modes, penalties, architectures, optimizers, data sets, extractors and others.
 
 Data only. `rows.py` describes the attributes of each kind of row.
 """
@@ -31,15 +31,15 @@ _WASSERSTEIN = {
     "generator_loss": "losses:wasserstein_generator",
     "gap": "wasserstein",
 }
-# Of most modes: DCGAN's settings (1511.06434).
+# The settings of DCGAN (1511.06434), which most modes use.
 _DCGAN = {**_ADAM, "learning_rate": 2e-4, "critic_num": 1, "critic_norm": "none"}
 
 MODES = {
     "gp": Mode(  # WGAN-GP, 1704.00028
         **_WASSERSTEIN,
-        # The best of benchmarks/quality.py in the same minutes: one critic update (paper: five), at
-        # ten times its rate, and the penalty on a fraction of the batch. The momentums are the
-        # paper's. The published values are in the presets.
+        # The best settings in benchmarks/quality.py at equal time: one critic update (paper: five),
+        # ten times the paper's learning rate, and a penalty on a quarter of the batch. beta1 and
+        # beta2 are the paper's. The presets have the published values.
         defaults={
             **_ADAM,
             "penalty": "gp",
@@ -59,7 +59,7 @@ MODES = {
             "optimizer": "rmsprop",
             "learning_rate": 5e-5,
             "rho": 0.99,
-            "epsilon": 1e-10,  # Keras adds it inside the root: 1e-5 outside
+            "epsilon": 1e-10,  # inside Keras' root; the square of 1e-5 outside the root
             "critic_num": 5,
             "critic_norm": "batch",
         },
@@ -89,14 +89,14 @@ MODES = {
         generator_loss="losses:relativistic_generator",
         gap="score_gap",
         paired=True,
-        # The paper's gamma is between 0.05 and 150 by data set, and it has no momentum.
+        # The paper's gamma is 0.05 to 150, depending on the data set. Its beta1 is 0.
         defaults={**_DCGAN, "penalty": "r1r2", "LAMBDA": 1.0, "beta1": 0.0, "beta2": 0.99},
     ),
 }
 
 MODE_ALIASES = {"wgan-gp": "gp", "wgan": "regular", "wgan-div": "div"}
 
-# By the value of --penalty; a mode's default is in its row.
+# Keys are values of --penalty. The default of a mode is in its row.
 _R1 = Penalty("losses:reals", "losses:half_square", {"weight": "LAMBDA"})
 _R2 = Penalty("losses:fakes", "losses:half_square", {"weight": "LAMBDA"})
 PENALTIES = {
@@ -110,14 +110,14 @@ PENALTIES = {
 }
 
 GENERATION = Task(
-    does="makes images of latents",
+    does="generates images from latents",
     asks=("num_samples", "seeds", "label", "interpolate", "visualize"),
     load="datasets.packed:load",
     describe="datasets.packed:describe",
     pictures="commands.generate:samples",
 )
 TRANSLATION = Task(
-    does="translates images of a folder's trainA to trainB, and back",
+    does="translates images between the folders trainA and trainB",
     asks=("translate", "input", "output"),
     refuses=("conditional", "compare", "evaluate", "eval_every"),
     settles={"conditional": False, "mirror": True},
@@ -126,11 +126,11 @@ TRANSLATION = Task(
     describe="datasets.domains:describe",
     pictures="commands.generate:translations",
     facts=("epochs", "per_epoch", "shown"),
-    min_batch=1,  # instance norm works on each image by itself
+    min_batch=1,  # instance norm normalises each image separately
 )
 
-# A width is a base, which doubles as the maps shrink, or all widths from the network's entry to its
-# exit: "512,256,128,64".
+# One width is a base, which doubles each time that the size halves. Several are the widths of all
+# layers, from the input to the output: (512, 256, 128, 64).
 _NORMAL = {"z_dim": 100, "z_distribution": "normal"}
 _CRITIC = ("critic_norm", "label_mode")
 ARCHS = {
@@ -182,7 +182,7 @@ ARCHS = {
         one_width=True,
         defaults={"mode": "gp", **_NORMAL, "z_dim": 128, "g_width": (64,), "d_width": (64,)},
     ),
-    "sngan": Architecture(  # 1802.05957, whose values these are (appendix B.4, CIFAR-10)
+    "sngan": Architecture(  # values of 1802.05957, appendix B.4, CIFAR-10
         builder="architectures.sngan:build_sngan",
         trainer="model:GANTrainer",
         task=GENERATION,
@@ -202,7 +202,7 @@ ARCHS = {
             "beta2": 0.9,
         },
     ),
-    "pggan": Architecture(  # 1710.10196, whose values these are (appendix A.1)
+    "pggan": Architecture(  # values of 1710.10196, appendix A.1
         builder="architectures.pggan.networks:build_pggan",
         trainer="architectures.pggan.trainer:PGGAN",
         task=GENERATION,
@@ -237,7 +237,7 @@ ARCHS = {
             "ema": 0.999,
         },
     ),
-    "cyclegan": Architecture(  # 1703.10593, whose values these are (section 4 and the appendix)
+    "cyclegan": Architecture(  # values of 1703.10593, section 4 and appendix
         builder="architectures.cyclegan.networks:build_cyclegan",
         trainer="architectures.cyclegan.trainer:CycleGAN",
         task=TRANSLATION,
@@ -250,11 +250,11 @@ ARCHS = {
         one_width=True,
         defaults={
             "mode": "lsgan",
-            "z_distribution": "normal",  # it has no latents
+            "z_distribution": "normal",  # unused: it has no latents
             "output_height": 256,
             "g_width": (64,),
             "d_width": (64,),
-            "critic_norm": "instance",  # allowed in every mode: it does not mix images
+            "critic_norm": "instance",  # does not mix images, so every penalty allows it
             "batch_size": 1,
             "epoch": 200,
             "ema": 0.0,
@@ -324,13 +324,13 @@ MEASURES = {  # `swd` needs no extractor
 
 
 def _folder(reader="datasets.folders:read_folder", **defaults):
-    """The row of a folder of images."""
+    """Return the row of a folder of images."""
     plain = {"output_height": 64, "extractor": "random-cnn", "conditional": False, "mirror": False}
     return Dataset(reader, {**plain, **defaults})
 
 
 _DIGITS = {"output_height": 28, "extractor": "mnist-cnn", "conditional": True, "mirror": False}
-FOLDER = _folder()  # of any data set that has no row
+FOLDER = _folder()  # for any data set without a row
 DATASETS = {
     "mnist": Dataset(
         "datasets.known:read_mnist", {**_DIGITS, "input_height": 28}, test_part="test"

@@ -127,8 +127,8 @@ def test_the_best_is_a_run_of_its_own(cli):
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        (["--extractor", "vgg"], "--extractor=vgg is no file, and none of mnist-cnn, random-cnn"),
-        (["--extractor", "no.keras"], "--extractor=no.keras is no file"),
+        (["--extractor", "vgg"], "--extractor=vgg must be one of mnist-cnn, random-cnn"),
+        (["--extractor", "no.keras"], "--extractor=no.keras must be one of mnist-cnn, random-cnn"),
         (["--extractor", "bad.keras"], "cannot load bad.keras"),
         (["--extractor", "bad.h5"], "--extractor PATH.h5"),
     ],
@@ -148,7 +148,7 @@ def test_nothing_left_to_do(cli):
     before = [p.stat().st_mtime_ns for p in kept]
     status, out, _ = cli(*words)
     assert status == 0
-    assert "nothing left to do: 2 steps asked" in out
+    assert "nothing left to do: the run has all 2 steps" in out
     assert len(kept) == 4
     assert before == [p.stat().st_mtime_ns for p in kept]
 
@@ -484,8 +484,8 @@ def test_flags_without_effect_are_named(cli):
     assert notes == [
         "note: --fc_width has no effect with --arch mlp",
         "note: --div_k has no effect with --penalty none",
-        "note: --seeds has no effect in training, only without --train",
-        "note: --visualize has no effect in training, only without --train",
+        "note: --seeds has no effect in training, only in test mode",
+        "note: --visualize has no effect in training, only in test mode",
     ]
 
 
@@ -496,7 +496,7 @@ def test_a_runs_own_settings_come_before_the_check_of_sizes(cli):
     assert cli(*words, "--max_steps", 2)[0] == 0
     status, _, err = cli("--dataset", "digits", "--arch", "resnet", "--train")
     assert (status, err.count("\n")) == (2, 1)
-    assert "--output_height=28 does not suit --arch=resnet" in err
+    assert "--output_height=28 must be at least 16 and a multiple of 8 with --arch=resnet" in err
 
 
 def test_a_preset_picks_its_run_in_test_mode(cli):

@@ -374,11 +374,13 @@ def refusal(path):
 
 
 def test_what_is_kept():
-    once = "data_dir cache_dir train max_steps max_minutes preset checkpoint_dir sample_dir log_dir"
-    once += " name resume num_samples visualize num_workers"
-    assert set(once.split()) & set(KEPT) == set()
+    unsaved = (
+        "data_dir cache_dir train max_steps max_minutes preset checkpoint_dir sample_dir log_dir"
+    )
+    unsaved += " name resume num_samples visualize num_workers"
+    assert set(unsaved.split()) & set(KEPT) == set()
     assert set(KEPT) >= {*FIXED, *NETWORK, "dataset", "batch_size", "learning_rate", "ema", "seed"}
-    assert set(FIELDS) >= {*KEPT, *once.split()}
+    assert set(FIELDS) >= {*KEPT, *unsaved.split()}
 
 
 @pytest.mark.parametrize(

@@ -106,4 +106,4 @@ def test_going_on_in_another_precision(cli):
     assert "changed: precision bfloat16 -> float32" in out
     status, _, err = cli(*RUN, "--max_steps", 3, "--precision", "float16")
     assert (status, err.count("\n")) == (2, 1)
-    assert "has precision=float32, and cannot go on in float16" in err
+    assert "has precision=float32 and cannot be resumed in float16" in err

@@ -47,8 +47,8 @@ def test_rows_are_frozen_dataclasses(table):
         assert type(row) is KINDS[table]
         with pytest.raises(dataclasses.FrozenInstanceError):
             setattr(row, dataclasses.fields(row)[0].name, "x")
-    for parts in tables.PENALTIES.values():
-        assert all(type(part) is rows.Penalty for part in parts)
+    for penalties in tables.PENALTIES.values():
+        assert all(type(penalty) is rows.Penalty for penalty in penalties)
 
 
 @pytest.mark.parametrize("kind", [*KINDS.values(), rows.Penalty, rows.Task, rows.Growth])

@@ -104,7 +104,7 @@ def test_a_worker_does_not_wait_for_ever(cli, monkeypatch, tmp_path):
         status, out, err = cli("--dataset", "digits", "--train")
         assert (status, out) == (1, f"worker {index} of 2: waiting for the others\n")
         assert err == (
-            f"main.py: after 0.1 seconds these workers of TF_CONFIG do not answer: "
+            "main.py: these workers of TF_CONFIG did not answer within 0.1 seconds: "
             f"{hosts[1 - index]}\n"
         )
     assert not list(tmp_path.glob("checkpoint/*"))
@@ -133,7 +133,8 @@ FLAGS = ["--dataset", "digits", "--output_height", 8, "--g_width", 4, "--d_width
 FLAGS += ["--batch_size", 8, "--train", "--log_every", 1, "--save_every", 2]
 # As main.py, and what each process has in the end.
 CODE = """
-import sys, numpy, build, main
+import sys, numpy, main
+from commands import build
 made, build_trainer = [], build.build_trainer
 build.build_trainer = lambda *words: made.append(build_trainer(*words)) or made[-1]
 status = main.main(sys.argv[1:])
@@ -189,7 +190,7 @@ def test_two_processes_are_one(start, cli, tmp_path):
     both = start(*FLAGS, "--name", "two", "--max_steps", 4)
     (status, out, err), (other_status, other_out, other_err) = map(ends, both)
     assert (status, err, other_status, other_err) == (0, "", 0, "")
-    assert "2 replicas, each with 4 of a batch's 8 images" in out
+    assert "2 replicas, each with 4 of the 8 images in a batch" in out
     assert "done at step 4 of 4" in out
     assert other_out == "worker 1 of 2: waiting for the others\n"
     weights = [np.load(tmp_path / f"weights{i}.npz") for i in (0, 1)]
@@ -221,7 +222,7 @@ def test_a_killed_worker_ends_the_other_and_both_go_on(start, cli, tmp_path, kil
     status, _, err = ends(both[1 - killed], 60)
     assert status == 1
     assert err.count("\n") == 1
-    assert "another worker has gone" in err
+    assert "another worker has stopped" in err
     last = max(int(p.stem[5:]) for p in folder.glob("ckpt-*.index"))
     found = [ends(p) for p in start(*flags, "--max_steps", last + 3)]
     assert [(status, err) for status, _, err in found] == [(0, "")] * 2
