@@ -71,7 +71,7 @@ def build_batches(c, data, strategy=None):
     """The stream of training images of packed data (as `dataset.Batches`), for replicas here."""
     from training import replicas
 
-    words = {"rows": replicas.share(strategy)} if strategy else {}
+    words = {"rows": replicas.local_replicas(strategy)} if strategy else {}
     batches = data.stream(seed=c.seed, train_size=c.train_size, **words)
     if len(batches) < c.batch_size:
         print(f"{len(batches)} images are fewer than a batch of {c.batch_size}: they repeat")

@@ -6,8 +6,9 @@ import pytest
 import tensorflow as tf
 
 import losses
-from architectures.cyclegan import networks as cyclenets
-from architectures.cyclegan import trainer as cyclegan
+from architectures.cyclegan.images import augment, translate
+from architectures.cyclegan.networks import UPSAMPLE
+from architectures.cyclegan.trainer import rate_factor
 from commands import build
 from config import tables
 from config.resolve import resolve
@@ -114,7 +115,7 @@ def test_the_deconvolution_is_the_transpose_of_the_convolution():
     down = keras.layers.Conv2D(5, 3, 2, use_bias=False)
     conv = keras.Model(x, down(keras.layers.ZeroPadding2D(1)(x)))
     y = keras.Input((4, 4, 5))
-    deconv = keras.Model(y, cyclenets.UPSAMPLE["deconv"](y, 3))
+    deconv = keras.Model(y, UPSAMPLE["deconv"](y, 3))
     deconv.layers[1].set_weights([down.get_weights()[0], np.zeros(3)])
     rng = np.random.default_rng(0)
     a, b = (rng.normal(size=(1, *m.inputs[0].shape[1:])).astype(np.float32) for m in (conv, deconv))
@@ -141,22 +142,22 @@ def test_the_rates_fall_to_nothing():
     """SPEC 10.5: 200 epochs, from the 100th on."""
     wanted = {0: 1, 99: 1, 100: 1, 101: 0.99, 150: 0.5, 199: 0.01, 200: 0}
     for epoch, factor in wanted.items():
-        assert float(cyclegan.rate_factor(epoch, 200, 100)) == pytest.approx(factor, abs=1e-6)
-    assert float(cyclegan.rate_factor(9, 10, 10)) == 1
-    assert float(cyclegan.rate_factor(5, 10, 1000)) == 1
+        assert float(rate_factor(epoch, 200, 100)) == pytest.approx(factor, abs=1e-6)
+    assert float(rate_factor(9, 10, 10)) == 1
+    assert float(rate_factor(5, 10, 1000)) == 1
 
 
 def test_the_rates_of_an_epoch_are_those_of_its_steps(eager):
     trainer = make(per_epoch=2, epoch=4, learning_rate=1e-3, d_learning_rate=2e-3)
     terms = [{"x": tf.constant(0.0)}, {"y": tf.constant(0.0)}]
-    trainer._update_generators = lambda real: (real, 0.0, terms)
+    trainer._train_generators = lambda real, key: (real, 0.0, terms)
     keys, found = [], []
     trainer._train_critics = lambda *parts: keys.append(tuple(parts[-1].numpy())) or terms
     for i in range(8):
         rate = float(trainer.step(*batch(trainer, i))["learning_rate"])
-        used = [float(w.g_optimizer.learning_rate) for w in trainer.ways]
+        used = [float(w.g_optimizer.learning_rate) for w in trainer.directions]
         assert used == [pytest.approx(rate)] * 2
-        used = [float(w.d_optimizer.learning_rate) for w in trainer.ways]
+        used = [float(w.d_optimizer.learning_rate) for w in trainer.directions]
         assert used == [pytest.approx(2 * rate)] * 2
         found.append(rate)
     assert found == pytest.approx([1e-3] * 4 + [1e-3] * 2 + [5e-4] * 2)
@@ -171,7 +172,7 @@ def test_crops_are_of_the_image_and_flips_are_half_of_them():
     places = np.arange(11 * 13).reshape(11, 13)
     images = tf.constant(np.repeat(places[None, ..., None], 200, 0).astype(np.uint8))
     key = tf.constant([1, 2])
-    got = np.array(cyclegan.augment(images, (8, 9), key, mirror=True))
+    got = np.array(augment(images, (8, 9), key, mirror=True))
     got = np.round((got[..., 0] + 1) * 127.5).astype(int)
     starts, flips = set(), 0
     for crop in got:
@@ -183,9 +184,9 @@ def test_crops_are_of_the_image_and_flips_are_half_of_them():
         flips += flip
     assert starts == {(i, j) for i in range(4) for j in range(5)}
     assert 70 < flips < 130
-    still = np.array(cyclegan.augment(images, (8, 9), key, mirror=False))[..., 0]
+    still = np.array(augment(images, (8, 9), key, mirror=False))[..., 0]
     assert (np.diff(still) > 0).all()
-    whole = cyclegan.augment(images[:, :8, :9], (8, 9), key, mirror=False)
+    whole = augment(images[:, :8, :9], (8, 9), key, mirror=False)
     np.testing.assert_allclose(whole, images.numpy()[:, :8, :9] / 127.5 - 1, atol=1e-6)
 
 
@@ -196,15 +197,15 @@ def painted(numbers):
 
 def test_the_history_fills_and_then_half_of_it_is_shown():
     """SPEC 10.8: the first 50 come back; then half are older ones, whose places they take."""
-    way = make(batch_size=50, pool_size=50, g_width=(1,), d_width=(1,)).ways[0]
-    past = tf.function(way.past)
-    first = np.array(past(painted(np.arange(30)), tf.constant([0, 0])))[:, 0, 0, 0]
+    direction = make(batch_size=50, pool_size=50, g_width=(1,), d_width=(1,)).directions[0]
+    from_history = tf.function(direction.from_history)
+    first = np.array(from_history(painted(np.arange(30)), tf.constant([0, 0])))[:, 0, 0, 0]
     np.testing.assert_array_equal(first, np.arange(30))
-    assert int(way.held) == 30
+    assert int(direction.held) == 30
     kept, swapped = list(range(30)), 0
     for i in range(1, 21):
         new = np.arange(50) + 50.0 * i
-        shown = np.array(past(painted(new), tf.constant([i, 1])))[:, 0, 0, 0]
+        shown = np.array(from_history(painted(new), tf.constant([i, 1])))[:, 0, 0, 0]
         assert shown.shape == (50,)
         for fresh, out in zip(new, shown):  # the same with lists
             if len(kept) < 50:
@@ -213,15 +214,15 @@ def test_the_history_fills_and_then_half_of_it_is_shown():
             elif out != fresh:
                 kept[kept.index(out)] = fresh
                 swapped += 1
-        assert sorted(np.array(way.pool)[:, 0, 0, 0]) == sorted(kept)
-    assert int(way.held) == len(kept) == 50
+        assert sorted(np.array(direction.pool)[:, 0, 0, 0]) == sorted(kept)
+    assert int(direction.held) == len(kept) == 50
     assert abs(swapped / (20 * 50 - 20) - 0.5) < 0.06
 
 
 def test_no_history():
-    way = make(pool_size=0).ways[0]
+    direction = make(pool_size=0).directions[0]
     x = painted([1.0, 2.0])
-    assert way.past(x, tf.constant([0, 0])) is x
+    assert direction.from_history(x, tf.constant([0, 0])) is x
 
 
 class Shift(keras.layers.Layer):
@@ -240,16 +241,20 @@ def test_what_the_generators_loss_is_made_of():
     """Shifts by 0.2 and 0.5 of images all 0.1 and 0.3, critics that give the mean; 1703.10593."""
     for weight in (0.0, 5.0):
         trainer = make(lambda_identity=weight)
-        for way, by in zip(trainer.ways, (0.2, 0.5)):
-            way.generator = Shift(by)
-            way.critic = lambda x, training: tf.reduce_mean(x[0], 3, keepdims=True)
-        _, terms, total = trainer._generator_loss([painted([0.1, 0.1]), painted([0.3, 0.3])])
+        for direction, by in zip(trainer.directions, (0.2, 0.5)):
+            direction.generator = Shift(by)
+            direction.critic = lambda x, training: tf.reduce_mean(x[0], 3, keepdims=True)
+        real = [painted([0.1, 0.1]), painted([0.3, 0.3])]
+        _, terms, total = trainer._generator_loss(real, tf.constant([0, 0]))
         wanted = [
             {"adversarial_A2B": (0.3 - 1) ** 2, "cycle_A": 0.7, "identity_B": 0.2},
             {"adversarial_B2A": (0.8 - 1) ** 2, "cycle_B": 0.7, "identity_A": 0.5},
         ]
         calls = [4, 2] if weight else [2, 2]
-        assert [way.generator.calls for way in trainer.ways] == [calls, calls[::-1]]
+        assert [direction.generator.calls for direction in trainer.directions] == [
+            calls,
+            calls[::-1],
+        ]
         for got, want in zip(terms, wanted):
             part = {n: v for n, v in want.items() if weight or not n.startswith("identity")}
             assert {n: float(v) for n, v in got.items()} == pytest.approx(part, abs=1e-6)
@@ -269,10 +274,10 @@ def test_the_score_of_an_image_is_the_mean_of_its_patches():
 def test_a_critics_loss_is_of_each_patch(eager):
     """Least squares of the patches, not of their means."""
     trainer = make()
-    way = trainer.ways[0]
+    direction = trainer.directions[0]
     images = [tf.random.stateless_normal((2, 24, 24, 3), [i, 0]) for i in range(2)]
-    real, fake = (np.array(way.critic([x], training=True)) for x in images)
-    terms = way.critic_step(*images, [], tf.constant([0, 0]))
+    real, fake = (np.array(direction.critic([x], training=True)) for x in images)
+    terms = direction.critic_step(*images, [], tf.constant([0, 0]))
     by_hand = np.mean((real - 1) ** 2) / 2 + np.mean(fake**2) / 2
     assert float(terms["critic_loss"]) == pytest.approx(by_hand, rel=1e-5)
     assert float(terms["score_gap"]) == pytest.approx(np.mean(real) - np.mean(fake), abs=1e-6)
@@ -292,9 +297,9 @@ def test_every_mode_steps(eager, mode):
     )
     assert ("penalty_A" in terms) == (tables.MODES[mode].defaults["penalty"] != "none")
     assert trainer.problem() is None
-    for way in trainer.ways:
+    for direction in trainer.directions:
         if mode == "regular":
-            weights = np.concatenate([w.ravel() for w in way.critic.get_weights()])
+            weights = np.concatenate([w.ravel() for w in direction.critic.get_weights()])
             assert (weights.min(), weights.max()) == pytest.approx((-0.01, 0.02), abs=1e-8)
 
 
@@ -303,18 +308,20 @@ def test_a_step_is_traced_once_and_counts():
     rows = [trainer.step(*batch(trainer, i)) for i in range(3)]
     assert trainer.step.experimental_get_tracing_count() == 1
     assert (int(trainer.count), int(trainer.seen)) == (3, 3 * 2 * 2)
-    assert [int(way.held) for way in trainer.ways] == [3, 3]
-    for way in trainer.ways:
-        assert int(way.d_optimizer.iterations) == 6
-        assert int(way.g_optimizer.iterations) == 3
+    assert [int(direction.held) for direction in trainer.directions] == [3, 3]
+    for direction in trainer.directions:
+        assert int(direction.d_optimizer.iterations) == 6
+        assert int(direction.g_optimizer.iterations) == 3
     assert rows[0].keys() == rows[2].keys()
     assert len({float(r["cycle_A"]) for r in rows}) == 3
     images, columns = trainer.preview()
     assert (images.shape, columns) == ((18, 24, 24, 3), 6)
     np.testing.assert_allclose(images[[0, 3]], [x[0] / 127.5 - 1 for x in trainer.shown], atol=1e-6)
-    fake = cyclegan.draw(trainer.ways[0].average, images[6:7])
+    fake = translate(trainer.directions[0].average, images[6:7])
     np.testing.assert_allclose(images[7:8], fake, atol=1e-5)
-    np.testing.assert_allclose(images[8:9], cyclegan.draw(trainer.ways[1].average, fake), atol=1e-5)
+    np.testing.assert_allclose(
+        images[8:9], translate(trainer.directions[1].average, fake), atol=1e-5
+    )
 
 
 def test_an_update_leaves_the_other_networks_alone(eager):
@@ -331,12 +338,12 @@ def test_an_update_leaves_the_other_networks_alone(eager):
 def test_the_critics_see_the_fakes_from_before_the_update(eager):
     """With a history of none: the fakes of the first weights, cropped and flipped as for them."""
     trainer = make(pool_size=0, learning_rate=0.1)
-    first = [keras.models.clone_model(way.generator) for way in trainer.ways]
-    for old, way in zip(first, trainer.ways):
-        old.set_weights(way.generator.get_weights())
+    first = [keras.models.clone_model(direction.generator) for direction in trainer.directions]
+    for old, direction in zip(first, trainer.directions):
+        old.set_weights(direction.generator.get_weights())
     seen = []
-    for way in trainer.ways:
-        way.critic_step = lambda real, fake, labels, key: (
+    for direction in trainer.directions:
+        direction.critic_step = lambda real, fake, labels, key: (
             seen.append((real, fake)) or {"critic_loss": 0.0, "score_gap": 0.0}
         )
     trainer.step(*batch(trainer))
@@ -354,7 +361,7 @@ def test_fewer_bits_are_close_to_float32(eager, precision):
         for name, value in expected.items():
             assert float(found[name]) == pytest.approx(float(value), rel=0.05, abs=0.02), name
     assert half.problem() is None
-    scales = [float(getattr(w.g_optimizer, "dynamic_scale", 0)) for w in half.ways]
+    scales = [float(getattr(w.g_optimizer, "dynamic_scale", 0)) for w in half.directions]
     assert all((scale > 1) == (precision == "float16") for scale in scales)
     assert scales[0] == scales[1]
     for network in half.networks.values():
@@ -363,9 +370,13 @@ def test_fewer_bits_are_close_to_float32(eager, precision):
 
 def test_the_average_follows(eager):
     trainer = make(ema=0.999)
-    old = trainer.ways[0].average.get_weights()
+    old = trainer.directions[0].average.get_weights()
     trainer.step(*batch(trainer))
-    pairs = zip(old, trainer.ways[0].generator.get_weights(), trainer.ways[0].average.get_weights())
+    pairs = zip(
+        old,
+        trainer.directions[0].generator.get_weights(),
+        trainer.directions[0].average.get_weights(),
+    )
     for before, weight, mean in pairs:  # (1 + t) / (10 + t) of the old after the first step
         np.testing.assert_allclose(mean, 2 / 11 * before + 9 / 11 * weight, atol=1e-6)
 
@@ -373,27 +384,27 @@ def test_the_average_follows(eager):
 def test_an_overflow_of_one_generator_is_one_of_both(eager):
     """Their scales stay the same: one that fell alone would leave nothing of the other's loss."""
     trainer = make(precision="float16")
-    for way in trainer.ways:
-        way.g_optimizer.dynamic_scale.assign(2.0**15)
-    trainer.ways[1].generator.trainable_variables[-2].assign_add(
-        tf.fill(trainer.ways[1].generator.trainable_variables[-2].shape, 50.0)
+    for direction in trainer.directions:
+        direction.g_optimizer.dynamic_scale.assign(2.0**15)
+    trainer.directions[1].generator.trainable_variables[-2].assign_add(
+        tf.fill(trainer.directions[1].generator.trainable_variables[-2].shape, 50.0)
     )
-    before = [way.generator.get_weights() for way in trainer.ways]
+    before = [direction.generator.get_weights() for direction in trainer.directions]
     trainer.step(*batch(trainer))
-    scales = [float(way.g_optimizer.dynamic_scale) for way in trainer.ways]
+    scales = [float(direction.g_optimizer.dynamic_scale) for direction in trainer.directions]
     assert scales[0] == scales[1]
     changed = [
-        any(not np.array_equal(a, b) for a, b in zip(old, way.generator.get_weights()))
-        for old, way in zip(before, trainer.ways)
+        any(not np.array_equal(a, b) for a, b in zip(old, direction.generator.get_weights()))
+        for old, direction in zip(before, trainer.directions)
     ]
     assert changed[0] == changed[1] == (scales[0] == 2.0**15)
 
 
 def test_each_critic_update_of_a_burst_sees_other_fakes(eager, monkeypatch):
     trainer = make(critic_bursts=True, pool_size=0)
-    seen, update = [], trainer.ways[0].critic_step
+    seen, update = [], trainer.directions[0].critic_step
     monkeypatch.setattr(
-        trainer.ways[0],
+        trainer.directions[0],
         "critic_step",
         lambda real, fake, *rest: seen.append(fake.numpy()) or update(real, fake, *rest),
     )
@@ -404,8 +415,8 @@ def test_each_critic_update_of_a_burst_sees_other_fakes(eager, monkeypatch):
 
 def test_a_broken_step_is_found(eager):
     trainer = make()
-    trainer.ways[1].generator.trainable_variables[0].assign(
-        np.nan * trainer.ways[1].generator.trainable_variables[0]
+    trainer.directions[1].generator.trainable_variables[0].assign(
+        np.nan * trainer.directions[1].generator.trainable_variables[0]
     )
     trainer.step(*batch(trainer))
     assert "cycle_A" in trainer.problem()

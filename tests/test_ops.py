@@ -7,8 +7,7 @@ import tensorflow as tf
 
 import losses
 import ops
-from layers import fast
-from layers import stock as stocks
+from layers import fast, stock
 from training import randomness
 
 
@@ -64,7 +63,7 @@ def test_leaky_relu_is_keras_own(slope):
     inputs = keras.Input((5,))
     ours = keras.Model(inputs, ops.leaky_relu(inputs, slope))
     found = []
-    for network in (ours, stocks.stock(ours)):
+    for network in (ours, stock.stock(ours)):
         with tf.GradientTape() as outer:
             outer.watch(data)
             with tf.GradientTape() as inner:
@@ -77,7 +76,7 @@ def test_leaky_relu_is_keras_own(slope):
     np.testing.assert_array_equal(found[0][0], np.where(data > 0, data, slope * data))
     for a, b in zip(*found):
         np.testing.assert_allclose(a, b, rtol=1e-6)
-    assert type(stocks.stock(ours).layers[1]) is keras.layers.LeakyReLU
+    assert type(stock.stock(ours).layers[1]) is keras.layers.LeakyReLU
 
 
 @pytest.mark.parametrize("slope", [0.0, 0.2])
@@ -100,13 +99,13 @@ def test_stock_networks_have_the_same_weights_and_no_layers_of_ours():
     network = keras.Model(x, ops.norm(ops.dense(keras.layers.Flatten()(inner), 4), "batch"))
     data = np.random.default_rng(0).normal(size=(5, 8, 8, 2)).astype(np.float32)
     network(data, training=True)  # moves the statistics
-    stock = stocks.stock(network)
-    kinds = [type(layer) for layer in stock.layers]
+    saved = stock.stock(network)
+    kinds = [type(layer) for layer in saved.layers]
     assert kinds.count(keras.layers.BatchNormalization) == 2
     assert not any(kind.__module__ == "ops" for kind in kinds)
-    np.testing.assert_allclose(stock(data), network(data), atol=1e-5)
-    assert stocks.stock(stock) is stock
-    assert stocks.stock(stock, copy=True) is not stock
+    np.testing.assert_allclose(saved(data), network(data), atol=1e-5)
+    assert stock.stock(saved) is saved
+    assert stock.stock(saved, copy=True) is not saved
 
 
 @pytest.mark.parametrize("name", ["layer", "instance"])

@@ -9,14 +9,13 @@ import tensorflow as tf
 from PIL import Image
 
 from architectures.pggan import layers
-from architectures.pggan import networks as pggan_networks
-from architectures.pggan.schedule import Now, Plan, batches, sizes
+from architectures.pggan.networks import stage_critic, stage_generator
+from architectures.pggan.schedule import GrowthSchedule, GrowthState, batches, sizes
 from commands import build, dry_run
 from config import tables
 from config.resolve import resolve
 from datasets.packed import ImageSpec
-from layers import fast, weights
-from layers import stock as stocks
+from layers import equal, fast, stock
 from tests.conftest import checkpoint, folder_of_images, log_rows, same, values
 from training import average, memory
 
@@ -43,7 +42,7 @@ def batch(trainer, seed=0):
 
 
 def set_alpha(network, alpha):
-    for layer in stocks.layers_of(network):
+    for layer in stock.layers_of(network):
         if isinstance(layer, layers.Fade):
             layer.alpha.assign(alpha)
 
@@ -63,34 +62,36 @@ def grown(classes=0, seed=0, **given):
 
 def test_the_schedule_is_a_function_of_the_images_seen():
     """SPEC 10.5's values of α, counted in images of the paper's 800,000."""
-    plan = Plan(800_000, 800_000, (16, 16, 16, 14))
+    schedule = GrowthSchedule(800_000, 800_000, (16, 16, 16, 14))
     begin = 800_000  # stage 0 does not fade
     for into, alpha in ((0, 0.0), (160_000, 0.2), (400_000, 0.5), (800_000, 1.0), (1_599_999, 1.0)):
         for stage in (1, 2, 3):
             seen = begin + 1_600_000 * (stage - 1) + into
-            assert plan.at(seen) == Now(stage, alpha, 14 if stage == 3 else 16)
-    assert plan.at(0) == plan.at(799_999) == Now(0, 1.0, 16)
-    assert plan.at(10**9) == Now(3, 1.0, 14)
-    assert [plan.end(i) for i in range(4)] == [800_000, 2_400_000, 4_000_000, 5_600_000]
+            assert schedule.at(seen) == GrowthState(stage, alpha, 14 if stage == 3 else 16)
+    assert schedule.at(0) == schedule.at(799_999) == GrowthState(0, 1.0, 16)
+    assert schedule.at(10**9) == GrowthState(3, 1.0, 14)
+    assert [schedule.end(i) for i in range(4)] == [800_000, 2_400_000, 4_000_000, 5_600_000]
 
 
 def test_phases_of_no_length():
-    no_fade = Plan(0, 10, (2, 2))
+    no_fade = GrowthSchedule(0, 10, (2, 2))
     assert [no_fade.at(n).alpha for n in (0, 9, 10, 30)] == [1.0] * 4
     assert [no_fade.at(n).stage for n in (0, 9, 10, 30)] == [0, 0, 1, 1]
-    all_fade = Plan(10, 0, (2, 2))
-    assert [all_fade.at(n) for n in (0, 5, 10)] == [Now(1, alpha, 2) for alpha in (0.0, 0.5, 1.0)]
+    all_fade = GrowthSchedule(10, 0, (2, 2))
+    assert [all_fade.at(n) for n in (0, 5, 10)] == [
+        GrowthState(1, alpha, 2) for alpha in (0.0, 0.5, 1.0)
+    ]
 
 
 @pytest.mark.parametrize("updates", [1, 3])
 @pytest.mark.parametrize("seen", [0, 7, 99, 100, 333, 10_000])
 def test_the_steps_left_are_those_that_are_done(updates, seen):
-    plan = Plan(50, 60, (4, 7, 2))
+    schedule = GrowthSchedule(50, 60, (4, 7, 2))
     steps, now = 0, seen
-    while now < plan.end(2):
-        now += updates * plan.at(now).batch
+    while now < schedule.end(2):
+        now += updates * schedule.at(now).batch
         steps += 1
-    assert plan.steps(seen, updates) == steps
+    assert schedule.steps(seen, updates) == steps
 
 
 def test_batches_by_size():
@@ -111,12 +112,12 @@ def test_parameters_of_the_papers_networks():
         return sum(int(np.prod(w.shape)) for w in network.trainable_variables)
 
     assert (count(generator), count(critic)) == (22_933_394, 22_941_313)
-    whole = [count(pggan_networks.stage_generator(generator, i, whole=True)) for i in range(6)]
+    whole = [count(stage_generator(generator, i, whole=True)) for i in range(6)]
     assert whole == [6_556_163, 11_275_779, 15_995_395, 20_715_011, 22_484_227, 22_926_467]
-    fading = [count(pggan_networks.stage_generator(generator, i)) for i in range(6)]
+    fading = [count(stage_generator(generator, i)) for i in range(6)]
     assert [b - a for a, b in zip(whole, fading)] == [0, 1_539, 1_539, 1_539, 1_539, 771]
     # By hand: a head of 512·9·513 + 16·512² + 513 and biases, fromRGBs of 4·width, blocks.
-    critics = [count(pggan_networks.stage_critic(critic, i)) for i in range(2)]
+    critics = [count(stage_critic(critic, i)) for i in range(2)]
     head = 9 * 513 * 512 + 512 + 16 * 512 * 512 + 512 + 513
     assert critics[0] == head + 4 * 512
     assert critics[1] - critics[0] == 2 * (9 * 512 * 512 + 512) + 4 * 512
@@ -137,19 +138,19 @@ def test_a_stage_begins_where_the_one_before_ends(stage):
     z = rng.normal(size=(4, 6)).astype(np.float32)
     x = rng.normal(size=(4, 4 << stage, 4 << stage, 3)).astype(np.float32)
     small = tf.nn.avg_pool2d(x, 2, 2, "VALID")
-    now = [pggan_networks.stage_generator(generator, stage)([z]), None]
+    now = [stage_generator(generator, stage)([z]), None]
     set_alpha(generator, 1.0), set_alpha(critic, 1.0)
-    before = pggan_networks.stage_generator(generator, stage - 1)([z]).numpy()
-    last = pggan_networks.stage_critic(critic, stage - 1)([small]).numpy()
-    whole = pggan_networks.stage_generator(generator, stage, whole=True)([z])
-    faded = pggan_networks.stage_generator(generator, stage)([z])
+    before = stage_generator(generator, stage - 1)([z]).numpy()
+    last = stage_critic(critic, stage - 1)([small]).numpy()
+    whole = stage_generator(generator, stage, whole=True)([z])
+    faded = stage_generator(generator, stage)([z])
     set_alpha(generator, 0.0), set_alpha(critic, 0.0)
-    now = pggan_networks.stage_generator(generator, stage)([z])
+    now = stage_generator(generator, stage)([z])
     np.testing.assert_array_equal(now, before.repeat(2, 1).repeat(2, 2))
-    np.testing.assert_array_equal(pggan_networks.stage_critic(critic, stage)([x]), last)
+    np.testing.assert_array_equal(stage_critic(critic, stage)([x]), last)
     np.testing.assert_array_equal(faded, whole)
     set_alpha(generator, 0.25)
-    middle = pggan_networks.stage_generator(generator, stage)([z])
+    middle = stage_generator(generator, stage)([z])
     np.testing.assert_allclose(middle, 0.75 * np.array(now) + 0.25 * np.array(whole), atol=1e-5)
 
 
@@ -163,10 +164,10 @@ def test_pixel_norm():
 @pytest.mark.parametrize(
     ("layer", "shape", "fan_in", "gain"),
     [
-        (lambda: weights.EqualConv(300, 3, padding="same"), (5, 5, 40), 360, 2),
-        (lambda: weights.EqualConv(300, 1, gain=1.0), (5, 5, 40), 40, 1),
-        (lambda: weights.EqualDense(200, gain=1.0), (300,), 300, 1),
-        (lambda: weights.EqualDeconv(100, 4), (1, 1, 512), 512 * 16, 2),  # SPEC 8.7: sqrt(2/8192)
+        (lambda: equal.EqualConv(300, 3, padding="same"), (5, 5, 40), 360, 2),
+        (lambda: equal.EqualConv(300, 1, gain=1.0), (5, 5, 40), 40, 1),
+        (lambda: equal.EqualDense(200, gain=1.0), (300,), 300, 1),
+        (lambda: equal.EqualDeconv(100, 4), (1, 1, 512), 512 * 16, 2),  # SPEC 8.7: sqrt(2/8192)
     ],
 )
 def test_the_equalised_rate(layer, shape, fan_in, gain):
@@ -177,17 +178,17 @@ def test_the_equalised_rate(layer, shape, fan_in, gain):
     kernel, bias = (np.array(w) for w in layer.get_weights())
     assert kernel.std() == pytest.approx(1, rel=0.02)
     assert not bias.any()
-    used = stocks.stock(network).get_weights()[0]
+    used = stock.stock(network).get_weights()[0]
     assert used.std() == pytest.approx((gain / fan_in) ** 0.5, rel=0.02)
     layer.bias.assign(np.arange(len(bias)))  # not scaled
     data = np.random.default_rng(0).normal(size=(3, *shape)).astype(np.float32)
-    stock = stocks.stock(network)
-    np.testing.assert_allclose(network(data), stock(data), atol=1e-3)
-    assert type(stock.layers[-1]).__module__.startswith("keras.")
+    saved = stock.stock(network)
+    np.testing.assert_allclose(network(data), saved(data), atol=1e-3)
+    assert type(saved.layers[-1]).__module__.startswith("keras.")
 
 
 def test_layers_of_one_kind_begin_differently():
-    a, b = (weights.EqualConv(4, 3) for _ in range(2))
+    a, b = (equal.EqualConv(4, 3) for _ in range(2))
     a.build((1, 8, 8, 4)), b.build((1, 8, 8, 4))
     assert np.abs(np.array(a.kernel) - np.array(b.kernel)).max() > 0.1
 
@@ -216,8 +217,8 @@ def test_labels_reach_both_networks(mode):
     z, x = np.ones((2, 6), np.float32), np.ones((2, 8, 8, 3), np.float32)
     hot = [np.eye(3, dtype=np.float32)[[k, k]] for k in (0, 2)]
     for network, value in (
-        (pggan_networks.stage_generator(generator, 1), z),
-        (pggan_networks.stage_critic(critic, 1), x),
+        (stage_generator(generator, 1), z),
+        (stage_critic(critic, 1), x),
     ):
         a, b = (np.array(network([value, y])) for y in hot)
         assert np.abs(a - b).max() > 1e-3
@@ -243,7 +244,7 @@ def test_what_is_saved_has_alpha_folded_in(tmp_path, alpha):
     for name, network in trainer.networks.items():
         network.save(tmp_path / f"{name}.keras")
         loaded = keras.saving.load_model(tmp_path / f"{name}.keras", custom_objects={})
-        kinds = {type(layer).__module__.split(".")[0] for layer in stocks.layers_of(loaded)}
+        kinds = {type(layer).__module__.split(".")[0] for layer in stock.layers_of(loaded)}
         assert kinds == {"keras"}
         expected = np.array(own[name](inputs[name]))
         np.testing.assert_allclose(loaded(inputs[name]), expected, rtol=1e-3, atol=1e-4)
@@ -301,7 +302,7 @@ def test_optimisers_begin_anew_at_a_stage_and_nothing_else_does(eager):
         trainer.step(*map(tf.constant, batch(trainer, i)))
     trainer.resume(0.003, 0.002)
     before = values(trainer.state)
-    trainer._enter(1)
+    trainer._begin_stage(1)
     after = values(trainer.state)
     changed = {name.partition("/")[0] for name in same(before, after)}
     assert changed == {"g_optimizer", "d_optimizer", "stage"}
@@ -314,11 +315,11 @@ def test_optimisers_begin_anew_at_a_stage_and_nothing_else_does(eager):
 
 def test_only_the_stages_own_weights_are_trained(eager):
     trainer = make()
-    before = values(trainer.whole)
+    before = values(trainer.all_stages)
     trainer.step(*map(tf.constant, batch(trainer)))
     own = {id(w) for x in (trainer.generator, trainer.critic, trainer.average) for w in x.variables}
-    after = values(trainer.whole)
-    for name, network in trainer.whole.items():
+    after = values(trainer.all_stages)
+    for name, network in trainer.all_stages.items():
         for i, weight in enumerate(network.variables):
             moved = not np.array_equal(before[f"{name}/{i}"], after[f"{name}/{i}"])
             assert not moved or id(weight) in own, (name, weight.path)
@@ -329,10 +330,10 @@ def test_the_average_follows_every_stage(eager):
     """SPEC 10.7, warmed up: min(ema, (1 + t) / (10 + t)) of the old."""
     trainer = make(max_res=8, stable_kimg=0.004)
     for i in range(2):
-        old = [np.array(w) for w in trainer.whole["average"].trainable_variables]
+        old = [np.array(w) for w in trainer.all_stages["average"].trainable_variables]
         trainer.step(*map(tf.constant, batch(trainer, i)))
         keep = (2 + i) / (11 + i)
-        pairs = (trainer.whole[n].trainable_variables for n in ("generator", "average"))
+        pairs = (trainer.all_stages[n].trainable_variables for n in ("generator", "average"))
         for before, weight, mean in zip(old, *pairs):
             now = keep * before + (1 - keep) * np.array(weight)
             np.testing.assert_allclose(mean, now, atol=1e-5)
@@ -348,7 +349,7 @@ def test_real_images_are_box_filtered_and_faded():
 
     first = trainer._to_float(tf.constant(images), key)
     np.testing.assert_allclose(first, boxes(images / 127.5 - 1, 4), atol=1e-5)
-    trainer._enter(1)
+    trainer._begin_stage(1)
     for alpha in (0.0, 0.25, 1.0):
         set_alpha(trainer.critic, alpha), set_alpha(trainer.generator, alpha)
         new = boxes(images / 127.5 - 1, 2)
@@ -402,7 +403,7 @@ def test_every_stage_to_1024_is_built_and_stepped():
     trainer = make(**given, fade_kimg=0.001, stable_kimg=0.001)
     batches = []
     for stage in range(9):
-        trainer.seen.assign(trainer.plan.end(stage - 1) if stage else 0)
+        trainer.seen.assign(trainer.growth.end(stage - 1) if stage else 0)
         images, labels = batch(trainer, stage)
         batches.append(len(labels[0]))
         terms = trainer.step(images, labels)

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 import losses
-from layers import stock as stocks
+from layers import stock
 from tests.conftest import batch, values
 
 LOW = ("bfloat16", "float16")
@@ -91,7 +91,7 @@ def test_scores_are_float32_with_labels(make_trainer):
     for mode in ("concat", "projection"):
         trainer = make_trainer(precision="float16", label_mode=mode)
         assert trainer.critic.layers[-1].compute_dtype == "float32"
-        assert not [x for x in stocks.layers_of(trainer.average) if x.compute_dtype != "float32"]
+        assert not [x for x in stock.layers_of(trainer.average) if x.compute_dtype != "float32"]
 
 
 RUN = ["--dataset", "digits", "--output_height", 8, "--arch", "mlp", "--g_width", 4, "--d_width", 4]

@@ -121,7 +121,7 @@ def trainer_of(arch, **given):
 def test_every_kernel_of_a_critic_is_spectral(arch):
     """In every architecture; and the saved critic has stock layers of norm 1 only."""
     trainer = trainer_of(arch)
-    pairs = getattr(trainer, "ways", [trainer])
+    pairs = getattr(trainer, "directions", [trainer])
     for pair in pairs:
         weighted = [
             x for x in stock.layers_of(pair.critic) if getattr(x, "kernel", None) is not None

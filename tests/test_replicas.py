@@ -18,7 +18,7 @@ SMALL = {**TINY, "batch_size": 8}
 @pytest.fixture(scope="module")
 def two():
     """A strategy of two replicas."""
-    return replicas.choose(("GPU", "CPU"))
+    return replicas.choose_strategy(("GPU", "CPU"))
 
 
 @pytest.fixture
@@ -80,22 +80,22 @@ def test_a_gpu_has_a_use_for_xla(monkeypatch):
 
 def test_one_device_needs_no_strategy():
     for kinds in ((), ("GPU",)):
-        assert replicas.choose(kinds).num_replicas_in_sync == 1
-    assert replicas.share(replicas.choose(())) == ((0,), 1)
-    assert replicas.how_many() == 1
+        assert replicas.choose_strategy(kinds).num_replicas_in_sync == 1
+    assert replicas.local_replicas(replicas.choose_strategy(())) == ((0,), 1)
+    assert replicas.replica_count() == 1
 
 
 def test_each_replica_has_every_second_row(two):
-    assert replicas.share(two) == ((0, 1), 2)
+    assert replicas.local_replicas(two) == ((0, 1), 2)
     rows = tf.reshape(tf.range(12), (6, 2))
-    parts = on_each(two, replicas.own, rows)
+    parts = on_each(two, replicas.replica_rows, rows)
     np.testing.assert_array_equal(parts[0][:, 0], [0, 4, 8])
     np.testing.assert_array_equal(parts[1][:, 0], [2, 6, 10])
     steps = tf.reshape(tf.range(8), (2, 4))
     np.testing.assert_array_equal(
         on_each(two, lambda x: replicas.local_rows(two, x), steps)[1], [[1, 3], [5, 7]]
     )
-    np.testing.assert_array_equal(replicas.local_rows(replicas.choose(()), steps), steps)
+    np.testing.assert_array_equal(replicas.local_rows(replicas.choose_strategy(()), steps), steps)
 
 
 @pytest.mark.parametrize("rows", [2, 3])
@@ -111,27 +111,29 @@ def test_draws_are_those_of_the_whole_batch(two, rows):
 
 
 def test_what_is_not_counted_is_zero(two):
-    parts = on_each(two, lambda: replicas.first(tf.ones(3), 5))
+    parts = on_each(two, lambda: replicas.mask_after(tf.ones(3), 5))
     assert [list(p) for p in parts] == [[1, 1, 1], [1, 1, 0]]
-    assert [list(p) for p in on_each(two, lambda: replicas.first(tf.ones(3), 6))] == [[1] * 3] * 2
-    np.testing.assert_array_equal(replicas.first(tf.ones(3), 3), [1, 1, 1])
+    assert [list(p) for p in on_each(two, lambda: replicas.mask_after(tf.ones(3), 6))] == [
+        [1] * 3
+    ] * 2
+    np.testing.assert_array_equal(replicas.mask_after(tf.ones(3), 3), [1, 1, 1])
 
 
 def test_moments_are_over_all_replicas(two):
     x = np.random.default_rng(0).normal(3, 2, (8, 5)).astype(np.float32)
     for mean, variance in zip(
-        on_each(two, lambda: replicas.moments(replicas.own(x), [0])[0]),
-        on_each(two, lambda: replicas.moments(replicas.own(x), [0])[1]),
+        on_each(two, lambda: replicas.moments(replicas.replica_rows(x), [0])[0]),
+        on_each(two, lambda: replicas.moments(replicas.replica_rows(x), [0])[1]),
     ):
         np.testing.assert_allclose(mean, x.mean(0), rtol=1e-5)
         np.testing.assert_allclose(variance, x.var(0), rtol=1e-4)
-    for own in on_each(two, lambda: replicas.deviation(replicas.own(x))):
+    for own in on_each(two, lambda: replicas.deviation(replicas.replica_rows(x))):
         assert own == pytest.approx(x.std(), rel=1e-5)
 
 
 def test_terms_are_added_up(two):
     terms = two.run(lambda: {"a": tf.constant(1.5), "b": tf.cast(replicas.index(), tf.float32)})
-    assert {n: float(v) for n, v in replicas.summed(two, terms).items()} == {"a": 3, "b": 1}
+    assert {n: float(v) for n, v in replicas.reduce_terms(two, terms).items()} == {"a": 3, "b": 1}
 
 
 @pytest.mark.parametrize(("facts", "found"), [((1, 2, 3), ["steps"]), ((2, 2, 2), [])])
@@ -139,13 +141,13 @@ def test_who_is_between_the_others_sees_that_they_differ(monkeypatch, facts, fou
     class Three:
         num_replicas_in_sync = 3
 
-    def over_all(_, numbers):
+    def global_sums(_, numbers):
         assert list(numbers) == [2, 4]
         return np.array([sum(facts), sum(n * n for n in facts)])
 
-    monkeypatch.setattr(replicas, "_alone", lambda _: False)
-    monkeypatch.setattr(replicas, "_over_all", over_all)
-    assert replicas.different(Three(), {"steps": 2}) == found
+    monkeypatch.setattr(replicas, "_is_one_process", lambda _: False)
+    monkeypatch.setattr(replicas, "_global_sums", global_sums)
+    assert replicas.differing(Three(), {"steps": 2}) == found
 
 
 def test_a_machine_reads_its_own_share_of_the_images():
@@ -221,12 +223,12 @@ def test_gradient_norms_are_measured_over_all_replicas(two, eager):
 def test_a_lazy_penalty_is_kept_for_the_log(two, eager):
     """The state has the whole penalty, whatever the number of replicas that it goes on with."""
     trainer = make(two, mode="r1", penalty_every=3, critic_num=1, arch="mlp")
-    first = trainer.step(*batch(trainer, 1))
+    first = trainer.step(*map(tf.constant, batch(trainer, 1)))
     kept = trainer.penalised.numpy()
     assert float(first["penalty"]) == pytest.approx(kept[0], rel=1e-5)
     trainer.penalised.assign([8.0, 2.0])
     trainer.resume(1e-4, 1e-4)
-    again = trainer.step(*batch(trainer, 1))
+    again = trainer.step(*map(tf.constant, batch(trainer, 1)))
     assert (float(again["penalty"]), float(again["gradient_norm"])) == (8, 2)
 
 
@@ -292,7 +294,7 @@ def test_images_are_translated_on_two_replicas(two, eager):
     assert a.keys() == b.keys()
     for name in (n for n in a if "pool" in n or "held" in n or "critic" in n):
         np.testing.assert_allclose(b[name], a[name], rtol=1e-3, atol=1e-4, err_msg=name)
-    assert int(other.ways[0].held.numpy()) == 3
+    assert int(other.directions[0].held.numpy()) == 3
 
 
 def test_a_run_goes_on_with_another_number_of_replicas(cli, tmp_path):

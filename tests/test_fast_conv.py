@@ -6,8 +6,7 @@ import pytest
 import tensorflow as tf
 
 import ops
-from layers import fast_conv
-from layers import stock as stocks
+from layers import fast_conv, stock
 from training import memory
 
 # kernel, stride, padding, the image's size and channels
@@ -38,7 +37,7 @@ FEW_PIXELS = [
 ]
 # and how many images and maps
 CASES = [(*case, 2, 5) for case in FEW_CHANNELS]
-CASES += [(*case, fast_conv.MANY, fast_conv.WIDE) for case in FEW_PIXELS]
+CASES += [(*case, fast_conv.MIN_BATCH, fast_conv.MIN_WIDTH) for case in FEW_PIXELS]
 
 
 @pytest.fixture
@@ -81,7 +80,7 @@ def test_values_and_derivatives(rng, kernel, stride, padding, size, channels, ba
     expected = own(size, stride, padding)
     maps = expected[0](images, weights)
     x = [images, rng.normal(size=maps.shape).astype(np.float32)][which]
-    found = derivatives(fast_conv.pair(size, kernel, stride, padding)[which], x, weights)
+    found = derivatives(fast_conv.linear_pair(size, kernel, stride, padding)[which], x, weights)
     for a, b in zip(found, derivatives(expected[which], x, weights), strict=True):
         assert a.shape == b.shape
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4 * np.abs(b).max())
@@ -92,7 +91,7 @@ def test_one_pixel_by_hand():
     kernel = np.arange(16, dtype=np.float32).reshape(4, 4, 1, 1)
     maps = np.zeros((1, 3, 3, 1), np.float32)
     maps[0, 1, 1] = 1
-    image = fast_conv.pair((6, 6), 4, 2, "SAME")[1](tf.constant(maps), tf.constant(kernel))
+    image = fast_conv.linear_pair((6, 6), 4, 2, "SAME")[1](tf.constant(maps), tf.constant(kernel))
     expected = np.zeros((6, 6))
     expected[1:5, 1:5] = kernel[..., 0, 0]
     np.testing.assert_array_equal(image[0, :, :, 0], expected)
@@ -106,10 +105,10 @@ def test_layers_do_what_stock_ones_do(rng, bias):
         weight.assign(rng.normal(size=weight.shape))
     kinds = [fast_conv.Conv2D, fast_conv.Conv2DTranspose]
     assert [type(layer) for layer in network.layers[1:]] == kinds
-    stock = stocks.stock(network)
-    assert [type(layer) for layer in stock.layers[1:]] == [kind.kind for kind in kinds]
+    saved = stock.stock(network)
+    assert [type(layer) for layer in saved.layers[1:]] == [kind.kind for kind in kinds]
     images = rng.normal(size=(2, 8, 8, 3)).astype(np.float32)
-    np.testing.assert_allclose(network(images), stock(images), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(network(images), saved(images), rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -127,7 +126,7 @@ def test_other_options_are_left_to_keras(rng, kind, options):
     x = keras.Input((9, 9, 3))
     network = keras.Model(x, kind(3, **{"kernel_size": 3, **options})(x))
     images = rng.normal(size=(2, 9, 9, 3)).astype(np.float32)
-    np.testing.assert_allclose(network(images), stocks.stock(network)(images), atol=1e-5)
+    np.testing.assert_allclose(network(images), stock.stock(network)(images), atol=1e-5)
 
 
 @pytest.mark.parametrize("jit", [False, True])
@@ -138,7 +137,7 @@ def test_compiled_and_in_few_bits(rng, batch, channels, width, dtype, near, jit)
     weights = rng.normal(size=(4, 4, channels, width)).astype(np.float32) / 4
     found, expected = (
         tf.function(lambda x, w, f=f: derivatives(f, x, w)[:3], jit_compile=jit)
-        for f in (fast_conv.pair((8, 8), 4, 2, "SAME")[0], own((8, 8), 2, "SAME")[0])
+        for f in (fast_conv.linear_pair((8, 8), 4, 2, "SAME")[0], own((8, 8), 2, "SAME")[0])
     )
     words = [tf.cast(x, dtype) for x in (images, weights)]
     for a, b in zip(found(*words), expected(images, weights), strict=True):
@@ -148,7 +147,7 @@ def test_compiled_and_in_few_bits(rng, batch, channels, width, dtype, near, jit)
 def test_memory_is_counted_as_that_of_stock_layers():
     x = keras.Input((8, 8, 3))
     network = keras.Model(x, ops.deconv(ops.leaky_relu(ops.conv(x, 6, 4)), 3, 4, (8, 8)))
-    assert memory.activations(network) == memory.activations(stocks.stock(network))
+    assert memory.activations(network) == memory.activations(stock.stock(network))
 
 
 def test_images_of_any_size(rng):
@@ -157,7 +156,7 @@ def test_images_of_any_size(rng):
     network = keras.Model(x, ops.deconv_cropped(ops.conv(x, 6, 3, stride=1), 2, 3, crop=0))
     for side in (5, 8):
         images = rng.normal(size=(1, side, side, 3)).astype(np.float32)
-        np.testing.assert_allclose(network(images), stocks.stock(network)(images), atol=1e-5)
+        np.testing.assert_allclose(network(images), stock.stock(network)(images), atol=1e-5)
 
 
 def operations(network, batch):
