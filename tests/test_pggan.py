@@ -1,4 +1,4 @@
-"""Progressive growing: the schedule, the networks' sizes and identities, the trainer."""
+"""PGGAN: the growth schedule, the networks, the trainer, and the memory estimate."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from tests.conftest import checkpoint, folder_of_images, log_rows, same, values
 from training import average, memory
 
 TINY = {"arch": "pggan", "dataset": "x", "fmap_max": 8, "z_dim": 6, "batch_size": 4, "max_res": 16}
-SHORT = {"fade_kimg": 0.016, "stable_kimg": 0.008}  # four steps of a fade, two of a stable phase
+SHORT = {"fade_kimg": 0.016, "stable_kimg": 0.008}  # a fade has four steps, a stable phase two
 
 
 def networks(classes=0, channels=3, **given):
@@ -34,7 +34,7 @@ def make(classes=0, **given):
 
 
 def batch(trainer, seed=0):
-    """Random (images, labels) for the next step."""
+    """Return random (images, labels) for the next step."""
     rng = np.random.default_rng(seed)
     shape = trainer.batch_spec(0)
     images = rng.integers(0, 256, (*shape, *trainer.image), dtype=np.uint8)
@@ -48,7 +48,7 @@ def set_alpha(network, alpha):
 
 
 def grown(classes=0, seed=0, **given):
-    """A pair of all stages with random biases too."""
+    """Return the networks of all stages, with random weights and biases."""
     rng = np.random.default_rng(seed)
     pair = networks(classes, **given)
     for network in pair:
@@ -61,7 +61,7 @@ def grown(classes=0, seed=0, **given):
 
 
 def test_the_schedule_is_a_function_of_the_images_seen():
-    """SPEC 10.5's values of α, counted in images of the paper's 800,000."""
+    """Values of α for the paper's phases of 800,000 images (SPEC 10.5)."""
     schedule = GrowthSchedule(800_000, 800_000, (16, 16, 16, 14))
     begin = 800_000  # stage 0 does not fade
     for into, alpha in ((0, 0.0), (160_000, 0.2), (400_000, 0.5), (800_000, 1.0), (1_599_999, 1.0)):
@@ -73,7 +73,7 @@ def test_the_schedule_is_a_function_of_the_images_seen():
     assert [schedule.end(i) for i in range(4)] == [800_000, 2_400_000, 4_000_000, 5_600_000]
 
 
-def test_phases_of_no_length():
+def test_phases_of_length_zero():
     no_fade = GrowthSchedule(0, 10, (2, 2))
     assert [no_fade.at(n).alpha for n in (0, 9, 10, 30)] == [1.0] * 4
     assert [no_fade.at(n).stage for n in (0, 9, 10, 30)] == [0, 0, 1, 1]
@@ -85,7 +85,7 @@ def test_phases_of_no_length():
 
 @pytest.mark.parametrize("updates", [1, 3])
 @pytest.mark.parametrize("seen", [0, 7, 99, 100, 333, 10_000])
-def test_the_steps_left_are_those_that_are_done(updates, seen):
+def test_the_number_of_remaining_steps(updates, seen):
     schedule = GrowthSchedule(50, 60, (4, 7, 2))
     steps, now = 0, seen
     while now < schedule.end(2):
@@ -94,7 +94,7 @@ def test_the_steps_left_are_those_that_are_done(updates, seen):
     assert schedule.steps(seen, updates) == steps
 
 
-def test_batches_by_size():
+def test_batch_sizes_by_stage():
     assert sizes(64) == [4, 8, 16, 32, 64]
     assert batches(64, 16, "8:32,64:3,1024:2") == (16, 32, 16, 16, 3)
     assert resolve({"arch": "pggan"}).batch_dict == "256:14,512:6,1024:3"
@@ -104,7 +104,7 @@ def test_batches_by_size():
 
 
 def test_parameters_of_the_papers_networks():
-    """SPEC 9: all stages; each one after its fade; what a fade adds."""
+    """All stages; each stage after its fade; the parameters that a fade adds (SPEC 9)."""
     full = {"max_res": 128, "fmap_max": 512, "z_dim": 512}
     generator, critic = networks(**full)
 
@@ -123,7 +123,7 @@ def test_parameters_of_the_papers_networks():
     assert critics[1] - critics[0] == 2 * (9 * 512 * 512 + 512) + 4 * 512
 
 
-def test_widths_halve_from_where_the_base_says():
+def test_widths_follow_fmap_base_and_fmap_max():
     generator, _ = networks(max_res=64, fmap_base=256, fmap_max=32)
     kernels = [w.shape for w in generator.trainable_variables if w.shape[:2] == (3, 3)]
     assert [k[-1] for k in kernels] == [32, 32, 32, 32, 32, 16, 16, 8, 8]
@@ -131,8 +131,8 @@ def test_widths_halve_from_where_the_base_says():
 
 
 @pytest.mark.parametrize("stage", [1, 2])
-def test_a_stage_begins_where_the_one_before_ends(stage):
-    """SPEC 10.6: G_i(z, 0) = up(G_{i-1}(z, 1)) and D_i(x, 0) = D_{i-1}(down(x), 1), exactly."""
+def test_a_stage_begins_with_the_images_of_the_previous_stage(stage):
+    """G_i(z, 0) = up(G_{i-1}(z, 1)) and D_i(x, 0) = D_{i-1}(down(x), 1), exactly (SPEC 10.6)."""
     generator, critic = grown()
     rng = np.random.default_rng(1)
     z = rng.normal(size=(4, 6)).astype(np.float32)
@@ -170,8 +170,8 @@ def test_pixel_norm():
         (lambda: equal.EqualDeconv(100, 4), (1, 1, 512), 512 * 16, 2),  # SPEC 8.7: sqrt(2/8192)
     ],
 )
-def test_the_equalised_rate(layer, shape, fan_in, gain):
-    """N(0, 1) as they are kept, sqrt(gain / fan_in) as they are used (SPEC 10.7); biases of 0."""
+def test_equalised_weights(layer, shape, fan_in, gain):
+    """Stored weights are N(0, 1), used ones N(0, gain / fan_in), biases 0 (SPEC 10.7)."""
     keras.utils.set_random_seed(0)
     x, layer = keras.Input(shape), layer()
     network = keras.Model(x, layer(x))
@@ -187,14 +187,14 @@ def test_the_equalised_rate(layer, shape, fan_in, gain):
     assert type(saved.layers[-1]).__module__.startswith("keras.")
 
 
-def test_layers_of_one_kind_begin_differently():
+def test_layers_have_different_initial_weights():
     a, b = (equal.EqualConv(4, 3) for _ in range(2))
     a.build((1, 8, 8, 4)), b.build((1, 8, 8, 4))
     assert np.abs(np.array(a.kernel) - np.array(b.kernel)).max() > 0.1
 
 
 def test_the_deviation_of_a_batch_by_hand():
-    """Eight samples: groups of every second one; each pixel's deviation, and their mean."""
+    """Eight samples are two groups of every second sample, with the mean deviation of each."""
     assert [layers.group_size(n) for n in (16, 14, 6, 3, 8, 5, 2)] == [4, 2, 3, 3, 4, 5, 2]
     x = np.random.default_rng(0).normal(size=(8, 2, 2, 3)).astype(np.float32)
     got = np.array(layers.BatchDeviation()(x))
@@ -206,7 +206,7 @@ def test_the_deviation_of_a_batch_by_hand():
     np.testing.assert_allclose(np.array(layers.BatchDeviation()(flat))[..., 3], 1e-4, rtol=1e-3)
 
 
-def test_upsampling_is_keras_own():
+def test_upsampling_equals_keras():
     x = np.random.default_rng(0).normal(size=(2, 3, 5, 4)).astype(np.float32)
     np.testing.assert_array_equal(fast.Up(2)(x), keras.layers.UpSampling2D(2)(x))
 
@@ -225,8 +225,8 @@ def test_labels_reach_both_networks(mode):
 
 
 @pytest.mark.parametrize("alpha", [0.25, 1.0])
-def test_what_is_saved_has_alpha_folded_in(tmp_path, alpha):
-    """The files load without this project's layers and give the same images and scores."""
+def test_saved_networks_have_alpha_as_a_constant(tmp_path, alpha):
+    """The files load without this project's layers, with the same images and scores."""
     trainer = make(classes=3)
     trainer.stage.assign(2)
     trainer.resume(1e-3, 1e-3)
@@ -281,7 +281,7 @@ def test_every_mode_steps(eager, mode):
         terms |= trainer.measure(*batch(trainer, i))
         assert all(np.isfinite(float(v)) for v in terms.values())
         assert {"gradient_norm", "stage", tables.MODES[mode].gap} <= set(terms)
-    if mode == "regular":  # the bounds hold the weights as they are used
+    if mode == "regular":  # the scaled weights are within the bounds
         used = trainer.networks["critic"].get_weights()
         assert max(np.abs(w).max() for w in used) == pytest.approx(0.02, abs=1e-6)
         assert min(w.min() for w in used) == pytest.approx(-0.01, abs=1e-6)
@@ -296,7 +296,7 @@ def test_one_trace_a_stage():
     assert trainer.compiled.experimental_get_tracing_count() == 1
 
 
-def test_optimisers_begin_anew_at_a_stage_and_nothing_else_does(eager):
+def test_a_new_stage_resets_the_optimisers_only(eager):
     trainer = make(max_res=8)
     for i in range(2):
         trainer.step(*map(tf.constant, batch(trainer, i)))
@@ -313,7 +313,7 @@ def test_optimisers_begin_anew_at_a_stage_and_nothing_else_does(eager):
         assert not any(np.any(np.array(v)) for v in others)
 
 
-def test_only_the_stages_own_weights_are_trained(eager):
+def test_only_weights_of_the_stage_are_trained(eager):
     trainer = make()
     before = values(trainer.all_stages)
     trainer.step(*map(tf.constant, batch(trainer)))
@@ -327,7 +327,7 @@ def test_only_the_stages_own_weights_are_trained(eager):
 
 
 def test_the_average_follows_every_stage(eager):
-    """SPEC 10.7, warmed up: min(ema, (1 + t) / (10 + t)) of the old."""
+    """The EMA keeps min(ema, (1 + t) / (10 + t)) of its old value (SPEC 10.7)."""
     trainer = make(max_res=8, stable_kimg=0.004)
     for i in range(2):
         old = [np.array(w) for w in trainer.all_stages["average"].trainable_variables]
@@ -371,7 +371,7 @@ def test_drift_is_added_to_the_critics_loss(eager):
     assert np.mean(scores**2) > 1e-4
 
 
-def test_real_and_fake_images_are_scored_apart():
+def test_real_and_fake_images_are_scored_separately():
     assert not make().joint
 
 
@@ -382,7 +382,7 @@ def test_large_grids_have_fewer_images():
     assert (len(images), columns) == (16, 4)
 
 
-def test_large_images_are_drawn_a_few_at_a_time():
+def test_large_images_are_generated_in_small_chunks():
     calls = []
 
     class Generator:
@@ -397,8 +397,8 @@ def test_large_images_are_drawn_a_few_at_a_time():
 
 
 @pytest.mark.slow
-def test_every_stage_to_1024_is_built_and_stepped():
-    """Small widths, the paper's batches, a step of each stage in its turn."""
+def test_every_stage_up_to_1024_steps():
+    """One step of each stage, with small widths and the paper's batch sizes."""
     given = {"max_res": 1024, "fmap_base": 512, "fmap_max": 512, "z_dim": 512, "batch_size": 16}
     trainer = make(**given, fade_kimg=0.001, stable_kimg=0.001)
     batches = []
@@ -421,8 +421,8 @@ RUN = {**TINY, **SHORT, "dataset": "pics", "max_res": 8, "log_every": 1, "sample
 RUN = [word for name, value in RUN.items() for word in (f"--{name}", value)]
 
 
-def test_a_run_resumed_in_a_fade_is_the_unbroken_one(cli, tmp_path):
-    """And what it leaves behind: two steps at 4x4, four that fade 8x8 in, two after that."""
+def test_a_run_resumed_in_a_fade_equals_an_unbroken_one(cli, tmp_path):
+    """Two steps at 4x4, four that fade 8x8 in, and two after the fade."""
     folder_of_images(tmp_path / "data" / "pics")
     assert cli(*RUN, "--train", "--name", "whole")[0] == 0
     assert cli(*RUN, "--train", "--name", "parts", "--max_steps", 5)[0] == 0
@@ -455,7 +455,7 @@ def test_a_run_resumed_in_a_fade_is_the_unbroken_one(cli, tmp_path):
 
 
 def check_pictures():
-    """Grids of each stage's own size; a film whose frames are as large as the last."""
+    """Check that grids have their stage's size, and the film's frames the last stage's."""
     for step, side in ((0, 32), (2, 32), (4, 64), (8, 64)):
         with Image.open(f"samples/train_{step // 5:02d}_{step % 5:04d}.png") as image:
             assert image.size == (side, side)
@@ -478,11 +478,13 @@ def check_test_mode(cli):
         assert image.size == (24, 24)
 
 
-def test_what_a_small_stage_makes_is_measured_beside_the_whole_images(cli, tmp_path, eager):
+def test_images_of_a_small_stage_are_evaluated_at_full_size(cli, tmp_path, eager):
     folder_of_images(tmp_path / "data" / "pics", count=120)
     words = (*RUN, "--max_steps", 1, "--eval_samples", 100)
     assert cli(*words, "--train", "--eval_every", 1)[0] == 0
-    assert "swd_8" not in log_rows("checkpoint/pics_4_8_8_pggan")[0]  # of images of 16 and more
+    assert (
+        "swd_8" not in log_rows("checkpoint/pics_4_8_8_pggan")[0]
+    )  # needs images of at least 16 pixels
     assert cli(*words, "--evaluate")[0] == 0
     with Image.open("samples/nearest.png") as image:
         assert image.size == (64, 64)
@@ -518,8 +520,8 @@ def test_a_dry_run_needs_no_data(cli):
     assert "images 64x64x3, no classes" in out
 
 
-def test_what_is_counted_for_the_memory():
-    """A dense layer and a convolution: their inputs' and outputs' numbers, for each image."""
+def test_counts_of_the_memory_estimate():
+    """The activations of a convolution and a dense layer, for each image."""
     x = keras.Input((8, 8, 2))
     y = keras.layers.Conv2D(4, 3, padding="same")(x)  # 8·8·4 after the bias
     y = keras.layers.Dense(5)(keras.layers.Flatten()(y))  # 5 before the bias and 5 after
@@ -535,7 +537,7 @@ def test_what_is_counted_for_the_memory():
 
 
 def test_the_memory_of_a_step_by_hand():
-    """Dense layers alone: 4 numbers an image in the generator, 2 in the critic."""
+    """Dense layers with 4 activations for each image in the generator, and 2 in the critic."""
     generator = keras.Sequential([keras.Input((3,)), keras.layers.Dense(4, use_bias=False)])
     critic = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2, use_bias=False)])
     given = {"batch": 10, "penalised": 5, "slots": 2, "pixels": 7, "weights": 100}
