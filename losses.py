@@ -1,8 +1,8 @@
 """Adversarial losses and gradient penalties.
 
-Scores are [B], one an image, or maps [B, h, w, 1], one a patch; a higher score means more real.
-Every function returns one value for each score, and the trainer averages over the patches of an
-image and over the batch. Sources: GAN 1406.2661, WGAN 1701.07875, WGAN-GP 1704.00028, WGAN-div
+Scores are [B], one for each image, or maps [B, h, w, 1], one for each patch. A higher score means
+more real. A loss has one value for each score. The trainer averages over the patches of an image
+and over the batch. Sources: GAN 1406.2661, WGAN 1701.07875, WGAN-GP 1704.00028, WGAN-div
 1712.01026, and those named with each function.
 """
 
@@ -22,9 +22,9 @@ class Penalty:
     """A penalty on the norm of the critic's gradient with respect to its images.
 
     Attributes:
-      at: (real, fake, key) → the images where the gradient is taken, [n, H, W, C].
+      at: (real, fake, key) → the points at which the gradient is taken, [n, H, W, C].
       of: (squared gradient norms [n], **weights) → penalties [n].
-      weights: the keyword arguments of `of`.
+      weights: the kwargs of `of`.
     """
 
     at: Callable
@@ -34,18 +34,18 @@ class Penalty:
 
 @dataclasses.dataclass(frozen=True)
 class Objective:
-    """What the two networks minimise.
+    """The losses of both networks.
 
     Attributes:
       critic_loss: (real scores, fake scores) → losses of the same shape.
       generator_loss: (real scores, fake scores) → losses of the same shape. The real scores are
         None unless `paired`.
-      paired: True where `generator_loss` needs the real scores, which cost a pass of the critic.
-      penalties: all `Penalty`s, whose values are added to the critic's loss.
+      paired: True if `generator_loss` needs the real scores, which cost a pass of the critic.
+      penalties: the `Penalty`s that are added to the critic's loss.
       clip: (lowest, highest) weight of the critic after its update, or None.
       drift: weight of the function `drift` in the critic's loss.
       gap: the name under which mean(real scores) - mean(fake scores) is logged.
-      logits: True where scores are logits, so that D(x) and D(G(z)) are logged as probabilities.
+      logits: True if scores are logits. D(x) and D(G(z)) are then logged as probabilities.
     """
 
     critic_loss: Callable
@@ -70,7 +70,7 @@ def wasserstein_generator(real, fake):
 
 
 def drift(real):
-    """D(x)², which keeps a Wasserstein critic's scores near 0 (PGGAN 1710.10196, appendix A.1)."""
+    """D(x)². It keeps a Wasserstein critic's scores near 0 (PGGAN 1710.10196, appendix A.1)."""
     return tf.square(real)
 
 
@@ -102,12 +102,12 @@ def hinge_critic(real, fake):
 
 
 def relativistic_critic(real, fake):
-    """-log σ(D(x) - D(G(z))), of pairs (relativistic pairing loss, R3GAN 2501.05441, eq. 2)."""
+    """-log σ(D(x) - D(G(z))) for each pair (relativistic pairing, R3GAN 2501.05441, eq. 2)."""
     return softplus(fake - real)
 
 
 def relativistic_generator(real, fake):
-    """-log σ(D(G(z)) - D(x)), of pairs (R3GAN 2501.05441, section 2.1)."""
+    """-log σ(D(G(z)) - D(x)) for each pair (R3GAN 2501.05441, section 2.1)."""
     return softplus(real - fake)
 
 
@@ -124,9 +124,10 @@ def fakes(real, fake, key):
 
 
 def perturbed_reals(real, fake, key):
-    """Move real images towards noise (DRAGAN 1705.07215, algorithm 1).
+    """Add noise to real images: x + α·σ/2·u, with α, u ~ U[0, 1) (DRAGAN 1705.07215, algorithm 1).
 
-    The noise is half the standard deviation of the whole batch, as in the authors' code.
+    There is one α for each image and one u for each number. σ is the standard deviation of the
+    whole batch, as in the authors' code.
     """
     del fake
     mix = replicas.uniform(key, (real.shape[0], 1, 1, 1))
@@ -141,25 +142,33 @@ def interpolates(real, fake, key):
 
 
 def n_penalised(batch_size, fraction):
-    """Return how many images of a batch are penalised: a fraction of it, at least two.
+    """Return the number of penalised images of a batch: a fraction of the batch, at least two.
 
-    For a single image TensorFlow 2.21 on a CPU crashes in the gradient of a strided 1x1 convolution
-    of few channels.
+    For a single image, TensorFlow 2.21 crashes on a CPU in the gradient of a strided 1x1
+    convolution of few channels.
     """
     return max(2, round(fraction * batch_size))
 
 
 def per_image(scores):
-    """The score of each image: the mean over its patches, [B, ...] → [B]."""
+    """Return the score of each image, the mean over its patches: [B, ...] → [B]."""
     axes = list(range(1, len(scores.shape)))
     return tf.reduce_mean(scores, axes) if axes else scores
 
 
 def squared_gradient(critic, images, scale=1.0):
-    """‖∇D(x)‖² over all pixels and channels of each image: [B, H, W, C] → [B].
+    """‖∇D(x)‖² over all pixels and channels of each image.
 
-    D(x) is the mean over the patches where the critic scores patches. The gradient is taken of
-    `scale` times the scores, and divided by it again, for networks that compute in float16.
+    D(x) is the mean over the patches if the critic scores patches.
+
+    Args:
+      critic: function of images that returns scores.
+      images: float32 [B, H, W, C].
+      scale: factor of the scores before the gradient is taken. The gradient is divided by it. This
+        avoids underflow in float16.
+
+    Returns:
+      float32 [B].
     """
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(images)
@@ -171,7 +180,7 @@ def squared_gradient(critic, images, scale=1.0):
 
 
 def norm(squared):
-    """‖∇D‖ from its square. Its gradient is finite at 0, too."""
+    """Return ‖∇D‖ from ‖∇D‖². The added 1e-12 keeps the gradient finite at 0."""
     return tf.sqrt(squared + 1e-12)
 
 

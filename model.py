@@ -1,7 +1,7 @@
-"""The DCGAN pair of networks, and the trainer of one generator against one critic.
+"""The DCGAN networks, and the trainer of one generator against one critic.
 
-The trainer's step is one compiled function: critic updates, each with its penalties in nested
-gradient tapes, or with weight clipping, and one generator update.
+A train step is one compiled function: all critic updates, with gradient penalties in nested tapes
+or with weight clipping, and one generator update.
 """
 
 import keras
@@ -15,7 +15,7 @@ from training.base import Use
 from training.pair import PairTrainer
 from training.randomness import Purpose, fold
 
-SCORE_SCALE = 256.0  # in float16: the smallest gradient is then 2e-7, the largest 256
+SCORE_SCALE = 256.0  # factor of the scores in float16: gradients from 2e-7 to 256 are representable
 
 
 def build_dcgan(
@@ -31,23 +31,27 @@ def build_dcgan(
     critic_norm,
     label_mode,
 ):
-    """Build the DCGAN pair (1511.06434) for images of any size, with labels if `spec` has classes.
+    """Build the DCGAN networks (1511.06434) for images of any size.
+
+    Both networks take labels if `spec` has classes.
 
     Args:
       spec: a `datasets.packed.ImageSpec`.
       z_dim: length of a latent.
-      g_width, d_width: channels, see `ops.halvings`; `fc_width`: units of a hidden dense layer.
-      bias: "all" layers, those without a norm ("unnormed"), or "none".
+      g_width, d_width: channels, see `ops.halvings`; `kernel_size`: side of the kernels.
+      fc_width: units of a hidden dense layer in both networks, 0 for none.
+      bias: the layers with a bias: "all", "unnormed" (those without a norm), or "none".
       g_norm, critic_norm: see `ops.norm` and `ops.critic_norm`.
-      label_mode: "concat" appends the labels at every layer of both networks (seed 002);
-        "projection" gives them to the generator's first layer and the critic's last.
+      label_mode: "concat" appends the labels at every layer of both networks (seed 002).
+        "projection" appends them to the latents, and see `ops.score` for the critic.
 
     Returns:
       generator: [z [B, z_dim], (labels [B, K])] → images [B, H, W, C] in [-1, 1].
       critic: [images, (labels)] → scores [B].
-    Seed 002 has widths (512, 256, 128, 64) and (64, 128, 256, 512) for faces, (128, 128), (11, 74)
-    and a dense layer of 1024 for MNIST, and kernels of 5. Deviation: tanh and [-1, 1] for MNIST,
-    too, which differs from a sigmoid and [0, 1] in scale only.
+
+    Seed 002 has kernels of 5. Its widths are (512, 256, 128, 64) and (64, 128, 256, 512) for faces,
+    and (128, 128) and (11, 74) with a dense layer of 1024 for MNIST. Deviation: MNIST has tanh and
+    [-1, 1] here, too, where seed 002 has a sigmoid and [0, 1]. They differ in scale only.
     """
     size = (spec.height, spec.width)
     every = {"label_mode": label_mode, "fc_width": fc_width, "kernel": kernel_size, "bias": bias}
@@ -63,12 +67,15 @@ def build_dcgan(
 
 
 def biases(bias, norm):
-    """Return whether layers have a bias: (those before a norm, those without)."""
+    """Return whether layers have a bias: (layers before a norm, layers without a norm)."""
     return bias == "all" or (bias == "unnormed" and norm == "none"), bias != "none"
 
 
 def _generator(z, labels, chain, widths, *, label_mode, fc_width, kernel, bias, norm):
-    """Latents → images in [-1, 1]. `chain` and `widths` are listed from the image inwards."""
+    """Latents [B, z_dim] → images in [-1, 1].
+
+    `chain` (image sizes) and `widths` (channels) are listed from the image inwards.
+    """
     inner = labels if label_mode == "concat" else []
     height, width = chain[-1]
     normed, last = biases(bias, norm)
@@ -77,7 +84,7 @@ def _generator(z, labels, chain, widths, *, label_mode, fc_width, kernel, bias, 
         x = ops.relu(ops.norm(ops.dense(x, fc_width, bias=normed), norm))
         x = ops.concat_labels(x, inner)
     x = ops.dense(x, height * width * widths[-1], bias=normed)
-    if fc_width:  # seed 002 has this norm before the reshape here, and after it elsewhere
+    if fc_width:  # with a hidden layer, seed 002 has this norm before the reshape
         x = ops.norm(x, norm)
     x = keras.layers.Reshape((height, width, widths[-1]))(x)
     x = ops.relu(x if fc_width else ops.norm(x, norm))
@@ -105,14 +112,14 @@ def _critic(x, labels, widths, *, label_mode, fc_width, kernel, bias, norm):
 
 
 class GANTrainer(PairTrainer):
-    """One generator against one critic, and the moving average (EMA) of the generator.
+    """Trains one generator against one critic, and keeps an EMA of the generator.
 
     It has the members that `loop.fit` needs.
 
     Args:
       generator, critic, objective, …: see `PairTrainer`.
       penalty_every: penalise every k-th critic update, at k times the weight (lazy regularisation).
-      penalty_fraction: fraction of the batch that is penalised.
+      penalty_fraction: fraction of the batch that is penalised, in (0, 1].
     """
 
     def __init__(
@@ -123,7 +130,7 @@ class GANTrainer(PairTrainer):
         self.n_penalised = losses.n_penalised(batch_size, penalty_fraction)
         half = any(layer.compute_dtype == "float16" for layer in stock.layers_of(critic))
         self.score_scale = SCORE_SCALE if half else 1.0
-        # Batch norm uses the statistics of its batch, so real and fake images are scored apart.
+        # Batch norm needs separate statistics of real and of fake images.
         self.joint = not stock.batch_norms(critic)
         self.average_norms = stock.batch_norms(self.average)
         if self.jit:
@@ -131,34 +138,34 @@ class GANTrainer(PairTrainer):
         self.step = self._compile()
 
     def _copy(self, network):
-        """Copy a network, with its weights, as the average."""
+        """Copy a network and its weights, for the EMA."""
         return stock.stock(network, copy=True)
 
     @property
     def networks(self):
-        """What is saved for use without training: file name → Keras model of stock layers."""
+        """The networks that are saved as files: name → Keras model of stock layers."""
         return {"generator": self.average, "critic": stock.stock(self.critic)}
 
     def judge(self, images, labels, key, use):
-        """Ask the critic: the one place where images become scores.
+        """Score images with the critic. Every use of the critic goes through this method.
 
-        What is done to images before they are scored (an augmentation) belongs here.
+        An augmentation belongs here; `key`, int32 [2], is for its random numbers.
 
         Args:
-          images: float32 [B, H, W, C] in [-1, 1]; `labels`: a list of one-hot labels, or empty.
-          key: for random numbers. The critic itself draws none.
-          use: a `Use`; batch norm is in inference mode for MEASURE only.
+          images: float32 [B, H, W, C] in [-1, 1].
+          labels: [one-hot labels [B, classes]], or [].
+          use: a `Use`. Batch norm is in inference mode for MEASURE only.
 
         Returns:
-          Scores [B], or of patches [B, h, w, 1].
+          Scores [B], or one for each patch, [B, h, w, 1].
         """
         del key
         return self.critic([images, *labels], training=use is not Use.MEASURE)
 
     def _replica_step(self, images, labels, key):
-        """One replica's part of a step. The generator's update uses the last critic update's fakes.
+        """Do one replica's part of a step, see `TrainerBase`.
 
-        That saves a pass of the generator.
+        The generator's update reuses the last critic update's fakes, which saves a generator pass.
         """
         images, labels = (replicas.local_rows(self.strategy, x) for x in (images, labels))
         n = self._updates(images)
@@ -177,43 +184,43 @@ class GANTrainer(PairTrainer):
         return terms
 
     def generator_loss(self, real, fake, labels, key):
-        """A replica's part of the adversarial loss. `real` is used by paired losses only."""
+        """Return a replica's part of the adversarial loss. Only paired losses use `real`."""
         scores = self.judge(fake, labels, key, Use.GENERATOR)
         paired = self.objective.paired
         real_scores = self.judge(real, labels, key, Use.GENERATOR) if paired else None
         return self._mean(self.objective.generator_loss(real_scores, scores))
 
     def train_critic(self, images, labels, fake, key, n):
-        """All `n` critic updates of a step, the last one on `fake`; returns the means of terms."""
+        """Do the `n` critic updates of a step, the last one on `fake`; return the mean terms."""
         names = self.critic_terms()
         sums = [tf.zeros([]) for _ in names]
         for i in tf.range(n) if tf.is_tensor(n) else range(n):
-            hot, own = self.one_hot(labels[i]), fold(key, i)
-            fakes = self._generate(hot, own) if i < n - 1 else fake
-            terms = self.critic_step(images[i], fakes, hot, own)
+            hot, update_key = self.one_hot(labels[i]), fold(key, i)
+            fakes = self._generate(hot, update_key) if i < n - 1 else fake
+            terms = self.critic_step(images[i], fakes, hot, update_key)
             sums = [s + terms[t] for s, t in zip(sums, names)]
         return {t: s / tf.cast(n, s.dtype) for s, t in zip(sums, names)}
 
     def critic_terms(self):
-        """The names of the terms that `critic_step` returns."""
+        """Return the names of the terms of `critic_step`."""
         penalised = ("penalty", "gradient_norm") if self.objective.penalties else ()
         probabilities = ("d_real", "d_fake") if self.objective.logits else ()
         return ("critic_loss", self.objective.gap, *penalised, *probabilities)
 
     def _score(self, real, fake, labels, key):
-        """The scores of real and of fake images for the critic's update, in one pass if `joint`."""
+        """Score real and fake images for the critic's update, in one pass if `joint`."""
         if not self.joint:
             return [self.judge(x, labels, key, Use.CRITIC) for x in (real, fake)]
         both = [tf.concat([a, b], 0) for a, b in [(real, fake), *((y, y) for y in labels)]]
         return tf.split(self.judge(both[0], both[1:], key, Use.CRITIC), 2)
 
     def _mean(self, values, count=None):
-        """A replica's part of the mean over the whole batch, or over its first `count` images."""
+        """Return a replica's part of the mean over the batch, or over its first `count` images."""
         count = count or self.batch_size
-        return tf.reduce_sum(replicas.first(losses.per_image(values), count)) / count
+        return tf.reduce_sum(replicas.mask_after(losses.per_image(values), count)) / count
 
     def critic_step(self, images, fake, labels, key):
-        """One critic update on uint8 images and fakes of the same labels; returns its terms."""
+        """Do one critic update; return a replica's part of each of the `critic_terms`."""
         real = self._to_float(images, key)
         terms, objective = {}, self.objective
         spectral.advance(self.critic)
@@ -242,11 +249,11 @@ class GANTrainer(PairTrainer):
             weight.assign(tf.clip_by_value(weight, *self.objective.clip))
 
     def _penalise(self, real, fake, labels, key):
-        """The sum of the penalties, on a fraction of the batch; 0 on steps that skip it.
+        """Return the sum of the penalties on the batch's first images; 0 on skipped updates.
 
-        `parts` keeps the newest sum, and the gradient norm of the first penalty, for the log.
+        For the log, `parts` keeps the newest sum and the gradient norm of the first penalty.
         """
-        n = max(2, -(-self.n_penalised // replicas.how_many()))
+        n = max(2, -(-self.n_penalised // replicas.replica_count()))
         y = [t[:n] for t in labels]
 
         def critic(x):
@@ -255,8 +262,8 @@ class GANTrainer(PairTrainer):
         def penalty():
             values, norms = [], []
             for i, row in enumerate(self.objective.penalties):
-                own = fold(key, Purpose.POINTS, *([i] if i else []))
-                points = row.at(real[:n], fake[:n], own)
+                points_key = fold(key, Purpose.POINTS, *([i] if i else []))
+                points = row.at(real[:n], fake[:n], points_key)
                 squared = losses.squared_gradient(critic, points, self.score_scale)
                 values.append(self._mean(row.of(squared, **row.weights), self.n_penalised))
                 norms.append(self._mean(losses.norm(squared), self.n_penalised))
@@ -270,7 +277,7 @@ class GANTrainer(PairTrainer):
         return tf.cond(due, penalty, lambda: tf.constant(0.0))
 
     def measure(self, images, labels):
-        """More terms for the log: the gradient norm, if no penalty gives it."""
+        """Return more terms for the log: the gradient norm, if no penalty computes it."""
         if self.objective.penalties:
             return {}
         return self._gradient_norm(
@@ -280,7 +287,7 @@ class GANTrainer(PairTrainer):
     @tf.function
     def _gradient_norm(self, images, labels, key):
         terms = self.strategy.run(self._replica_gradient_norm, (images, labels, key))
-        return replicas.summed(self.strategy, terms)
+        return replicas.reduce_terms(self.strategy, terms)
 
     def _replica_gradient_norm(self, images, labels, key):
         images, labels = (replicas.local_rows(self.strategy, x)[0] for x in (images, labels))

@@ -1,7 +1,7 @@
 """Layer helpers: inputs, convolutions, dense layers, norms by name, labels, scores.
 
-The helpers call a layer on a symbolic tensor and return the result. A network is saved as its
-stock copy (`layers.stock`).
+A helper applies a layer to a symbolic tensor and returns the result. Networks are saved as stock
+copies (`layers.stock`).
 """
 
 import keras
@@ -9,15 +9,16 @@ import keras
 from layers import equal, fast, fast_conv, spectral
 from training import replicas
 
-# How first weights are drawn. NORMAL is DCGAN's: N(0, 0.02), and biases of 0. TORCH is PyTorch's:
-# kernels and biases uniform within 1/sqrt(fan in). XAVIER is Glorot's uniform, times a gain.
-# Deviations: seed 002 cuts the normal at two deviations in its convolutions, seed 001 has PyTorch's
-# biases beside the normal, and seeds 001 and 004 draw batch norm's scales around 1 (or 0), which
-# are 1 here.
+# Initialisers. NORMAL is DCGAN's: N(0, 0.02) for kernels, 0 for biases. TORCH is PyTorch's: kernels
+# and biases are uniform in ±1/sqrt(fan in). XAVIER is Glorot's uniform, times a gain.
+# Deviations: seed 002 truncates the normal at two standard deviations in its convolutions. Seed 001
+# combines the normal with PyTorch's biases. Seeds 001 and 004 draw batch norm's scales around 1 (or
+# 0); here they are 1.
 NORMAL, TORCH, XAVIER = "normal", "torch", "xavier"
 
-# How layers use their weights: as they are ("plain"), times a constant with N(0, 1) first weights
-# (equalised learning rate, PGGAN 1710.10196), or divided by their spectral norm (1802.05957).
+# Layer classes by how they use their weights: "plain" is unchanged (see `layer_class`), "equal" has
+# N(0, 1) initial weights times a constant (equalised learning rate, PGGAN 1710.10196), "spectral"
+# divides by the spectral norm (1802.05957).
 WEIGHTS = {
     "equal": {
         "Conv2D": equal.EqualConv,
@@ -33,7 +34,12 @@ WEIGHTS = {
 
 
 def layer_class(kind, weights):
-    """Return the class that does what Keras' layer `kind` does and uses its weights by name."""
+    """Return the layer class for a Keras class name.
+
+    Args:
+      kind: "Conv2D", "Conv2DTranspose" or "Dense".
+      weights: "plain", or a key of `WEIGHTS`.
+    """
     if weights != "plain":
         return WEIGHTS[weights][kind]
     fast_kinds = fast_conv if replicas.on_cpu() else keras.layers
@@ -41,9 +47,13 @@ def layer_class(kind, weights):
 
 
 def _first_weights(init, weights, fan_in, gain):
-    """Keyword arguments of a layer. The fan in of a transposed convolution is its output's.
+    """Return a layer's kwargs for its initialisers.
 
-    `gain` multiplies equal weights and XAVIER's: sqrt(2) where a ReLU follows, else 1.
+    Args:
+      init: NORMAL, TORCH or XAVIER. Ignored if `weights` is "equal".
+      weights: see `layer_class`.
+      fan_in: PyTorch counts a transposed convolution's fan in on its output channels.
+      gain: factor of "equal" and XAVIER weights: sqrt(2) if a ReLU follows, else 1.
     """
     if weights == "equal":
         return {"gain": gain}
@@ -62,7 +72,7 @@ def _first_weights(init, weights, fan_in, gain):
 
 
 def critic_sizes(size):
-    """List a critic's image sizes: halved, rounded up, until both sides are at most 4."""
+    """List a critic's image sizes, halved and rounded up until both sides are at most 4."""
     sizes = [tuple(size)]
     while max(sizes[-1]) > 4:
         sizes.append(tuple((n + 1) // 2 for n in sizes[-1]))
@@ -70,25 +80,27 @@ def critic_sizes(size):
 
 
 def generator_sizes(size):
-    """List a generator's image sizes: as a critic's, but 5 and 7 stay: 28 → 14 → 7."""
+    """List a generator's image sizes: as a critic's, but 5 and 7 are not halved: 28, 14, 7."""
     sizes = [tuple(size)]
     while max(sizes[-1]) > 7 or (max(sizes[-1]) > 4 and max(sizes[-1]) % 2 == 0):
         sizes.append(tuple((n + 1) // 2 for n in sizes[-1]))
     return sizes
 
 
-def halvings(size, widths, sizes, most=512):
-    """Return (image sizes, channels), listed from the image inwards.
+def halvings(size, widths, sizes, max_channels=512):
+    """Return a network's (image sizes, channels), both listed from the image inwards.
 
     Args:
       size: (height, width) of the image.
-      widths: one width is a base, which doubles at each halving up to `most` channels. Several
-        widths are used as they are, and their number is that of the halvings.
-      sizes: `critic_sizes` or `generator_sizes`, used with one width.
+      widths: one base width, which doubles at each halving; or the width after each halving.
+      sizes: `critic_sizes` or `generator_sizes`. Used with one width only.
+      max_channels: limit of the doubling. A larger base is kept.
     """
     if len(widths) == 1:
         chain = sizes(size)
-        return chain, [min(widths[0] * 2**i, max(most, widths[0])) for i in range(len(chain) - 1)]
+        return chain, [
+            min(widths[0] * 2**i, max(max_channels, widths[0])) for i in range(len(chain) - 1)
+        ]
     chain = [tuple(size)]
     for _ in widths:
         chain.append(tuple((n + 1) // 2 for n in chain[-1]))
@@ -96,12 +108,12 @@ def halvings(size, widths, sizes, most=512):
 
 
 def latent_inputs(z_dim, classes):
-    """Return the inputs (latents [B, z_dim], [labels [B, classes]]); [] without classes."""
+    """Return the inputs: (latents [B, z_dim], [labels [B, classes]]). No classes: (latents, [])."""
     return keras.Input((z_dim,), name="z"), _labels(classes)
 
 
 def image_inputs(spec):
-    """Return the inputs (images [B, H, W, C], [labels [B, classes]]); [] without classes."""
+    """Return the inputs: (images [B, H, W, C], [labels [B, classes]]). No classes: (images, [])."""
     shape = (spec.height, spec.width, spec.channels)
     return keras.Input(shape, name="images"), _labels(spec.classes)
 
@@ -111,11 +123,14 @@ def _labels(classes):
 
 
 def norm(x, name, *, affine=True):
-    """Normalise x by the norm of that name: "none", "batch", "layer" or "instance".
+    """Normalise [B, C] or [B, H, W, C].
 
-    Epsilon is 1e-5 and batch norm's momentum 0.9, as in all five seeds (Keras: 1e-3 and 0.99).
-    Layer norm is over H, W and C of each sample, and instance norm over H and W of each channel.
-    Both have a scale and an offset for each channel; instance norm has none without `affine`.
+    Epsilon is 1e-5 and batch norm's momentum is 0.9, as in all five seeds (Keras: 1e-3 and 0.99).
+
+    Args:
+      name: "none", "batch", "layer" (over H, W and C of each sample) or "instance" (over H and W of
+        each sample and channel; for [B, C] it is layer norm).
+      affine: False leaves out instance norm's scale and offset of each channel.
     """
     if name == "none":
         return x
@@ -132,20 +147,20 @@ def norm(x, name, *, affine=True):
 
 
 def critic_norm(name):
-    """Split a value of `--critic_norm` into (name of a `norm`, how the critic's weights are used).
+    """Split a value of `--critic_norm` into (name of a `norm`, value of `weights`).
 
-    Spectral norm is one of the weights, and needs no layer of its own.
+    Spectral norm changes the weights and adds no layer.
     """
     return ("none", "spectral") if name == "spectral" else (name, "plain")
 
 
 def relu(x):
-    """max(x, 0)."""
+    """ReLU: max(x, 0)."""
     return keras.layers.ReLU()(x)
 
 
 def leaky_relu(x, slope=0.2):
-    """max(x, slope·x). A slope of 0 is a ReLU for networks whose gradient is penalised."""
+    """Leaky ReLU: max(x, slope·x). A slope of 0 is a ReLU for critics with a gradient penalty."""
     return fast.LeakyReLU(negative_slope=slope)(x)
 
 
@@ -176,16 +191,21 @@ def conv(
 def deconv(
     x, channels, kernel, size, *, stride=2, bias=True, init=NORMAL, weights="plain", gain=2**0.5
 ):
-    """Transposed convolution to `size` = (H, W), each 2n or 2n - 1 for a stride of 2.
+    """Transposed convolution: [B, h, w, C] → [B, H, W, channels].
 
-    It is the exact transpose of `conv` from that size. An odd size is cropped on the side that
-    keeps the image in place.
+    It is the exact transpose of `conv` from the size (H, W). An odd size is cropped on the side
+    that keeps the image in place.
+
+    Args:
+      size: (H, W). For a stride of 2, H is 2h or 2h - 1, and W is 2w or 2w - 1.
     """
     kwargs = _first_weights(init, weights, kernel * kernel * channels, gain)
     kind = layer_class("Conv2DTranspose", weights)
     layer = kind(channels, kernel, stride, padding="same", use_bias=bias, **kwargs)
     extra = [stride * n - wanted for n, wanted in zip(x.shape[1:3], size)]
-    before = (kernel - 1) // 2 - (kernel - 2) // 2  # the transpose pads there first
+    before = (kernel - 1) // 2 - (
+        kernel - 2
+    ) // 2  # 1: crop at the top and left; 0: at the bottom and right
     x = layer(x)
     if any(extra):
         x = keras.layers.Cropping2D([(e * before, e * (1 - before)) for e in extra])(x)
@@ -195,9 +215,10 @@ def deconv(
 def deconv_cropped(
     x, channels, kernel, *, crop=0, stride=2, init=NORMAL, weights="plain", gain=2**0.5
 ):
-    """PyTorch's transposed convolution with padding `crop`: n → stride·(n - 1) + kernel - 2·crop.
+    """PyTorch's transposed convolution with padding `crop`.
 
-    A crop of ((1, 0), (1, 0)) is PyTorch's padding of 1 with an output padding of 1.
+    A side of n pixels becomes stride·(n - 1) + kernel - 2·crop. A crop of ((1, 0), (1, 0)) is
+    PyTorch's padding of 1 with an output padding of 1.
     """
     kwargs = _first_weights(init, weights, kernel * kernel * channels, gain)
     layer = layer_class("Conv2DTranspose", weights)
@@ -206,9 +227,10 @@ def deconv_cropped(
 
 
 def concat_labels(x, labels):
-    """Append one-hot labels [B, K] to features [B, F], or as constant maps to [B, H, W, C].
+    """Append labels to features: [B, F] → [B, F + K], or [B, H, W, C] → [B, H, W, C + K].
 
-    `labels` is a list of one tensor, or empty if the networks have no labels.
+    Args:
+      labels: [one-hot labels [B, K]], or []. Images get K constant maps.
     """
     if not labels:
         return x
@@ -221,10 +243,12 @@ def concat_labels(x, labels):
 
 
 def score(x, labels, label_mode, *, bias=True, init=NORMAL, weights="plain"):
-    """Features [B, F] → scores [B], float32.
+    """Map features [B, F] to scores [B], float32.
 
-    With labels, "concat" appends them to the features, and "projection" adds the inner product of
-    the features with a learnt vector for each class (1802.05637, eq. 3).
+    Args:
+      labels: [one-hot labels [B, K]], or [].
+      label_mode: "concat" appends the labels to the features. "projection" adds the inner product
+        of the features and a learnt vector of the class (1802.05637, eq. 3).
     """
     kwargs = {"init": init, "weights": weights, "dtype": "float32"}
     if label_mode == "concat":
@@ -232,7 +256,7 @@ def score(x, labels, label_mode, *, bias=True, init=NORMAL, weights="plain"):
     total = dense(x, 1, bias=bias, **kwargs)
     if labels and label_mode == "projection":
         vector = dense(labels[0], x.shape[-1], bias=False, **kwargs)
-        products = keras.layers.Multiply(dtype="float32")([x, vector])  # quicker than Keras' Dot
+        products = keras.layers.Multiply(dtype="float32")([x, vector])  # faster than Keras' Dot
         inner = keras.ops.sum(products, -1, keepdims=True)
         total = keras.layers.Add(dtype="float32")([total, inner])
     return keras.layers.Reshape((), dtype="float32")(total)

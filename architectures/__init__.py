@@ -1,1 +1,1 @@
-"""Pairs of networks other than DCGAN's, which is in `model.py`."""
+"""Networks other than DCGAN's, which are in `model.py`."""

@@ -1,4 +1,4 @@
-"""A LeNet critic and its generator (seed 000)."""
+"""A LeNet critic and a generator of the same scale (seed 000)."""
 
 import keras
 
@@ -6,11 +6,20 @@ import ops
 
 
 def build_lenet(spec, *, z_dim, critic_norm, label_mode, g_head):
-    """Seed 000's pair, for even sizes from 28 on: 16x16x8 → 28x28 by k4 s2 and a crop of 3.
+    """Build seed 000's networks, for even image sizes of at least 28.
 
-    `g_head` "orig" is the seed's batch norm and LReLU before tanh, which squash the dark half
-    of the range; "tanh" leaves them out. The critic is linear but for its max-pools, as the
-    seed's. Returns (generator, critic) as `dcgan.build_dcgan` does.
+    The generator's last layer is a transposed convolution of kernel 4, stride 2 and crop 3: 16x16x8
+    → 28x28. The critic's convolutions have no activation but max-pooling, as in the seed.
+
+    Args:
+      spec: a `datasets.packed.ImageSpec`.
+      z_dim: length of a latent.
+      critic_norm, label_mode: see `ops.critic_norm` and `ops.score`.
+      g_head: "orig" has the seed's batch norm and leaky ReLU before tanh, which compress the dark
+        half of the range. "tanh" leaves them out.
+
+    Returns:
+      (generator, critic), as `model.build_dcgan` does.
     """
     z, labels = ops.latent_inputs(z_dim, spec.classes)
     height, width = (spec.height + 4) // 2, (spec.width + 4) // 2
@@ -27,12 +36,12 @@ def build_lenet(spec, *, z_dim, critic_norm, label_mode, g_head):
 
     images, labels = ops.image_inputs(spec)
     norm, weights = ops.critic_norm(critic_norm)
-    options = {"init": ops.TORCH, "weights": weights}
+    kwargs = {"init": ops.TORCH, "weights": weights}
     x = ops.concat_labels(images, labels) if label_mode == "concat" else images
     for i, (channels, kernel, stride) in enumerate([(6, 5, 2), (16, 5, 2), (120, 3, 1)]):
-        x = ops.conv(x, channels, kernel, stride=1, padding="valid", **options)
+        x = ops.conv(x, channels, kernel, stride=1, padding="valid", **kwargs)
         x = ops.norm(x, norm if i else "none")
         x = keras.layers.MaxPooling2D(2, stride)(x)
-    x = ops.leaky_relu(ops.dense(keras.layers.Flatten()(x), 10, **options))
-    score = ops.score(x, labels, label_mode, **options)
+    x = ops.leaky_relu(ops.dense(keras.layers.Flatten()(x), 10, **kwargs))
+    score = ops.score(x, labels, label_mode, **kwargs)
     return generator, keras.Model([images, *labels], score, name="critic")

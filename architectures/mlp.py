@@ -1,4 +1,4 @@
-"""Two small pairs of networks: two dense layers (seed 001), and a LeNet critic (seed 000)."""
+"""Networks of dense layers (seed 001)."""
 
 import keras
 
@@ -6,9 +6,16 @@ import ops
 
 
 def build_mlp(spec, *, z_dim, g_width, d_width, critic_norm, label_mode):
-    """SimpleGAN: dense layers of the widths listed, from the entry to the exit, and LReLU(0.1).
+    """Build SimpleGAN's networks: dense layers with LeakyReLU(0.1).
 
-    Returns (generator, critic) as `dcgan.build_dcgan` does.
+    Args:
+      spec: a `datasets.packed.ImageSpec`.
+      z_dim: length of a latent.
+      g_width, d_width: units of the hidden layers, from a network's input to its output.
+      critic_norm, label_mode: see `ops.critic_norm` and `ops.score`.
+
+    Returns:
+      (generator, critic), as `model.build_dcgan` does.
     """
     shape = (spec.height, spec.width, spec.channels)
     z, labels = ops.latent_inputs(z_dim, spec.classes)

@@ -1,14 +1,14 @@
-"""The residual pair of networks (seed 003): three convolutions beside a bypass of one."""
+"""Residual networks (seed 003). A block has three convolutions, and one in its bypass."""
 
 import keras
 
 import ops
 
-MOST = 8  # times the base width, at most
+MAX_FACTOR = 8  # of the widths, relative to the base width
 
 
 def sizes(size):
-    """The chain of image sizes, halved while even and above 4: 64 → 32 → 16 → 8 → 4."""
+    """List the image sizes, halved while both sides are even and above 4: 64, 32, 16, 8, 4."""
     chain = [tuple(size)]
     while min(chain[-1]) > 4 and not any(n % 2 for n in chain[-1]):
         chain.append(tuple(n // 2 for n in chain[-1]))
@@ -16,14 +16,24 @@ def sizes(size):
 
 
 def widths(base, count):
-    """`count` widths from a base, doubled up to MOST times: 64, 128, 256, 512, 512, …"""
-    return [base * min(2**i, MOST) for i in range(count)]
+    """List `count` widths, doubled up to `MAX_FACTOR` times the base: 64, 128, 256, 512, 512, …"""
+    return [base * min(2**i, MAX_FACTOR) for i in range(count)]
 
 
 def build_resnet(spec, *, z_dim, g_width, d_width, g_norm, critic_norm, label_mode):
-    """Seed 003's pair, for sizes that are multiples of 8. No biases but the last one's.
+    """Build seed 003's networks, for image sides that are multiples of 8.
 
-    Returns (generator, critic) as `dcgan.build_dcgan` does. The initialiser is PyTorch's.
+    Only the critic's last layer has a bias. The initialiser is PyTorch's.
+
+    Args:
+      spec: a `datasets.packed.ImageSpec`.
+      z_dim: length of a latent.
+      g_width, d_width: (base width,), see `widths`.
+      g_norm, critic_norm: see `ops.norm` and `ops.critic_norm`.
+      label_mode: see `ops.score`. "concat" also appends the labels to the critic's images.
+
+    Returns:
+      (generator, critic), as `model.build_dcgan` does.
     """
     chain = sizes((spec.height, spec.width))
     steps = len(chain) - 1
@@ -52,22 +62,25 @@ def build_resnet(spec, *, z_dim, g_width, d_width, g_norm, critic_norm, label_mo
 
 
 def _up(x, out, size, norm):
-    """[H, W, C] → [2H, 2W, out]."""
-    options = {"bias": False, "init": ops.TORCH}
+    """Residual block: [B, H, W, C] → [B, 2H, 2W, out]."""
+    kwargs = {"bias": False, "init": ops.TORCH}
     main = x
     for _ in range(2):
-        main = ops.relu(ops.norm(ops.conv(main, out, 3, stride=1, **options), norm))
-    main = ops.norm(ops.deconv(main, out, 4, size, **options), norm)
-    return keras.layers.Add()([main, ops.norm(ops.deconv(x, out, 4, size, **options), norm)])
+        main = ops.relu(ops.norm(ops.conv(main, out, 3, stride=1, **kwargs), norm))
+    main = ops.norm(ops.deconv(main, out, 4, size, **kwargs), norm)
+    return keras.layers.Add()([main, ops.norm(ops.deconv(x, out, 4, size, **kwargs), norm)])
 
 
 def _down(x, out, norm, weights):
-    """[H, W, C] → [H/2, W/2, out]. Both paths sample the even pixels, as PyTorch's padding of 1."""
-    options = {"bias": False, "init": ops.TORCH, "weights": weights}
+    """Residual block: [B, H, W, C] → [B, H/2, W/2, out].
+
+    Both paths sample the even pixels, as with PyTorch's padding of 1.
+    """
+    kwargs = {"bias": False, "init": ops.TORCH, "weights": weights}
     main = x
     for _ in range(2):
-        main = ops.leaky_relu(ops.norm(ops.conv(main, out, 3, stride=1, **options), norm))
+        main = ops.leaky_relu(ops.norm(ops.conv(main, out, 3, stride=1, **kwargs), norm))
     main = keras.layers.ZeroPadding2D(1)(main)
-    main = ops.norm(ops.conv(main, out, 3, padding="valid", **options), norm)
-    bypass = ops.norm(ops.conv(x, out, 1, padding="valid", **options), norm)
+    main = ops.norm(ops.conv(main, out, 3, padding="valid", **kwargs), norm)
+    bypass = ops.norm(ops.conv(x, out, 1, padding="valid", **kwargs), norm)
     return keras.layers.Add()([main, bypass])

@@ -1,20 +1,27 @@
-"""The residual pair of SNGAN (1802.05957, appendix B.4, table 4)."""
+"""The residual networks of SNGAN (1802.05957, appendix B.4, table 4)."""
 
 import keras
 
 import ops
 from layers import fast
 
-HALVINGS = 3  # of the image's size in the generator
+HALVINGS = 3  # of the image size, from the generator's output to its first block
 
 
 def build_sngan(spec, *, z_dim, g_width, d_width, g_norm, critic_norm, label_mode):
-    """Build the residual pair for images whose sides are multiples of 8.
+    """Build SNGAN's residual networks, for image sides that are multiples of 8.
 
-    All layers of a network have the same number of channels, `g_width[0]` and `d_width[0]`.
-    Deviation: labels are appended to the latents, where the paper has conditional batch norm.
+    Deviation: labels are appended to the latents. The paper has conditional batch norm.
 
-    Returns (generator, critic) as `model.build_dcgan` does.
+    Args:
+      spec: a `datasets.packed.ImageSpec`.
+      z_dim: length of a latent.
+      g_width, d_width: (channels of all layers,).
+      g_norm, critic_norm: see `ops.norm` and `ops.critic_norm`.
+      label_mode: see `ops.score`. "concat" also appends the labels to the critic's images.
+
+    Returns:
+      (generator, critic), as `model.build_dcgan` does.
     """
     width = g_width[0]
     height, side = (n >> HALVINGS for n in (spec.height, spec.width))
@@ -38,12 +45,12 @@ def build_sngan(spec, *, z_dim, g_width, d_width, g_norm, critic_norm, label_mod
     return generator, keras.Model([images, *labels], score, name="critic")
 
 
-def _conv(x, width, kernel=3, **options):
-    return ops.conv(x, width, kernel, stride=1, init=ops.XAVIER, **options)
+def _conv(x, width, kernel=3, **kwargs):
+    return ops.conv(x, width, kernel, stride=1, init=ops.XAVIER, **kwargs)
 
 
 def _relu(x):
-    """A ReLU for the critic, whose gradient is penalised in some modes."""
+    """A ReLU for the critic, which may have a gradient penalty."""
     return ops.leaky_relu(x, 0.0)
 
 
@@ -55,16 +62,17 @@ def _up_block(x, width, norm):
 
 
 def _critic_block(x, width, norm, weights, *, first, down):
-    """[B, H, W, C] → [B, H, W, width], of half the size if `down`.
+    """[B, H, W, C] → [B, H, W, width], or [B, H/2, W/2, width] if `down`.
 
-    The first block has no activation before its first convolution, and no norm (the authors' code).
+    As in the authors' code, the first block has no norm, and no activation before its first
+    convolution.
     """
     main = x if first else _relu(ops.norm(x, norm))
     main = _relu(ops.norm(_conv(main, width, weights=weights), "none" if first else norm))
     main = _conv(main, width, weights=weights)
     if down:
         main = keras.layers.AveragePooling2D(2)(main)
-        if first:  # pooled before the convolution, which then has a quarter of the pixels
+        if first:  # pool first: the convolution then has a quarter of the pixels
             x = keras.layers.AveragePooling2D(2)(x)
         x = _conv(x, width, 1, weights=weights, gain=1.0)
         if not first:

@@ -1,1 +1,1 @@
-"""Programs that measure: each prints a table. Run one as `python -m benchmarks.NAME`."""
+"""Programs that measure speed, quality and robustness. Run one as `python -m benchmarks.NAME`."""

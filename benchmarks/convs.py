@@ -1,10 +1,10 @@
-"""How fast TensorFlow's convolutions alone are, beside the machine's matrix product.
+"""The speed of convolutions and dense layers, relative to the machine's matrix product.
 
-`python -m benchmarks.convs` times each layer of a case's networks that multiplies matrices, on
-its own: forward, the gradient of its inputs and that of its weights, as shares of the machine's
-matrix-multiply rate. From these it tells what share of the limit (`benchmarks.step`) a step would
-reach that had nothing but those operations: no norm, activation, optimiser or average. Leave the
-machine alone while it runs.
+`python -m benchmarks.convs` times each convolution and dense layer of a case's networks: its
+forward pass, the gradient of its inputs, and the gradient of its weights. It prints the speeds as
+fractions of the machine's matrix-multiply rate. It also prints the fraction of the limit
+(`benchmarks.step`) that a step of these operations alone would reach, without norms, activations,
+optimisers and EMA. Run nothing else on the machine meanwhile.
 """
 
 import argparse
@@ -20,7 +20,7 @@ PASSES = ("forward", "inputs", "weights")
 
 
 def layers_of(network):
-    """[(layer, input shape, multiply-adds of a sample, does it come first?)]."""
+    """List (layer, input shape, multiply-adds of a sample, whether it is the first layer)."""
     found = []
     for layer in network.layers:
         if count := step.layer_products(layer):
@@ -29,9 +29,14 @@ def layers_of(network):
 
 
 def calls(network, *, penalised):
-    """How often a step of gp runs each pass of a layer, in batches: {pass: (of the first, others)}.
+    """Return how often a step of mode gp runs each pass of a layer, in batches.
 
-    `penalised` is a share of the batch; see `step.step_products`.
+    Args:
+      network: "generator" or "critic".
+      penalised: fraction of the batch; see `step.step_products`.
+
+    Returns:
+      {pass: (times for the first layer, times for other layers)}.
     """
     if network == "generator":
         return {"forward": (1, 1), "inputs": (0, 1), "weights": (1, 1)}
@@ -40,7 +45,7 @@ def calls(network, *, penalised):
 
 
 def build_passes(layer, shape, batch):
-    """{pass: `run(n)`} of a layer on a random batch."""
+    """Return {pass: function `run(n)`} of a layer on a random batch."""
     import tensorflow as tf
 
     x = tf.random.stateless_normal([batch, *shape], [0, 1])
@@ -68,7 +73,7 @@ def build_passes(layer, shape, batch):
 
 
 def measure(case, flags, rounds, seconds):
-    """(rows of a table by layer, the share of the limit that all together reach)."""
+    """Return (a table row for each layer, the fraction of the limit that all layers reach)."""
     c, spec = step.settings(case, {"mode": "gp", **flags})
     trainer = build.build_trainer(c, spec)
     limit, rows, least, spent = timing.per_step(step.build_matmul(step.MATRIX), 1), [], 0, 0
@@ -93,16 +98,18 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--case", choices=step.CASES, default="faces")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=0.3, help="of each pass in a round")
+    parser.add_argument("--seconds", type=float, default=0.3, help="for each pass in a round")
     parser.add_argument("--set", nargs="+", default=[], metavar="FLAG=VALUE", help="our flags")
-    parser.add_argument("--quick", action="store_true", help="one round of a call: does it run?")
+    parser.add_argument(
+        "--quick", action="store_true", help="one round of one call, as a smoke test"
+    )
     call = parser.parse_args()
     rounds, seconds = (1, 0) if call.quick else (call.rounds, call.seconds)
     given = flags.parse_flags(["convs", *(f"--{word}" for word in call.set)])
     devices.import_tensorflow("cpu")
     rows, share = measure(call.case, given, rounds, seconds)
     print(timing.table(["network", "layer", "inputs", *PASSES], rows))
-    print(f"\na step of these alone: {share:.2f} of the limit")
+    print(f"\na step of these operations alone: {share:.2f} of the limit")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""The forms in which Keras tutorials train a WGAN, on our networks, losses and optimisers.
+"""A WGAN trained as in Keras tutorials, with this project's networks, losses and optimisers.
 
-Each critic update makes its own fakes, scores real and fake images apart, and takes the penalty
-over the whole batch; the generator's update makes fakes once more. There is no moving average.
+Each critic update generates new fakes, scores real and fake images in separate passes, and
+penalises the whole batch. The generator's update generates fakes again. There is no EMA.
 """
 
 import keras
@@ -9,21 +9,21 @@ import tensorflow as tf
 
 import losses
 from commands import build
-from config.rows import import_object as resolve
+from config.rows import import_object
 from config.tables import ARCHS, LATENTS
 
 
 class Tutorial(keras.Model):
-    """WGAN as keras.io's example of WGAN-GP writes it: a `train_step` for `compile` and `fit`."""
+    """A model with a `train_step` for `compile` and `fit`, as in keras.io's WGAN-GP example."""
 
     def __init__(self, c, spec):
         super().__init__()
         values, arch = vars(c), ARCHS[c.arch]
         self.c, self.classes = c, spec.classes
         fields = {name: values[name] for name in arch.network}
-        self.generator, self.critic = resolve(arch.builder)(spec, **fields)
+        self.generator, self.critic = import_object(arch.builder)(spec, **fields)
         self.objective = build.build_objective(c.mode, values)
-        self.latents = resolve(LATENTS[c.z_distribution].function)
+        self.latents = import_object(LATENTS[c.z_distribution].function)
         self.g_optimizer = build.build_optimizer(c.optimizer, c.learning_rate, values)
         self.d_optimizer = build.build_optimizer(c.optimizer, c.d_learning_rate, values)
         self.g_optimizer.build(self.generator.trainable_variables)
@@ -52,7 +52,7 @@ class Tutorial(keras.Model):
         return tf.reduce_mean(penalty.of(squared, **penalty.weights))
 
     def critic_update(self, images, labels):
-        """One update of the critic on uint8 images and labels; its loss."""
+        """Update the critic on uint8 images [B, H, W, C] and labels [B]; return its loss."""
         real, labels = self._real(images), self._one_hot(labels)
         with tf.GradientTape() as tape:
             fake = self._fake(labels)
@@ -69,7 +69,7 @@ class Tutorial(keras.Model):
         return loss
 
     def generator_update(self, labels):
-        """One update of the generator for labels; its loss."""
+        """Update the generator for labels [B]; return its loss."""
         labels = self._one_hot(labels)
         with tf.GradientTape() as tape:
             scores = self.critic([self._fake(labels), *labels], training=True)
@@ -79,27 +79,31 @@ class Tutorial(keras.Model):
         return loss
 
     def train_step(self, data):
-        """All updates of a step, for `fit`."""
+        """Do all updates of a step, for `fit`."""
         images, labels = data
         for i in range(self.c.critic_num):
             d_loss = self.critic_update(images[i], labels[i])
         return {"d_loss": d_loss, "g_loss": self.generator_update(labels[-1])}
 
     def weights_by_network(self):
-        """{"generator": trainable arrays, "critic": …}."""
+        """Return {"generator": list of trainable arrays, "critic": …}."""
         networks = {"generator": self.generator, "critic": self.critic}
         return {n: [w.numpy() for w in x.trainable_variables] for n, x in networks.items()}
 
     def updates(self):
-        """How often (the generator, the critic) has been updated."""
+        """Return the number of updates of (the generator, the critic)."""
         return int(self.g_optimizer.iterations), int(self.d_optimizer.iterations)
 
 
 def fit(c, spec, batch, jit):
-    """The tutorial through `compile` and `fit`, over a tf.data.Dataset that repeats a batch.
+    """Build the tutorial with `compile` and `fit`, over a tf.data.Dataset that repeats a batch.
 
-    `jit` is `compile`'s own word: "auto", its default, means XLA wherever the layers allow it.
-    Gives (run, model) as `plain` does.
+    Args:
+      jit: the argument `jit_compile` of `compile`. "auto", Keras' default, uses XLA if all layers
+        support it.
+
+    Returns:
+      (run, model), as `plain` does.
     """
     model = Tutorial(c, spec)
     model.compile(jit_compile=jit)
@@ -112,9 +116,10 @@ def fit(c, spec, batch, jit):
 
 
 def plain(c, spec, batch):
-    """One tf.function for each update, called from a loop in Python.
+    """Build the tutorial with one tf.function for each update, called from a Python loop.
 
-    Gives (run, model): `run(n)` does n steps and waits for their end.
+    Returns:
+      (run, model): `run(n)` does n steps and waits for their end.
     """
     model = Tutorial(c, spec)
     critic, generator = tf.function(model.critic_update), tf.function(model.generator_update)

@@ -1,15 +1,14 @@
-"""Kill a small training run with SIGKILL, over and over, and see that nothing is lost by it.
+"""Kill a small training run with SIGKILL many times, and check that nothing is lost.
 
-`python -m benchmarks.kill --kills 50 --seed 0` trains a tiny run of a folder of pictures with
-`main.py`'s own `main`, kills it, looks at everything on the disk, and starts the same command
-again, until so many kills are done. Then, and whenever a run ends by itself, what it has left is
-compared with an unbroken run's: weights, log and pictures to the last bit.
+`python -m benchmarks.kill --kills 50 --seed 0` trains a tiny run on a folder of pictures with the
+`main` of `main.py`, kills it, checks all files on the disk, and starts the same command again.
+Whenever a run ends by itself, its weights, log and pictures must equal an unbroken run's bit for
+bit.
 
-A third of the kills come at random moments. The others are aimed: at the moment before one of the
-program's file operations (each kind of them that the unbroken run has had, in turn), or up to
-some milliseconds after it, inside the write. Every second run is a new one in an old one's place
-(`--resume False`). To save TensorFlow's start, the trainers are forks of this process, which has
-imported it and runs nothing.
+A third of the kills come at random times. The others are aimed at file operations: right before
+one, or some milliseconds after its start. Each kind of operation of the unbroken run has its turn.
+Every second run is a new run that replaces an old one (`--resume False`). The trainers are forks of
+this process, which has imported TensorFlow but run nothing, to save the time of the import.
 """
 
 import argparse
@@ -34,7 +33,7 @@ from commands import devices
 from config import rows
 
 STEPS = 14
-# What a trainer imports when it needs it.
+# Modules that a trainer would import late. They are imported before the forks.
 LATER = ("main:main", "model:GANTrainer", "evaluation.evaluation:Evaluation", "datasets.known:np")
 LATER += ("matplotlib.figure:Figure", "matplotlib.backends.backend_agg:FigureCanvasAgg")
 WORDS = {
@@ -44,19 +43,19 @@ WORDS = {
     "eval_samples": 100, "extractor": "random-cnn",
 }  # fmt: skip
 PICTURES = "pictures"
-FRAMES = 6  # in the film, so that some have to go
-LONGEST = 0.02  # seconds from the start of a file operation to a kill inside it
-PATIENCE = 1200  # seconds that a trainer may take
+FRAMES = 6  # limit of the film, so that some frames are dropped
+LONGEST = 0.02  # maximal seconds from the start of a file operation to a kill
+PATIENCE = 1200  # maximal seconds of a trainer
 
 
 def words(pictures, seed, anew):
-    """The command line of a run."""
+    """Return the command line of a run; `anew` does not resume."""
     given = {**WORDS, "dataset": pictures, "seed": seed, **({"resume": False} if anew else {})}
     return ["main.py", *(f"--{name}={value}" for name, value in given.items())]
 
 
 def make_pictures(folder, count=120):
-    """A folder of pictures, one of which cannot be read, so that packing leaves it out."""
+    """Write a folder of pictures, with a broken one that packing skips."""
     folder.mkdir(parents=True)
     rng = np.random.default_rng(0)
     for i in range(count):
@@ -69,9 +68,9 @@ def make_pictures(folder, count=120):
 
 
 def moment(folder, event, args):
-    """The kind of a file operation of Python's under `folder`, or None.
+    """Return the kind of a Python audit event that is a file operation in `folder`, or None.
 
-    It is what is done and to which name, with # for numbers; of what is read, a picture's alone.
+    The kind is the event and the file's name, with # for numbers. Reads count for pictures only.
     """
     if event not in ("open", "os.rename", "os.remove", "os.rmdir", "os.mkdir"):
         return None
@@ -86,7 +85,7 @@ def moment(folder, event, args):
 
 
 def watch(folder, on_moment):
-    """Call `on_moment(kind)` before every file operation under `folder`, TensorFlow's too."""
+    """Call `on_moment(kind)` before each file operation in `folder`, and TensorFlow's saves."""
     import tensorflow as tf
 
     def hook(event, args):
@@ -109,7 +108,7 @@ def watch(folder, on_moment):
 
 
 def train(folder, argv, on_moment, keep_all):
-    """Run main in `folder`, in this process; return its exit status."""
+    """Run `main` in `folder` in this process; return its exit status."""
     import main
     from runs import checkpoints, film, run
 
@@ -117,7 +116,7 @@ def train(folder, argv, on_moment, keep_all):
     with open(folder / "output.txt", "a") as file:
         for stream in (1, 2):
             os.dup2(file.fileno(), stream)
-    film.MAX_FRAMES, run.REDRAW_FRACTION = FRAMES, 0.1  # draws often
+    film.MAX_FRAMES, run.REDRAW_FRACTION = FRAMES, 0.1  # redraw often
     if keep_all:
         checkpoints.MAX_CHECKPOINTS = 10**6
     watch(folder, on_moment)
@@ -131,7 +130,7 @@ def train(folder, argv, on_moment, keep_all):
 
 
 def fork(work):
-    """Do `work(send)` in a child; return its process id and the end of what it sends, in bytes."""
+    """Run `work(send)` in a child process; return (its id, the descriptor of a pipe from it)."""
     ours, theirs = os.pipe()
     pid = os.fork()
     if pid:
@@ -151,7 +150,7 @@ def fork(work):
 
 
 def ask(function, *args):
-    """What a function that may use TensorFlow returns as JSON, from a child."""
+    """Call a function that may use TensorFlow in a child process; return its result via JSON."""
 
     def work(send):
         send(json.dumps(function(*args)))
@@ -164,7 +163,7 @@ def ask(function, *args):
 
 
 def unbroken(folder, argv):
-    """Train without a kill, keeping all checkpoints; return how often each kind of moment came."""
+    """Train without a kill and keep all checkpoints; return {kind of moment: its count}."""
 
     def work(send):
         return train(folder, argv, lambda kind: send(kind + "\n"), keep_all=True)
@@ -179,10 +178,11 @@ def unbroken(folder, argv):
 
 
 def attempt(folder, argv, plan):
-    """Train until `plan` kills it; return the exit status, -9 where it did.
+    """Train until the plan's kill, or to the end; return the exit status, -9 after a kill.
 
-    A plan is (kind of moment, how many of them pass, seconds after it or None: at once), or
-    (None, 0, seconds after the first moment of all).
+    Args:
+      plan: (kind of moment, how many of these to skip, seconds after the moment or None for right
+        before it), or (None, 0, seconds after the first moment of any kind).
     """
     kind, skip, delay = plan
     count = 0
@@ -197,7 +197,7 @@ def attempt(folder, argv, plan):
                 send("now")
 
     pid, pipe = fork(lambda send: train(folder, argv, lambda now: on_moment(now, send), False))
-    ready, _, _ = select.select([pipe], [], [], PATIENCE)  # at its end, too
+    ready, _, _ = select.select([pipe], [], [], PATIENCE)  # also returns when the child ends
     if not ready or os.read(pipe, 3):
         select.select([pipe], [], [], delay or 0)
         os.kill(pid, signal.SIGKILL)
@@ -208,9 +208,9 @@ def attempt(folder, argv, plan):
 
 
 class Soak:
-    """Kills runs in a folder and counts what is wrong.
+    """Kills runs in a folder, and collects the faults.
 
-    Runs of seed 0 begin in an empty folder, those of seed 1 in the place of one of seed 0.
+    Runs of seed 0 begin in an empty folder. Runs of seed 1 replace a run of seed 0.
     """
 
     def __init__(self, top, seed, say=print):
@@ -222,7 +222,7 @@ class Soak:
         self.moments, self.seconds, self.due = {}, {}, {}
 
     def prepare(self, anew=True):
-        """Train the unbroken runs, and make the folder of the others."""
+        """Train the unbroken runs, and create the folder of the killed ones."""
         for seed in (0, 1) if anew else (0,):
             folder = self.unbroken[seed]
             if seed:
@@ -236,7 +236,7 @@ class Soak:
         self.folder.mkdir()
 
     def plan(self):
-        """The next kill: random, or at a kind of moment that has not had its turn."""
+        """Return the next plan: a random time, or the next kind of moment in turn."""
         if len(self.kills) % 3 == 0:
             return None, 0, self.rng.uniform(0, 0.7 * self.seconds[self.seed])
         due = self.due.setdefault(self.seed, [])
@@ -248,7 +248,7 @@ class Soak:
         return kind, self.rng.randrange(most), self.rng.uniform(0, LONGEST) if within else None
 
     def run(self, kills):
-        """Kill so often, and let the last run end."""
+        """Kill `kills` times, and let the last run end."""
         while len(self.kills) < kills or self.unfinished:
             plan = self.plan() if len(self.kills) < kills else ("never", 0, None)
             status = attempt(self.folder, words(self.pictures, self.seed, self.anew), plan)
@@ -260,7 +260,10 @@ class Soak:
             self.look(plan, status)
 
     def look(self, plan, status):
-        """After a kill or an end: is all whole, and, at the end, equal? Chooses what is next."""
+        """Check the files after a kill or an end, and choose the next run.
+
+        At a run's end they must equal the unbroken run's.
+        """
         self.unfinished = status != 0
         self.fail(plan, ask(whole.broken, self.folder, self.unbroken))
         if "Traceback" in self.output():
@@ -278,30 +281,30 @@ class Soak:
                 self.clean()
 
     def taken_over(self):
-        """Has the new run been saved, so that from now on it is resumed?"""
+        """Return whether the new run has been saved, so that the next start resumes it."""
         run = self.folder / "checkpoint/r"
         with contextlib.suppress(OSError):
             return json.loads((run / "config.json").read_text())["seed"] == 1
-        return True  # it is being moved
+        return True  # the new run is being moved to its place
 
     def clean(self):
-        """An empty folder for the next run."""
+        """Empty the folder for the next run."""
         for name in ("checkpoint", "samples", "logs", "cache"):
             shutil.rmtree(self.folder / name, ignore_errors=True)
 
     def output(self):
-        """What the trainers have printed."""
+        """Return what the trainers have printed."""
         return (self.folder / "output.txt").read_text()
 
     def fail(self, plan, wrong):
-        """Note what is wrong after a kill."""
+        """Record and print the faults after a kill."""
         for text in wrong:
             self.wrong.append(f"after {describe(plan)}: {text}")
             self.say(self.wrong[-1], flush=True)
 
 
 def describe(plan):
-    """A plan in words."""
+    """Describe a plan in words."""
     kind, skip, delay = plan
     if kind is None:
         return f"a random moment ({delay:.2f} s)"
@@ -312,9 +315,9 @@ def describe(plan):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=50)
-    parser.add_argument("--seed", type=int, default=0, help="of the moments")
-    parser.add_argument("--folder", help="to work in, and to keep")
-    parser.add_argument("--quick", action="store_true", help="no new runs in the place of old ones")
+    parser.add_argument("--seed", type=int, default=0, help="of the plans")
+    parser.add_argument("--folder", help="to work in; it is kept")
+    parser.add_argument("--quick", action="store_true", help="no runs that replace old ones")
     call = parser.parse_args()
     devices.import_tensorflow("cpu")
     for name in LATER:

@@ -1,9 +1,10 @@
-"""How fast images are packed and batched, beside what the fastest train step eats.
+"""The speed of packing and batching, relative to the fastest train step.
 
-`python -m benchmarks.loader` packs a folder of JPEGs (2,000 of its own making, 96x96, or
-`--folder`) as `--dataset faces` does, and takes batches of the packed array; and batches of an
-array as MNIST's 60,000. The steps are those of MODES in the same run; the fastest one counts.
-The loader must give at least TARGET times the images that the step takes.
+`python -m benchmarks.loader` packs a folder of JPEGs as `--dataset faces` does, and takes batches
+of the packed array and of an array of MNIST's size. The folder is `--folder`, or 2,000 generated
+JPEGs of 96x96 pixels. The train steps of all MODES are timed in the same run, and the fastest one
+is compared. The loader must deliver at least TARGET times as many images a second as that step
+takes.
 """
 
 import argparse
@@ -27,7 +28,7 @@ TARGET = 20
 
 
 def draw_pictures(folder, count, side=96, seed=0):
-    """Write JPEGs of coloured clouds with some noise, the same for a seed."""
+    """Write JPEGs of coloured clouds with noise. The same seed gives the same pictures."""
     rng = np.random.default_rng(seed)
     for i in range(count):
         clouds = Image.fromarray(rng.integers(0, 256, (8, 8, 3), dtype=np.uint8))
@@ -38,7 +39,7 @@ def draw_pictures(folder, count, side=96, seed=0):
 
 
 def pack(folder, cache):
-    """(seconds, packed set) of packing a folder on all cores, as the faces' flags have it."""
+    """Pack a folder on all cores, with the settings of faces; return (seconds, packed set)."""
     shutil.rmtree(cache, ignore_errors=True)
     given = {"output_height": step.settings("faces", {})[0].output_height, "cache_dir": str(cache)}
     c = resolve({"dataset": str(folder), **given})
@@ -49,13 +50,13 @@ def pack(folder, cache):
 
 
 def mapped(path, shape):
-    """A memory-mapped uint8 array of noise, as a packed set is."""
+    """Return a memory-mapped uint8 array of noise, like a packed set."""
     np.save(path, np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8))
     return np.load(path, mmap_mode="r")
 
 
 def build_taker(images, c):
-    """`run(n)`: take the images of n steps, one after the other."""
+    """Return a function `run(n)` that takes the images of n steps."""
     batches = Batches(images, np.zeros(len(images), np.int32), seed=c.seed)
     shape, position = (c.critic_num, c.batch_size), [0]
 
@@ -68,14 +69,14 @@ def build_taker(images, c):
 
 
 def measure(case, images, rounds, seconds):
-    """The rows of a case: images a second of the loader, and of each mode's step."""
+    """Return a case's table rows: images a second of each mode's step, and of the loader."""
     measures, eaten = {}, {}
     for mode in step.MODES:
         c, spec = step.settings(case, {"mode": mode})
         eaten[mode] = c.critic_num * c.batch_size
         ours = step.Ours(c, spec, step.random_batch(c, spec))
         measures[mode] = timing.per_step(ours.run, seconds)
-        # Ours takes the shape that this mode asks for, which its own step is set against.
+        # The loader takes batches of this mode's shape, for a comparison with its step.
         measures["take " + mode] = timing.per_step(build_taker(images, c), seconds)
     found = timing.interleave(measures, rounds)
     speeds = {mode: eaten[mode] / statistics.median(found[mode]) for mode in eaten}
@@ -88,10 +89,12 @@ def measure(case, images, rounds, seconds):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--folder", help="of images to pack; none: its own are made")
+    parser.add_argument("--folder", help="images to pack; by default they are generated")
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--seconds", type=float, default=3, help="of each one in a round")
-    parser.add_argument("--quick", action="store_true", help="200 images, a step: does it run?")
+    parser.add_argument("--seconds", type=float, default=3, help="for each measurement in a round")
+    parser.add_argument(
+        "--quick", action="store_true", help="200 images and one step, as a smoke test"
+    )
     call = parser.parse_args()
     rounds, seconds = (2, 0) if call.quick else (call.rounds, call.seconds)
     devices.import_tensorflow("cpu")

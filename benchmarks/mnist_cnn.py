@@ -1,7 +1,7 @@
-"""Train the classifier of MNIST that `--extractor mnist-cnn` takes its features from.
+"""Train the MNIST classifier whose features `--extractor mnist-cnn` uses.
 
-`python -m benchmarks.mnist_cnn` writes extractors/mnist-cnn.keras, in about three minutes on two
-cores, and prints its accuracy on the 10,000 test images.
+`python -m benchmarks.mnist_cnn` takes about three minutes on two cores. It writes
+evaluation/mnist-cnn.keras, and prints the accuracy on the 10,000 test images.
 """
 
 import argparse
@@ -20,7 +20,10 @@ EPOCHS, BATCH, RATE = 6, 128, 2e-3
 
 
 def build_classifier():
-    """Images [B, 28, 28, 1] in [-1, 1] → (features [B, 128], class probabilities [B, 10])."""
+    """Build the classifier: images [B, 28, 28, 1] in [-1, 1] → features and class probabilities.
+
+    Its outputs are {"features": [B, 128], "classes": [B, 10]}.
+    """
     images = keras.Input((28, 28, 1), name="images")
     x = images
     for channels, stride in [(16, 1), (32, 2), (48, 1), (64, 2), (64, 1)]:
@@ -35,13 +38,13 @@ def build_classifier():
 
 
 def read(part, data_dir):
-    """(images [N, 28, 28, 1] float32 in [-1, 1], labels [N]) of a part of MNIST."""
+    """Read a part of MNIST: (images float32 [N, 28, 28, 1] in [-1, 1], labels [N])."""
     source = known.read_mnist(data_dir / "mnist", part=part)
     return source.images.astype(np.float32) / 127.5 - 1, source.labels
 
 
 def save_small(model, path):
-    """Save a Keras model with its zip deflated, which Keras itself does not do."""
+    """Save a Keras model as a compressed zip file. Keras itself does not compress it."""
     with files.atomic_path(path) as part, tempfile.TemporaryDirectory() as folder:
         plain = utils.Path(folder) / "model.keras"
         model.save(plain)
@@ -53,7 +56,7 @@ def save_small(model, path):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data_dir", default=Config.data_dir)
-    parser.add_argument("--output", default="extractors/mnist-cnn.keras")
+    parser.add_argument("--output", default="evaluation/mnist-cnn.keras")
     call = parser.parse_args()
     keras.utils.set_random_seed(0)
     data_dir = utils.Path(call.data_dir)

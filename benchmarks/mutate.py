@@ -1,16 +1,17 @@
-"""Do the tests notice small changes of the code?
+"""Mutation testing: check that the tests notice small changes of the code.
 
-`python -m benchmarks.mutate losses utils config cli._normalise` changes one place of a module at a
-time, in a copy of the project, and runs the tests of TESTS, those that call the changed function
-first, until one fails. It prints a table, and each change that no test has noticed and that
-`benchmarks/equivalent.csv` does not explain. The operators are those of mutmut (in
-requirements-bench.txt) and one more, a statement left out. mutmut's own program passes over
-decorated functions and all that stands outside of functions, and has TensorFlow imported for each
-change anew: here every change has a fork of one process.
+`python -m benchmarks.mutate losses utils config/flags._normalise` changes one place of a module at
+a time, in a copy of the project. It runs the module's tests in TESTS until one fails, beginning
+with the tests that call the changed function. It prints a table, and each change that survives the
+tests and that `benchmarks/equivalent.csv` does not explain.
 
-What was found is added to `--found`: a call of the same words goes on where the last one ended,
-after `--minutes` at the latest; `--again` tries once more what no test had noticed and nothing
-explains. With `--share` 0.4 two of five changes are tried, chosen by a checksum: always the same.
+The operators are mutmut's (in requirements-bench.txt), and one that removes a statement. mutmut's
+own program skips decorated functions and module-level code, and imports TensorFlow again for each
+change. Here each change runs in a fork of one process.
+
+Results are appended to `--found`. The same call then continues where the last one ended.
+`--minutes` limits the time. `--again` repeats the unexplained survivors. `--share 0.4` tries two of
+five changes, which a checksum selects: they are always the same.
 """
 
 import argparse
@@ -44,24 +45,35 @@ ROOT = Path(__file__).resolve().parents[1]
 TESTS = {"losses": ("tests/test_losses.py",), "utils": IMAGES, "files": FILES}
 TESTS |= {f"config/{name}": WORDS for name in ("fields", "flags", "resolve", "values")}
 TESTS["console"] = ("tests/test_console.py", "tests/test_errors.py")
-SLOWER = 4  # times the seconds of the unchanged module after which a change is seen: it hangs
-AFTER = 10  # seconds that are added
-UNWANTED = ("cacheprovider", "unraisableexception", "threadexception", "xdist")  # slow, or write
-MEMORY = 4 << 30  # bytes that the tests may take
-FIELD = "_flag"  # in a call of it only numbers and truth values are changed: the rest are texts
-LEFT_OUT = ("len", "isinstance", "os.kill")  # other words are errors; a signal would be sent
+SLOWER = 4  # a change hangs if its tests take 4 times as long as for the unchanged module,
+AFTER = 10  # plus these seconds
+UNWANTED = (
+    "cacheprovider",
+    "unraisableexception",
+    "threadexception",
+    "xdist",
+)  # plugins that are slow or write files
+MEMORY = 4 << 30  # bytes that the tests may allocate
+FIELD = (
+    "_flag"  # in calls of it only numbers and booleans are changed: the other arguments are texts
+)
+LEFT_OUT = (
+    "len",
+    "isinstance",
+    "os.kill",
+)  # calls that are not changed: their changes always fail, or would send a signal
 EQUIVALENT = Path(__file__).with_name("equivalent.csv")
 NOTICED = ("killed", "hangs")
 
 
 def without(node):
-    """A statement that is left out, as an operator like those of mutmut."""
+    """Remove a statement: an operator like mutmut's."""
     if not isinstance(node.value, cst.BaseString | cst.Yield):
         yield cst.Pass()
 
 
 def longer(node):
-    """A text with something around it: of the operator's three changes the first."""
+    """Add characters around a text: the first of the three changes of mutmut's operator."""
     yield from list(mutators.operator_string(node))[:1]
 
 
@@ -69,7 +81,7 @@ OPERATORS = [
     *(
         (kind, longer if change is mutators.operator_string else change)
         for kind, change in mutators.mutation_operators
-        if kind is not cst.AnnAssign  # the fields of a class: their values are changed
+        if kind is not cst.AnnAssign  # fields of a class; their values are changed
     ),
     (cst.Expr, without),
 ]
@@ -77,7 +89,7 @@ OF_FIELDS = [(cst.BaseNumber, mutators.operator_number), (cst.Name, mutators.ope
 
 
 class _Finder(cst.CSTVisitor):
-    """Collects (function, node, what takes its place)."""
+    """Collects (function, node, replacement)."""
 
     def __init__(self):
         super().__init__()
@@ -103,7 +115,7 @@ class _Finder(cst.CSTVisitor):
 
 
 def mutants(source):
-    """Each changed form of a module's source: (function, lines before, lines after) → source."""
+    """Return all changes of a module: (function, lines before, lines after) → changed source."""
     found, end = {}, 0
     module = cst.parse_module(source)
     for statement in module.body:
@@ -129,9 +141,9 @@ def _compiles(text):
 
 
 def difference(source, changed):
-    """The lines before and after a change, without their indents, each side as one."""
+    """Return the changed lines (before, after), without indents, each joined to one line."""
     before, after = source.splitlines(), changed.splitlines()
-    for _ in range(2):  # what is the same at the beginning, then at the end
+    for _ in range(2):  # drop equal lines at the beginning, then at the end
         while before and after and before[0] == after[0]:
             del before[0], after[0]
         before.reverse(), after.reverse()
@@ -139,7 +151,7 @@ def difference(source, changed):
 
 
 def copy_project(folder):
-    """The files that git has or would take, in another folder."""
+    """Copy all files that git does not ignore to another folder."""
     words = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True)
     for name in filter(None, done.stdout.split("\0")):
@@ -149,14 +161,14 @@ def copy_project(folder):
 
 
 class _Calls:
-    """A plugin of pytest that notes which functions of a module each test calls."""
+    """A pytest plugin that records which functions of a module each test calls."""
 
     def __init__(self, path):
         self.path, self.tests, self.seconds = path, {}, {}
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item):
-        """Note what one test calls, in its threads too."""
+        """Record the calls of one test, also in its threads."""
         called = set()
 
         def note(frame, event, _):
@@ -176,25 +188,26 @@ class _Calls:
                 self.tests.setdefault(function, []).append(item.nodeid)
 
     def pytest_sessionfinish(self):
-        """Leave it beside the module."""
+        """Write the record beside the module."""
         self.path.with_suffix(".calls").write_text(json.dumps([self.tests, self.seconds]))
 
 
 class _Chosen:
-    """A plugin of pytest that runs certain tests and no others."""
+    """A pytest plugin that runs the chosen tests only."""
 
     def __init__(self, tests):
         self.tests = set(tests)
 
     def pytest_collection_modifyitems(self, items):
-        """Leave out the others."""
+        """Remove the other tests."""
         items[:] = [item for item in items if item.nodeid in self.tests]
 
 
 def _test(folder, tests, plugins, keep):
-    """Run tests of a copy until one fails, in a process of its own, and end it.
+    """Run tests of a copy until one fails, in a forked process, and exit.
 
-    With `keep` its modules are kept compiled: of a changed one that could be the unchanged one.
+    Args:
+      keep: True writes compiled modules. For a changed module Python could load a stale one.
     """
     os.setsid()
     os.chdir(folder)
@@ -203,7 +216,7 @@ def _test(folder, tests, plugins, keep):
     ours = {path.stem for path in ROOT.glob("*.py")}
     ours |= {path.parent.name for path in ROOT.glob("*/__init__.py")}
     for name in [n for n in sys.modules if n.partition(".")[0] in ours]:
-        del sys.modules[name]  # so that the copy's are read
+        del sys.modules[name]  # so that the copy's modules are imported
     sys.path = [str(folder), *(p for p in sys.path if Path(p).resolve() != ROOT)]
     sys.dont_write_bytecode = not keep
     os.environ["PYTHONDONTWRITEBYTECODE"] = "" if keep else "1"
@@ -216,7 +229,7 @@ def _test(folder, tests, plugins, keep):
 
 
 def passes(folder, tests, plugins=(), seconds=None, keep=False):
-    """Do the tests pass in a copy? None where they take longer."""
+    """Return whether the tests pass in a copy, or None if they take more than `seconds`."""
     fork = multiprocessing.get_context("fork").Process
     child = fork(target=_test, args=(folder, tests, plugins, keep))
     child.start()
@@ -231,27 +244,25 @@ def passes(folder, tests, plugins=(), seconds=None, keep=False):
 class Tests:
     """The tests of one module, in a copy of the project.
 
-    For a change in a function those are run first that call it.
+    The tests that call a changed function run first.
     """
 
     def __init__(self, folder, name):
         self.folder, self.words, self.path = folder, TESTS[name], folder / f"{name}.py"
         if not passes(folder, self.words, [_Calls(self.path)], keep=True):
-            raise SystemExit(f"the tests of {name}.py fail as it is")
+            raise SystemExit(f"the tests of {name}.py fail without a change")
         self.calls, self.seconds = json.loads(self.path.with_suffix(".calls").read_text())
         assert self.calls, "no test has called a function of the copy"
         for path in (self.path.parent / "__pycache__").glob(f"{self.path.stem}.*"):
             path.unlink()
 
     def end_of(self, function, changed):
-        """What becomes of a change: killed, hangs or survived."""
+        """Return the result of a change: "killed", "hangs" or "survived"."""
         source = self.path.read_text()
         self.path.write_text(changed)
         try:
             passed = self._pass(self.calls.get(function, ()))
-            if (
-                passed
-            ):  # the others too: of what is kept from one call to the next they call nothing
+            if passed:  # other tests may use cached results of the function without a call
                 passed = self._pass(self.seconds)
         finally:
             self.path.write_text(source)
@@ -263,19 +274,19 @@ class Tests:
 
 
 def read_found(path):
-    """What is known of changes: (module, function, before, after) → its end."""
+    """Read the known results: (module, function, before, after) → "killed", …"""
     rows = map(json.loads, path.read_text().splitlines()) if path.is_file() else ()
     return {tuple(row[:-1]): row[-1] for row in rows}
 
 
 def explained(path=EQUIVALENT):
-    """The changes of which nobody could notice anything, or nothing that matters: → why."""
+    """Read the changes that have no effect, or none that matters: change → the reason."""
     with open(path, newline="") as file:
         return {tuple(row[:-1]): row[-1] for row in list(csv.reader(file))[1:]}
 
 
 def report(changes, ends, why):
-    """A row for each module, then each change that survived and is not explained."""
+    """Return a table with a row for each module, and the unexplained survivors."""
     rows, left = [], []
     for name in dict.fromkeys(key[0] for key in changes):
         known = {key: ends[key] for key in changes if key[0] == name and key in ends}
@@ -289,7 +300,7 @@ def report(changes, ends, why):
 
 
 def search(changes, ends, path, until):
-    """Run the tests on each change that is not in `ends`, and add what becomes of it."""
+    """Test each change that is not in `ends`; add its result to `ends` and to the file."""
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place).resolve()
         copy_project(folder)
@@ -309,11 +320,11 @@ def search(changes, ends, path, until):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("parts", nargs="*", default=[*TESTS], help="a module, or module.function")
-    parser.add_argument("--share", type=float, default=1.0, help="of the changes; always the same")
+    parser.add_argument("--share", type=float, default=1.0, help="fraction of the changes")
     parser.add_argument("--minutes", type=float, default=math.inf)
     parser.add_argument("--found", type=Path, default=ROOT / "logs" / "mutants.jsonl")
-    parser.add_argument("--again", action="store_true", help="those that survived")
-    parser.add_argument("--report", action="store_true", help="of what was found, and no more")
+    parser.add_argument("--again", action="store_true", help="repeat the unexplained survivors")
+    parser.add_argument("--report", action="store_true", help="only print the known results")
     call = parser.parse_args()
     until = time.monotonic() + 60 * call.minutes
     changes = {}
@@ -327,13 +338,13 @@ def main():
     if call.again:
         ends = {key: end for key, end in ends.items() if end in NOTICED or key in why}
     if not call.report:
-        import keras  # noqa: F401 - once, for all the forks
+        import keras  # noqa: F401 - once, for all forks
 
-        gc.freeze()  # or each fork would copy all of it where it collects
+        gc.freeze()  # a collection in a fork would copy all memory
         call.found.parent.mkdir(parents=True, exist_ok=True)
         search(changes, ends, call.found, until)
     print(report(changes, ends, why))
-    print(f"{sum(key not in ends for key in changes)} of {len(changes)} changes are left")
+    print(f"{sum(key not in ends for key in changes)} of {len(changes)} changes are left to test")
 
 
 if __name__ == "__main__":

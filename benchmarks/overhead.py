@@ -1,9 +1,9 @@
-"""What logging, sampling, saving and loading add to the bare train steps.
+"""The time that logging, sampling, saving and loading add to the train steps.
 
-`python -m benchmarks.overhead` trains MNIST with `main.py` and its defaults in a temporary folder,
-takes the seconds between the first and the last row of metrics.csv, and sets them against as many
-calls of `trainer.step` alone in a process of its own, one after the other in rounds. With 2,050
-steps there are 40 rows, 4 checkpoints and 12 grids between the two rows: as often as in a long run.
+`python -m benchmarks.overhead` trains MNIST with `main.py` and its defaults in a temporary folder.
+It compares the seconds between the first and the last row of metrics.csv with the same number of
+calls of `trainer.step` alone, in another process. Both alternate in rounds. With 2,050 steps there
+are 40 rows, 4 checkpoints and 12 grids between the two rows, at the rates of a long run.
 """
 
 import argparse
@@ -23,18 +23,18 @@ from config.fields import Config
 
 
 def bare(steps, flags):
-    """Seconds of so many steps of the trainer alone, on one random batch, after as many as fit."""
+    """Return the seconds of `steps` train steps alone, on one random batch, after a warm-up."""
     devices.import_tensorflow("cpu")
     c, spec = step.settings("mnist", flags)
     ours = step.Ours(c, spec, step.random_batch(c, spec))
-    ours.run(c.log_every)  # the steps before the first row
+    ours.run(c.log_every)  # warm-up: the steps before the first row
     begun = time.perf_counter()
     ours.run(steps)
     return time.perf_counter() - begun
 
 
 def rows_between(folder):
-    """(seconds, steps) between the first and the last row of the log of the run under `folder`."""
+    """Return (seconds, steps) between the first and last row of the log of the run in `folder`."""
     path = next(utils.Path(folder).rglob("metrics.csv"))
     with open(path, newline="") as file:
         first, *_, last = csv.DictReader(file)
@@ -42,10 +42,11 @@ def rows_between(folder):
 
 
 def whole(steps, data_dir, words):
-    """A run of main.py: (seconds between rows, steps between them, start-up, the end).
+    """Run main.py.
 
-    The start-up is from the start of the process to the first row, its first steps among it;
-    the end is what comes after the last row.
+    Returns:
+      (seconds between the first and last row, steps between them, seconds from the start of the
+      process to the first row, seconds after the last row).
     """
     with tempfile.TemporaryDirectory() as folder:
         call = [timing.ROOT / "main.py", "--dataset", "mnist", "--train", "True", "--device", "cpu"]
@@ -56,7 +57,7 @@ def whole(steps, data_dir, words):
 
 
 def bare_elsewhere(steps, words):
-    """`bare` in a process of its own."""
+    """Run `bare` in another process."""
     call = [sys.executable, "-m", "benchmarks.overhead", "--bare", str(steps), "--set", *words]
     return float(subprocess.run(call, cwd=timing.ROOT, check=True, stdout=subprocess.PIPE).stdout)
 
@@ -65,10 +66,12 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data_dir", default=Config.data_dir)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=2050, help="over log_every, which is 50")
+    parser.add_argument("--steps", type=int, default=2050, help="more than log_every, which is 50")
     parser.add_argument("--set", nargs="*", default=[], metavar="FLAG=VALUE", help="our flags")
-    parser.add_argument("--quick", action="store_true", help="one round of 60: does it run?")
-    parser.add_argument("--bare", type=int, help="print the seconds of so many steps alone")
+    parser.add_argument(
+        "--quick", action="store_true", help="one round of 60 steps, as a smoke test"
+    )
+    parser.add_argument("--bare", type=int, help="print the seconds of this number of steps alone")
     call = parser.parse_args()
     words = [f"--{word}" for word in call.set]
     if call.bare:

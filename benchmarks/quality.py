@@ -1,11 +1,10 @@
-"""FID against minutes of training, for each recipe of a table, from the same start.
+"""FID by minutes of training, for each candidate of a table of settings.
 
-`python -m benchmarks.quality` trains every candidate with three seeds for ten minutes, one after
-the other, and measures the averaged generator after 2, 5 and 10 minutes as `--evaluate` does: MNIST
-by 10,000 samples against the 10,000 test images, through mnist-cnn, faces against 10,000 of
-the training images, through random-cnn. The time spent measuring does not count. Rows are added
-to the CSV file as they are made, and those that are there already are not made again. Leave the
-machine alone while it runs.
+`python -m benchmarks.quality` trains every candidate with three seeds for ten minutes each. It
+measures the EMA after 2, 5 and 10 minutes as `--evaluate` does, with 10,000 samples: on MNIST with
+mnist-cnn and the 10,000 test images, on faces with random-cnn and 10,000 training images. The time
+of the measurements does not count. Each row is appended to the CSV file at once. Rows that the
+file already has are skipped. Run nothing else on the machine meanwhile.
 """
 
 import argparse
@@ -25,7 +24,8 @@ from commands import build, devices, evaluate
 from config.resolve import resolve
 from evaluation import metrics
 
-# What each one changes of the defaults, of MNIST where it names no other set or preset.
+# Each candidate's changes to the defaults. The data set is MNIST unless it names another set or a
+# preset.
 _SLOW = {"learning_rate": 5e-4}
 _NO_LABELS = {"conditional": False}
 CANDIDATES = {
@@ -60,14 +60,14 @@ FIELDS = ("candidate", "seed", "minutes", "updates", "measure", "value")
 
 
 def curve(flags, marks, *, by_updates=False):
-    """Train in this process, and measure where the marks are.
+    """Train in this process, and measure at each mark.
 
     Args:
       flags: settings by name.
-      marks: minutes of training, or counts of generator updates; rising.
+      marks: increasing minutes of training, or numbers of generator updates if `by_updates`.
 
     Yields:
-      (minutes, updates, the measure's name, its value) at each mark.
+      (minutes, updates, name of the measure, its value) at each mark.
     """
     c = resolve(flags)
     data = build.load_data(c)
@@ -83,7 +83,7 @@ def curve(flags, marks, *, by_updates=False):
             shape = trainer.batch_spec(step)
             terms = trainer.step(*batches.take(seen, shape))
             seen, step = seen + shape[0] * shape[1], step + 1
-            if step % c.log_every == 0:  # as the log does: the host does not run ahead
+            if step % c.log_every == 0:  # wait for the device, as the log does
                 float(terms["critic_loss"])
         spent += time.monotonic() - begun
         fake = metrics.moments(evaluation.extractor(trainer.samples(labels))[0])
@@ -92,7 +92,7 @@ def curve(flags, marks, *, by_updates=False):
 
 
 def measure(name, seed, marks, by_updates, output):
-    """Add a candidate's rows to the CSV file."""
+    """Train a candidate and append its rows to the CSV file."""
     flags = {**CANDIDATES[name], "seed": seed}
     for spent, step, what, value in curve(flags, marks, by_updates=by_updates):
         row = dict(zip(FIELDS, (name, seed, f"{spent:.1f}", step, what, f"{value:.3f}")))
@@ -104,7 +104,7 @@ def measure(name, seed, marks, by_updates, output):
 
 
 def read(output):
-    """The rows of the CSV file, none where there is none."""
+    """Return the rows of the CSV file; [] if it does not exist."""
     if not Path(output).is_file():
         return []
     with open(output, newline="") as file:
@@ -112,7 +112,7 @@ def read(output):
 
 
 def tables(rows, by_updates):
-    """For each measure, its values by candidate and mark, a number a seed, as Markdown."""
+    """Return a Markdown table for each measure: candidates by marks, with a value for each seed."""
     measures = dict.fromkeys(row["measure"] for row in rows)
     parts = [(name, [row for row in rows if row["measure"] == name]) for name in measures]
     return "\n\n".join(f"{name}\n\n{_table(own, by_updates)}" for name, own in parts)
@@ -131,9 +131,10 @@ def _table(rows, by_updates):
 
 
 def plot(rows, path):
-    """Draw FID over minutes, both by logarithm: a line a candidate, the mean and range of seeds.
+    """Plot FID over minutes, on logarithmic axes, and write a PNG.
 
-    Of the first measure alone: those of two extractors have no common axis.
+    Each candidate has a line for the mean of its seeds, and a band for their range. Only the first
+    measure is plotted, as FIDs of different extractors are not comparable.
     """
     measure = rows[0]["measure"]
     rows = [row for row in rows if row["measure"] == measure]
@@ -162,10 +163,14 @@ def main():
     parser.add_argument("--candidates", nargs="+", choices=CANDIDATES, default=list(CANDIDATES))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--minutes", nargs="+", type=float, default=[2, 5, 10])
-    parser.add_argument("--updates", nargs="+", type=int, help="measure by these counts instead")
+    parser.add_argument(
+        "--updates", nargs="+", type=int, help="measure after these numbers of updates instead"
+    )
     parser.add_argument("--output", default="quality.csv")
-    parser.add_argument("--plot", help="draw what the output has as a PNG, and end")
-    parser.add_argument("--here", action="store_true", help="in this process: the first of each")
+    parser.add_argument("--plot", help="only plot the rows of the output, as this PNG")
+    parser.add_argument(
+        "--here", action="store_true", help="train the first candidate and seed in this process"
+    )
     call = parser.parse_args()
     if call.plot:
         plot(read(call.output), call.plot)

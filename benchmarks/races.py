@@ -1,10 +1,10 @@
-"""Check the final graph of train steps for races: reads and writes of a variable without an order.
+"""Check the final graphs of train steps for races between reads and writes of a variable.
 
-`python -m benchmarks.races` builds a small trainer for each architecture and mode, lets TensorFlow
-optimise its step, and looks in the graph that is run for pairs of operations on the same variable,
-one of which writes, that no path of edges orders. Such a read may see the old or the new value, as
-the load of the machine decides. It prints the number of pairs for each trainer, and ends with
-status 1 if there are any.
+`python -m benchmarks.races` builds a small trainer for each architecture and mode, and runs a step.
+In the graph after TensorFlow's optimisations, it searches for pairs of operations on the same
+variable, at least one of them a write, that no path of edges orders. A read in such a pair sees
+the old or the new value, at random. The program prints the number of pairs for each trainer, and
+exits with status 1 if there are any.
 """
 
 import argparse
@@ -12,7 +12,7 @@ import sys
 
 import numpy as np
 import tensorflow as tf
-from tensorflow.python.eager import context  # the public API has no metadata of runs
+from tensorflow.python.eager import context  # the public API has no run metadata
 
 from commands import build, devices
 from config import tables
@@ -45,7 +45,7 @@ def small_trainer(arch, mode, strategy=None, **given):
 
 
 def small_batch(trainer, seed=0):
-    """Random images, and labels or the images of another domain, for one step."""
+    """Return a random batch for one step: (images, labels), or images of two domains."""
     rng = np.random.default_rng(seed)
     shape = (*trainer.batch_spec(int(trainer.count)), *trainer.image)
     images = rng.integers(0, 256, shape, dtype=np.uint8)
@@ -55,7 +55,7 @@ def small_batch(trainer, seed=0):
 
 
 def final_graphs(trainer):
-    """The graphs of a step as they are run, after all optimisations."""
+    """Run a step, and return its graphs after all optimisations."""
     batch = small_batch(trainer)
     context.context().enable_run_metadata()
     try:
@@ -67,9 +67,9 @@ def final_graphs(trainer):
 
 
 def unordered(graph):
-    """List the pairs (variable, read or write, write) of a graph that no path orders.
+    """List the unordered pairs of a graph: (variable, one operation, the other operation).
 
-    Functions that the graph calls are checked each by itself.
+    Each function that the graph calls is checked separately.
     """
     bodies = [graph.node, *(function.node_def for function in graph.library.function)]
     return [pair for nodes in bodies for pair in _unordered(nodes)]
@@ -78,12 +78,12 @@ def unordered(graph):
 def _unordered(nodes):
     number = {node.name: i for i, node in enumerate(nodes)}
     inputs = [[number[n] for n in map(_name, node.input) if n in number] for node in nodes]
-    # Without the edges that lead to a loop's next iteration there are no circles.
+    # The graph is acyclic without the edges to a loop's next iteration.
     forward = [[j for j in own if nodes[j].op != "NextIteration"] for own in inputs]
     before, looped = _ancestors(forward), _in_loops(nodes, forward)
 
     def ordered(i, j):
-        """Is there a path, in the same iteration where both are in a loop, and on to the next?"""
+        """Return whether a path orders two nodes, also across iterations if both are in a loop."""
         for first, last in ((i, j), (j, i)):
             if before[last] >> first & 1:
                 return not (looped[i] and looped[j]) or _leads(inputs, last, first)
@@ -105,7 +105,7 @@ def _unordered(nodes):
 
 
 def _in_loops(nodes, forward):
-    """Of each node, is it in the body of a loop: between its entry and its next iteration?"""
+    """Return for each node whether it is in the body of a loop."""
     followers = [[] for _ in nodes]
     for i, own in enumerate(forward):
         for j in own:
@@ -117,7 +117,7 @@ def _in_loops(nodes, forward):
 
 
 def _reached(edges, roots):
-    """The set of nodes that edges lead to from any of the roots."""
+    """Return the set of nodes that can be reached from the roots."""
     found, waiting = set(roots), list(roots)
     while waiting:
         new = [j for j in edges[waiting.pop()] if j not in found]
@@ -127,17 +127,17 @@ def _reached(edges, roots):
 
 
 def _leads(inputs, first, last):
-    """Is there a path from one node to another, through later iterations, too?"""
+    """Return whether a path leads from one node to another, also through later iterations."""
     return first in _reached(inputs, [last])
 
 
 def _name(text):
-    """The node that an input comes from: "^a" and "a:out:0" are of "a"."""
+    """Return the name of an input's node: "^a" and "a:out:0" are "a"."""
     return text.removeprefix("^").partition(":")[0]
 
 
 def _handles(nodes, inputs, i):
-    """The sources of a node's resource handles: arguments of the graph, through identities."""
+    """Return the names of the variables that a node uses, traced back through identities."""
     found, waiting = set(), list(inputs[i])
     while waiting:
         node = nodes[j := waiting.pop()]
@@ -154,7 +154,7 @@ def _is_resource(node):
 
 
 def _ancestors(inputs):
-    """Return for each node of an acyclic graph a bit mask of the nodes that lead to it."""
+    """Return for each node of an acyclic graph a bit mask of its ancestors."""
     done, state = [0] * len(inputs), [0] * len(inputs)
     for root in range(len(inputs)):
         stack = [(root, iter(inputs[root]))]
@@ -180,7 +180,9 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--arch", nargs="*", default=list(tables.ARCHS))
     parser.add_argument("--mode", nargs="*", default=list(tables.MODES))
-    parser.add_argument("--grappler", action="store_true", help="with the optimiser switched on")
+    parser.add_argument(
+        "--grappler", action="store_true", help="with Grappler's dependency optimiser"
+    )
     call = parser.parse_args()
     devices.import_tensorflow("cpu")
     total = 0

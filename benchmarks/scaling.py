@@ -1,16 +1,16 @@
-"""What replicas exchange in a train step, and how well more of them would do, on paper.
+"""The traffic between replicas in a train step, and a model of the scaling efficiency.
 
-`python -m benchmarks.scaling` traces the step of each shipped run's settings for two replicas, and
-counts in its graph what each replica gives to be added up; the multiply-adds are those of
-`benchmarks.step`. Nothing is run. Each replica has `--batch` images, whatever their number N, and
+`python -m benchmarks.scaling` traces the step of each shipped run for two replicas, and counts the
+bytes of the all-reduces in its graph. The multiply-adds are counted by `benchmarks.step`. No step
+is run. With N replicas of `--batch` images each, the model is
 
     compute  = 2 · multiply-adds / (TFLOP/s)
     exchange = sum over the all-reduces, of S bytes each, of
                2 · log2(N) · latency + 2 · (N - 1) / N · S / bandwidth
     efficiency = compute / (compute + exchange)
 
-as none of it is assumed to overlap. Up to `--inside` GPUs are in one machine; more of them
-are in several, whose network's bandwidth and latency then count.
+It assumes that nothing overlaps. Up to `--inside` replicas are in one machine. More replicas are in
+several machines, with the bandwidth and latency of the network between them.
 """
 
 import argparse
@@ -27,7 +27,13 @@ from datasets import packed as packing
 
 @dataclasses.dataclass(frozen=True)
 class Machine:
-    """What is assumed: FLOP/s sustained, bytes a second, and seconds a message takes."""
+    """The assumed machine.
+
+    Attributes:
+      flops: sustained FLOP/s of a GPU.
+      bandwidth: bytes a second.
+      latency: seconds of a message.
+    """
 
     flops: float
     bandwidth: float
@@ -35,7 +41,7 @@ class Machine:
 
 
 def exchanged(graph):
-    """The bytes of each all-reduce of a traced step, of one replica."""
+    """List the bytes of each all-reduce of one replica in a traced step."""
     found = []
     for operation in graph.get_operations():
         if operation.type == "CollectiveReduceV2" and operation.device.endswith("CPU:0"):
@@ -45,28 +51,30 @@ def exchanged(graph):
 
 
 def reduce_seconds(size, count, machine):
-    """The time of one all-reduce of `size` bytes between `count` replicas."""
+    """Return the seconds of one all-reduce of `size` bytes between `count` replicas."""
     waits = 2 * math.log2(count) * machine.latency
     return waits + 2 * (count - 1) / count * size / machine.bandwidth
 
 
 def efficiency(products, sizes, count, machine):
-    """The share of the time that `count` replicas compute."""
+    """Return the fraction of the time in which `count` replicas compute."""
     compute = 2 * products / machine.flops
     return compute / (compute + sum(reduce_seconds(size, count, machine) for size in sizes))
 
 
 def two_replicas():
-    """A strategy whose graphs show what is exchanged."""
+    """Return a strategy of two CPU replicas, whose graphs have all-reduces."""
     import tensorflow as tf
 
     return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 
 
 def measure(c, spec, strategy, batch):
-    """(parameters of the generator, of the critic, multiply-adds, bytes of each all-reduce).
+    """Measure one replica's step of `batch` images.
 
-    All of one replica's step, of so many images.
+    Returns:
+      (parameters of the generator, parameters of the critic, multiply-adds, bytes of each
+      all-reduce).
     """
     import numpy as np
 
@@ -83,7 +91,7 @@ def measure(c, spec, strategy, batch):
 
 
 def rows(runs, strategy, call):
-    """The table's lines, one a run and batch."""
+    """Yield the table's rows, one for each run and batch size."""
     inside = Machine(call.tflops * 1e12, call.nvlink * 1e9, call.hop * 1e-6)
     between = Machine(call.tflops * 1e12, call.network * 1e9, call.message * 1e-6)
     for run in runs:
@@ -104,14 +112,18 @@ def rows(runs, strategy, call):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--batch", type=int, nargs="+", default=[64, 512], help="on each replica")
+    parser.add_argument(
+        "--batch", type=int, nargs="+", default=[64, 512], help="images on each replica"
+    )
     parser.add_argument("--replicas", type=int, nargs="+", default=[8, 64])
-    parser.add_argument("--inside", type=int, default=8, help="GPUs of a machine")
-    parser.add_argument("--tflops", type=float, default=10, help="a GPU's, sustained")
+    parser.add_argument("--inside", type=int, default=8, help="GPUs in a machine")
+    parser.add_argument("--tflops", type=float, default=10, help="sustained by a GPU")
     parser.add_argument("--nvlink", type=float, default=200, help="GB/s inside a machine")
     parser.add_argument("--network", type=float, default=12.5, help="GB/s between machines")
-    parser.add_argument("--hop", type=float, default=5, help="µs a message inside a machine")
-    parser.add_argument("--message", type=float, default=20, help="µs one between machines")
+    parser.add_argument("--hop", type=float, default=5, help="µs of a message inside a machine")
+    parser.add_argument(
+        "--message", type=float, default=20, help="µs of a message between machines"
+    )
     call = parser.parse_args()
     devices.import_tensorflow("cpu")
     import tensorflow as tf

@@ -1,9 +1,9 @@
-"""Memory and open files of a long run, with everything on that a run does now and then.
+"""Memory and open files of a long training run.
 
-`python -m benchmarks.soak` trains a tiny network on the digits with main.py for 5,000 steps, with
-logs, grids, films, plots, checkpoints and evaluations far more often than by default. It looks at
-the process from outside, and prints its resident memory and open files by step, and the slope of
-the memory over the last four fifths of the run.
+`python -m benchmarks.soak` trains a tiny network on the digits with main.py for 5,000 steps. Logs,
+grids, films, plots, checkpoints and evaluations are far more frequent than by default. The program
+observes the process from outside. It prints the resident memory and the number of open files by
+step, and the slope of the memory over the last four fifths of the run.
 """
 
 import argparse
@@ -35,12 +35,12 @@ FLAGS = {
     "eval_every": 500,
     "eval_samples": 200,
 }
-EVERY = 0.5  # seconds between two looks
-SETTLED = 0.2  # share of the steps before the slope is taken
+EVERY = 0.5  # seconds between two observations
+SETTLED = 0.2  # fraction of the steps that the slope leaves out at the start
 
 
 def look(process, folder):
-    """(step, resident bytes, open files) of a training process, or None before its first row."""
+    """Return a process's (step, resident bytes, open files), or None before its first row."""
     rows = run_log.read_log(folder / "checkpoint" / "soak" / "metrics.csv")
     if not rows:
         return None
@@ -51,7 +51,7 @@ def look(process, folder):
 
 
 def watch(steps, folder):
-    """Train, and look at the process until it ends: a list of what `look` gives."""
+    """Train, and observe the process until it ends; return the results of `look`."""
     given = {**FLAGS, "max_steps": steps}
     words = [f"--{name}={value}" for name, value in given.items()]
     command = [sys.executable, str(timing.ROOT / "main.py"), *words]
@@ -61,7 +61,7 @@ def watch(steps, folder):
             time.sleep(EVERY)
             try:
                 found = look(process.pid, folder)
-            except (FileNotFoundError, IndexError):  # it has just ended
+            except (FileNotFoundError, IndexError):  # the process has just ended
                 break
             if found and (not seen or found[0] > seen[-1][0]):
                 seen.append(found)
@@ -71,14 +71,14 @@ def watch(steps, folder):
 
 
 def slope(seen):
-    """Bytes that the memory grows by in 1,000 steps, of the straight line through what was seen."""
+    """Return the memory's growth in bytes for 1,000 steps, from a linear fit."""
     steps, memory, _ = map(np.array, zip(*seen))
     late = steps >= SETTLED * steps[-1]
     return 1000 * float(np.polyfit(steps[late], memory[late], 1)[0])
 
 
 def table(seen, parts=10):
-    """What was seen at `parts` of the steps, as Markdown."""
+    """Return a Markdown table of `parts` equally spaced observations."""
     chosen = np.linspace(0, len(seen) - 1, parts).round().astype(int)
     rows = [
         [step, f"{size / 2**20:.1f}", files] for step, size, files in map(seen.__getitem__, chosen)

@@ -1,8 +1,8 @@
-"""How long the program takes to begin, beside `import tensorflow`.
+"""The start-up time of the program, relative to `import tensorflow`.
 
-`python -m benchmarks.startup` runs each of MEASURED in a process of its own, in rounds, and prints
-the medians and their ratios to `python -c "import tensorflow"` in the same round. MNIST must be in
-`--data_dir`, and the generator that comes with the project in its place.
+`python -m benchmarks.startup` runs each of the `commands` in a new process, in rounds. It prints
+the medians, and the ratios to `python -c "import tensorflow"` in the same round. It needs MNIST in
+`--data_dir`, and the run `SHIPPED` in the project's folder `checkpoint`.
 """
 
 import argparse
@@ -13,24 +13,24 @@ import utils
 from benchmarks import timing
 from config.fields import Config
 
-SHIPPED = "mnist_64_28_28"  # the run that comes with the project
+SHIPPED = "mnist_64_28_28"  # a run that comes with the project
 BASE = "python -c 'import tensorflow'"
 
 
 def end_of(words):
-    """Seconds from the start of Python on `words` to its end."""
+    """Return the seconds that Python takes for `words`, from its start to its end."""
     with tempfile.TemporaryDirectory() as folder:
         return timing.call(words, folder)[0]
 
 
 def first_row(words):
-    """Seconds from its start to the first row in the run's log."""
+    """Return the seconds from the start of Python to the first row in the run's log."""
     with tempfile.TemporaryDirectory() as folder:
         return timing.call(words, folder, lambda: timing.logged(utils.Path(folder)))[1]
 
 
 def commands(data_dir):
-    """What is measured, by name: functions that measure once."""
+    """Return the measurements: name → function that measures once and returns seconds."""
     main = [timing.ROOT / "main.py", "--dataset", "mnist"]
     shipped = ["--checkpoint_dir", timing.ROOT / "checkpoint", "--name", SHIPPED]
     train = ["--data_dir", utils.Path(data_dir).resolve(), "--train", "True"]
@@ -49,10 +49,10 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data_dir", default=Config.data_dir)
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--quick", action="store_true", help="one round: does it run?")
+    parser.add_argument("--quick", action="store_true", help="one round, as a smoke test")
     call = parser.parse_args()
     measures = commands(call.data_dir)
-    for measure in [] if call.quick else measures.values():  # so that all files are in memory
+    for measure in [] if call.quick else measures.values():  # warm-up: reads all files into memory
         measure()
     found = timing.interleave(measures, 1 if call.quick else call.rounds)
     rows = [

@@ -1,11 +1,11 @@
-"""The time of a whole train step: ours, as tutorials write it, in PyTorch, and the machine's limit.
+"""The time of a train step: ours, Keras tutorials', PyTorch's, and the machine's limit.
 
-`python -m benchmarks.step` times all updates of one step (`critic_num` of the critic, one of the
-generator) on a fixed random batch, for each case and mode with the defaults of our own flags.
-Everyone trains the same networks with the same optimisers. A ratio is the median, over the
-rounds, of their time over ours in the same round, with the lowest and the highest.
-`--competitors` takes names of COMPETITORS; those of PyTorch need requirements-bench.txt. Leave
-the machine alone while it runs.
+`python -m benchmarks.step` times one step (`critic_num` updates of the critic and one of the
+generator) on a fixed random batch, for each case and mode, with the defaults of our flags. All
+competitors train the same networks with the same optimisers. A ratio is a competitor's time over
+ours in the same round; the table has its median over the rounds, with minimum and maximum.
+`--competitors` takes names of COMPETITORS. PyTorch's need requirements-bench.txt. Run nothing else
+on the machine meanwhile.
 """
 
 import argparse
@@ -22,19 +22,19 @@ from config import flags
 from config.resolve import resolve
 from datasets import packed as packing
 
-# What each one changes of the defaults, and the channels and classes of its images.
+# Name → (changes to the defaults, channels of the images, classes).
 CASES = {
     "mnist": ({"dataset": "mnist"}, 1, 10),
     "faces": ({"dataset": "faces"}, 3, 0),
     "resnet": ({"dataset": "photos", "arch": "resnet", "batch_size": 4}, 3, 0),
 }
 MODES = ("gp", "regular", "div")
-MATRIX = 2048  # rows of the square matrices whose product tells the machine's rate
+MATRIX = 2048  # rows of the square matrices whose product measures the machine's rate
 LAYOUTS = ("default", "channels_last")
 
 
 def settings(case, flags):
-    """(Config, ImageSpec) of a case with `flags` over it."""
+    """Return (Config, ImageSpec) of a case. `flags` override its settings."""
     given, channels, classes = CASES[case]
     c = resolve({**given, **flags})
     spec = (c.output_height, c.output_width, channels, 60_000, classes if c.conditional else 0)
@@ -42,7 +42,7 @@ def settings(case, flags):
 
 
 def random_batch(c, spec):
-    """(uint8 images [n, B, H, W, C], int32 labels [n, B]) of one step."""
+    """Return a random batch of one step: (uint8 images [n, B, H, W, C], int32 labels [n, B])."""
     rng = np.random.default_rng(c.seed)
     shape = (c.critic_num, c.batch_size)
     image = (spec.height, spec.width, spec.channels)
@@ -50,28 +50,28 @@ def random_batch(c, spec):
     return images, rng.integers(0, max(spec.classes, 1), shape, dtype=np.int32)
 
 
-# ---- the competitors: functions (c, spec, batch, seconds) → (run(steps), what it trains) ------
+# ---- the competitors: functions (c, spec, batch, seconds) → (run(steps), trainer) ------------
 
 
 class Ours:
-    """Our trainer, with what the others have for the tests."""
+    """Our trainer, with the members that the tests use on all competitors."""
 
     def __init__(self, c, spec, batch):
         self.trainer, self.batch = build.build_trainer(c, spec), batch
 
     def run(self, steps):
-        """Do so many steps, as `train.fit` asks for them, and wait for their end."""
+        """Do `steps` steps, as `loop.fit` does, and wait for their end."""
         for _ in range(steps):
             terms = self.trainer.step(*self.batch)
         float(terms["generator_loss"])
 
     def weights_by_network(self):
-        """{"generator": trainable arrays, "critic": …}."""
+        """Return {"generator": list of trainable arrays, "critic": …}."""
         networks = {"generator": self.trainer.generator, "critic": self.trainer.critic}
         return {n: [w.numpy() for w in x.trainable_variables] for n, x in networks.items()}
 
     def updates(self):
-        """How often (the generator, the critic) has been updated."""
+        """Return the number of updates of (the generator, the critic)."""
         optimizers = (self.trainer.g_optimizer, self.trainer.d_optimizer)
         return tuple(int(o.iterations) for o in optimizers)
 
@@ -94,7 +94,7 @@ def _plain(c, spec, batch, seconds):
 
 
 def _torch(c, spec, batch, seconds, same, compiled):
-    """In the layout that is the faster one over `seconds`; in the first, where that is 0."""
+    """Build PyTorch in the faster memory layout, or in the first one if `seconds` is 0."""
     import torch
 
     from benchmarks import torch_step
@@ -134,7 +134,7 @@ MEANING = {
 
 
 def parameters(trained):
-    """{"generator": trainable numbers, "critic": …}."""
+    """Return the number of trainable parameters: {"generator": …, "critic": …}."""
     return {n: sum(w.size for w in x) for n, x in trained.weights_by_network().items()}
 
 
@@ -142,10 +142,10 @@ def parameters(trained):
 
 
 def layer_products(layer):
-    """Multiply-adds of one sample's forward pass through a layer, 0 where it multiplies nothing.
+    """Return the multiply-adds of one sample's forward pass through a layer.
 
-    Dense: inputs x outputs. Convolution: its kernel at every pixel of the output, and a
-    transposed one at every pixel of its input, zeros of the padding counted too.
+    A dense layer has inputs x outputs. A convolution has its kernel's size for each output pixel,
+    and a transposed convolution for each input pixel. Padding counts. Other layers have 0.
     """
     import keras
 
@@ -157,15 +157,15 @@ def layer_products(layer):
 
 
 def products(network):
-    """Multiply-adds of one sample's forward pass: (of all layers, of those at the inputs).
+    """Return the multiply-adds of one sample's forward pass: (all layers, first layers).
 
-    A layer is at the inputs where no layer with weights comes before it: nobody needs its inputs'
-    gradient but the penalty and, in the critic, the generator.
+    A layer is first if no layer with weights comes before it. Only the penalty and, in the critic,
+    the generator's update need the gradient of its inputs.
     """
     import keras
 
     total = first = 0
-    learnt = set()  # tensors that depend on weights
+    learnt = set()  # ids of tensors that depend on weights
     for layer in network.operations:
         inputs, outputs = map(keras.tree.flatten, (layer.input, layer.output))
         count = layer_products(layer)
@@ -178,22 +178,27 @@ def products(network):
 
 
 def step_products(generator, critic, *, batch, updates, penalised, smooth=False):
-    """Multiply-adds that one of our steps cannot do without.
+    """Return the multiply-adds that one of our steps needs at least.
 
-    `generator` and `critic` are (all, first) of `products`; g, d below. For each image:
+    With g and d multiply-adds of the generator and the critic, each image needs:
 
-    - a critic update: fakes (g); both scores forward (2d), gradients of the weights (2d) and of
-      the inputs of all layers but the first (2d - 2 first);
-    - the penalty, for each of `penalised` images: scores at the points (d), their gradient down
-      to the pixels (d), and back through that gradient: its adjoint runs up the layers (d)
-      and meets their weights (d). Where no activation or norm is curved (`smooth` is false) the
-      slopes are constants, and nothing goes back through the scores themselves; else that
-      is another backward pass (2d - first);
-    - the generator's update, with the last critic update's fakes: scores (d), back to the pixels
-      (d), weights (g) and inputs (g - first) of the generator.
+    - in a critic update: fakes (g), scores of reals and fakes (2d), the gradients of the weights
+      (2d), and the gradients of the inputs of all layers but the first (2d - 2 first);
+    - if it is penalised: scores at the points (d), their gradient at the pixels (d), and the
+      backward pass through that gradient, with respect to the layers (d) and the weights (d). With
+      piecewise linear layers the slopes are constants. Otherwise (`smooth`) there is another
+      backward pass through the scores (2d - first);
+    - in the generator's update, with the last critic update's fakes: scores (d), the gradient of
+      the pixels (d), and the gradients of the generator's weights (g) and inputs (g - first).
 
-    Norms, activations, optimisers and the average are left out: the limit is a lower bound.
-    `penalised` may be a mean over updates.
+    Norms, activations, optimisers and the EMA are left out, so the result is a lower bound.
+
+    Args:
+      generator, critic: (all, first), as `products` returns them.
+      batch: images in a batch.
+      updates: critic updates in a step.
+      penalised: images with a penalty in an update, possibly a mean over updates.
+      smooth: True if the critic has curved norms or activations.
     """
     (g, g_first), (d, d_first) = generator, critic
     penalty = 4 * d + (2 * d - d_first if smooth else 0)
@@ -202,7 +207,7 @@ def step_products(generator, critic, *, batch, updates, penalised, smooth=False)
 
 
 def own_products(trainer):
-    """The same of one of our trainers."""
+    """Return `step_products` of one of our trainers."""
     norms = [x for x in trainer.critic.layers if "Normalization" in type(x).__name__]
     return step_products(
         products(trainer.generator),
@@ -215,7 +220,7 @@ def own_products(trainer):
 
 
 def build_matmul(side):
-    """`run(n)`: n products of square float32 matrices on all cores."""
+    """Return a function `run(n)` that multiplies square float32 matrices n times on all cores."""
     import tensorflow as tf
 
     a, b = (tf.random.stateless_normal([side, side], [0, i]) for i in range(2))
@@ -232,7 +237,11 @@ def build_matmul(side):
 
 
 def build_competitors(names, c, spec, batch, seconds):
-    """({name: (run, trained)}, {name: why it is missing}); all of the same parameter counts."""
+    """Build competitors, and check that all have the same number of parameters.
+
+    Returns:
+      ({name: (run, trainer)}, {name: the reason why it is missing}).
+    """
     built, missing = {}, {}
     for name in names:
         timing.log(f"{c.run_name}: building {name}")
@@ -247,12 +256,12 @@ def build_competitors(names, c, spec, batch, seconds):
     counts = {name: parameters(trained) for name, (_, trained) in built.items()}
     wrong = [name for name, count in counts.items() if count != counts[names[0]]]
     if wrong:
-        raise console.Failed(f"other networks than ours: {wrong}, {counts}")
+        raise console.Failed(f"networks with other parameter counts than ours: {wrong}, {counts}")
     return built, missing
 
 
 def why_not_compiled(error):
-    """In a few words, why torch.compile has failed."""
+    """Return a short reason for a failure of torch.compile."""
     text = f"{type(error).__name__}: {error}"
     if "InvalidCxxCompiler" in text or "No working C++ compiler" in text:
         return "no compiler"
@@ -285,9 +294,11 @@ def main():
     parser.add_argument("--modes", nargs="+", choices=MODES, default=list(MODES))
     parser.add_argument("--competitors", nargs="+", choices=COMPETITORS, default=list(COMPETITORS))
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--seconds", type=float, default=5, help="of each one in a round")
+    parser.add_argument("--seconds", type=float, default=5, help="for each competitor in a round")
     parser.add_argument("--set", nargs="+", default=[], metavar="FLAG=VALUE", help="our flags")
-    parser.add_argument("--quick", action="store_true", help="two rounds of a step: does it run?")
+    parser.add_argument(
+        "--quick", action="store_true", help="two rounds of one step, as a smoke test"
+    )
     call = parser.parse_args()
     rounds, seconds = (2, 0) if call.quick else (call.rounds, call.seconds)
     names = list(dict.fromkeys(["ours", *call.competitors]))

@@ -1,7 +1,7 @@
-"""What the programs that measure time share: rounds, medians and Markdown tables.
+"""Helpers of the benchmarks that measure time: rounds, medians and Markdown tables.
 
-Whatever is compared is measured in the same process and in rounds, one turn for each in every
-round, so that a machine which slows down for a while slows all of them.
+Measurements that are compared run in the same process and in rounds. Each round has one turn for
+each of them. A temporary slowdown of the machine then affects all of them.
 """
 
 import os
@@ -17,9 +17,14 @@ ROOT = utils.Path(__file__).resolve().parents[1]
 
 
 def interleave(measures, rounds):
-    """Let everyone have one turn in each round; a round begins with another one each time.
+    """Run all measurements once in each round. Each round begins with another one.
 
-    `measures` maps names to functions that measure once; gives name → what they found, in order.
+    Args:
+      measures: name → function that measures once.
+      rounds: number of rounds.
+
+    Returns:
+      {name: list of the results, by round}.
     """
     names = list(measures)
     found = {name: [] for name in names}
@@ -31,10 +36,15 @@ def interleave(measures, rounds):
 
 
 def per_step(run, seconds, clock=time.perf_counter):
-    """A function that measures once: the mean seconds of one step over about `seconds` of them.
+    """Return a function that measures the mean seconds of a step.
 
-    `run(n)` does n steps and waits for their end. It is warmed up here, by two runs of one step;
-    a third one tells how many steps a turn has. Each turn begins with a step that does not count.
+    Each call does one step that does not count, and then steps for about `seconds`. `per_step`
+    itself does three steps: two as a warm-up, and one to choose the number of steps.
+
+    Args:
+      run: `run(n)` does n steps and waits for their end.
+      seconds: length of a measurement. 0 is one step.
+      clock: function that returns seconds.
     """
     run(1)
     run(1)
@@ -52,32 +62,35 @@ def per_step(run, seconds, clock=time.perf_counter):
 
 
 def ratios(values, base):
-    """(median, lowest, highest) of values over base, each with its own round's."""
+    """Return (median, minimum, maximum) of the ratios values[i] / base[i]."""
     each = [value / other for value, other in zip(values, base, strict=True)]
     return statistics.median(each), min(each), max(each)
 
 
 def ratio_cell(values, base):
-    """The same as text: `1.52 (1.49-1.60)`."""
+    """Format `ratios` as `1.52 (1.49-1.60)`."""
     return "{:.2f} ({:.2f}-{:.2f})".format(*ratios(values, base))
 
 
 def ms_cell(values):
-    """The median of seconds, in milliseconds."""
+    """Format the median of seconds, in milliseconds."""
     return f"{1000 * statistics.median(values):.4g}"
 
 
 def table(header, rows):
-    """A Markdown table."""
+    """Return a Markdown table of a header and rows."""
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
 
 
 def call(words, folder, until=None):
-    """Run Python on `words` in `folder`, its output thrown away; an error where it fails.
+    """Run Python with the arguments `words` in `folder`, without its output.
 
     Returns:
-      (seconds to its end, seconds until the function `until` first gave true, or None).
+      (seconds to its end, seconds until the function `until` first returned True, or None).
+
+    Raises:
+      console.Failed: if Python's exit status is not 0.
     """
     begun, seen = time.perf_counter(), None
     environment = {"TF_CPP_MIN_LOG_LEVEL": "3", **os.environ}
@@ -95,15 +108,15 @@ def call(words, folder, until=None):
 
 
 def cores():
-    """How many cores this process may use."""
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0))
 
 
 def log(text):
-    """Say on stderr what is going on; the table alone goes to stdout."""
+    """Print progress to stderr. Only the table goes to stdout."""
     print(text, file=sys.stderr, flush=True)
 
 
 def logged(folder):
-    """Has a run somewhere under `folder` a row in its log?"""
+    """Return whether the log of a run in `folder` has a row."""
     return any(path.read_text().count("\n") > 1 for path in folder.rglob("metrics.csv"))

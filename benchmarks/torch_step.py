@@ -1,10 +1,10 @@
-"""The same networks and updates in PyTorch, as it is usually written and exactly as ours.
+"""The same networks and updates in PyTorch, in two forms.
 
-The usual form makes new fakes for every update and scores real and fake images apart, with the
-penalty over the whole batch. The same form takes the last fakes for the generator too, scores
-both in one pass (where the critic has no batch norm), penalises the share that ours does, and
-keeps the moving average. Both leave out what nobody needs: gradients of the generator in the
-critic's update, and of the critic's weights in the generator's. Adam is the fused one.
+The usual form generates new fakes for every update, scores real and fake images in separate passes,
+and penalises the whole batch. The same form does what our trainer does: it reuses the last fakes
+for the generator's update, scores both in one pass if the critic has no batch norm, penalises the
+same fraction of the batch, and keeps an EMA. Both forms skip the generator's gradients in the
+critic's update, and the gradients of the critic's weights in the generator's. Adam is fused.
 """
 
 import copy
@@ -29,7 +29,7 @@ def _norm(channels, name, flat=False):
 
 
 def _with_labels(x, labels):
-    """Append one-hot labels [B, K], or None, to features or as constant maps to images."""
+    """Append one-hot labels [B, K], if any, to features or as constant maps to images."""
     if labels is None:
         return x
     if x.dim() == 4:
@@ -38,7 +38,7 @@ def _with_labels(x, labels):
 
 
 class Score(nn.Module):
-    """`ops.score`."""
+    """`ops.score` in PyTorch."""
 
     def __init__(self, c, spec, units):
         super().__init__()
@@ -55,7 +55,7 @@ class Score(nn.Module):
 
 
 class Generator(nn.Module):
-    """`model.build_dcgan`'s generator, with kernels of 4 that exactly double a size."""
+    """The generator of `model.build_dcgan`, with kernels of 4, which exactly double a size."""
 
     def __init__(self, c, spec):
         super().__init__()
@@ -84,7 +84,7 @@ class Generator(nn.Module):
 
 
 class Critic(nn.Module):
-    """`model.build_dcgan`'s critic. Odd sizes are padded on both sides, at the same cost."""
+    """The critic of `model.build_dcgan`. Odd sizes are padded on both sides, at the same cost."""
 
     def __init__(self, c, spec):
         super().__init__()
@@ -110,7 +110,7 @@ class Critic(nn.Module):
 
 
 def _main(ins, out, norm, act, last):
-    """Two convolutions of 3 and the layer `last`, each with its norm."""
+    """Two 3x3 convolutions and the layer `last`, each with its norm."""
     layers = []
     for i in (ins, out):
         layers += [nn.Conv2d(i, out, 3, 1, 1, bias=False), _norm(out, norm), act()]
@@ -118,7 +118,7 @@ def _main(ins, out, norm, act, last):
 
 
 class Up(nn.Module):
-    """`resnet._up`."""
+    """`resnet._up` in PyTorch."""
 
     def __init__(self, ins, out, norm):
         super().__init__()
@@ -132,7 +132,7 @@ class Up(nn.Module):
 
 
 class Down(nn.Module):
-    """`resnet._down`."""
+    """`resnet._down` in PyTorch."""
 
     def __init__(self, ins, out, norm):
         super().__init__()
@@ -145,7 +145,7 @@ class Down(nn.Module):
 
 
 class ResGenerator(nn.Module):
-    """`resnet.build_resnet`'s generator."""
+    """The generator of `resnet.build_resnet`."""
 
     def __init__(self, c, spec):
         super().__init__()
@@ -165,7 +165,7 @@ class ResGenerator(nn.Module):
 
 
 class ResCritic(nn.Module):
-    """`resnet.build_resnet`'s critic."""
+    """The critic of `resnet.build_resnet`."""
 
     def __init__(self, c, spec):
         super().__init__()
@@ -183,7 +183,7 @@ class ResCritic(nn.Module):
 
 
 NETWORKS = {"dcgan": (Generator, Critic), "resnet": (ResGenerator, ResCritic)}
-PENALTIES = {  # our functions' names → the same of squared gradient norms
+PENALTIES = {  # name of a function in losses.py → the same in PyTorch
     "one_centred": lambda squared, weight: weight * ((squared + 1e-12).sqrt() - 1).square(),
     "power": lambda squared, weight, power: weight * (squared + 1e-12) ** (power / 2),
 }
@@ -199,14 +199,14 @@ OPTIMIZERS = {
 
 
 class Trainer:
-    """One of the two forms on fixed batches.
+    """Trains in one of the two forms on fixed batches.
 
     Args:
-      objective: ours, whose penalty and clipping are taken by name.
+      objective: our `losses.Objective`; its penalty and clipping are used.
       batch: (uint8 images [n, B, H, W, C], int32 labels [n, B]).
-      same: exactly our form, not the usual one.
-      compiled: through torch.compile, the penalty's inner gradient by torch.func.
-      layout: of the images and weights in memory, a name of FORMATS.
+      same: True for our form, False for the usual one.
+      compiled: True uses torch.compile, with torch.func for the penalty's inner gradient.
+      layout: memory layout of images and weights, a key of FORMATS.
     """
 
     def __init__(self, c, spec, objective, batch, *, same, compiled, layout):
@@ -218,7 +218,7 @@ class Trainer:
         self.generator = generator(c, spec).to(memory_format=self.format)
         self.critic = critic(c, spec).to(memory_format=self.format)
         self.average = copy.deepcopy(self.generator).requires_grad_(False)
-        if same:  # by batch statistics that leave the moving ones alone
+        if same:  # use batch statistics, and leave the moving ones unchanged
             for layer in self.generator.modules():
                 if isinstance(layer, BATCH_NORMS):
                     layer.track_running_stats, layer.running_mean = False, None
@@ -234,13 +234,13 @@ class Trainer:
         self.counts = [0, 0]
         wrap = functools.partial(torch.compile, dynamic=False) if compiled else lambda f: f
         self.generate, self.judge = wrap(self.generator), wrap(self.critic)
-        self.losses = {share: wrap(self._loss(share)) for share in (0, self._share())}
+        self.losses = {count: wrap(self._loss(count)) for count in (0, self._n_penalised())}
 
-    def _share(self):
-        """How many images are penalised."""
+    def _n_penalised(self):
+        """Return the number of penalised images."""
         fraction = self.c.penalty_fraction if self.same else 1
-        share = losses.n_penalised(self.c.batch_size, fraction)
-        return share if self.objective.penalties else 0
+        count = losses.n_penalised(self.c.batch_size, fraction)
+        return count if self.objective.penalties else 0
 
     def _latents(self):
         shape = (self.c.batch_size, self.c.z_dim)
@@ -253,8 +253,8 @@ class Trainer:
             images = torch.where(flip, images.flip(3), images)
         return images.float() / 127.5 - 1
 
-    def _loss(self, share):
-        """A function of (real, fake, labels or None, mix [share, 1, 1, 1]): the critic's loss."""
+    def _loss(self, count):
+        """Return the critic's loss: (real, fake, labels or None, mix [count, 1, 1, 1]) → scalar."""
 
         def loss(real, fake, labels, mix):
             if self.joint:
@@ -263,9 +263,9 @@ class Trainer:
             else:
                 real_scores, fake_scores = self.critic(real, labels), self.critic(fake, labels)
             total = (fake_scores - real_scores).mean()
-            if share:
-                points = mix * real[:share] + (1 - mix) * fake[:share]
-                y = None if labels is None else labels[:share]
+            if count:
+                points = mix * real[:count] + (1 - mix) * fake[:count]
+                y = None if labels is None else labels[:count]
                 total = total + self.every * self._penalty(points, y)
             return total
 
@@ -280,13 +280,13 @@ class Trainer:
             scores = self.critic(points, labels)
             gradient = torch.autograd.grad(scores.sum(), points, create_graph=True)[0]
         squared = gradient.square().sum((1, 2, 3))
-        (penalty,) = self.objective.penalties  # of the modes that are compared, all have one
+        (penalty,) = self.objective.penalties  # each compared mode with a penalty has one
         return PENALTIES[penalty.of.__name__](squared, **penalty.weights).mean()
 
     def _critic_update(self, i, fake):
-        share = self._share() if self.counts[1] % self.every == 0 else 0
-        mix = torch.rand(share, 1, 1, 1)
-        loss = self.losses[share](self._real(self.images[i]), fake, self.labels[i], mix)
+        count = self._n_penalised() if self.counts[1] % self.every == 0 else 0
+        mix = torch.rand(count, 1, 1, 1)
+        loss = self.losses[count](self._real(self.images[i]), fake, self.labels[i], mix)
         self.d_optimizer.zero_grad()
         loss.backward()
         self.d_optimizer.step()
@@ -297,7 +297,7 @@ class Trainer:
                     weight.clamp_(*self.objective.clip)
 
     def step(self):
-        """All critic updates and one of the generator."""
+        """Do all critic updates and one generator update."""
         last = len(self.images) - 1
         for i, labels in enumerate(self.labels):
             with torch.set_grad_enabled(self.same and i == last):
@@ -319,15 +319,15 @@ class Trainer:
                 torch._foreach_lerp_(*pairs, 1 - keep)
 
     def run(self, steps):
-        """Do so many steps."""
+        """Do `steps` steps."""
         for _ in range(steps):
             self.step()
 
     def weights_by_network(self):
-        """{"generator": trainable arrays, "critic": …}."""
+        """Return {"generator": list of trainable arrays, "critic": …}."""
         networks = {"generator": self.generator, "critic": self.critic}
         return {n: [p.detach().numpy().copy() for p in x.parameters()] for n, x in networks.items()}
 
     def updates(self):
-        """How often (the generator, the critic) has been updated."""
+        """Return the number of updates of (the generator, the critic)."""
         return tuple(self.counts)

@@ -1,6 +1,6 @@
-"""Is what a killed run has left whole, and is what it ends with the unbroken run's?
+"""Checks of the files that a killed run leaves, and of the files at its end.
 
-Used by `benchmarks/kill.py`. Every function gives a list of what is wrong, in words.
+For `benchmarks/kill.py`. `broken` and `unequal` return a list of faults, in words.
 """
 
 import json
@@ -17,7 +17,7 @@ PLACES = ("checkpoint", "samples", "cache")
 
 
 def tensors(prefix):
-    """Every number of a checkpoint, by name; not the counter of saves, which a kill sets back."""
+    """Return a checkpoint's tensors by name, without the save counter, which a kill resets."""
     import tensorflow as tf
 
     reader = tf.train.load_checkpoint(str(prefix))
@@ -27,12 +27,12 @@ def tensors(prefix):
 
 
 def different(a, b):
-    """Names of two dicts of arrays that are not in both, or not equal to the last bit."""
+    """List the names of arrays that are missing in one dict, or not equal bit for bit."""
     return [n for n in sorted(a.keys() | b.keys()) if not np.array_equal(a.get(n), b.get(n))]
 
 
 def weights(path):
-    """The weights of a saved network, by number."""
+    """Return the weights of a saved network, by number."""
     import keras
 
     network = keras.saving.load_model(path, compile=False)
@@ -40,7 +40,7 @@ def weights(path):
 
 
 def log_rows(path):
-    """The rows of a metrics.csv by step, without what the clock says."""
+    """Return the rows of a metrics.csv, [(step, row)], without the seconds."""
     return [
         (row["step"], {k: v for k, v in row.items() if k != "seconds"})
         for row in run_log.read_log(path)
@@ -48,20 +48,21 @@ def log_rows(path):
 
 
 def temporary(path):
-    """Is it a name under which nothing is ever read?"""
+    """Return whether a path is a temporary file, which the program never reads."""
     return any((p[0] == "." and ".part" in p) or p.endswith("_temp") for p in path.parts)
 
 
 def files(folder):
-    """The files in the places where a run writes, without temporary ones."""
+    """List the files of a run, without temporary ones."""
     found = [p for place in PLACES for p in (folder / place).rglob("*") if p.is_file()]
     return sorted(p for p in found if not temporary(p.relative_to(folder)))
 
 
 def broken(folder, unbroken):
-    """What is on the disk after a kill and is not whole, or not as in the unbroken run.
+    """List the faults on the disk after a kill: unreadable files, and differing contents.
 
-    `unbroken` maps seeds to folders of unbroken runs that kept all their checkpoints.
+    Args:
+      unbroken: seed → folder of an unbroken run that has kept all its checkpoints.
     """
     wrong = []
     for path in files(folder):
@@ -71,7 +72,7 @@ def broken(folder, unbroken):
                 wrong += _state(path.parent, unbroken)
             elif path.name == "metrics.csv":
                 wrong += _log(path, unbroken)
-        except Exception as error:  # whatever a reader makes of half a file is what is looked for
+        except Exception as error:  # any error of a reader is a fault
             wrong.append(f"{path}: {error!r}")
     return wrong
 
@@ -101,22 +102,22 @@ def _json(path):
 
 
 def _state(home, unbroken):
-    """The newest checkpoint is the unbroken run's at the same step."""
+    """Check that the newest checkpoint equals the unbroken run's at the same step."""
     import tensorflow as tf
 
     if any((home / name).exists() for name in (recovery.READY, recovery.MOVING)):
-        return []  # half moved: the next start goes on with that before it reads anything
+        return []  # half moved: the next start finishes the move first
     path = Path(tf.train.latest_checkpoint(str(home)))
     found = tensors(path)
     reference = _reference(home, unbroken)
     if reference is None or home.name.startswith(recovery.BEST_WHOLE) or home.name == recovery.BEST:
-        return []  # the unbroken run has kept its last best state alone
+        return []  # the unbroken run keeps only its last best checkpoint
     wrong = different(found, tensors(reference / "checkpoint/r" / path.name))
     return [f"{path}: {', '.join(wrong)}"] if wrong else []
 
 
 def _log(path, unbroken):
-    """Each step once, and each row the unbroken run's; blank where a later column is absent."""
+    """Check that each step has one row, equal to the unbroken run's but for empty columns."""
     reference = _reference(path.parent, unbroken)
     rows = log_rows(path)
     steps = [step for step, _ in rows]
@@ -130,7 +131,7 @@ def _log(path, unbroken):
 
 
 def _reference(home, unbroken):
-    """The unbroken run of the same seed; none where the settings are being moved."""
+    """Return the unbroken run of the same seed, or None while the settings are being moved."""
     config = home / "config.json"
     return unbroken[json.loads(config.read_text())["seed"]] if config.is_file() else None
 
@@ -149,7 +150,7 @@ READERS = {
 
 
 def unequal(folder, reference):
-    """Where a run that has ended differs from the unbroken one."""
+    """List the differences of a finished run from the unbroken one."""
     run, whole = folder / "checkpoint/r", reference / "checkpoint/r"
     wrong = _listing(folder, reference)
     step = max(int(p.stem.partition("-")[2]) for p in whole.glob("ckpt-*.index"))
@@ -167,9 +168,11 @@ def unequal(folder, reference):
 
 
 def _listing(folder, reference):
-    """Files that only one has, and pictures, films, arrays and notes with other bytes."""
-    own, theirs = ({str(p.relative_to(f)) for p in _kept(f)} for f in (folder, reference))
-    wrong = [f"{name} is in one alone" for name in sorted(own ^ theirs)]
+    """List files that only one run has, and pictures, arrays and JSON files with other bytes."""
+    own, theirs = (
+        {str(p.relative_to(f)) for p in _files_but_checkpoints(f)} for f in (folder, reference)
+    )
+    wrong = [f"only one run has {name}" for name in sorted(own ^ theirs)]
     for name in sorted(own & theirs):
         same = (folder / name).read_bytes() == (reference / name).read_bytes()
         if not same and Path(name).suffix in (*PICTURES, ".npy", ".json"):
@@ -177,14 +180,14 @@ def _listing(folder, reference):
     return wrong
 
 
-def _kept(folder):
-    """All files, hidden ones too, but the checkpoints: the unbroken run has kept all of them."""
+def _files_but_checkpoints(folder):
+    """List all files but checkpoints, of which the unbroken run has kept more."""
     paths = [p for place in (*PLACES, "logs") for p in (folder / place).rglob("*")]
     return [p for p in paths if p.is_file() and not p.name.startswith(("ckpt-", "events"))]
 
 
 def events(logs):
-    """For each of TensorBoard's tags the steps it has, in the order of the files."""
+    """Return the steps of each TensorBoard tag, in the order of the files."""
     from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 
     found = {}

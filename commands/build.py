@@ -105,7 +105,7 @@ def build_batches(c, data, strategy=None):
     """
     from training import replicas
 
-    kwargs = {"rows": replicas.share(strategy)} if strategy else {}
+    kwargs = {"rows": replicas.local_replicas(strategy)} if strategy else {}
     batches = data.stream(seed=c.seed, train_size=c.train_size, **kwargs)
     if len(batches) < c.batch_size:
         print(f"{len(batches)} images are fewer than a batch of {c.batch_size}: images repeat")

@@ -52,7 +52,7 @@ def join(c, team):
     import_tensorflow(c.device)
     from training import replicas
 
-    return replicas.join()
+    return replicas.join_cluster()
 
 
 PATIENCE = 300  # seconds that a worker waits for the other workers
@@ -71,7 +71,7 @@ def find_cluster(c):
         return None
     text = os.environ.get("TF_CONFIG", "")
     try:
-        team = cluster.read(text)
+        team = cluster.parse(text)
     except ValueError as error:
         raise WrongCall(f"TF_CONFIG: {error}") from None
     if team and c.compare:
@@ -88,7 +88,7 @@ def meet(team):
       Failed: if some do not answer within PATIENCE seconds.
     """
     print(f"worker {team.index} of {len(team.workers)}: waiting for the others", flush=True)
-    if missing := team.meet(PATIENCE):
+    if missing := team.wait_for_workers(PATIENCE):
         raise console.Failed(
             f"these workers of TF_CONFIG did not answer within {PATIENCE} seconds: "
             f"{', '.join(missing)}"
@@ -129,7 +129,7 @@ def check_same(c, trainer, batches):
 
     settings = zlib.crc32(json.dumps(c.to_json()).encode())
     facts = {"settings": settings, "images": len(batches), "step": int(trainer.count)}
-    if different := replicas.different(trainer.strategy, facts):
+    if different := replicas.differing(trainer.strategy, facts):
         raise console.Failed(
             f"the workers differ in their {', '.join(different)}: give all workers the same "
             "command, the same data and a shared checkpoint_dir"
@@ -148,7 +148,7 @@ def choose(c, joined=None):
     """
     from training import replicas
 
-    strategy = joined or replicas.choose(tables.STRATEGIES[c.strategy].devices)
+    strategy = joined or replicas.choose_strategy(tables.STRATEGIES[c.strategy].devices)
     count = strategy.num_replicas_in_sync
     if count > 1:
         _check_replicas(c, count)

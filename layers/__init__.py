@@ -1,1 +1,1 @@
-"""Layers of our own, and the stock Keras layers that they are saved as."""
+"""This project's layers, and their conversion to stock Keras layers for saving."""

@@ -5,34 +5,39 @@ import numpy as np
 
 
 class Equal:
-    """Equalised learning rate (PGGAN, section 4.1): weights N(0, 1), used times `scale`.
+    """A mixin for layers with the equalised learning rate (PGGAN, section 4.1).
 
-    Adam then moves every weight at the same speed relative to its range. `gain` is sqrt(2) where
-    a leaky ReLU follows, else 1. The stock layer has the weights as they are used.
+    The kernel is drawn from N(0, 1) and multiplied by scale = gain / sqrt(fan in) when it is used.
+    Adam then updates every weight at the same speed relative to its range. The stock layer has the
+    scaled kernel.
+
+    Args:
+      gain: sqrt(2) if a leaky ReLU follows, else 1.
+      kernel_initializer: N(0, 1) by default.
     """
 
-    def __init__(self, *args, gain=2**0.5, kernel_initializer=None, **options):
+    def __init__(self, *args, gain=2**0.5, kernel_initializer=None, **kwargs):
         draw = kernel_initializer or keras.initializers.RandomNormal(stddev=1.0)
-        super().__init__(*args, kernel_initializer=draw, **options)
+        super().__init__(*args, kernel_initializer=draw, **kwargs)
         self.gain = gain
 
     def build(self, input_shape):
-        """Make the weights for inputs of this shape."""
+        """Create the weights for inputs of this shape, and compute the scale."""
         super().build(input_shape)
         self.scale = float(self.gain / np.prod([*self.kernel_size, input_shape[-1]]) ** 0.5)
 
     def get_config(self):
-        """The settings to make such a layer of."""
+        """Return the constructor's arguments, for `from_config`."""
         return {**super().get_config(), "gain": self.gain}
 
     def stock(self):
-        """Keras' own layer, without the weights."""
+        """Return the Keras layer that computes the same, without weights."""
         config = self.get_config()
         config.pop("gain")
         return self.kind.from_config(config)
 
     def stock_weights(self):
-        """The weights that it takes: the kernel scaled, the bias as it is."""
+        """Return the Keras layer's weights: the scaled kernel, and the bias."""
         kernel, *bias = self.get_weights()
         return [self.scale * kernel, *bias]
 
@@ -43,15 +48,15 @@ class EqualConv(Equal, keras.layers.Conv2D):
     kind = keras.layers.Conv2D
 
     def convolution_op(self, inputs, kernel):
-        """The convolution with the weights as they are used."""
+        """Convolve with the scaled kernel: [B, H, W, C] → [B, h, w, channels]."""
         return super().convolution_op(inputs, kernel * self.scale)
 
 
 class EqualDeconv(Equal, keras.layers.Conv2DTranspose):
     """A transposed convolution of one pixel with the equalised learning rate.
 
-    The paper's dense layer to 4x4 pixels, with a bias for each channel. The authors' code scales
-    it so too: by a fan in of 16 times the inputs that an output has.
+    It is the paper's dense layer to 4x4 pixels, with one bias for each channel. As in the authors'
+    code, the scale counts a fan in of 16·C although each output has C inputs.
     """
 
     kind = keras.layers.Conv2DTranspose

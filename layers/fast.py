@@ -1,4 +1,4 @@
-"""Layers that compute what Keras' own do, in less time."""
+"""Faster versions of Keras layers, with the same results."""
 
 import keras
 import tensorflow as tf
@@ -8,25 +8,26 @@ from training import replicas
 
 
 class LeakyReLU(stock.Stocked, keras.layers.LeakyReLU):
-    """Keras' own, for gradients of gradients: its slopes are constants, with no gradient.
+    """Keras' LeakyReLU with constant slopes, for gradient penalties.
 
-    TensorFlow's have one, of zeros, which a gradient penalty then takes back through all the layers
-    below: half again of its work.
+    TensorFlow's slopes have a gradient of zeros. A gradient penalty would propagate these zeros
+    through all layers below, at half its cost again.
     """
 
     kind = keras.layers.LeakyReLU
 
     def call(self, inputs):
-        """max(x, slope·x), of any shape, as x times the slopes."""
+        """Return max(x, slope·x), computed as x times the slopes: [...] → [...]."""
         return tf.raw_ops.LeakyReluGrad(
             gradients=inputs, features=tf.stop_gradient(inputs), alpha=self.negative_slope
         )
 
 
 class Up(stock.Stocked, keras.layers.UpSampling2D):
-    """Nearest upsampling by 2 with TensorFlow's operation, in a fifth of the time of Keras'.
+    """Nearest-neighbour upsampling by 2 with TensorFlow's operation, five times faster than Keras.
 
-    XLA has no gradient of that operation on a CPU. With `repeats` the layer does as Keras does.
+    On a CPU, XLA has no gradient of that operation. If `repeats` is True, the layer computes what
+    Keras' layer does, with `repeat`.
     """
 
     kind = keras.layers.UpSampling2D
@@ -41,22 +42,26 @@ class Up(stock.Stocked, keras.layers.UpSampling2D):
 
 
 class BatchNorm(stock.Stocked, keras.layers.BatchNormalization):
-    """Keras' own, in training by TensorFlow's one fused operation where Keras has a dozen.
+    """Keras' BatchNormalization with TensorFlow's fused operation in training.
 
-    The same to rounding, in fewer passes over the memory. The statistics are those of the whole
-    batch, whatever the number of replicas.
+    Keras uses a dozen operations, which take more passes over the memory. Results differ by
+    rounding only. The statistics are over the whole batch, on any number of replicas.
     """
 
     kind = keras.layers.BatchNormalization
 
     def call(self, inputs, training=None, mask=None):
-        """[B, C] or [B, H, W, C], normalised by the batch's statistics, or the moving ones."""
+        """Normalise [B, C] or [B, H, W, C] and return the same shape.
+
+        In training, it uses the batch's statistics and updates the moving ones. Otherwise it uses
+        the moving statistics.
+        """
         if not training:
             return super().call(inputs, training=False, mask=mask)
         units = inputs.shape[-1]
         x = tf.cast(inputs, tf.float32)
         x = tf.reshape(x, [-1, 1, 1, units]) if len(inputs.shape) == 2 else x
-        normalise = self._fused if replicas.how_many() == 1 else self._synchronised
+        normalise = self._fused if replicas.replica_count() == 1 else self._synchronised
         y, mean, variance = normalise(x, *(tf.cast(w, tf.float32) for w in (self.gamma, self.beta)))
         for moving, batch in ((self.moving_mean, mean), (self.moving_variance, variance)):
             moving.assign(moving * self.momentum + batch * (1 - self.momentum))
@@ -67,7 +72,7 @@ class BatchNorm(stock.Stocked, keras.layers.BatchNormalization):
         y, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
             x=x, scale=scale, offset=offset, mean=none, variance=none, epsilon=self.epsilon
         )
-        # The operation's has n - 1 below, Keras' moving one n.
+        # The operation divides by n - 1. Keras' moving variance divides by n.
         return y, mean, variance * ((n - 1) / n)
 
     def _synchronised(self, x, scale, offset):
@@ -77,7 +82,7 @@ class BatchNorm(stock.Stocked, keras.layers.BatchNormalization):
 
 
 def prepare_for_xla(network):
-    """Let a network's layers use operations that XLA can compile on any device."""
+    """Make a network's layers use operations that XLA can compile on any device."""
     for layer in stock.layers_of(network):
         if isinstance(layer, Up):
             layer.repeats = True

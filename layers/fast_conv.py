@@ -1,12 +1,13 @@
-"""Convolutions of few channels or few pixels, in forms that a CPU is quicker with.
+"""Faster convolutions on a CPU, for few channels and for few pixels.
 
-TensorFlow's transposed convolution to three channels, which is the gradient of a convolution's
-inputs too, takes a CPU up to ten times what its multiplications do. Here it is a plain convolution
-to all the pixels of a stride at once, whose channels are then laid out side by side.
+On a CPU, TensorFlow's transposed convolution to three channels takes up to ten times as long as its
+multiplications. It is also the gradient of a convolution with respect to its inputs. Here it is a
+convolution with stride² times the channels, which are then rearranged into pixels
+(depth-to-space).
 
-Its gradient of a kernel takes up to six times as long as it could where maps of a few pixels have
-many channels, and the batch is large. Here it is a convolution too: of the images, by the maps for
-a kernel, the batch for channels.
+For large batches of small maps with many channels, TensorFlow's gradient of a kernel takes up to
+six times as long as necessary. Here it is a convolution of the images with the maps as a kernel,
+and the batch as the channels.
 """
 
 import keras
@@ -14,32 +15,37 @@ import tensorflow as tf
 
 from layers import stock
 
-FEW = 4  # channels
-# A kernel's gradient is a convolution for maps of so many pixels at most, and of so many channels
-# and images at least. At 64 channels it was no quicker.
-PIXELS, WIDE, MANY = 16, 65, 32
+MAX_CHANNELS = 4  # of images, for the faster transposed convolution
+# For the faster gradient of a kernel: at most 16 pixels, and at least 65 channels and 32 images. It
+# was not faster with 64 channels.
+MAX_PIXELS, MIN_WIDTH, MIN_BATCH = 16, 65, 32
 
 
 def _few_pixels(maps):
-    """Is a kernel's gradient, of maps of a shape [B, h, w, F], to be a convolution?"""
+    """Return whether a kernel's gradient is faster as a convolution, for maps [B, h, w, F]."""
     batch, h, w, width = maps
-    return h * w <= PIXELS and width >= WIDE and (batch or 0) >= MANY
+    return h * w <= MAX_PIXELS and width >= MIN_WIDTH and (batch or 0) >= MIN_BATCH
 
 
 def _before(length, kernel, stride, padding):
-    """How many pixels of padding come first along an axis of an image."""
+    """Return the pixels of padding before an image, along one axis."""
     last = (-(-length // stride) - 1) * stride
     return max(last + kernel - length, 0) // 2 if padding == "SAME" else 0
 
 
 def _taps(length, kernel, stride, padding):
-    """Of a transposed convolution along one axis, as a plain one to `stride` phases.
+    """Write a transposed convolution along one axis as a convolution to `stride` phases.
 
-    Output pixel stride·j + a gets input pixel j + d by the kernel's tap a + before - stride·d.
+    Output pixel stride·j + a is the sum over d of input pixel j + d times the kernel's tap
+    a + before - stride·d.
+
+    Args:
+      length: output pixels.
+      kernel: taps of the kernel.
 
     Returns:
-      (how many j make `length` pixels, the smallest d, the largest, [d][a] the taps of each d,
-      `kernel` where there is none).
+      (number of j for `length` pixels, smallest d, largest d, taps). taps[d][a] is the number of a
+      tap, or `kernel` if there is none.
     """
     count = -(-length // stride)
     before = _before(length, kernel, stride, padding)
@@ -50,7 +56,7 @@ def _taps(length, kernel, stride, padding):
 
 
 def _transposed(maps, kernel, size, stride, padding):
-    """The transposed convolution: [B, h, w, F] by [k, k, C, F] → [B, *size, C]."""
+    """Transposed convolution: maps [B, h, w, F], kernel [k, k, C, F] → [B, *size, C]."""
     k, _, channels, width = kernel.shape
     (rows, top, bottom, down), (columns, left, right, across) = (
         _taps(n, k, stride, padding) for n in size
@@ -68,9 +74,14 @@ def _transposed(maps, kernel, size, stride, padding):
 
 
 def _kernel_gradient(images, maps, side, stride, padding):
-    """The gradient of a kernel [side, side, C, F] that makes maps [B, h, w, F] of images.
+    """Return the gradient of a convolution's kernel, [side, side, C, F].
 
-    Its tap (a, b) is the product of the maps and the images' pixels stride·(i, j) + (a, b).
+    Its tap (a, b) is the sum over i and j of the images' pixels stride·(i, j) + (a, b) times the
+    maps' pixels (i, j).
+
+    Args:
+      images: inputs of the convolution, [B, H, W, C].
+      maps: gradient of its outputs, [B, h, w, F].
     """
     if not _few_pixels(maps.shape):
         return tf.raw_ops.Conv2DBackpropFilter(
@@ -92,25 +103,26 @@ def _kernel_gradient(images, maps, side, stride, padding):
     return tf.transpose(taps, [1, 2, 0, 3])
 
 
-def pair(size, side, stride, padding):
-    """A convolution of images [B, *size, C] and its transpose, with any number of derivatives.
+def linear_pair(size, side, stride, padding):
+    """Return a convolution and its transpose, both differentiable any number of times.
 
-    TensorFlow never forgets a custom gradient, nor the graph that one was traced in.
+    TensorFlow keeps every custom gradient, and the graph it was traced in, for the whole process.
 
     Args:
-      size: (height, width).
-      side: of the kernel; it moves by `stride` pixels.
-      padding: "SAME" or "VALID", as TensorFlow has them.
+      size: (height, width) of the images.
+      side: height and width of the kernel.
+      stride: pixels between two positions of the kernel.
+      padding: "SAME" or "VALID", as in `tf.nn.conv2d`.
 
     Returns:
-      (function of images and a kernel [side, side, C, F] that gives maps [B, h, w, F], function of
-      maps and the kernel that gives images).
+      convolve: (images [B, *size, C], kernel [side, side, C, F]) → maps [B, h, w, F].
+      transpose: (maps, kernel) → images.
     """
 
     def differentiable(function):
         return tf.autograph.experimental.do_not_convert(tf.custom_gradient(function))
 
-    # Each is linear in both of what it takes, and the other two are its gradients.
+    # Each function is linear in both arguments. The other two functions are its gradients.
     @differentiable
     def convolve(images, kernel):
         def gradient(g):
@@ -123,7 +135,7 @@ def pair(size, side, stride, padding):
         def gradient(g):
             return convolve(g, kernel), weights(g, maps)
 
-        if kernel.shape[2] <= FEW:
+        if kernel.shape[2] <= MAX_CHANNELS:
             return _transposed(maps, kernel, size, stride, padding), gradient
         shape = [tf.shape(maps)[0], *size, kernel.shape[2]]
         return tf.nn.conv2d_transpose(maps, kernel, shape, stride, padding), gradient
@@ -139,16 +151,16 @@ def pair(size, side, stride, padding):
 
 
 def _suits(layer, images, maps):
-    """Is a layer between such shapes one that `pair` can do, and better than TensorFlow?"""
+    """Return whether `linear_pair` supports a layer between these shapes, and is faster."""
     square = len({*layer.strides}) == len({*layer.kernel_size}) == 1
     plain = layer.groups == 1 if hasattr(layer, "groups") else not layer.output_padding
     plain &= {*layer.dilation_rate} == {1} and layer.data_format == "channels_last"
     known = None not in images[1:]
-    return square and plain and known and (images[-1] <= FEW or _few_pixels(maps))
+    return square and plain and known and (images[-1] <= MAX_CHANNELS or _few_pixels(maps))
 
 
 class Conv2D(stock.Stocked, keras.layers.Conv2D):
-    """Keras' own, in the forms of this module where they fit."""
+    """Keras' Conv2D, by this module's functions if they are faster."""
 
     kind = keras.layers.Conv2D
 
@@ -157,12 +169,14 @@ class Conv2D(stock.Stocked, keras.layers.Conv2D):
         shape = inputs.shape
         if not _suits(self, shape, self.compute_output_shape(shape)):
             return super().convolution_op(inputs, kernel)
-        convolve, _ = pair(shape[1:3], self.kernel_size[0], self.strides[0], self.padding.upper())
+        convolve, _ = linear_pair(
+            shape[1:3], self.kernel_size[0], self.strides[0], self.padding.upper()
+        )
         return convolve(inputs, tf.convert_to_tensor(kernel))
 
 
 class Conv2DTranspose(stock.Stocked, keras.layers.Conv2DTranspose):
-    """Keras' own, in the forms of this module where they fit."""
+    """Keras' Conv2DTranspose, by this module's functions if they are faster."""
 
     kind = keras.layers.Conv2DTranspose
 
@@ -171,6 +185,8 @@ class Conv2DTranspose(stock.Stocked, keras.layers.Conv2DTranspose):
         shape = self.compute_output_shape(inputs.shape)
         if not _suits(self, shape, inputs.shape):
             return super().call(inputs)
-        _, transpose = pair(shape[1:3], self.kernel_size[0], self.strides[0], self.padding.upper())
+        _, transpose = linear_pair(
+            shape[1:3], self.kernel_size[0], self.strides[0], self.padding.upper()
+        )
         x = transpose(inputs, tf.convert_to_tensor(self.kernel))
         return tf.nn.bias_add(x, self.bias) if self.use_bias else x

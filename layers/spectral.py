@@ -1,9 +1,10 @@
-"""Layers with spectral normalisation (1802.05957): the kernel is used divided by its norm σ.
+"""Layers with spectral normalisation (1802.05957): the kernel is divided by its spectral norm σ.
 
-σ is the largest singular value of the kernel as a matrix [all but the last axis, last axis]. It is
-estimated by power iteration: `vector` approaches the first right singular vector, one iteration at
-each critic update (`advance`), and lies in the checkpoint. The kernel itself is never changed by a
-pass, and gradients flow through σ, with the vector as a constant (eq. 12).
+σ is the largest singular value of the kernel as a matrix [product of the other axes, last axis].
+It is estimated by power iteration. `advance` does one iteration at each critic update, and moves
+`vector` towards the first right singular vector. The vector is saved in the checkpoint. A forward
+pass changes neither the kernel nor the vector. Gradients flow through σ, with the vector as a
+constant (eq. 12).
 """
 
 import keras
@@ -17,7 +18,7 @@ class Spectral(stock.Stocked):
     """A mixin for layers with a `kernel`. The stock layer has the kernel divided by σ."""
 
     def build(self, input_shape):
-        """Make the weights for inputs of this shape."""
+        """Create the weights for inputs of this shape."""
         super().build(input_shape)
         self.vector = self.add_weight(
             shape=self.kernel.shape[-1:],
@@ -38,24 +39,24 @@ class Spectral(stock.Stocked):
         return tf.sqrt(tf.reduce_sum(tf.square(product)) + 1e-12)
 
     def advance(self):
-        """Do one power iteration (algorithm 1)."""
+        """Do one power iteration (algorithm 1), which updates `vector`."""
         matrix = self._matrix()
         left = tf.math.l2_normalize(tf.linalg.matvec(matrix, tf.convert_to_tensor(self.vector)))
         right = tf.linalg.matvec(matrix, left, transpose_a=True)
         self.vector.assign(tf.math.l2_normalize(right))
 
     def call(self, inputs, training=None):
-        """Do what the plain layer does, with the kernel divided by σ."""
+        """Apply the layer with the kernel divided by σ."""
         del training
         return super().call(inputs / tf.cast(self.sigma(), inputs.dtype))
 
     def stock_weights(self):
-        """The stock layer's weights: the kernel divided by σ, and the bias as it is."""
+        """Return the stock layer's weights: the kernel divided by σ, and the bias."""
         kernel, *bias = (w.numpy() for w in self.trainable_variables)
         return [kernel / np.float32(self.sigma()), *bias]
 
     def set_stock_weights(self, weights):
-        """Take the weights of a stock copy. Its kernel has the norm 1, which the vector shows."""
+        """Set the weights to a stock copy's, and the vector so that σ is the exact norm."""
         for variable, value in zip(self.trainable_variables, weights):
             variable.assign(value)
         _, _, right = np.linalg.svd(np.reshape(weights[0], [-1, self.kernel.shape[-1]]), False)

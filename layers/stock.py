@@ -1,30 +1,31 @@
-"""Stock copies of networks: saved files hold stock Keras layers and load without this project.
+"""Stock copies of networks, for saved files that load without this project's code.
 
-A layer of our own has `stock()`, which returns a Keras layer that computes the same, and
-`stock_weights()`, which returns that layer's weights.
+A stock copy has Keras' own layers only. Each layer class of this project has `stock()`, which
+returns a Keras layer that computes the same, and `stock_weights()`, which returns that layer's
+weights.
 """
 
 import keras
 
 
 class Stocked:
-    """A mixin for a layer that computes what Keras' layer `kind` does, with the same weights."""
+    """A mixin for layers with the weights and results of the Keras layer class `kind`."""
 
     def stock(self):
-        """Return Keras' layer, without weights."""
+        """Return the Keras layer, without weights."""
         return self.kind.from_config(self.get_config())
 
     def stock_weights(self):
-        """Return the weights of Keras' layer, a list of arrays."""
+        """Return the Keras layer's weights, a list of arrays."""
         return self.get_weights()
 
     def set_stock_weights(self, weights):
-        """Take the weights of Keras' layer."""
+        """Set the weights to those of the Keras layer, a list of arrays."""
         self.set_weights(weights)
 
 
 def layers_of(network):
-    """List the layers of a network, of the networks nested in it and inside wrappers, each once."""
+    """List a network's layers, with the layers of nested networks and wrappers, each once."""
     found, waiting = {}, list(network.layers)
     while waiting:
         layer = waiting.pop(0)
@@ -43,9 +44,11 @@ def batch_norms(network):
 
 
 def stock(network, *, copy=False):
-    """Return a network of stock Keras layers with the same weights, which computes in float32.
+    """Return a float32 network of stock Keras layers with the same weights.
 
-    Without `copy` a network that is one already is returned itself.
+    Args:
+      network: Keras model.
+      copy: False returns `network` itself if it has stock float32 layers only.
     """
     if not copy and not any(
         hasattr(layer, "stock") or layer.compute_dtype != "float32" for layer in layers_of(network)
@@ -66,10 +69,10 @@ def stock(network, *, copy=False):
 
 
 def take_stock_weights(network, copy):
-    """Give a network the weights of a stock copy of such a network.
+    """Set a network's weights from a stock copy of a network with the same layers.
 
     Raises:
-      ValueError: where the copy is one of another network.
+      ValueError: if the layers or shapes differ.
     """
     own, given = ([x for x in layers_of(n) if x.weights] for n in (network, copy))
     for layer, saved in zip(own, given, strict=True):
@@ -82,13 +85,13 @@ def _from_config(layer):
 
 
 def in_float32(layer):
-    """Set a new layer to compute in float32, and return it."""
+    """Make a new layer compute in float32, and return it."""
     layer.dtype_policy = "float32"
     return layer
 
 
-def double(network):
-    """Return a network of the same layers with the same weights, which computes in float32."""
+def copy_in_float32(network):
+    """Return a float32 copy of a network, with the same layer classes and weights."""
     same = keras.models.clone_model(network, clone_function=lambda x: in_float32(_from_config(x)))
     same.set_weights(network.get_weights())
     return same

@@ -1,4 +1,4 @@
-"""The programs that measure: what they count and compare, not what they find."""
+"""The benchmarks' counts and comparisons, not their results."""
 
 import ast
 import os
@@ -19,7 +19,7 @@ FLAGS = {"output_height": 16, "g_width": (4,), "d_width": (4,), "z_dim": 4, "bat
 
 
 class Clock:
-    """Time that passes when it is told to."""
+    """A clock that a test sets."""
 
     def __init__(self):
         self.now = 0.0
@@ -28,7 +28,7 @@ class Clock:
         return self.now
 
     def run(self, seconds):
-        """A run of steps that take so long each."""
+        """Return `run(n)`, whose steps take this many seconds each."""
 
         def run(steps):
             self.now += seconds * steps
@@ -36,7 +36,7 @@ class Clock:
         return run
 
 
-def test_a_turn_is_as_long_as_asked_and_gives_the_time_of_a_step():
+def test_a_measurement_takes_the_given_seconds_and_returns_those_of_a_step():
     clock, turns = Clock(), []
     run = clock.run(0.5)
 
@@ -49,7 +49,7 @@ def test_a_turn_is_as_long_as_asked_and_gives_the_time_of_a_step():
     assert turns == [1, 1, 1, 1, 8]
 
 
-def test_rounds_are_interleaved_and_each_begins_with_another():
+def test_each_round_begins_with_another_measurement():
     order = []
     measures = {n: lambda n=n: order.append(n) or len(order) for n in "abc"}
     found = timing.interleave(measures, 2)
@@ -104,7 +104,7 @@ def test_multiply_adds_of_a_step_by_hand():
     assert count == 3 * (update + 4 * 1020) + last
 
 
-def test_multiply_adds_follow_the_settings():
+def test_multiply_adds_depend_on_the_settings():
     def count(**flags):
         c, spec = step.settings("mnist", {**FLAGS, **flags})
         return step.own_products(build.build_trainer(c, spec))
@@ -114,7 +114,7 @@ def test_multiply_adds_follow_the_settings():
     assert count(penalty_fraction=1.0, penalty_every=4) - none == pytest.approx((whole - none) / 4)
 
 
-def test_the_passes_of_the_layers_are_the_multiply_adds_of_the_step():
+def test_multiply_adds_of_all_passes_are_those_of_the_step():
     networks = dict(zip(("generator", "critic"), small_networks()))
     own = {name: convs.layers_of(network) for name, network in networks.items()}
     counts = {name: [(count, first) for _, _, count, first in found] for name, found in own.items()}
@@ -131,7 +131,7 @@ def test_the_passes_of_the_layers_are_the_multiply_adds_of_the_step():
 
 
 def train_once(name, case, mode):
-    """(what has been trained for two steps, its first weights) of a tiny configuration."""
+    """Train a tiny configuration for two steps; return (trainer, initial weights)."""
     c, spec = step.settings(case, {**FLAGS, "mode": mode, "critic_num": 2, "seed": 3})
     keras.utils.set_random_seed(0)
     run, trained = step.COMPETITORS[name](c, spec, step.random_batch(c, spec), 0)
@@ -151,8 +151,8 @@ def train_once(name, case, mode):
         *[(name, "resnet", "div") for name in ("torch", "torch-same")],
     ],
 )
-def test_every_competitor_trains_the_same_amount(name, case, mode, monkeypatch):
-    monkeypatch.setattr(timing, "cores", lambda: 1)  # PyTorch's threads crawl on busy cores
+def test_every_competitor_does_the_same_number_of_updates(name, case, mode, monkeypatch):
+    monkeypatch.setattr(timing, "cores", lambda: 1)  # PyTorch's threads are slow on busy cores
     if "torch" in name:
         pytest.importorskip("torch")
     trained, first = train_once(name, case, mode)
@@ -166,7 +166,7 @@ def test_every_competitor_trains_the_same_amount(name, case, mode, monkeypatch):
 
 
 def ordered(layers, kind):
-    """The layers of a kind in the order of their making: Keras' names count them."""
+    """Return the layers of a kind in the order of creation, which Keras' names give."""
     found = [x for x in layers if type(x).__name__ == kind]
     last = [x.name.rpartition("_")[2] for x in found]
     counts = [int(text) if text.isdigit() else 0 for text in last]
@@ -174,7 +174,7 @@ def ordered(layers, kind):
 
 
 def copy_weights(ours, theirs, units):
-    """Give a PyTorch network ours, with the `units` features of 4x4 pixels channels first."""
+    """Copy our weights to a PyTorch network, with `units` features of 4x4 pixels channels-first."""
     import torch
 
     first = np.arange(units).reshape(4, 4, -1).transpose(2, 0, 1).ravel()
@@ -199,13 +199,13 @@ def copy_weights(ours, theirs, units):
 
 @pytest.mark.parametrize("label_mode", ["concat", "projection"])
 @pytest.mark.parametrize("arch", ["dcgan", "resnet"])
-def test_the_networks_in_pytorch_are_ours(arch, label_mode):
+def test_networks_in_pytorch_equal_ours(arch, label_mode):
     torch = pytest.importorskip("torch")
     from benchmarks import torch_step
 
     flags = {**FLAGS, "arch": arch, "label_mode": label_mode, "critic_norm": "batch"}
     c, spec = step.settings("mnist", flags)
-    keras.backend.clear_session()  # names count layers from here
+    keras.backend.clear_session()  # restarts the numbers in layer names
     trainer = build.build_trainer(c, spec)
     rng = np.random.default_rng(0)
     hot = np.eye(10, dtype=np.float32)[rng.integers(0, 10, 4)]
@@ -227,12 +227,12 @@ def test_the_networks_in_pytorch_are_ours(arch, label_mode):
         assert np.std(expected) > 1e-3
 
 
-def test_a_missing_compiler_is_named():
+def test_the_error_of_a_missing_compiler():
     assert step.why_not_compiled(RuntimeError("InvalidCxxCompiler: No working")) == "no compiler"
     assert step.why_not_compiled(ValueError("a\nb")) == "ValueError: a"
 
 
-def test_a_log_is_seen_from_its_first_row_on(tmp_path):
+def test_a_log_counts_from_its_first_row(tmp_path):
     path = tmp_path / "checkpoint" / "run" / ".new" / "metrics.csv"
     path.parent.mkdir(parents=True)
     assert not timing.logged(tmp_path)
@@ -252,7 +252,7 @@ def test_a_failed_call_is_an_error(tmp_path):
         timing.call(["-c", "1/0"], tmp_path)
 
 
-def test_pictures_are_packed_and_taken(tmp_path, monkeypatch):
+def test_pictures_are_packed_and_batched(tmp_path, monkeypatch):
     folder = tmp_path / "pictures"
     folder.mkdir()
     loader.draw_pictures(folder, 10)
@@ -267,13 +267,13 @@ def test_pictures_are_packed_and_taken(tmp_path, monkeypatch):
     assert taken == [(0, (2, 4)), (8, (2, 4)), (16, (2, 4))]
 
 
-def test_the_slope_of_memory_is_of_what_came_after_the_start():
+def test_the_slope_of_memory_leaves_out_the_start():
     early = [(100, 5e8, 9), (199, 9e8, 9)]
     late = [(step, 1e9 + 20 * step, 10) for step in range(200, 1001, 100)]
     assert soak.slope([*early, *late]) == pytest.approx(20_000)
 
 
-def test_a_process_is_looked_at_from_outside(tmp_path):
+def test_observing_a_process(tmp_path):
     assert soak.look(os.getpid(), tmp_path) is None
     folder = tmp_path / "checkpoint" / "soak"
     folder.mkdir(parents=True)
@@ -327,5 +327,5 @@ def test_the_programs_follow_the_rules_of_the_modules():
         assert path.read_text().count("\n") <= 400, path
 
 
-def test_what_is_measured_at_start_up_has_a_base():
+def test_start_up_measures_include_the_base():
     assert next(iter(startup.commands("data"))) == startup.BASE

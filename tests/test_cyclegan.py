@@ -1,4 +1,4 @@
-"""CycleGAN: the networks' sizes, the parts of a step by hand, the trainer."""
+"""CycleGAN: the networks' sizes, the parts of a step, and the trainer."""
 
 import keras
 import numpy as np
@@ -6,8 +6,9 @@ import pytest
 import tensorflow as tf
 
 import losses
-from architectures.cyclegan import networks as cyclenets
-from architectures.cyclegan import trainer as cyclegan
+from architectures.cyclegan.images import augment, translate
+from architectures.cyclegan.networks import UPSAMPLE
+from architectures.cyclegan.trainer import rate_factor
 from commands import build
 from config import tables
 from config.resolve import resolve
@@ -33,7 +34,7 @@ def make(per_epoch=10, channels=3, strategy=None, **given):
 
 
 def batch(trainer, seed=0, n=None):
-    """Random uint8 images of A and B for a step, larger than those made."""
+    """Return random uint8 images of A and B for a step, larger than the crops."""
     rng = np.random.default_rng(seed)
     n = trainer.batch_spec(0)[0] if n is None else n
     shape = (n, trainer.batch_size, 26, 26, trainer.image[-1])
@@ -51,7 +52,7 @@ PAPER = {"g_width": (64,), "d_width": (64,)}
 
 
 def test_parameters_of_the_papers_and_the_seeds_networks():
-    """SPEC 9. Both ways are alike, and nothing in them is a statistic."""
+    """Both directions have equal sizes, and no moving statistics (SPEC 9)."""
     for size, blocks, parameters in ((256, 9, 11_378_179), (128, 6, 7_837_699)):
         c = resolve({**TINY, **PAPER, "output_height": size, "n_residual_blocks": None})
         assert c.n_residual_blocks == blocks
@@ -64,7 +65,7 @@ def test_parameters_of_the_papers_and_the_seeds_networks():
 
 
 def reach(critic):
-    """(pixels of a side that a score depends on, pixels from one score to the next)."""
+    """Return the side of a score's receptive field, and the pixels between two scores."""
     field, jump = 1, 1
     for layer in critic.layers:
         if isinstance(layer, keras.layers.Conv2D):
@@ -84,8 +85,8 @@ def test_a_critic_scores_patches(patch, size, field, scores):
 
 
 @pytest.mark.parametrize("patch", ["70", "16"])
-def test_a_score_sees_as_many_pixels_as_the_layers_say(patch):
-    """By the gradient of a score in the middle, without norms, which see the whole image."""
+def test_the_receptive_field_of_a_score(patch):
+    """Measured by the gradient of the middle score. Norms, which see the whole image, are off."""
     critic = networks(patch=patch, output_height=256, critic_norm="none")[1][0]
     x = tf.constant(np.random.default_rng(0).normal(size=(1, 256, 256, 3)), tf.float32)
     with tf.GradientTape() as tape:
@@ -98,23 +99,23 @@ def test_a_score_sees_as_many_pixels_as_the_layers_say(patch):
 
 
 @pytest.mark.parametrize("upsample", ["deconv", "nearest"])
-def test_a_generator_takes_images_of_any_size_that_four_divides(upsample):
+def test_a_generator_takes_sizes_that_are_multiples_of_four(upsample):
     for channels in (1, 3):
         generator = networks(channels, upsample=upsample)[0][0]
         x = np.random.default_rng(0).normal(size=(2, 28, 40, channels)).astype(np.float32)
         made = np.array(generator(x))
         assert made.shape == x.shape
         assert np.abs(made).max() <= 1
-        np.testing.assert_allclose(generator(x[:1]), made[:1], atol=1e-6)  # each by itself
+        np.testing.assert_allclose(generator(x[:1]), made[:1], atol=1e-6)  # samples are independent
 
 
 def test_the_deconvolution_is_the_transpose_of_the_convolution():
-    """<conv(x), y> = <x, deconv(y)> with the same kernel: so nothing is shifted by a pixel."""
+    """<conv(x), y> = <x, deconv(y)> with the same kernel, so that no pixel is shifted."""
     x = keras.Input((8, 8, 3))
     down = keras.layers.Conv2D(5, 3, 2, use_bias=False)
     conv = keras.Model(x, down(keras.layers.ZeroPadding2D(1)(x)))
     y = keras.Input((4, 4, 5))
-    deconv = keras.Model(y, cyclenets.UPSAMPLE["deconv"](y, 3))
+    deconv = keras.Model(y, UPSAMPLE["deconv"](y, 3))
     deconv.layers[1].set_weights([down.get_weights()[0], np.zeros(3)])
     rng = np.random.default_rng(0)
     a, b = (rng.normal(size=(1, *m.inputs[0].shape[1:])).astype(np.float32) for m in (conv, deconv))
@@ -137,41 +138,41 @@ def test_instance_norm_has_no_scale_and_offset():
 # ---- the parts of a step ---------------------------------------------------------------------
 
 
-def test_the_rates_fall_to_nothing():
-    """SPEC 10.5: 200 epochs, from the 100th on."""
+def test_the_rate_factor_falls_to_zero():
+    """200 epochs with a fall from epoch 100 (SPEC 10.5)."""
     wanted = {0: 1, 99: 1, 100: 1, 101: 0.99, 150: 0.5, 199: 0.01, 200: 0}
     for epoch, factor in wanted.items():
-        assert float(cyclegan.rate_factor(epoch, 200, 100)) == pytest.approx(factor, abs=1e-6)
-    assert float(cyclegan.rate_factor(9, 10, 10)) == 1
-    assert float(cyclegan.rate_factor(5, 10, 1000)) == 1
+        assert float(rate_factor(epoch, 200, 100)) == pytest.approx(factor, abs=1e-6)
+    assert float(rate_factor(9, 10, 10)) == 1
+    assert float(rate_factor(5, 10, 1000)) == 1
 
 
-def test_the_rates_of_an_epoch_are_those_of_its_steps(eager):
+def test_steps_use_the_rates_of_their_epoch(eager):
     trainer = make(per_epoch=2, epoch=4, learning_rate=1e-3, d_learning_rate=2e-3)
     terms = [{"x": tf.constant(0.0)}, {"y": tf.constant(0.0)}]
-    trainer._update_generators = lambda real: (real, 0.0, terms)
+    trainer._train_generators = lambda real, key: (real, 0.0, terms)
     keys, found = [], []
     trainer._train_critics = lambda *parts: keys.append(tuple(parts[-1].numpy())) or terms
     for i in range(8):
         rate = float(trainer.step(*batch(trainer, i))["learning_rate"])
-        used = [float(w.g_optimizer.learning_rate) for w in trainer.ways]
+        used = [float(w.g_optimizer.learning_rate) for w in trainer.directions]
         assert used == [pytest.approx(rate)] * 2
-        used = [float(w.d_optimizer.learning_rate) for w in trainer.ways]
+        used = [float(w.d_optimizer.learning_rate) for w in trainer.directions]
         assert used == [pytest.approx(2 * rate)] * 2
         found.append(rate)
     assert found == pytest.approx([1e-3] * 4 + [1e-3] * 2 + [5e-4] * 2)
-    assert len(set(keys)) == 8  # each step has random numbers of its own
-    trainer.resume(1e-2, 1e-2)  # from another rate on, where it was
+    assert len(set(keys)) == 8  # each step has its own random key
+    trainer.resume(1e-2, 1e-2)  # other initial rates, with the same decay
     trainer.count.assign(6)
     assert float(trainer.step(*batch(trainer))["learning_rate"]) == pytest.approx(5e-3)
 
 
-def test_crops_are_of_the_image_and_flips_are_half_of_them():
-    """Each pixel's value is its place, so that a crop tells where it is from."""
+def test_crops_and_flips():
+    """Each pixel's value is its position, which shows where a crop comes from."""
     places = np.arange(11 * 13).reshape(11, 13)
     images = tf.constant(np.repeat(places[None, ..., None], 200, 0).astype(np.uint8))
     key = tf.constant([1, 2])
-    got = np.array(cyclegan.augment(images, (8, 9), key, mirror=True))
+    got = np.array(augment(images, (8, 9), key, mirror=True))
     got = np.round((got[..., 0] + 1) * 127.5).astype(int)
     starts, flips = set(), 0
     for crop in got:
@@ -183,49 +184,49 @@ def test_crops_are_of_the_image_and_flips_are_half_of_them():
         flips += flip
     assert starts == {(i, j) for i in range(4) for j in range(5)}
     assert 70 < flips < 130
-    still = np.array(cyclegan.augment(images, (8, 9), key, mirror=False))[..., 0]
+    still = np.array(augment(images, (8, 9), key, mirror=False))[..., 0]
     assert (np.diff(still) > 0).all()
-    whole = cyclegan.augment(images[:, :8, :9], (8, 9), key, mirror=False)
+    whole = augment(images[:, :8, :9], (8, 9), key, mirror=False)
     np.testing.assert_allclose(whole, images.numpy()[:, :8, :9] / 127.5 - 1, atol=1e-6)
 
 
 def painted(numbers):
-    """Images all of one number each."""
+    """Return an image of constant value for each number."""
     return tf.fill([len(numbers), 24, 24, 3], 0.0) + np.reshape(numbers, (-1, 1, 1, 1))
 
 
-def test_the_history_fills_and_then_half_of_it_is_shown():
-    """SPEC 10.8: the first 50 come back; then half are older ones, whose places they take."""
-    way = make(batch_size=50, pool_size=50, g_width=(1,), d_width=(1,)).ways[0]
-    past = tf.function(way.past)
-    first = np.array(past(painted(np.arange(30)), tf.constant([0, 0])))[:, 0, 0, 0]
+def test_the_history_fills_and_then_replaces_half_of_the_fakes():
+    """The first 50 fakes are returned; then half are swapped for stored ones (SPEC 10.8)."""
+    direction = make(batch_size=50, pool_size=50, g_width=(1,), d_width=(1,)).directions[0]
+    from_history = tf.function(direction.from_history)
+    first = np.array(from_history(painted(np.arange(30)), tf.constant([0, 0])))[:, 0, 0, 0]
     np.testing.assert_array_equal(first, np.arange(30))
-    assert int(way.held) == 30
+    assert int(direction.held) == 30
     kept, swapped = list(range(30)), 0
     for i in range(1, 21):
         new = np.arange(50) + 50.0 * i
-        shown = np.array(past(painted(new), tf.constant([i, 1])))[:, 0, 0, 0]
+        shown = np.array(from_history(painted(new), tf.constant([i, 1])))[:, 0, 0, 0]
         assert shown.shape == (50,)
-        for fresh, out in zip(new, shown):  # the same with lists
+        for fresh, out in zip(new, shown):  # the expected history, as a list
             if len(kept) < 50:
                 kept.append(fresh)
                 assert out == fresh
             elif out != fresh:
                 kept[kept.index(out)] = fresh
                 swapped += 1
-        assert sorted(np.array(way.pool)[:, 0, 0, 0]) == sorted(kept)
-    assert int(way.held) == len(kept) == 50
+        assert sorted(np.array(direction.pool)[:, 0, 0, 0]) == sorted(kept)
+    assert int(direction.held) == len(kept) == 50
     assert abs(swapped / (20 * 50 - 20) - 0.5) < 0.06
 
 
-def test_no_history():
-    way = make(pool_size=0).ways[0]
+def test_without_a_history_fakes_are_unchanged():
+    direction = make(pool_size=0).directions[0]
     x = painted([1.0, 2.0])
-    assert way.past(x, tf.constant([0, 0])) is x
+    assert direction.from_history(x, tf.constant([0, 0])) is x
 
 
 class Shift(keras.layers.Layer):
-    """A generator that adds a number; the sizes of the batches that it is asked for."""
+    """A generator that adds a number, and records the batch sizes of its calls."""
 
     def __init__(self, by):
         super().__init__()
@@ -236,20 +237,24 @@ class Shift(keras.layers.Layer):
         return x + self.by
 
 
-def test_what_the_generators_loss_is_made_of():
-    """Shifts by 0.2 and 0.5 of images all 0.1 and 0.3, critics that give the mean; 1703.10593."""
+def test_the_generators_loss_by_hand():
+    """Generators add 0.2 and 0.5 to images of 0.1 and 0.3; critics return the mean (eq. 3)."""
     for weight in (0.0, 5.0):
         trainer = make(lambda_identity=weight)
-        for way, by in zip(trainer.ways, (0.2, 0.5)):
-            way.generator = Shift(by)
-            way.critic = lambda x, training: tf.reduce_mean(x[0], 3, keepdims=True)
-        _, terms, total = trainer._generator_loss([painted([0.1, 0.1]), painted([0.3, 0.3])])
+        for direction, by in zip(trainer.directions, (0.2, 0.5)):
+            direction.generator = Shift(by)
+            direction.critic = lambda x, training: tf.reduce_mean(x[0], 3, keepdims=True)
+        real = [painted([0.1, 0.1]), painted([0.3, 0.3])]
+        _, terms, total = trainer._generator_loss(real, tf.constant([0, 0]))
         wanted = [
             {"adversarial_A2B": (0.3 - 1) ** 2, "cycle_A": 0.7, "identity_B": 0.2},
             {"adversarial_B2A": (0.8 - 1) ** 2, "cycle_B": 0.7, "identity_A": 0.5},
         ]
         calls = [4, 2] if weight else [2, 2]
-        assert [way.generator.calls for way in trainer.ways] == [calls, calls[::-1]]
+        assert [direction.generator.calls for direction in trainer.directions] == [
+            calls,
+            calls[::-1],
+        ]
         for got, want in zip(terms, wanted):
             part = {n: v for n, v in want.items() if weight or not n.startswith("identity")}
             assert {n: float(v) for n, v in got.items()} == pytest.approx(part, abs=1e-6)
@@ -258,7 +263,7 @@ def test_what_the_generators_loss_is_made_of():
 
 
 def test_the_score_of_an_image_is_the_mean_of_its_patches():
-    """A critic that gives 3·x for each pixel of 4x4: its gradient is 3/16 at each, 3/4 in all."""
+    """The scores are 3·x at 4x4 pixels. The gradient of their mean is 3/16 at each, of norm 3/4."""
     x = tf.zeros((2, 4, 4, 1))
     assert losses.squared_gradient(lambda x: 3 * x, x).numpy() == pytest.approx([9 / 16] * 2)
     scores = tf.constant(np.arange(8.0).reshape(2, 2, 2, 1))
@@ -266,13 +271,13 @@ def test_the_score_of_an_image_is_the_mean_of_its_patches():
     assert losses.per_image(tf.constant([1.0, 2.0])).numpy() == pytest.approx([1, 2])
 
 
-def test_a_critics_loss_is_of_each_patch(eager):
-    """Least squares of the patches, not of their means."""
+def test_a_critics_loss_is_over_patches(eager):
+    """The least-squares loss is of the patches, not of their means."""
     trainer = make()
-    way = trainer.ways[0]
+    direction = trainer.directions[0]
     images = [tf.random.stateless_normal((2, 24, 24, 3), [i, 0]) for i in range(2)]
-    real, fake = (np.array(way.critic([x], training=True)) for x in images)
-    terms = way.critic_step(*images, [], tf.constant([0, 0]))
+    real, fake = (np.array(direction.critic([x], training=True)) for x in images)
+    terms = direction.critic_step(*images, [], tf.constant([0, 0]))
     by_hand = np.mean((real - 1) ** 2) / 2 + np.mean(fake**2) / 2
     assert float(terms["critic_loss"]) == pytest.approx(by_hand, rel=1e-5)
     assert float(terms["score_gap"]) == pytest.approx(np.mean(real) - np.mean(fake), abs=1e-6)
@@ -292,32 +297,34 @@ def test_every_mode_steps(eager, mode):
     )
     assert ("penalty_A" in terms) == (tables.MODES[mode].defaults["penalty"] != "none")
     assert trainer.problem() is None
-    for way in trainer.ways:
+    for direction in trainer.directions:
         if mode == "regular":
-            weights = np.concatenate([w.ravel() for w in way.critic.get_weights()])
+            weights = np.concatenate([w.ravel() for w in direction.critic.get_weights()])
             assert (weights.min(), weights.max()) == pytest.approx((-0.01, 0.02), abs=1e-8)
 
 
-def test_a_step_is_traced_once_and_counts():
+def test_a_step_is_traced_once_and_counted():
     trainer = make(critic_num=2, pool_size=3)
     rows = [trainer.step(*batch(trainer, i)) for i in range(3)]
     assert trainer.step.experimental_get_tracing_count() == 1
     assert (int(trainer.count), int(trainer.seen)) == (3, 3 * 2 * 2)
-    assert [int(way.held) for way in trainer.ways] == [3, 3]
-    for way in trainer.ways:
-        assert int(way.d_optimizer.iterations) == 6
-        assert int(way.g_optimizer.iterations) == 3
+    assert [int(direction.held) for direction in trainer.directions] == [3, 3]
+    for direction in trainer.directions:
+        assert int(direction.d_optimizer.iterations) == 6
+        assert int(direction.g_optimizer.iterations) == 3
     assert rows[0].keys() == rows[2].keys()
     assert len({float(r["cycle_A"]) for r in rows}) == 3
     images, columns = trainer.preview()
     assert (images.shape, columns) == ((18, 24, 24, 3), 6)
     np.testing.assert_allclose(images[[0, 3]], [x[0] / 127.5 - 1 for x in trainer.shown], atol=1e-6)
-    fake = cyclegan.draw(trainer.ways[0].average, images[6:7])
+    fake = translate(trainer.directions[0].average, images[6:7])
     np.testing.assert_allclose(images[7:8], fake, atol=1e-5)
-    np.testing.assert_allclose(images[8:9], cyclegan.draw(trainer.ways[1].average, fake), atol=1e-5)
+    np.testing.assert_allclose(
+        images[8:9], translate(trainer.directions[1].average, fake), atol=1e-5
+    )
 
 
-def test_an_update_leaves_the_other_networks_alone(eager):
+def test_an_update_changes_one_kind_of_network_only(eager):
     for still, moving in (("generator", "critic"), ("critic", "generator")):
         trainer = make()
         trainer.resume(*(0.0 if still == name else 1e-3 for name in ("generator", "critic")))
@@ -329,14 +336,14 @@ def test_an_update_leaves_the_other_networks_alone(eager):
 
 
 def test_the_critics_see_the_fakes_from_before_the_update(eager):
-    """With a history of none: the fakes of the first weights, cropped and flipped as for them."""
+    """Without a history: fakes of the initial weights, from the same crops and flips."""
     trainer = make(pool_size=0, learning_rate=0.1)
-    first = [keras.models.clone_model(way.generator) for way in trainer.ways]
-    for old, way in zip(first, trainer.ways):
-        old.set_weights(way.generator.get_weights())
+    first = [keras.models.clone_model(direction.generator) for direction in trainer.directions]
+    for old, direction in zip(first, trainer.directions):
+        old.set_weights(direction.generator.get_weights())
     seen = []
-    for way in trainer.ways:
-        way.critic_step = lambda real, fake, labels, key: (
+    for direction in trainer.directions:
+        direction.critic_step = lambda real, fake, labels, key: (
             seen.append((real, fake)) or {"critic_loss": 0.0, "score_gap": 0.0}
         )
     trainer.step(*batch(trainer))
@@ -346,7 +353,7 @@ def test_the_critics_see_the_fakes_from_before_the_update(eager):
 
 
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
-def test_fewer_bits_are_close_to_float32(eager, precision):
+def test_low_precision_is_close_to_float32(eager, precision):
     whole, half = make(), make(precision=precision)
     for i in range(2):
         fed = batch(whole, seed=i)
@@ -354,46 +361,50 @@ def test_fewer_bits_are_close_to_float32(eager, precision):
         for name, value in expected.items():
             assert float(found[name]) == pytest.approx(float(value), rel=0.05, abs=0.02), name
     assert half.problem() is None
-    scales = [float(getattr(w.g_optimizer, "dynamic_scale", 0)) for w in half.ways]
+    scales = [float(getattr(w.g_optimizer, "dynamic_scale", 0)) for w in half.directions]
     assert all((scale > 1) == (precision == "float16") for scale in scales)
     assert scales[0] == scales[1]
     for network in half.networks.values():
         assert {layer.compute_dtype for layer in network.layers} == {"float32"}
 
 
-def test_the_average_follows(eager):
+def test_the_ema_follows_the_generator(eager):
     trainer = make(ema=0.999)
-    old = trainer.ways[0].average.get_weights()
+    old = trainer.directions[0].average.get_weights()
     trainer.step(*batch(trainer))
-    pairs = zip(old, trainer.ways[0].generator.get_weights(), trainer.ways[0].average.get_weights())
-    for before, weight, mean in pairs:  # (1 + t) / (10 + t) of the old after the first step
+    pairs = zip(
+        old,
+        trainer.directions[0].generator.get_weights(),
+        trainer.directions[0].average.get_weights(),
+    )
+    for before, weight, mean in pairs:  # keeps (1 + t) / (10 + t) of the old value, with t = 1
         np.testing.assert_allclose(mean, 2 / 11 * before + 9 / 11 * weight, atol=1e-6)
 
 
-def test_an_overflow_of_one_generator_is_one_of_both(eager):
-    """Their scales stay the same: one that fell alone would leave nothing of the other's loss."""
+def test_an_overflow_of_one_generator_skips_both(eager):
+    """Both loss scales stay equal, as the two generators share one scaled loss."""
     trainer = make(precision="float16")
-    for way in trainer.ways:
-        way.g_optimizer.dynamic_scale.assign(2.0**15)
-    trainer.ways[1].generator.trainable_variables[-2].assign_add(
-        tf.fill(trainer.ways[1].generator.trainable_variables[-2].shape, 50.0)
+    for direction in trainer.directions:
+        direction.g_optimizer.dynamic_scale.assign(2.0**15)
+    trainer.directions[1].generator.trainable_variables[-2].assign_add(
+        tf.fill(trainer.directions[1].generator.trainable_variables[-2].shape, 50.0)
     )
-    before = [way.generator.get_weights() for way in trainer.ways]
+    before = [direction.generator.get_weights() for direction in trainer.directions]
     trainer.step(*batch(trainer))
-    scales = [float(way.g_optimizer.dynamic_scale) for way in trainer.ways]
+    scales = [float(direction.g_optimizer.dynamic_scale) for direction in trainer.directions]
     assert scales[0] == scales[1]
     changed = [
-        any(not np.array_equal(a, b) for a, b in zip(old, way.generator.get_weights()))
-        for old, way in zip(before, trainer.ways)
+        any(not np.array_equal(a, b) for a, b in zip(old, direction.generator.get_weights()))
+        for old, direction in zip(before, trainer.directions)
     ]
     assert changed[0] == changed[1] == (scales[0] == 2.0**15)
 
 
-def test_each_critic_update_of_a_burst_sees_other_fakes(eager, monkeypatch):
+def test_each_critic_update_of_a_burst_has_new_fakes(eager, monkeypatch):
     trainer = make(critic_bursts=True, pool_size=0)
-    seen, update = [], trainer.ways[0].critic_step
+    seen, update = [], trainer.directions[0].critic_step
     monkeypatch.setattr(
-        trainer.ways[0],
+        trainer.directions[0],
         "critic_step",
         lambda real, fake, *rest: seen.append(fake.numpy()) or update(real, fake, *rest),
     )
@@ -402,10 +413,10 @@ def test_each_critic_update_of_a_burst_sees_other_fakes(eager, monkeypatch):
     assert np.abs(seen[0] - seen[1]).max() > 0.01
 
 
-def test_a_broken_step_is_found(eager):
+def test_a_non_finite_step_is_reported(eager):
     trainer = make()
-    trainer.ways[1].generator.trainable_variables[0].assign(
-        np.nan * trainer.ways[1].generator.trainable_variables[0]
+    trainer.directions[1].generator.trainable_variables[0].assign(
+        np.nan * trainer.directions[1].generator.trainable_variables[0]
     )
     trainer.step(*batch(trainer))
     assert "cycle_A" in trainer.problem()

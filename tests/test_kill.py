@@ -1,4 +1,4 @@
-"""Some kills of the soak program, and that its eyes see what is broken."""
+"""A short run of `benchmarks.kill`, and its checks of damaged files."""
 
 import json
 import subprocess
@@ -14,7 +14,7 @@ from benchmarks import kill, whole
 from tests.conftest import ROOT
 
 
-def test_killed_runs_end_as_the_unbroken_one():
+def test_killed_runs_end_like_the_unbroken_run():
     call = [sys.executable, "-m", "benchmarks.kill", "--quick", "--kills", "2", "--seed", "2"]
     done = subprocess.run(call, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -24,7 +24,7 @@ def test_killed_runs_end_as_the_unbroken_one():
 
 @pytest.fixture
 def left(tmp_path):
-    """A folder with a file of each kind, whole."""
+    """A folder with an intact file of each kind."""
     run = tmp_path / "checkpoint/r"
     noise = np.random.default_rng(0).integers(0, 256, (3, 16, 16, 1), dtype=np.uint8)
     utils.save_image(tmp_path / "samples/a.png", noise[0])
@@ -39,7 +39,7 @@ def left(tmp_path):
     return tmp_path
 
 
-def test_whole_files_are_not_complained_of(left):
+def test_whole_files_have_no_faults(left):
     assert len(whole.files(left)) == 8
     assert whole.broken(left, {}) == []
     (left / "samples/.a.77.part.png").write_bytes(b"half")
@@ -54,19 +54,19 @@ def test_whole_files_are_not_complained_of(left):
         "samples/index.html",
     ],
 )
-def test_half_a_file_is_found(left, name):
+def test_a_truncated_file_is_found(left, name):
     body = (left / name).read_bytes()
     (left / name).write_bytes(body[: len(body) // 2])
     assert [text.partition(":")[0] for text in whole.broken(left, {})] == [str(left / name)]
 
 
-def test_a_step_that_is_there_twice_is_found(left):
+def test_a_repeated_step_is_found(left):
     path = left / "checkpoint/r/metrics.csv"
-    path.write_text(path.read_text() + "2,0.3,3\n3,0.")  # the last is cut short, and never read
+    path.write_text(path.read_text() + "2,0.3,3\n3,0.")  # the last row is cut short and ignored
     assert whole.broken(left, {}) == [f"{path}: step 2 twice"]
 
 
-def test_another_row_is_found(left, tmp_path):
+def test_a_differing_row_is_found(left, tmp_path):
     run = left / "checkpoint/r"
     files.save_text(run / "config.json", json.dumps({"seed": 5}))
     unbroken = tmp_path / "unbroken"
@@ -77,13 +77,13 @@ def test_another_row_is_found(left, tmp_path):
     assert whole.broken(left, {5: unbroken}) == [f"{path}: another row of step 2"]
 
 
-def test_numbers_that_differ_are_named():
+def test_differing_arrays_are_named():
     a = {"x": np.zeros(2), "y": np.ones(1)}
     assert whole.different(a, dict(a)) == []
     assert whole.different(a, {"x": np.array([0, 1e-30]), "z": np.ones(1)}) == ["x", "y", "z"]
 
 
-def test_moments_are_named_by_what_is_done(tmp_path):
+def test_kinds_of_file_operations(tmp_path):
     picture = str(tmp_path / kill.PICTURES / "7.png")
     assert kill.moment(tmp_path, "open", (picture, "rb", 0)) == "read a picture"
     assert kill.moment(tmp_path, "open", (str(tmp_path / "a12.csv"), "w", 1)) == "open a#.csv"

@@ -1,4 +1,4 @@
-"""The networks' sizes and the train step."""
+"""The DCGAN networks, and the train step of one generator and one critic."""
 
 import keras
 import numpy as np
@@ -72,7 +72,7 @@ def test_any_size(size, classes, widths):
     assert critic([images, *map(tf.constant, labels)]).shape == (2,)
 
 
-def test_chains_of_sizes():
+def test_image_sizes_and_widths():
     assert [s[0] for s in ops.generator_sizes((28, 28))] == [28, 14, 7]
     assert [s[0] for s in ops.generator_sizes((48, 48))] == [48, 24, 12, 6, 3]
     assert [s[0] for s in ops.generator_sizes((64, 64))] == [64, 32, 16, 8, 4]
@@ -82,7 +82,7 @@ def test_chains_of_sizes():
     assert ops.halvings((64, 64), (32,), ops.critic_sizes)[1] == [32, 64, 128, 256]
 
 
-def test_images_are_in_range(make_trainer):
+def test_images_are_in_minus_one_to_one(make_trainer):
     trainer = make_trainer()
     weights = [50 * w for w in trainer.average.get_weights()]
     trainer.average.set_weights(weights)
@@ -94,7 +94,7 @@ def test_images_are_in_range(make_trainer):
     assert np.abs(images).max() > 0.9
 
 
-# Those that a `GANTrainer` trains, each with its smallest images.
+# The architectures of `GANTrainer`, each with its smallest image size.
 ARCHS = {
     name: {"output_height": max(8, -(-row.min_size // row.multiple_of) * row.multiple_of)}
     for name, row in tables.ARCHS.items()
@@ -130,7 +130,7 @@ def test_every_arch_mode_and_norm_steps(make_trainer, arch, mode, norm):
         ("lenet", "lsgan", "batch", {}),
     ],
 )
-def test_a_pairwise_selection_is_traced_once(make_trainer, arch, mode, norm, more):
+def test_a_selection_of_settings_is_traced_once(make_trainer, arch, mode, norm, more):
     classes = 10 if more.get("conditional", True) else 0
     given = {"arch": arch, "mode": mode, "critic_norm": norm, **ARCHS[arch], **more}
     trainer = make_trainer(classes=classes, **given)
@@ -141,7 +141,7 @@ def test_a_pairwise_selection_is_traced_once(make_trainer, arch, mode, norm, mor
 
 
 @pytest.mark.parametrize("mode", ["gp", "regular", "gan", "r1"])
-def test_one_trace_whatever_the_number_of_critic_updates(make_trainer, mode):
+def test_one_trace_for_any_number_of_critic_updates(make_trainer, mode):
     trainer = make_trainer(mode=mode)
     for n in (2, 5, 2):
         trainer.step(*batch(trainer, n))
@@ -153,11 +153,11 @@ def test_one_trace_whatever_the_number_of_critic_updates(make_trainer, mode):
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_an_update_leaves_the_other_network_alone(make_trainer, mode):
-    """A network whose rate is 0 does not change while the other one does."""
+def test_an_update_changes_one_network_only(make_trainer, mode):
+    """A network with a learning rate of 0 does not change while the other one does."""
     for still, moving in (("generator", "critic"), ("critic", "generator")):
         trainer = make_trainer(mode=mode)
-        trainer.step(*batch(trainer))  # clipping has been at the critic's weights
+        trainer.step(*batch(trainer))  # clips the critic's initial weights
         trainer.resume(*(0.0 if still == name else 1e-3 for name in ("generator", "critic")))
         before = values(trainer.state)
         trainer.step(*batch(trainer))
@@ -167,7 +167,7 @@ def test_an_update_leaves_the_other_network_alone(make_trainer, mode):
 
 
 def test_the_last_critic_update_and_the_generators_share_their_fakes(make_trainer):
-    """With the critic held, the generator's loss is that of the fakes which the critic saw."""
+    """With a constant critic, the generator's loss is the loss of the critic's last fakes."""
     trainer = make_trainer(mode="gp", critic_num=3, d_learning_rate=0.0)
     seen = []
     update = trainer.critic_step
@@ -185,7 +185,7 @@ def test_the_last_critic_update_and_the_generators_share_their_fakes(make_traine
     assert float(terms["generator_loss"]) == pytest.approx(-np.mean(score), abs=1e-5)
 
 
-def test_the_generators_statistics_are_not_touched_by_training(make_trainer):
+def test_training_leaves_the_generators_statistics_unchanged(make_trainer):
     trainer = make_trainer()
     before = [np.array(w) for w in trainer.generator.non_trainable_variables]
     trainer.step(*batch(trainer))
@@ -199,17 +199,17 @@ def test_clipping_bounds_every_weight(make_trainer):
     weights = np.concatenate([np.ravel(w) for w in trainer.critic.trainable_variables])
     assert weights.min() == pytest.approx(-0.02, abs=1e-8)
     assert weights.max() == pytest.approx(0.01, abs=1e-8)
-    assert np.std(weights) > 0.001  # they did not all become one bound
+    assert np.std(weights) > 0.001  # not all weights are at one bound
 
 
-def test_clipping_leaves_inner_weights_alone():
+def test_clipping_leaves_weights_inside_the_bounds_unchanged():
     bounds = build.build_objective("regular", {"clip_down": -0.01, "clip_up": 0.01}).clip
     got = tf.clip_by_value(tf.constant([-1.0, 0.0, 0.005, 1.0]), *bounds)
     np.testing.assert_allclose(got, [-0.01, 0.0, 0.005, 0.01])
 
 
-def test_generator_follows_the_critic(make_trainer):
-    """A critic that scores brightness must make the images of gp and div brighter."""
+def test_the_generator_follows_the_critic(make_trainer):
+    """With a critic that scores brightness, images become brighter in every mode."""
     for mode in MODES:
         trainer = make_trainer(mode=mode, learning_rate=0.01, ema=0.0)
         x = trainer.critic.inputs
@@ -224,7 +224,7 @@ def test_generator_follows_the_critic(make_trainer):
         assert trainer.preview()[0].mean() > before + 0.1
 
 
-def test_moving_average_is_short_at_first(make_trainer):
+def test_the_ema_has_a_smaller_decay_at_first(make_trainer):
     trainer = make_trainer(ema=0.999)
     before = [np.array(w) for w in trainer.average.trainable_variables]
     trainer.step(*batch(trainer))
@@ -240,7 +240,7 @@ def test_moving_average_is_short_at_first(make_trainer):
         np.testing.assert_allclose(mean, 0.999 * old + 0.001 * np.array(weight), atol=1e-6)
 
 
-def test_no_average_is_the_generator_itself(make_trainer):
+def test_an_ema_decay_of_zero_copies_the_generator(make_trainer):
     trainer = make_trainer(ema=0.0)
     trainer.step(*batch(trainer))
     pairs = zip(trainer.generator.trainable_variables, trainer.average.trainable_variables)
@@ -248,7 +248,7 @@ def test_no_average_is_the_generator_itself(make_trainer):
         np.testing.assert_allclose(weight, mean, atol=1e-7)
 
 
-def test_refresh_estimates_the_averages_own_statistics(make_trainer, monkeypatch):
+def test_refresh_estimates_the_emas_statistics(make_trainer, monkeypatch):
     trainer = make_trainer()
     trainer.step(*batch(trainer))
     trainer.refresh()
@@ -266,7 +266,7 @@ def test_refresh_estimates_the_averages_own_statistics(make_trainer, monkeypatch
     assert norm.momentum == 0.9
 
 
-def test_a_refresh_repeats_itself(make_trainer):
+def test_a_refresh_is_deterministic(make_trainer):
     trainer = make_trainer()
     trainer.step(*batch(trainer))
     first = trainer.preview()[0]
@@ -296,12 +296,12 @@ def test_mirror_flips_about_half(make_trainer):
     assert np.all(plain[:, :, 0] == 1)
 
 
-def test_a_batch_normed_critic_scores_real_and_fake_apart(make_trainer):
+def test_a_critic_with_batch_norm_scores_real_and_fake_separately(make_trainer):
     assert not make_trainer(mode="gan", output_height=16).joint
     assert make_trainer(mode="gp", output_height=16).joint
 
 
-def test_labels_matter(make_trainer):
+def test_labels_change_images_and_scores(make_trainer):
     """The same latents with another label give another image and another score."""
     trainer = make_trainer()
     for i in range(3):
@@ -314,7 +314,7 @@ def test_labels_matter(make_trainer):
 
 
 def test_a_step_compiled_by_xla(make_trainer):
-    """Without a penalty nothing is drawn but latents, which XLA draws otherwise."""
+    """XLA draws other random numbers. Without a penalty there are only the latents, set to 1."""
     terms = []
     for jit in (False, True):
         trainer = make_trainer(arch="mlp", mode="gan", jit=jit, critic_num=1)
@@ -330,7 +330,7 @@ def test_a_step_compiled_by_xla(make_trainer):
             assert float(compiled[name]) == pytest.approx(float(value), rel=1e-4, abs=1e-5)
 
 
-def test_the_first_problem_is_kept(make_trainer):
+def test_the_first_non_finite_step_is_reported(make_trainer):
     trainer = make_trainer()
     trainer.step(*batch(trainer))
     assert trainer.problem() is None
@@ -342,8 +342,8 @@ def test_the_first_problem_is_kept(make_trainer):
     assert "critic_loss" in trainer.problem()
 
 
-def test_the_whole_step_by_hand(make_trainer):
-    """One critic update of plain SGD against the gradient of the formula, in float64."""
+def test_a_critic_update_by_hand(make_trainer):
+    """One critic update with SGD, compared with the analytic gradient in float64."""
     c = {**TINY, "mode": "gp", "optimizer": "sgd", "learning_rate": 0.1, "critic_num": 1}
     trainer = make_trainer(classes=0, conditional=False, **c)
     image = keras.Input((8, 8, 1))
@@ -364,7 +364,7 @@ def test_the_whole_step_by_hand(make_trainer):
 
 
 def test_bursts_of_critic_updates(make_trainer):
-    """Seed 002: ten times 25, then critic_num, and 25 at every 200th step of an epoch."""
+    """25 updates in an epoch's first ten steps and every 200th, else critic_num (seed 002)."""
     trainer = make_trainer(per_epoch=450, critic_num=5, critic_bursts=True)
     counts = [trainer.batch_spec(step)[0] for step in range(900)]
     assert counts[:12] == [25] * 10 + [5, 5]
@@ -374,8 +374,8 @@ def test_bursts_of_critic_updates(make_trainer):
     assert {plain.batch_spec(step)[0] for step in range(900)} == {5}
 
 
-def test_lazy_penalties_are_as_many_times_heavier(make_trainer):
-    """Every third update, threefold; the log keeps the newest plain value."""
+def test_lazy_penalties_have_k_times_the_weight(make_trainer):
+    """The penalty is added to every third update, times three; the log has the newest value."""
     trainer = make_trainer(mode="r1", penalty_every=3, critic_num=1)
     real, hot = tf.ones((4, 8, 8, 1)), trainer.one_hot(tf.range(4))
     added, kept = [], []
@@ -393,12 +393,12 @@ def test_lazy_penalties_are_as_many_times_heavier(make_trainer):
 @pytest.mark.parametrize(
     ("batch_size", "fraction", "count"), [(64, 0.25, 16), (64, 1.0, 64), (4, 0.25, 2), (2, 0.01, 2)]
 )
-def test_how_many_are_penalised(batch_size, fraction, count):
-    """One image alone kills the process: see `losses.n_penalised`."""
+def test_the_number_of_penalised_images(batch_size, fraction, count):
+    """At least two: TensorFlow crashes on a single image, see `losses.n_penalised`."""
     assert losses.n_penalised(batch_size, fraction) == count
 
 
-def test_a_share_of_the_batch_is_penalised(make_trainer):
+def test_only_a_fraction_of_the_batch_is_penalised(make_trainer):
     trainer = make_trainer(mode="r1", penalty_fraction=0.5)
     hot, key = trainer.one_hot(tf.range(4)), tf.constant([1, 2])
     real = np.random.default_rng(0).normal(size=(4, 8, 8, 1)).astype(np.float32)
@@ -407,7 +407,7 @@ def test_a_share_of_the_batch_is_penalised(make_trainer):
         x = real.copy()
         x[change] += 5 if change else 0
         values.append(float(trainer._penalise(tf.constant(x), tf.constant(x), hot, key)))
-    assert values[0] == values[1]  # the last sample is not looked at
+    assert values[0] == values[1]  # the last image has no penalty
     assert values[0] != values[2]
 
 
@@ -422,7 +422,7 @@ def test_gradient_norm_is_measured_in_every_mode(make_trainer):
 
 
 @pytest.mark.parametrize("name", ["generator", "critic"])
-def test_weights_that_are_not_finite_are_a_problem(make_trainer, name):
+def test_non_finite_weights_are_reported(make_trainer, name):
     trainer = make_trainer()
     assert trainer.problem() is None
     weight = getattr(trainer, name).trainable_variables[0]

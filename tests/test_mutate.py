@@ -1,4 +1,4 @@
-"""The program that changes modules in one place: what it changes, and what it says of it."""
+"""`benchmarks.mutate`: its changes of a module, and its report."""
 
 import subprocess
 import sys
@@ -26,7 +26,7 @@ def test_changes_by_hand():
     assert changed == source.replace("a < 1", "a <= 1")
 
 
-def test_of_a_field_the_numbers_and_truth_values_are_changed():
+def test_only_numbers_and_booleans_of_a_field_are_changed():
     source = "class C:\n    a: int = _flag(1, 'help', str, once=True)\n    b = g('x')\n"
     assert [key[1:] for key in mutate.mutants(source)][:2] == [
         ("a: int = _flag(1, 'help', str, once=True)", f"a: int = _flag({words})")
@@ -35,12 +35,12 @@ def test_of_a_field_the_numbers_and_truth_values_are_changed():
     assert ("C", "b = g('x')", "b = g('XXxXX')") in mutate.mutants(source)
 
 
-def test_no_signal_and_no_docstring_is_changed():
+def test_signals_and_docstrings_are_not_changed():
     source = 'def f(pid):\n    """A."""\n    os.kill(pid, 0)\n    yield len(pid)\n'
     assert list(mutate.mutants(source)) == [("f", "os.kill(pid, 0)", "pass")]
 
 
-def test_what_becomes_of_a_change(tmp_path):
+def test_the_result_of_a_change(tmp_path):
     (tmp_path / "part.py").write_text("def f(a):\n    return a < 3\n")
     test = "import part\n\ndef test_f():\n    assert part.f(2) and not part.f(4)\n"
     (tmp_path / "test_part.py").write_text(test + "\ndef test_none():\n    pass\n")
@@ -73,7 +73,7 @@ def test_the_report_by_hand(tmp_path):
     assert lines[4:] == ["m.f", "  - a", "  + 2"]
 
 
-def test_what_is_explained_is_in_its_module():
+def test_explained_lines_are_in_their_module():
     for name, _, before, _ in mutate.explained():
         lines = map(str.strip, (ROOT / f"{name}.py").read_text().splitlines())
         assert before in " ".join(lines), before

@@ -1,4 +1,4 @@
-"""The five systems' networks: their sizes, and PyTorch's conventions where ours must agree."""
+"""The networks of all presets: their sizes, and their agreement with PyTorch."""
 
 import keras
 import numpy as np
@@ -55,14 +55,14 @@ def test_parameters_of_every_preset(preset):
 @pytest.mark.parametrize(
     "preset", [name for name in SIZES if "arch" in presets.PRESETS[name].settings]
 )
-def test_critics_have_slopes_without_a_gradient(preset):
-    """In no critic has TensorFlow's own ReLU a place, whose slopes a penalty would go through."""
+def test_critics_use_the_fast_leaky_relu(preset):
+    """The slopes of Keras' ReLU have a gradient, through which a penalty would propagate."""
     kinds = {type(layer) for layer in networks(preset=preset)[1].layers}
     assert fast.LeakyReLU in kinds
     assert not kinds & {keras.layers.ReLU, keras.layers.LeakyReLU, keras.layers.Activation}
 
 
-def test_every_system_has_its_preset():
+def test_every_preset_has_a_pinned_size():
     others = {
         n for n, row in presets.PRESETS.items() if row.settings.get("arch") in ("pggan", "cyclegan")
     }
@@ -80,7 +80,7 @@ def test_every_system_has_its_preset():
         ({"preset": "anime_wgan_gp"}, (2_765_568, 1_792)),
     ],
 )
-def test_the_seeds_own_critics_with_batch_norm(given, size):
+def test_critics_of_the_seeds_with_batch_norm(given, size):
     assert counts(networks(**given, critic_norm="batch")[1]) == size
 
 
@@ -124,14 +124,17 @@ def test_labels_reach_both_networks(arch, label_mode):
     )
     for network, value in ((generator, z), (critic, x)):
         a, b = (network([value, np.eye(4, dtype=np.float32)[[k]]], training=True) for k in (0, 3))
-        if network is critic or arch in ("mlp", "lenet"):  # a batch norm of one sample is blind
+        if network is critic or arch in (
+            "mlp",
+            "lenet",
+        ):  # batch norm of one sample removes the labels
             assert np.abs(np.array(a) - np.array(b)).max() > 1e-5
     hot = np.eye(4, dtype=np.float32)
     many = generator([np.repeat(z, 4, 0), hot], training=True).numpy()
     assert np.abs(many[0] - many[3]).max() > 1e-5
 
 
-def test_a_strided_convolution_samples_the_pixels_that_pytorch_samples():
+def test_a_strided_convolution_samples_pytorchs_pixels():
     """nn.Conv2d(1, 1, 3, stride=2, padding=1) with ones, on 0..15: sums around the even pixels.
 
     TensorFlow's "same" would sum around the odd ones: 45 first.
@@ -144,12 +147,14 @@ def test_a_strided_convolution_samples_the_pixels_that_pytorch_samples():
     np.testing.assert_array_equal(got[0, :, :, 0], [[10, 24], [51, 90]])
 
 
-def test_both_paths_of_a_residual_block_see_the_same_pixel():
+def test_both_paths_of_a_residual_block_sample_the_same_pixels():
     x = keras.Input((8, 8, 1))
     block = keras.Model(x, _down(x, 1, "none"))
     kernels = [np.zeros(w.shape) for w in block.weights]
     for kernel in kernels:
-        kernel[kernel.shape[0] // 2, kernel.shape[1] // 2] = 1  # every convolution gives its centre
+        kernel[kernel.shape[0] // 2, kernel.shape[1] // 2] = (
+            1  # every convolution returns its centre pixel
+        )
     block.set_weights(kernels)
     image = np.random.default_rng(0).uniform(size=(1, 8, 8, 1)).astype(np.float32)
     np.testing.assert_allclose(block(image), 2 * image[:, ::2, ::2], rtol=1e-6)

@@ -29,7 +29,7 @@ VALUES = {
 
 def pairs(trainer):
     """The generators and critics of a trainer, as trainers."""
-    return getattr(trainer, "directions", None) or getattr(trainer, "ways", None) or [trainer]
+    return getattr(trainer, "directions", [trainer])
 
 
 def linear(shape, seed=0):

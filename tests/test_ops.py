@@ -1,4 +1,4 @@
-"""Layer helpers, against TensorFlow's own convolutions."""
+"""Layer helpers, compared with TensorFlow's and Keras' layers."""
 
 import keras
 import numpy as np
@@ -7,15 +7,14 @@ import tensorflow as tf
 
 import losses
 import ops
-from layers import fast
-from layers import stock as stocks
+from layers import fast, stock
 from training import randomness
 
 
 @pytest.mark.parametrize("kernel", [3, 4, 5])
 @pytest.mark.parametrize("size", [(14, 14), (13, 13), (13, 14), (25, 9)])
 def test_deconv_is_the_transpose_of_conv(kernel, size):
-    """The gradient of conv with regard to its input is the transposed convolution, in place."""
+    """`deconv` equals the gradient of a convolution with respect to its input."""
     small = tuple((n + 1) // 2 for n in size)
     x = keras.Input((*small, 2))
     model = keras.Model(x, ops.deconv(x, 3, kernel, size))
@@ -31,7 +30,7 @@ def test_conv_halves_rounding_up():
 
 
 @pytest.mark.parametrize("shape", [(6, 3), (5, 4, 2, 3)])
-def test_batch_norm_is_keras_own(shape):
+def test_batch_norm_equals_keras(shape):
     """Outputs, moving statistics, and the first and second gradients."""
     rng = np.random.default_rng(0)
     data = rng.normal(2, 3, shape).astype(np.float32)
@@ -58,13 +57,13 @@ def test_batch_norm_is_keras_own(shape):
 
 
 @pytest.mark.parametrize("slope", [0.0, 0.2])
-def test_leaky_relu_is_keras_own(slope):
+def test_leaky_relu_equals_keras(slope):
     """Outputs, and the first and second gradients, at 0 too."""
     data = tf.constant([[-3.0, -0.5, 0.0, 0.5, 2.0]])
     inputs = keras.Input((5,))
     ours = keras.Model(inputs, ops.leaky_relu(inputs, slope))
     found = []
-    for network in (ours, stocks.stock(ours)):
+    for network in (ours, stock.stock(ours)):
         with tf.GradientTape() as outer:
             outer.watch(data)
             with tf.GradientTape() as inner:
@@ -77,12 +76,12 @@ def test_leaky_relu_is_keras_own(slope):
     np.testing.assert_array_equal(found[0][0], np.where(data > 0, data, slope * data))
     for a, b in zip(*found):
         np.testing.assert_allclose(a, b, rtol=1e-6)
-    assert type(stocks.stock(ours).layers[1]) is keras.layers.LeakyReLU
+    assert type(stock.stock(ours).layers[1]) is keras.layers.LeakyReLU
 
 
 @pytest.mark.parametrize("slope", [0.0, 0.2])
-def test_a_penalty_leaves_the_slopes_alone(slope):
-    """Biases move the slopes alone, which are constants: they have no gradient, not one of 0."""
+def test_slopes_are_constants_in_a_penalty(slope):
+    """A bias affects only the slopes, which are constants: its gradient is None, not 0."""
     inputs = keras.Input((4, 4, 2))
     x = ops.leaky_relu(ops.conv(inputs, 3, 3), slope)
     critic = keras.Model(inputs, ops.score(keras.layers.Flatten()(x), [], "concat"))
@@ -94,19 +93,19 @@ def test_a_penalty_leaves_the_slopes_alone(slope):
     assert np.any(found[0]) and found[1] is None
 
 
-def test_stock_networks_have_the_same_weights_and_no_layers_of_ours():
+def test_stock_networks_have_equal_weights_and_only_keras_layers():
     x = keras.Input((8, 8, 2))
     inner = keras.ops.square(ops.norm(ops.conv(x, 3, 3), "batch"))
     network = keras.Model(x, ops.norm(ops.dense(keras.layers.Flatten()(inner), 4), "batch"))
     data = np.random.default_rng(0).normal(size=(5, 8, 8, 2)).astype(np.float32)
     network(data, training=True)  # moves the statistics
-    stock = stocks.stock(network)
-    kinds = [type(layer) for layer in stock.layers]
+    saved = stock.stock(network)
+    kinds = [type(layer) for layer in saved.layers]
     assert kinds.count(keras.layers.BatchNormalization) == 2
     assert not any(kind.__module__ == "ops" for kind in kinds)
-    np.testing.assert_allclose(stock(data), network(data), atol=1e-5)
-    assert stocks.stock(stock) is stock
-    assert stocks.stock(stock, copy=True) is not stock
+    np.testing.assert_allclose(saved(data), network(data), atol=1e-5)
+    assert stock.stock(saved) is saved
+    assert stock.stock(saved, copy=True) is not saved
 
 
 @pytest.mark.parametrize("name", ["layer", "instance"])

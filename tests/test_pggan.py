@@ -1,4 +1,4 @@
-"""Progressive growing: the schedule, the networks' sizes and identities, the trainer."""
+"""PGGAN: the growth schedule, the networks, the trainer, and the memory estimate."""
 
 from pathlib import Path
 
@@ -9,19 +9,18 @@ import tensorflow as tf
 from PIL import Image
 
 from architectures.pggan import layers
-from architectures.pggan import networks as pggan_networks
-from architectures.pggan.schedule import Now, Plan, batches, sizes
+from architectures.pggan.networks import stage_critic, stage_generator
+from architectures.pggan.schedule import GrowthSchedule, GrowthState, batches, sizes
 from commands import build, dry_run
 from config import tables
 from config.resolve import resolve
 from datasets.packed import ImageSpec
-from layers import fast, weights
-from layers import stock as stocks
+from layers import equal, fast, stock
 from tests.conftest import checkpoint, folder_of_images, log_rows, same, values
 from training import average, memory
 
 TINY = {"arch": "pggan", "dataset": "x", "fmap_max": 8, "z_dim": 6, "batch_size": 4, "max_res": 16}
-SHORT = {"fade_kimg": 0.016, "stable_kimg": 0.008}  # four steps of a fade, two of a stable phase
+SHORT = {"fade_kimg": 0.016, "stable_kimg": 0.008}  # a fade has four steps, a stable phase two
 
 
 def networks(classes=0, channels=3, **given):
@@ -35,7 +34,7 @@ def make(classes=0, **given):
 
 
 def batch(trainer, seed=0):
-    """Random (images, labels) for the next step."""
+    """Return random (images, labels) for the next step."""
     rng = np.random.default_rng(seed)
     shape = trainer.batch_spec(0)
     images = rng.integers(0, 256, (*shape, *trainer.image), dtype=np.uint8)
@@ -43,13 +42,13 @@ def batch(trainer, seed=0):
 
 
 def set_alpha(network, alpha):
-    for layer in stocks.layers_of(network):
+    for layer in stock.layers_of(network):
         if isinstance(layer, layers.Fade):
             layer.alpha.assign(alpha)
 
 
 def grown(classes=0, seed=0, **given):
-    """A pair of all stages with random biases too."""
+    """Return the networks of all stages, with random weights and biases."""
     rng = np.random.default_rng(seed)
     pair = networks(classes, **given)
     for network in pair:
@@ -62,38 +61,40 @@ def grown(classes=0, seed=0, **given):
 
 
 def test_the_schedule_is_a_function_of_the_images_seen():
-    """SPEC 10.5's values of α, counted in images of the paper's 800,000."""
-    plan = Plan(800_000, 800_000, (16, 16, 16, 14))
+    """Values of α for the paper's phases of 800,000 images (SPEC 10.5)."""
+    schedule = GrowthSchedule(800_000, 800_000, (16, 16, 16, 14))
     begin = 800_000  # stage 0 does not fade
     for into, alpha in ((0, 0.0), (160_000, 0.2), (400_000, 0.5), (800_000, 1.0), (1_599_999, 1.0)):
         for stage in (1, 2, 3):
             seen = begin + 1_600_000 * (stage - 1) + into
-            assert plan.at(seen) == Now(stage, alpha, 14 if stage == 3 else 16)
-    assert plan.at(0) == plan.at(799_999) == Now(0, 1.0, 16)
-    assert plan.at(10**9) == Now(3, 1.0, 14)
-    assert [plan.end(i) for i in range(4)] == [800_000, 2_400_000, 4_000_000, 5_600_000]
+            assert schedule.at(seen) == GrowthState(stage, alpha, 14 if stage == 3 else 16)
+    assert schedule.at(0) == schedule.at(799_999) == GrowthState(0, 1.0, 16)
+    assert schedule.at(10**9) == GrowthState(3, 1.0, 14)
+    assert [schedule.end(i) for i in range(4)] == [800_000, 2_400_000, 4_000_000, 5_600_000]
 
 
-def test_phases_of_no_length():
-    no_fade = Plan(0, 10, (2, 2))
+def test_phases_of_length_zero():
+    no_fade = GrowthSchedule(0, 10, (2, 2))
     assert [no_fade.at(n).alpha for n in (0, 9, 10, 30)] == [1.0] * 4
     assert [no_fade.at(n).stage for n in (0, 9, 10, 30)] == [0, 0, 1, 1]
-    all_fade = Plan(10, 0, (2, 2))
-    assert [all_fade.at(n) for n in (0, 5, 10)] == [Now(1, alpha, 2) for alpha in (0.0, 0.5, 1.0)]
+    all_fade = GrowthSchedule(10, 0, (2, 2))
+    assert [all_fade.at(n) for n in (0, 5, 10)] == [
+        GrowthState(1, alpha, 2) for alpha in (0.0, 0.5, 1.0)
+    ]
 
 
 @pytest.mark.parametrize("updates", [1, 3])
 @pytest.mark.parametrize("seen", [0, 7, 99, 100, 333, 10_000])
-def test_the_steps_left_are_those_that_are_done(updates, seen):
-    plan = Plan(50, 60, (4, 7, 2))
+def test_the_number_of_remaining_steps(updates, seen):
+    schedule = GrowthSchedule(50, 60, (4, 7, 2))
     steps, now = 0, seen
-    while now < plan.end(2):
-        now += updates * plan.at(now).batch
+    while now < schedule.end(2):
+        now += updates * schedule.at(now).batch
         steps += 1
-    assert plan.steps(seen, updates) == steps
+    assert schedule.steps(seen, updates) == steps
 
 
-def test_batches_by_size():
+def test_batch_sizes_by_stage():
     assert sizes(64) == [4, 8, 16, 32, 64]
     assert batches(64, 16, "8:32,64:3,1024:2") == (16, 32, 16, 16, 3)
     assert resolve({"arch": "pggan"}).batch_dict == "256:14,512:6,1024:3"
@@ -103,7 +104,7 @@ def test_batches_by_size():
 
 
 def test_parameters_of_the_papers_networks():
-    """SPEC 9: all stages; each one after its fade; what a fade adds."""
+    """All stages; each stage after its fade; the parameters that a fade adds (SPEC 9)."""
     full = {"max_res": 128, "fmap_max": 512, "z_dim": 512}
     generator, critic = networks(**full)
 
@@ -111,18 +112,18 @@ def test_parameters_of_the_papers_networks():
         return sum(int(np.prod(w.shape)) for w in network.trainable_variables)
 
     assert (count(generator), count(critic)) == (22_933_394, 22_941_313)
-    whole = [count(pggan_networks.stage_generator(generator, i, whole=True)) for i in range(6)]
+    whole = [count(stage_generator(generator, i, whole=True)) for i in range(6)]
     assert whole == [6_556_163, 11_275_779, 15_995_395, 20_715_011, 22_484_227, 22_926_467]
-    fading = [count(pggan_networks.stage_generator(generator, i)) for i in range(6)]
+    fading = [count(stage_generator(generator, i)) for i in range(6)]
     assert [b - a for a, b in zip(whole, fading)] == [0, 1_539, 1_539, 1_539, 1_539, 771]
     # By hand: a head of 512·9·513 + 16·512² + 513 and biases, fromRGBs of 4·width, blocks.
-    critics = [count(pggan_networks.stage_critic(critic, i)) for i in range(2)]
+    critics = [count(stage_critic(critic, i)) for i in range(2)]
     head = 9 * 513 * 512 + 512 + 16 * 512 * 512 + 512 + 513
     assert critics[0] == head + 4 * 512
     assert critics[1] - critics[0] == 2 * (9 * 512 * 512 + 512) + 4 * 512
 
 
-def test_widths_halve_from_where_the_base_says():
+def test_widths_follow_fmap_base_and_fmap_max():
     generator, _ = networks(max_res=64, fmap_base=256, fmap_max=32)
     kernels = [w.shape for w in generator.trainable_variables if w.shape[:2] == (3, 3)]
     assert [k[-1] for k in kernels] == [32, 32, 32, 32, 32, 16, 16, 8, 8]
@@ -130,26 +131,26 @@ def test_widths_halve_from_where_the_base_says():
 
 
 @pytest.mark.parametrize("stage", [1, 2])
-def test_a_stage_begins_where_the_one_before_ends(stage):
-    """SPEC 10.6: G_i(z, 0) = up(G_{i-1}(z, 1)) and D_i(x, 0) = D_{i-1}(down(x), 1), exactly."""
+def test_a_stage_begins_with_the_images_of_the_previous_stage(stage):
+    """G_i(z, 0) = up(G_{i-1}(z, 1)) and D_i(x, 0) = D_{i-1}(down(x), 1), exactly (SPEC 10.6)."""
     generator, critic = grown()
     rng = np.random.default_rng(1)
     z = rng.normal(size=(4, 6)).astype(np.float32)
     x = rng.normal(size=(4, 4 << stage, 4 << stage, 3)).astype(np.float32)
     small = tf.nn.avg_pool2d(x, 2, 2, "VALID")
-    now = [pggan_networks.stage_generator(generator, stage)([z]), None]
+    now = [stage_generator(generator, stage)([z]), None]
     set_alpha(generator, 1.0), set_alpha(critic, 1.0)
-    before = pggan_networks.stage_generator(generator, stage - 1)([z]).numpy()
-    last = pggan_networks.stage_critic(critic, stage - 1)([small]).numpy()
-    whole = pggan_networks.stage_generator(generator, stage, whole=True)([z])
-    faded = pggan_networks.stage_generator(generator, stage)([z])
+    before = stage_generator(generator, stage - 1)([z]).numpy()
+    last = stage_critic(critic, stage - 1)([small]).numpy()
+    whole = stage_generator(generator, stage, whole=True)([z])
+    faded = stage_generator(generator, stage)([z])
     set_alpha(generator, 0.0), set_alpha(critic, 0.0)
-    now = pggan_networks.stage_generator(generator, stage)([z])
+    now = stage_generator(generator, stage)([z])
     np.testing.assert_array_equal(now, before.repeat(2, 1).repeat(2, 2))
-    np.testing.assert_array_equal(pggan_networks.stage_critic(critic, stage)([x]), last)
+    np.testing.assert_array_equal(stage_critic(critic, stage)([x]), last)
     np.testing.assert_array_equal(faded, whole)
     set_alpha(generator, 0.25)
-    middle = pggan_networks.stage_generator(generator, stage)([z])
+    middle = stage_generator(generator, stage)([z])
     np.testing.assert_allclose(middle, 0.75 * np.array(now) + 0.25 * np.array(whole), atol=1e-5)
 
 
@@ -163,37 +164,37 @@ def test_pixel_norm():
 @pytest.mark.parametrize(
     ("layer", "shape", "fan_in", "gain"),
     [
-        (lambda: weights.EqualConv(300, 3, padding="same"), (5, 5, 40), 360, 2),
-        (lambda: weights.EqualConv(300, 1, gain=1.0), (5, 5, 40), 40, 1),
-        (lambda: weights.EqualDense(200, gain=1.0), (300,), 300, 1),
-        (lambda: weights.EqualDeconv(100, 4), (1, 1, 512), 512 * 16, 2),  # SPEC 8.7: sqrt(2/8192)
+        (lambda: equal.EqualConv(300, 3, padding="same"), (5, 5, 40), 360, 2),
+        (lambda: equal.EqualConv(300, 1, gain=1.0), (5, 5, 40), 40, 1),
+        (lambda: equal.EqualDense(200, gain=1.0), (300,), 300, 1),
+        (lambda: equal.EqualDeconv(100, 4), (1, 1, 512), 512 * 16, 2),  # SPEC 8.7: sqrt(2/8192)
     ],
 )
-def test_the_equalised_rate(layer, shape, fan_in, gain):
-    """N(0, 1) as they are kept, sqrt(gain / fan_in) as they are used (SPEC 10.7); biases of 0."""
+def test_equalised_weights(layer, shape, fan_in, gain):
+    """Stored weights are N(0, 1), used ones N(0, gain / fan_in), biases 0 (SPEC 10.7)."""
     keras.utils.set_random_seed(0)
     x, layer = keras.Input(shape), layer()
     network = keras.Model(x, layer(x))
     kernel, bias = (np.array(w) for w in layer.get_weights())
     assert kernel.std() == pytest.approx(1, rel=0.02)
     assert not bias.any()
-    used = stocks.stock(network).get_weights()[0]
+    used = stock.stock(network).get_weights()[0]
     assert used.std() == pytest.approx((gain / fan_in) ** 0.5, rel=0.02)
     layer.bias.assign(np.arange(len(bias)))  # not scaled
     data = np.random.default_rng(0).normal(size=(3, *shape)).astype(np.float32)
-    stock = stocks.stock(network)
-    np.testing.assert_allclose(network(data), stock(data), atol=1e-3)
-    assert type(stock.layers[-1]).__module__.startswith("keras.")
+    saved = stock.stock(network)
+    np.testing.assert_allclose(network(data), saved(data), atol=1e-3)
+    assert type(saved.layers[-1]).__module__.startswith("keras.")
 
 
-def test_layers_of_one_kind_begin_differently():
-    a, b = (weights.EqualConv(4, 3) for _ in range(2))
+def test_layers_have_different_initial_weights():
+    a, b = (equal.EqualConv(4, 3) for _ in range(2))
     a.build((1, 8, 8, 4)), b.build((1, 8, 8, 4))
     assert np.abs(np.array(a.kernel) - np.array(b.kernel)).max() > 0.1
 
 
 def test_the_deviation_of_a_batch_by_hand():
-    """Eight samples: groups of every second one; each pixel's deviation, and their mean."""
+    """Eight samples are two groups of every second sample, with the mean deviation of each."""
     assert [layers.group_size(n) for n in (16, 14, 6, 3, 8, 5, 2)] == [4, 2, 3, 3, 4, 5, 2]
     x = np.random.default_rng(0).normal(size=(8, 2, 2, 3)).astype(np.float32)
     got = np.array(layers.BatchDeviation()(x))
@@ -205,7 +206,7 @@ def test_the_deviation_of_a_batch_by_hand():
     np.testing.assert_allclose(np.array(layers.BatchDeviation()(flat))[..., 3], 1e-4, rtol=1e-3)
 
 
-def test_upsampling_is_keras_own():
+def test_upsampling_equals_keras():
     x = np.random.default_rng(0).normal(size=(2, 3, 5, 4)).astype(np.float32)
     np.testing.assert_array_equal(fast.Up(2)(x), keras.layers.UpSampling2D(2)(x))
 
@@ -216,16 +217,16 @@ def test_labels_reach_both_networks(mode):
     z, x = np.ones((2, 6), np.float32), np.ones((2, 8, 8, 3), np.float32)
     hot = [np.eye(3, dtype=np.float32)[[k, k]] for k in (0, 2)]
     for network, value in (
-        (pggan_networks.stage_generator(generator, 1), z),
-        (pggan_networks.stage_critic(critic, 1), x),
+        (stage_generator(generator, 1), z),
+        (stage_critic(critic, 1), x),
     ):
         a, b = (np.array(network([value, y])) for y in hot)
         assert np.abs(a - b).max() > 1e-3
 
 
 @pytest.mark.parametrize("alpha", [0.25, 1.0])
-def test_what_is_saved_has_alpha_folded_in(tmp_path, alpha):
-    """The files load without this project's layers and give the same images and scores."""
+def test_saved_networks_have_alpha_as_a_constant(tmp_path, alpha):
+    """The files load without this project's layers, with the same images and scores."""
     trainer = make(classes=3)
     trainer.stage.assign(2)
     trainer.resume(1e-3, 1e-3)
@@ -243,7 +244,7 @@ def test_what_is_saved_has_alpha_folded_in(tmp_path, alpha):
     for name, network in trainer.networks.items():
         network.save(tmp_path / f"{name}.keras")
         loaded = keras.saving.load_model(tmp_path / f"{name}.keras", custom_objects={})
-        kinds = {type(layer).__module__.split(".")[0] for layer in stocks.layers_of(loaded)}
+        kinds = {type(layer).__module__.split(".")[0] for layer in stock.layers_of(loaded)}
         assert kinds == {"keras"}
         expected = np.array(own[name](inputs[name]))
         np.testing.assert_allclose(loaded(inputs[name]), expected, rtol=1e-3, atol=1e-4)
@@ -280,7 +281,7 @@ def test_every_mode_steps(eager, mode):
         terms |= trainer.measure(*batch(trainer, i))
         assert all(np.isfinite(float(v)) for v in terms.values())
         assert {"gradient_norm", "stage", tables.MODES[mode].gap} <= set(terms)
-    if mode == "regular":  # the bounds hold the weights as they are used
+    if mode == "regular":  # the scaled weights are within the bounds
         used = trainer.networks["critic"].get_weights()
         assert max(np.abs(w).max() for w in used) == pytest.approx(0.02, abs=1e-6)
         assert min(w.min() for w in used) == pytest.approx(-0.01, abs=1e-6)
@@ -295,13 +296,13 @@ def test_one_trace_a_stage():
     assert trainer.compiled.experimental_get_tracing_count() == 1
 
 
-def test_optimisers_begin_anew_at_a_stage_and_nothing_else_does(eager):
+def test_a_new_stage_resets_the_optimisers_only(eager):
     trainer = make(max_res=8)
     for i in range(2):
         trainer.step(*map(tf.constant, batch(trainer, i)))
     trainer.resume(0.003, 0.002)
     before = values(trainer.state)
-    trainer._enter(1)
+    trainer._begin_stage(1)
     after = values(trainer.state)
     changed = {name.partition("/")[0] for name in same(before, after)}
     assert changed == {"g_optimizer", "d_optimizer", "stage"}
@@ -312,13 +313,13 @@ def test_optimisers_begin_anew_at_a_stage_and_nothing_else_does(eager):
         assert not any(np.any(np.array(v)) for v in others)
 
 
-def test_only_the_stages_own_weights_are_trained(eager):
+def test_only_weights_of_the_stage_are_trained(eager):
     trainer = make()
-    before = values(trainer.whole)
+    before = values(trainer.all_stages)
     trainer.step(*map(tf.constant, batch(trainer)))
     own = {id(w) for x in (trainer.generator, trainer.critic, trainer.average) for w in x.variables}
-    after = values(trainer.whole)
-    for name, network in trainer.whole.items():
+    after = values(trainer.all_stages)
+    for name, network in trainer.all_stages.items():
         for i, weight in enumerate(network.variables):
             moved = not np.array_equal(before[f"{name}/{i}"], after[f"{name}/{i}"])
             assert not moved or id(weight) in own, (name, weight.path)
@@ -326,13 +327,13 @@ def test_only_the_stages_own_weights_are_trained(eager):
 
 
 def test_the_average_follows_every_stage(eager):
-    """SPEC 10.7, warmed up: min(ema, (1 + t) / (10 + t)) of the old."""
+    """The EMA keeps min(ema, (1 + t) / (10 + t)) of its old value (SPEC 10.7)."""
     trainer = make(max_res=8, stable_kimg=0.004)
     for i in range(2):
-        old = [np.array(w) for w in trainer.whole["average"].trainable_variables]
+        old = [np.array(w) for w in trainer.all_stages["average"].trainable_variables]
         trainer.step(*map(tf.constant, batch(trainer, i)))
         keep = (2 + i) / (11 + i)
-        pairs = (trainer.whole[n].trainable_variables for n in ("generator", "average"))
+        pairs = (trainer.all_stages[n].trainable_variables for n in ("generator", "average"))
         for before, weight, mean in zip(old, *pairs):
             now = keep * before + (1 - keep) * np.array(weight)
             np.testing.assert_allclose(mean, now, atol=1e-5)
@@ -348,7 +349,7 @@ def test_real_images_are_box_filtered_and_faded():
 
     first = trainer._to_float(tf.constant(images), key)
     np.testing.assert_allclose(first, boxes(images / 127.5 - 1, 4), atol=1e-5)
-    trainer._enter(1)
+    trainer._begin_stage(1)
     for alpha in (0.0, 0.25, 1.0):
         set_alpha(trainer.critic, alpha), set_alpha(trainer.generator, alpha)
         new = boxes(images / 127.5 - 1, 2)
@@ -370,7 +371,7 @@ def test_drift_is_added_to_the_critics_loss(eager):
     assert np.mean(scores**2) > 1e-4
 
 
-def test_real_and_fake_images_are_scored_apart():
+def test_real_and_fake_images_are_scored_separately():
     assert not make().joint
 
 
@@ -381,7 +382,7 @@ def test_large_grids_have_fewer_images():
     assert (len(images), columns) == (16, 4)
 
 
-def test_large_images_are_drawn_a_few_at_a_time():
+def test_large_images_are_generated_in_small_chunks():
     calls = []
 
     class Generator:
@@ -396,13 +397,13 @@ def test_large_images_are_drawn_a_few_at_a_time():
 
 
 @pytest.mark.slow
-def test_every_stage_to_1024_is_built_and_stepped():
-    """Small widths, the paper's batches, a step of each stage in its turn."""
+def test_every_stage_up_to_1024_steps():
+    """One step of each stage, with small widths and the paper's batch sizes."""
     given = {"max_res": 1024, "fmap_base": 512, "fmap_max": 512, "z_dim": 512, "batch_size": 16}
     trainer = make(**given, fade_kimg=0.001, stable_kimg=0.001)
     batches = []
     for stage in range(9):
-        trainer.seen.assign(trainer.plan.end(stage - 1) if stage else 0)
+        trainer.seen.assign(trainer.growth.end(stage - 1) if stage else 0)
         images, labels = batch(trainer, stage)
         batches.append(len(labels[0]))
         terms = trainer.step(images, labels)
@@ -420,8 +421,8 @@ RUN = {**TINY, **SHORT, "dataset": "pics", "max_res": 8, "log_every": 1, "sample
 RUN = [word for name, value in RUN.items() for word in (f"--{name}", value)]
 
 
-def test_a_run_resumed_in_a_fade_is_the_unbroken_one(cli, tmp_path):
-    """And what it leaves behind: two steps at 4x4, four that fade 8x8 in, two after that."""
+def test_a_run_resumed_in_a_fade_equals_an_unbroken_one(cli, tmp_path):
+    """Two steps at 4x4, four that fade 8x8 in, and two after the fade."""
     folder_of_images(tmp_path / "data" / "pics")
     assert cli(*RUN, "--train", "--name", "whole")[0] == 0
     assert cli(*RUN, "--train", "--name", "parts", "--max_steps", 5)[0] == 0
@@ -454,7 +455,7 @@ def test_a_run_resumed_in_a_fade_is_the_unbroken_one(cli, tmp_path):
 
 
 def check_pictures():
-    """Grids of each stage's own size; a film whose frames are as large as the last."""
+    """Check that grids have their stage's size, and the film's frames the last stage's."""
     for step, side in ((0, 32), (2, 32), (4, 64), (8, 64)):
         with Image.open(f"samples/train_{step // 5:02d}_{step % 5:04d}.png") as image:
             assert image.size == (side, side)
@@ -477,11 +478,13 @@ def check_test_mode(cli):
         assert image.size == (24, 24)
 
 
-def test_what_a_small_stage_makes_is_measured_beside_the_whole_images(cli, tmp_path, eager):
+def test_images_of_a_small_stage_are_evaluated_at_full_size(cli, tmp_path, eager):
     folder_of_images(tmp_path / "data" / "pics", count=120)
     words = (*RUN, "--max_steps", 1, "--eval_samples", 100)
     assert cli(*words, "--train", "--eval_every", 1)[0] == 0
-    assert "swd_8" not in log_rows("checkpoint/pics_4_8_8_pggan")[0]  # of images of 16 and more
+    assert (
+        "swd_8" not in log_rows("checkpoint/pics_4_8_8_pggan")[0]
+    )  # needs images of at least 16 pixels
     assert cli(*words, "--evaluate")[0] == 0
     with Image.open("samples/nearest.png") as image:
         assert image.size == (64, 64)
@@ -517,8 +520,8 @@ def test_a_dry_run_needs_no_data(cli):
     assert "images 64x64x3, no classes" in out
 
 
-def test_what_is_counted_for_the_memory():
-    """A dense layer and a convolution: their inputs' and outputs' numbers, for each image."""
+def test_counts_of_the_memory_estimate():
+    """The activations of a convolution and a dense layer, for each image."""
     x = keras.Input((8, 8, 2))
     y = keras.layers.Conv2D(4, 3, padding="same")(x)  # 8·8·4 after the bias
     y = keras.layers.Dense(5)(keras.layers.Flatten()(y))  # 5 before the bias and 5 after
@@ -534,7 +537,7 @@ def test_what_is_counted_for_the_memory():
 
 
 def test_the_memory_of_a_step_by_hand():
-    """Dense layers alone: 4 numbers an image in the generator, 2 in the critic."""
+    """Dense layers with 4 activations for each image in the generator, and 2 in the critic."""
     generator = keras.Sequential([keras.Input((3,)), keras.layers.Dense(4, use_bias=False)])
     critic = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2, use_bias=False)])
     given = {"batch": 10, "penalised": 5, "slots": 2, "pixels": 7, "weights": 100}

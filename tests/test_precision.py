@@ -1,4 +1,4 @@
-"""Training in bfloat16 and float16, beside float32."""
+"""Training in bfloat16 and float16, compared with float32."""
 
 import keras
 import numpy as np
@@ -6,14 +6,14 @@ import pytest
 import tensorflow as tf
 
 import losses
-from layers import stock as stocks
+from layers import stock
 from tests.conftest import batch, values
 
 LOW = ("bfloat16", "float16")
 
 
 def norms(trainer):
-    """The gradient norms of a critic at points of its own, as its penalty has them."""
+    """Return the critic's gradient norms at fixed random points."""
     rng = np.random.default_rng(0)
     points = tf.constant(rng.uniform(-1, 1, (64, *trainer.image)), tf.float32)
     hot = trainer.one_hot(tf.range(64) % 10)
@@ -22,7 +22,7 @@ def norms(trainer):
 
 
 def test_fifty_steps_are_close_to_float32(make_trainer):
-    """And from the same weights the gradient norms at the points are those of float32, to 2 %."""
+    """With the same weights, the gradient norms also agree within 2 %."""
     given = {"mode": "gp", "batch_size": 16, "g_width": (8,), "d_width": (8,), "critic_num": 1}
     found, terms = {}, {}
     for precision in ("float32", *LOW):
@@ -43,12 +43,12 @@ def test_fifty_steps_are_close_to_float32(make_trainer):
         found[precision].critic.set_weights(found["float32"].critic.get_weights())
         own = norms(found[precision])
         assert own.mean() == pytest.approx(expected.mean(), rel=0.02)
-        # A few images are at a kink of a leaky ReLU, on whose other side rounding puts them.
+        # Rounding moves a few images across the kink of a leaky ReLU.
         assert np.quantile(np.abs(own / expected - 1), 0.9) < 0.02
 
 
-def test_small_gradients_are_not_lost(make_trainer):
-    """A critic whose gradient at each pixel is below what float16 holds."""
+def test_small_gradients_do_not_underflow(make_trainer):
+    """The critic's gradient at each pixel is too small for float16."""
     trainer = make_trainer(precision="float16")
     image = keras.Input((8, 8, 1))
     layer = keras.layers.Dense(1, use_bias=False, dtype="mixed_float16")
@@ -62,7 +62,7 @@ def test_small_gradients_are_not_lost(make_trainer):
 
 
 @pytest.mark.parametrize("precision", LOW)
-def test_networks_compute_in_it_and_are_saved_in_float32(make_trainer, precision):
+def test_networks_compute_in_low_precision_and_are_saved_in_float32(make_trainer, precision):
     trainer = make_trainer(precision=precision, output_height=16)
     kinds = {layer.compute_dtype for layer in trainer.critic.layers}
     assert kinds == {precision, "float32"}
@@ -75,7 +75,7 @@ def test_networks_compute_in_it_and_are_saved_in_float32(make_trainer, precision
         np.testing.assert_array_equal(own, kept)
 
 
-def test_a_step_that_overflows_is_left_out(make_trainer):
+def test_a_step_that_overflows_is_skipped(make_trainer):
     trainer = make_trainer(precision="float16", arch="mlp")
     trainer.d_optimizer.dynamic_scale.assign(2.0**40)
     before = values({"critic": trainer.critic})
@@ -91,15 +91,15 @@ def test_scores_are_float32_with_labels(make_trainer):
     for mode in ("concat", "projection"):
         trainer = make_trainer(precision="float16", label_mode=mode)
         assert trainer.critic.layers[-1].compute_dtype == "float32"
-        assert not [x for x in stocks.layers_of(trainer.average) if x.compute_dtype != "float32"]
+        assert not [x for x in stock.layers_of(trainer.average) if x.compute_dtype != "float32"]
 
 
 RUN = ["--dataset", "digits", "--output_height", 8, "--arch", "mlp", "--g_width", 4, "--d_width", 4]
 RUN += ["--batch_size", 4, "--name", "a", "--train"]
 
 
-def test_going_on_in_another_precision(cli):
-    """bfloat16 and float32 have the same state; float16 has more, and says so in one line."""
+def test_resuming_in_another_precision(cli):
+    """bfloat16 and float32 have the same checkpoints; float16 has more variables and is refused."""
     assert cli(*RUN, "--max_steps", 1, "--precision", "bfloat16")[0] == 0
     status, out, err = cli(*RUN, "--max_steps", 2, "--precision", "float32")
     assert (status, err) == (0, "")

@@ -97,7 +97,7 @@ def test_weights_of_a_stock_copy_are_taken():
 def test_every_kernel_of_a_critic_is_spectral(arch):
     """In every architecture; and the saved critic has stock layers of norm 1 only."""
     trainer = small_trainer(arch, "hinge", critic_norm="spectral")
-    pairs = getattr(trainer, "ways", [trainer])
+    pairs = getattr(trainer, "directions", [trainer])
     for pair in pairs:
         weighted = [
             x for x in stock.layers_of(pair.critic) if getattr(x, "kernel", None) is not None

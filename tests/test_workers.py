@@ -25,17 +25,17 @@ def text(jobs, task=TASK):
 
 def test_who_leads():
     two = {"worker": ["a:1", "b:2"]}
-    assert cluster.read(text(two)) == cluster.Cluster(("a:1", "b:2"), 1)
-    assert not cluster.read(text(two)).leads
-    assert cluster.read(text(two, {"type": "worker", "index": "0"})).leads
+    assert cluster.parse(text(two)) == cluster.Cluster(("a:1", "b:2"), 1)
+    assert not cluster.parse(text(two)).leads
+    assert cluster.parse(text(two, {"type": "worker", "index": "0"})).leads
     with_chief = {"worker": ["b:2", "c:3"], "chief": ["a:1"]}
-    assert cluster.read(text(with_chief)) == cluster.Cluster(("a:1", "b:2", "c:3"), 2)
-    assert cluster.read(text(with_chief, {"type": "chief", "index": 0})).leads
+    assert cluster.parse(text(with_chief)) == cluster.Cluster(("a:1", "b:2", "c:3"), 2)
+    assert cluster.parse(text(with_chief, {"type": "chief", "index": 0})).leads
 
 
 def test_one_worker_is_alone():
-    assert cluster.read("") is cluster.read(" ") is None
-    assert cluster.read(text({"worker": ["a:1"]}, {"type": "worker", "index": 0})) is None
+    assert cluster.parse("") is cluster.parse(" ") is None
+    assert cluster.parse(text({"worker": ["a:1"]}, {"type": "worker", "index": 0})) is None
 
 
 @pytest.mark.parametrize(
@@ -48,8 +48,8 @@ def test_one_worker_is_alone():
         (text({"worker": ["a:1", "b"]}), "the address 'b' is not host:port"),
         (text({"worker": ["a:1", "b:70000"]}), "'b:70000' is not host:port"),
         (text({"worker": ["a:1", 5]}), "the address 5"),
-        (text({"worker": ["a:1", "a:1"]}), "an address twice"),
-        (text({"worker": ["a:1"]}), "the task worker 1, which its cluster has not"),
+        (text({"worker": ["a:1", "a:1"]}), "the same address twice"),
+        (text({"worker": ["a:1"]}), "the task worker 1 is not in the cluster"),
         (text({"worker": ["a:1", "b:2"]}, {"type": "evaluator", "index": 0}), "the task evaluator"),
         (text({"chief": ["a:1", "b:2"]}), "several chiefs"),
         (text({"worker": ["a:1", "b:2"]}, {"type": "worker", "index": "x"}), "invalid literal"),
@@ -57,7 +57,7 @@ def test_one_worker_is_alone():
 )
 def test_a_broken_tf_config_is_one_line(cli, monkeypatch, words, reason):
     with pytest.raises(ValueError, match=reason.replace("(", r"\(")):
-        cluster.read(words)
+        cluster.parse(words)
     monkeypatch.setenv("TF_CONFIG", words)
     status, _, err = cli("--dataset", "digits", "--train")
     assert status == 2
@@ -91,8 +91,8 @@ def free_ports(count):
 def test_those_who_do_not_come_are_named():
     a, b, c = (f"127.0.0.1:{port}" for port in free_ports(3))
     with socket.create_server(("127.0.0.1", int(b.rpartition(":")[2]))):
-        assert cluster.Cluster((a, b), 0).meet(5) == []
-        assert cluster.Cluster((a, b, c), 0).meet(0.1) == [c]
+        assert cluster.Cluster((a, b), 0).wait_for_workers(5) == []
+        assert cluster.Cluster((a, b, c), 0).wait_for_workers(0.1) == [c]
 
 
 def test_a_worker_does_not_wait_for_ever(cli, monkeypatch, tmp_path):

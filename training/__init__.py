@@ -1,1 +1,1 @@
-"""What is around a train step: the loop, replicas, randomness, averages."""
+"""Training around the step: loop, replicas, random keys, EMA, optimiser, memory estimate."""

@@ -1,19 +1,19 @@
-"""Adam as one operation a weight."""
+"""Adam with one fused operation for each weight."""
 
 import keras
 import tensorflow as tf
 
 
-@keras.saving.register_keras_serializable("optimizers")  # to make a loss-scaled one of a config
+@keras.saving.register_keras_serializable("optimizers")  # LossScaleOptimizer.from_config needs it
 class Adam(keras.optimizers.Adam):
-    """Keras' own (1412.6980), by TensorFlow's fused operation: one pass over the memory, not ten.
+    """Keras' Adam (1412.6980) computed by TensorFlow's fused operation.
 
-    The same to rounding.
+    It takes one pass over the memory, where Keras takes ten. Results differ by rounding only.
     """
 
     def update_step(self, gradient, variable, learning_rate):
-        """Move a weight, and its moments, by its gradient."""
-        if self.amsgrad:  # the operation has none
+        """Update a weight and its two moments from its gradient, all of the same shape."""
+        if self.amsgrad:  # the fused operation has no amsgrad
             return super().update_step(gradient, variable, learning_rate)
 
         def cast(x):

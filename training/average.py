@@ -1,4 +1,4 @@
-"""The averaged generator: its weights, its batch-norm statistics, and the images it shows."""
+"""The EMA of the generator: its weights, its batch-norm statistics and its images."""
 
 import keras
 import numpy as np
@@ -7,16 +7,22 @@ import tensorflow as tf
 import utils
 from training.randomness import Purpose, fold
 
-N_STATISTICS = 512  # latents from which batch-norm statistics are estimated
-CHUNK = 64  # images in one call of the generator
-MAX_PIXELS = 4096  # height of a preview
-MEASURE_KEY = (0, 3)  # of the latents of an evaluation, the same for every run and seed
+N_STATISTICS = 512  # latents for an estimate of the batch-norm statistics
+CHUNK = 64  # images in one call of the generator, at most
+MAX_PIXELS = 4096  # maximal height of a preview
+MEASURE_KEY = (0, 3)  # key of an evaluation's latents, the same for every run and seed
 
 
 def move(average, generator, step, decay):
-    """Move the averaged weights towards the trained ones: w̄ ← d·w̄ + (1 - d)·w.
+    """Update the EMA of the weights: w̄ ← d·w̄ + (1 - d)·w.
 
-    d = min(decay, (1 + step) / (10 + step)), so that the first steps count little later on.
+    d = min(decay, (1 + step) / (10 + step)). The smaller d of the first steps lets the EMA forget
+    the initial weights.
+
+    Args:
+      average, generator: Keras models of the same architecture.
+      step: generator updates done, int64 scalar.
+      decay: in [0, 1].
     """
     t = tf.cast(step, tf.float32)
     keep = tf.minimum(decay, (1 + t) / (10 + t))
@@ -31,22 +37,23 @@ def batch_norms(network):
 
 
 class AveragePreview:
-    """A mixin for trainers of one generator: samples and previews of its average.
+    """A mixin for trainers of one generator: images of its EMA.
 
-    It reads the trainer's `average` (a Keras model), `latents` (key, shape → tensor), `z_dim`,
-    `classes`, `image` (height, width, channels) and `still`, the root of the keys.
+    It reads these attributes of the trainer: `average` (Keras model), `latents` (key, shape →
+    tensor), `z_dim`, `classes`, `image` (height, width, channels), and `still`, the root of the
+    random keys that do not depend on the step.
     """
 
     def one_hot(self, labels):
-        """Labels int [N] → a list of their one-hot tensor [N, classes], empty without classes."""
+        """Return [one-hot labels float32 [N, classes]] for labels int [N]; [] without classes."""
         return [tf.one_hot(labels, self.classes)] if self.classes else []
 
     def _cycle(self, count):
-        """Return labels 0, 1, …, classes - 1, 0, … as `one_hot` does."""
+        """Return `one_hot` of the labels 0, 1, …, classes - 1, 0, …, `count` in all."""
         return self.one_hot(tf.range(count) % max(self.classes, 1))
 
     def refresh(self):
-        """Estimate the average's batch-norm statistics: the mean over `N_STATISTICS` latents."""
+        """Set the EMA's batch-norm statistics to their mean over `N_STATISTICS` latents."""
         norms = batch_norms(self.average)
         if not norms:
             return
@@ -58,24 +65,28 @@ class AveragePreview:
 
     @tf.function
     def _add_statistics(self, chunk):
-        """Add chunk 0, 1, … at a rate of 1, 1/2, …: the result is the plain mean of all chunks."""
+        """Add a chunk of latents to the statistics.
+
+        Chunk i has the momentum i / (i + 1), so that the result is the mean over all chunks.
+        """
         for layer in batch_norms(self.average):
             layer.momentum = tf.cast(chunk / (chunk + 1), tf.float32)
         z = self.latents(fold(self.still, Purpose.STATISTICS, chunk), (CHUNK, self.z_dim))
         self.average([z, *self._cycle(CHUNK)], training=True)
 
     def samples(self, labels):
-        """Return uint8 images [N, H, W, C] of the average for labels int [N], to be measured."""
+        """Return the EMA's images for an evaluation: labels int [N] → uint8 [N, H, W, C]."""
         self.refresh()
         return draw_measured(self.average, self.latents, labels)
 
     def preview(self):
-        """Return the average's images of fixed latents, and the columns of their grid.
+        """Return the EMA's images of fixed latents, for a grid.
+
+        The grid has at most eight rows and `MAX_PIXELS` pixels of height. It has one column for
+        each class if there are 2 to 16 classes, else as many columns as rows.
 
         Returns:
-          (float32 [N, H, W, C] in [-1, 1], columns): eight rows, fewer where they would be more
-          than `MAX_PIXELS` high; a column for each class where there are 2 to 16 classes, else as
-          many columns as rows.
+          (images float32 [N, H, W, C] in [-1, 1], the number of columns).
         """
         self.refresh()
         rows = max(1, min(8, MAX_PIXELS // self.image[0]))
@@ -85,12 +96,15 @@ class AveragePreview:
 
 
 def draw_measured(generator, latents, labels):
-    """Return uint8 images [N, H, W, C] to be measured, of latents that are the same for each run.
+    """Return images for an evaluation, from the same latents in every run.
 
     Args:
-      generator: Keras model of [z, (one-hot labels)].
+      generator: Keras model of [z [N, z_dim], (one-hot labels [N, classes])].
       latents: (key, shape) → tensor.
-      labels: int [N], used where the generator takes labels.
+      labels: int [N]. Used only if the generator takes labels.
+
+    Returns:
+      uint8 [N, H, W, C].
     """
     inputs = generator.inputs
     z = latents(tf.constant(MEASURE_KEY, tf.int32), (len(labels), inputs[0].shape[-1]))
@@ -99,9 +113,18 @@ def draw_measured(generator, latents, labels):
 
 
 def draw(generator, z, labels=()):
-    """Return images float32 [N, H, W, C] of latents [N, z_dim] and a list of one-hot labels.
+    """Generate images in inference mode.
 
-    In inference mode, a few at a time: large images take no more memory than small ones.
+    Each call of the generator makes at most `CHUNK` images, and fewer of more than 128x128 pixels,
+    which bounds the memory.
+
+    Args:
+      generator: Keras model of [z, (one-hot labels)].
+      z: [N, z_dim].
+      labels: [one-hot labels [N, classes]], or empty.
+
+    Returns:
+      float32 [N, H, W, C] in [-1, 1].
     """
     parts = []
     height, width = generator.outputs[0].shape[1:3]

@@ -1,7 +1,7 @@
-"""What every trainer has: replicas, counts of steps and images, and the check for NaN.
+"""The base class of trainers: replicas, counts of steps and images, and the check for NaN.
 
-A trainer that runs on several replicas makes its networks, optimisers and averages in the scope of
-its `strategy`, and writes its step as `_replica_step`, by the rules of `replicas.py`.
+A subclass creates its networks, optimisers and EMAs in the scope of `strategy`. It writes its step
+as `_replica_step`, by the rules of `replicas.py`.
 """
 
 import enum
@@ -13,45 +13,45 @@ from training import replicas
 from training.randomness import fold
 
 # Keras passes the gradients of all weights through one IdentityN. Grappler's dependency optimiser
-# then removes control edges, and a weight may be read in the backward pass after its update: losses
+# then removes control edges, and the backward pass may read a weight after its update. Losses would
 # differ from run to run. `python -m benchmarks.races` checks the final graphs.
 tf.config.optimizer.set_experimental_options({"dependency_optimization": False})
 
 
 class Use(enum.Enum):
-    """What a critic is asked for, see `GANTrainer.judge`."""
+    """The purpose of a critic's scores, see `GANTrainer.judge`."""
 
     CRITIC = "the critic's update"
     GENERATOR = "the generator's update"
     PENALTY = "a penalty on the critic's gradient"
-    MEASURE = "the log: in inference mode"
+    MEASURE = "a measurement for the log, in inference mode"
 
 
 @tf.function
 def _sums(weights):
     """Sum each list of tensors in a dict. A sum is finite only if all its terms are."""
-    return {name: tf.add_n([tf.reduce_sum(w) for w in own]) for name, own in weights.items()}
+    return {name: tf.add_n([tf.reduce_sum(w) for w in ws]) for name, ws in weights.items()}
 
 
 class TrainerBase:
-    """Counts of steps and images, and the compiled step.
+    """The compiled step, and the counts of steps and images.
 
     Args:
       strategy: a tf.distribute strategy, or None for one replica.
-      batch_size: images in a batch, on all replicas together.
-      image: (height, width, channels) of the images that a step takes.
-      seed: root of all random keys.
-      jit: compile a replica's part of the step with XLA.
+      batch_size: images in a batch of all replicas.
+      image: (height, width, channels) of a step's images.
+      seed: integer from which all random keys are made.
+      jit: True compiles a replica's part of the step with XLA.
     """
 
     def __init__(self, strategy, *, batch_size, image, seed, jit=False):
         self.strategy = strategy or tf.distribute.get_strategy()
         self.jit = jit
         self.batch_size, self.image = batch_size, image
-        # Roots of the random keys: of training, and of what only looks at the networks.
+        # Roots of the random keys: of training, and of previews and measurements.
         self.key, self.still = tf.constant([seed, 0], tf.int32), tf.constant([seed, 2], tf.int32)
         self.count = tf.Variable(0, dtype=tf.int64, name="step")
-        with tf.device("CPU"):  # the host reads it without waiting for the device
+        with tf.device("CPU"):  # the host can read it without waiting for a GPU
             self.seen = tf.Variable(0, dtype=tf.int64, name="images_seen")
         self.broken = tf.Variable(-1, dtype=tf.int64, name="broken_step")
         self.broken_terms = tf.Variable(tf.zeros([0]), shape=[None], name="broken_terms")
@@ -59,31 +59,43 @@ class TrainerBase:
 
     @property
     def trained(self):
-        """The networks that are trained: name → Keras model."""
+        """The trained networks: name → Keras model."""
         raise NotImplementedError
 
     def _replica_step(self, images, labels, key):
-        """One replica's part of a step, on the images of its process.
+        """Do one replica's part of a step.
+
+        Args:
+          images: uint8 [n, B, H, W, C], the images of this process. The replica takes its own rows
+            with `replicas.local_rows`.
+          labels: int32 [n, B].
+          key: int32 [2].
 
         Returns:
-          A dict of scalars. The terms of the step are their sums over the replicas.
+          A dict of scalars, whose sums over the replicas are the terms of the step.
         """
         raise NotImplementedError
 
     def _after_step(self):
-        """What follows a step, outside of the replicas' part: averages."""
+        """Update the EMA. Runs after the replicas' part of the step."""
 
     def _compile(self):
         """Return the compiled step."""
         return self._compiled(self._step)
 
     def _compiled(self, step, *more):
-        """Compile a step of images, labels and of what the TensorSpecs `more` describe.
+        """Compile a step.
 
-        On several replicas and with XLA there is one trace for each number of critic updates:
-        replicas cannot wait for each other inside a loop of TensorFlow, and XLA runs such a loop
-        ten times slower on a CPU. XLA compiles `_replica_step` alone: the code around it uses
-        variables on the host.
+        On several replicas and with XLA there is one trace for each number of critic updates, and
+        no `tf.while_loop`. An all-reduce cannot run inside such a loop, and on a CPU XLA runs it
+        ten times slower. XLA compiles `_replica_step` only, as the rest uses variables on the host.
+
+        Args:
+          step: a function of images, labels and more tensors.
+          *more: the TensorSpecs of these.
+
+        Returns:
+          A tf.function.
         """
         part = self._replica_step
         self._part = tf.function(part, jit_compile=True) if self.jit else part
@@ -92,30 +104,30 @@ class TrainerBase:
         return tf.function(step, input_signature=[*self._inputs(), *more])
 
     def _inputs(self):
-        """The TensorSpecs of a step's images and labels."""
+        """Return the TensorSpecs of a step's images and labels."""
         images = tf.TensorSpec([None, self.batch_size, *self.image], tf.uint8)
         return images, tf.TensorSpec([None, self.batch_size], tf.int32)
 
     def _updates(self, images):
-        """The number of critic updates that images [n, ...] are for.
+        """Return n, the number of critic updates, from images [n, ...].
 
-        A Python int where the trace has a fixed n, so that loops over it are unrolled.
+        n is a Python int if the trace has a fixed n, which unrolls loops over it.
         """
         return images.shape[0] or tf.shape(images)[0]
 
     def _step(self, images, labels):
-        """One step: n critic updates, then one generator update.
+        """Do one step: n critic updates, and one generator update.
 
         Args:
-          images: uint8 [n, B, H, W, C], where B is this process's share of the batch.
+          images: uint8 [n, B, H, W, C] with B images of the batch for this process.
           labels: int32 [n, B].
 
         Returns:
-          A dict of scalars: losses and other terms. The critic's are means over its n updates.
+          A dict of scalars. The critic's terms are means over its n updates.
         """
         key = fold(self.key, self.count)
         terms = self.strategy.run(self._part, (images, labels, key))
-        terms = replicas.summed(self.strategy, terms)
+        terms = replicas.reduce_terms(self.strategy, terms)
         self.count.assign_add(1)
         self.seen.assign_add(tf.shape(labels, tf.int64)[0] * self.batch_size)
         self._after_step()
@@ -123,7 +135,7 @@ class TrainerBase:
         return terms
 
     def _record_broken(self, terms):
-        """Record the first step with a term that is NaN or infinite; `problem` reads it."""
+        """Record the first step with a NaN or infinite term, for `problem`."""
         self.terms = tuple(terms)
         values = tf.stack(list(terms.values()))
         if self.broken < 0 and not tf.reduce_all(tf.math.is_finite(values)):
@@ -133,7 +145,7 @@ class TrainerBase:
     def problem(self):
         """Describe the first non-finite step, or return None. Blocks on the device.
 
-        It also checks the weights: a gradient can overflow where the loss does not.
+        The weights are checked too, since a gradient can overflow where the loss does not.
         """
         step, wrong = self.broken.numpy(), []
         if step >= 0:
@@ -141,7 +153,7 @@ class TrainerBase:
             wrong = [name for name, v in values if not np.isfinite(v)]
         else:
             step = self.count.numpy()
-            # Tensors, since a tf.function would keep the first trainer's mirrored variables alive.
+            # As tensors: the tf.function would hold references to mirrored variables.
             sums = _sums(
                 {
                     name: [tf.convert_to_tensor(w) for w in network.trainable_variables]

@@ -1,4 +1,4 @@
-"""Several machines: which of them this process is on, and the run of one that does not lead.
+"""The processes of TF_CONFIG that train together.
 
 Imports no TensorFlow.
 """
@@ -13,20 +13,29 @@ JOBS = ("chief", "worker")
 
 @dataclasses.dataclass(frozen=True)
 class Cluster:
-    """The processes that train together: `host:port` of each, the leading one first."""
+    """The processes that train together.
+
+    Attributes:
+      workers: the address `host:port` of each process. The first process leads.
+      index: the number of this process in `workers`.
+    """
 
     workers: tuple[str, ...]
     index: int
 
     @property
     def leads(self):
-        """Is this the process that writes?"""
+        """True in the process that writes the run's files."""
         return self.index == 0
 
-    def meet(self, patience):
-        """Wait for the others, so many seconds; return the addresses of those that do not come.
+    def wait_for_workers(self, patience):
+        """Wait until all other processes answer, for at most `patience` seconds.
 
-        TensorFlow would wait for ever. Its own server answers those who come later.
+        TensorFlow itself would wait without limit. This process accepts connections meanwhile, and
+        TensorFlow's server takes over the port afterwards.
+
+        Returns:
+          The addresses that do not answer, a list.
         """
         own = self.workers[self.index]
         missing, end = [host for host in self.workers if host != own], time.monotonic() + patience
@@ -47,11 +56,14 @@ def _answers(host):
     return True
 
 
-def read(text):
-    """The Cluster that TF_CONFIG's text describes, or None where it is empty or of one worker.
+def parse(text):
+    """Parse the text of TF_CONFIG.
+
+    Returns:
+      A Cluster, or None if the text is empty or names one worker.
 
     Raises:
-      ValueError: where it cannot be one, saying why.
+      ValueError: if the text describes no cluster; the message gives the reason.
     """
     if not text.strip():
         return None
@@ -63,21 +75,21 @@ def read(text):
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         what = f"no {error}" if isinstance(error, KeyError) else error
         raise ValueError(
-            f'{what}; it is {{"cluster": {{"worker": ["host:port", ...]}}, "task": '
+            f'{what}; expected {{"cluster": {{"worker": ["host:port", ...]}}, "task": '
             '{"type": "worker", "index": 0}}'
         ) from None
     if unknown := [job for job in hosts if job not in JOBS]:
-        raise ValueError(f"a job {unknown[0]!r}: there are chief and worker")
+        raise ValueError(f"a job {unknown[0]!r}; the jobs are chief and worker")
     if len(hosts.get("chief", ())) > 1:
-        raise ValueError("several chiefs")
+        raise ValueError("several chiefs; at most one is allowed")
     workers = tuple(host for job in JOBS for host in hosts.get(job, ()))
     for host in workers:
         if not isinstance(host, str) or not host.rpartition(":")[0] or not _is_port(host):
             raise ValueError(f"the address {host!r} is not host:port")
     if len(set(workers)) < len(workers):
-        raise ValueError("an address twice")
+        raise ValueError("the same address twice")
     if not 0 <= number < len(hosts.get(kind, ())):
-        raise ValueError(f"the task {kind} {number}, which its cluster has not")
+        raise ValueError(f"the task {kind} {number} is not in the cluster")
     index = number + (len(hosts.get("chief", ())) if kind == "worker" else 0)
     return Cluster(workers, index) if len(workers) > 1 else None
 

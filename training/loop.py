@@ -1,4 +1,4 @@
-"""The one loop that trains anything: schedules of logging, sampling and saving, and stopping."""
+"""The training loop, with its schedule of logging, sampling, evaluating and saving."""
 
 import contextlib
 import dataclasses
@@ -9,7 +9,7 @@ from console import Failed
 
 
 class Diverged(Failed):
-    """A step's terms were not finite: made of the text that says which step and which."""
+    """Training diverged. The argument is the text of `TrainerBase.problem`."""
 
     def __str__(self):
         return (
@@ -20,12 +20,13 @@ class Diverged(Failed):
 
 @dataclasses.dataclass(frozen=True)
 class Schedule:
-    """When things are done, in generator updates.
+    """When to log, sample, save, evaluate and stop. One step is one generator update.
 
     Attributes:
-      last: the count at which training ends.
-      per_epoch: updates in an epoch.
-      deadline: seconds of `time.monotonic` after which no further step begins, or infinity.
+      last: the step at which training ends.
+      per_epoch: steps in an epoch.
+      log_every, sample_every, save_every, eval_every: steps between two of these, or 0 for never.
+      deadline: the value of `time.monotonic()`, in seconds, after which no step begins.
     """
 
     last: int
@@ -37,13 +38,19 @@ class Schedule:
     deadline: float = float("inf")
 
     def due(self, step, every):
-        """Is it time, after so many steps, for what is done every k steps (0: never), and last?"""
+        """Return True on every `every`-th step and on the last; never if `every` is 0."""
         return every > 0 and (step % every == 0 or step == self.last)
 
 
 @contextlib.contextmanager
 def stop_requests():
-    """Turns Ctrl-C and SIGTERM into a list that is not empty; a second one is not held back."""
+    """Collect the names of SIGINT (Ctrl-C) and SIGTERM in a list, instead of ending the process.
+
+    The second signal of a kind has its usual effect.
+
+    Yields:
+      The list, empty until a signal arrives.
+    """
     asked = []
 
     def ask(number, _):
@@ -60,32 +67,37 @@ def stop_requests():
             signal.signal(number, handler)
 
 
-def _own_will(step, over):
-    """Whether to stop, where no other process is asked."""
+def _stop_alone(step, stop):
+    """The default of `agree`, for a single process."""
     del step
-    return over
+    return stop
 
 
-def fit(trainer, batches, run, schedule, progress, evaluation=None, agree=_own_will):
-    """Train from the trainer's own step on until the schedule's end or a stop.
+def fit(trainer, batches, run, schedule, progress, evaluation=None, agree=_stop_alone):
+    """Train from the trainer's step to the schedule's last step, its deadline, or a signal.
+
+    The last step is sampled and saved.
 
     Args:
-      trainer: has `count` of steps done, `seen` of images eaten, `batch_spec(step)` → (updates,
-        batch), `step(images, labels)` → dict of scalars, `measure(images, labels)` → more of
-        them for the log, `preview()` → (images, columns), `samples(labels)` → images to evaluate
-        and `problem()` → text or None. The run uses its `state`, `networks` and `refresh()`.
-      batches: `take(position, shape)` gives what a step takes, as uint8 images and labels;
-        `reals(count)` some of the first images.
+      trainer: has `count` (steps done), `seen` (images taken), `batch_spec(step)` → (critic
+        updates, batch size), `step(images, labels)` → dict of scalars, `measure(images, labels)`
+        → more scalars for the log, `preview()` → (images, columns), `samples(labels)` → images
+        for an evaluation, and `problem()` → text or None. The run uses its `state`, `networks`
+        and `refresh()`.
+      batches: has `take(position, shape)` → (uint8 images, labels) of a step, and `reals(count)` →
+        the first training images.
       run: has `reals`, `log`, `sample`, `save`, `redraw`, `best` and `keep_best`.
+      schedule: a `Schedule`.
       progress: a context manager with `update(done, text)`.
-      evaluation: has `measure(draw)` → dict of numbers and `better(new, old)`; or None.
-      agree: (step, whether this process wants to stop) → whether all stop at this step.
+      evaluation: has `measure(samples)` → dict of numbers, `better(new, old)` → bool, and `by`, the
+        name of the number that decides; or None.
+      agree: (step, whether this process wants to stop) → whether all processes stop.
 
     Returns:
-      (the step reached, the signal that stopped it or None). What was reached is saved.
+      (the step reached, the name of the signal that stopped the training or None).
 
     Raises:
-      Diverged: before anything that is not finite is saved.
+      Diverged: if a term or a weight is not finite. Such a state is never saved.
     """
     step, seen = int(trainer.count), int(trainer.seen)
     sampled, saved = step, step
@@ -123,7 +135,7 @@ def fit(trainer, batches, run, schedule, progress, evaluation=None, agree=_own_w
 
 
 class _Log:
-    """Rows for the run's log, and the evaluations, whose time does not count as training."""
+    """Writes the rows of the run's log. The time of evaluations does not count as training."""
 
     def __init__(self, trainer, run, schedule, evaluation, seen):
         self.trainer, self.run, self.evaluation = trainer, run, evaluation
@@ -132,7 +144,7 @@ class _Log:
         self.lap = (self.begun, seen)
 
     def add(self, step, seen, terms, measured):
-        """Log a step, evaluated first where it is due; return a line about it."""
+        """Log a step, after its evaluation if `measured`; return the text for the progress bar."""
         terms = {name: float(value) for name, value in terms.items()}
         now = time.monotonic()
         speed = (seen - self.lap[1]) / (now - self.lap[0])

@@ -1,57 +1,65 @@
-"""What a train step needs: parameters, and memory computed from the networks' own graphs."""
+"""Estimates for a dry run: parameters, and the memory of a train step from the networks' graphs."""
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-FLOAT = 4  # bytes
-SHARE = 0.6  # of the activations so counted that are there at once, as measured on a CPU
-# Operations whose outputs need no memory of their own, or none that is kept for the gradients.
-UNKEPT = {"Conv2D", "Identity", "IdentityN", "Placeholder", "ReadVariableOp", "Reshape"}
-UNKEPT |= {"StopGradient", "Transpose"}
+FLOAT = 4  # bytes of a float32
+LIVE_FRACTION = 0.6  # of the counted activations, alive at the peak; measured on a CPU
+# Outputs of these operations share another tensor's memory or are not stored for the gradient.
+NOT_STORED = {"Conv2D", "Identity", "IdentityN", "Placeholder", "ReadVariableOp", "Reshape"}
+NOT_STORED |= {"StopGradient", "Transpose"}
 
 
 def parameters(network):
-    """How many numbers of a network are trained."""
+    """Return the number of trainable parameters of a network."""
     return sum(int(np.prod(w.shape)) for w in network.trainable_variables)
 
 
 def activations(network):
-    """How many numbers a network's gradient keeps for each image, about."""
-    few, many = (_kept(network, batch) for batch in (4, 8))
-    return (many - few) // 4  # what does not grow with the batch is no activation
+    """Estimate how many numbers a network stores for its gradient, for each image."""
+    few, many = (_stored_numbers(network, batch) for batch in (4, 8))
+    return (many - few) // 4  # tensors that do not grow with the batch are not activations
 
 
-def _kept(network, batch):
+def _stored_numbers(network, batch):
+    """Return the number of elements that a forward pass stores for a batch of this size."""
     inputs = [tf.TensorSpec([batch, *x.shape[1:]], x.dtype) for x in network.inputs]
     call = tf.function(lambda *x: network(list(x), training=True), autograph=False)
     operations = call.get_concrete_function(*inputs).graph.get_operations()
-    shapes = [o.shape for op in operations if op.type not in UNKEPT for o in op.outputs]
+    shapes = [o.shape for op in operations if op.type not in NOT_STORED for o in op.outputs]
     return sum(int(np.prod(s)) for s in shapes if s.is_fully_defined())
 
 
 def step_bytes(generator, critic, *, batch, penalised, slots, pixels, weights):
-    """The memory of a train step, about.
+    """Estimate the peak memory of a train step, in bytes.
 
-    While the critic's update waits for its gradient there are: a pass of the generator, two of
-    the critic and, where `penalised` images have a penalty, its pass, the gradient's and that
-    one's own. `slots` are the numbers that an optimiser keeps of each parameter, `pixels` the
-    numbers of an image as it is packed, and `weights` those of all networks: of other stages and
-    the moving average, too.
+    The peak is in the critic's update. It holds the activations of one generator pass and two
+    critic passes. For each penalised image it holds three more critic passes: the scores, their
+    gradient, and the gradient of that gradient.
+
+    Args:
+      generator, critic: Keras models.
+      batch: images in a batch.
+      penalised: images with a gradient penalty.
+      slots: numbers that the optimiser stores for each parameter, see `slots`.
+      pixels: numbers in a packed image, H·W·C.
+      weights: parameters of all networks, including other stages and the EMA.
     """
     trained = parameters(generator) + parameters(critic)
     g, d = activations(generator), activations(critic)
-    kept = weights + (1 + slots) * trained  # with the gradients
-    return FLOAT * (kept + batch * pixels + SHARE * (batch * (g + 2 * d) + 3 * penalised * d))
+    persistent = weights + (1 + slots) * trained  # 1: the gradients
+    live = LIVE_FRACTION * (batch * (g + 2 * d) + 3 * penalised * d)
+    return FLOAT * (persistent + batch * pixels + live)
 
 
 def slots(optimizer):
-    """How many numbers an optimiser keeps of each parameter."""
+    """Return how many numbers an optimiser stores for each parameter: 2 for Adam, 0 for SGD."""
     shape = (3, 5)
     optimizer.build([keras.Variable(np.zeros(shape))])
     return sum(tuple(v.shape) == shape for v in optimizer.variables)
 
 
 def size_text(count):
-    """Bytes as `1.2 GB`, in powers of 1,000."""
+    """Format a number of bytes as `1.2 GB` or `34 MB`, in powers of 1,000."""
     return f"{count / 1e9:.2f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"

@@ -1,6 +1,6 @@
-"""A generator, its critic, their optimisers and the average: what a run keeps of them.
+"""The state of a generator and a critic in training: networks, optimisers and EMA.
 
-The step itself is `model.GANTrainer`'s.
+`model.GANTrainer` adds the step.
 """
 
 import math
@@ -13,27 +13,27 @@ from training.average import AveragePreview, move
 from training.base import TrainerBase
 from training.randomness import Purpose, fold
 
-# Bursts of seed 002 (and of WGAN's authors, with 100): 25 critic updates in the first ten steps of
-# an epoch and in every 200th.
+# Seed 002 does 25 critic updates in each of an epoch's first ten steps and in every 200th step. The
+# authors of WGAN do 100.
 BURST, FIRST_BURSTS, BURST_EVERY = 25, 10, 200
 
 
 class PairTrainer(AveragePreview, TrainerBase):
-    """The networks of a pair, their state, and the batches that a step takes.
+    """The state of a generator and a critic, and the batches of a step.
 
-    A subclass writes the step, `_copy` and `networks`. The networks and optimisers are made in the
-    scope of `strategy`.
+    A subclass implements the step, `_copy` and `networks`. The caller creates the networks and
+    optimisers in the scope of `strategy`.
 
     Args:
       generator, critic: Keras models, as `model.build_dcgan` returns them.
       objective: a `losses.Objective`.
       g_optimizer, d_optimizer: Keras optimisers.
-      batch_size: images in a batch, on all replicas together.
+      batch_size: images in a batch of all replicas.
       critic_num: critic updates in a step.
-      bursts: steps in an epoch if some steps have more critic updates, else 0.
-      latents: (key, shape) → latents.
-      ema: decay of the moving average.
-      mirror: flip training images left-right at random.
+      bursts: steps in an epoch if some of them have `BURST` critic updates, else 0.
+      latents: (key, shape) → random tensor.
+      ema: decay of the EMA, in [0, 1].
+      mirror: True flips training images left-right with probability 1/2.
       seed, strategy, jit: see `TrainerBase`.
     """
 
@@ -65,7 +65,7 @@ class PairTrainer(AveragePreview, TrainerBase):
         self.classes = generator.inputs[1].shape[-1] if len(generator.inputs) > 1 else 0
         with self.strategy.scope():
             self.average = self._copy(generator)
-            # The newest penalty and gradient norm: each replica's part of them.
+            # Each replica's part of the newest penalty and gradient norm.
             self.parts = tf.Variable(
                 [0.0, 0.0],
                 name="penalty_and_gradient_norm",
@@ -78,12 +78,12 @@ class PairTrainer(AveragePreview, TrainerBase):
         self.penalised = tf.Variable([0.0, 0.0]) if several else self.parts
 
     def _copy(self, network):
-        """Copy a network, with its weights, as the average."""
+        """Copy a network and its weights, for the EMA."""
         raise NotImplementedError
 
     @property
     def state(self):
-        """The trackables of a checkpoint, by name."""
+        """The contents of a checkpoint: name → trackable."""
         return {
             "generator": self.generator,
             "critic": self.critic,
@@ -97,44 +97,49 @@ class PairTrainer(AveragePreview, TrainerBase):
 
     @property
     def trained(self):
-        """The networks that are trained, by name."""
+        """The trained networks: name → Keras model."""
         return {"generator": self.generator, "critic": self.critic}
 
     @property
     def last(self):
-        """The step at which training ends by itself: never."""
+        """The step at which the trainer's own schedule ends. This trainer has none."""
         return math.inf
 
     @property
     def starters(self):
-        """What a run can start from: file name → the networks that take its weights."""
+        """The files that a run can start from: name → the networks that take the weights."""
         return {"generator": (self.generator, self.average), "critic": (self.critic,)}
 
     def resume(self, generator, critic):
-        """Go on from a restored state, at these learning rates of the two networks."""
+        """Continue from a restored checkpoint, with these learning rates of the two networks."""
         self.broken.assign(-1)
         self.parts.assign(self.penalised)
         self.g_optimizer.learning_rate = generator
         self.d_optimizer.learning_rate = critic
 
     def batch_spec(self, step):
-        """Return the images that a step takes: (critic updates, batch size)."""
+        """Return (critic updates, batch size) of the step that follows `step` steps."""
         index = step % self.bursts if self.bursts else -1
         many = self.bursts and (index < FIRST_BURSTS or index % BURST_EVERY == 0)
         return (BURST if many else self.critic_num, self.batch_size)
 
     def _to_float(self, images, key):
-        """uint8 → float32 in [-1, 1], flipped left-right at random if `mirror`."""
+        """Convert uint8 [B, H, W, C] to float32 in [-1, 1]; flip at random if `mirror`."""
         if self.mirror:
             count = images.shape[0]
             flip = replicas.uniform(fold(key, Purpose.FLIP), (count,)) < 0.5
-            both = tf.concat([images, tf.reverse(images, [2])], 0)  # far quicker than tf.where
+            both = tf.concat(
+                [images, tf.reverse(images, [2])], 0
+            )  # much faster than tf.where on images
             images = tf.gather(both, tf.range(count) + tf.where(flip, count, 0))
         return utils.to_float(images)
 
     def _generate(self, labels, key):
-        """Fakes of fresh latents, with batch statistics that leave the moving ones unchanged."""
-        rows = self.batch_size // replicas.how_many()
+        """Return this replica's fakes, float32 [B / R, H, W, C], of new latents.
+
+        Batch norm uses the statistics of the batch and leaves the moving statistics unchanged.
+        """
+        rows = self.batch_size // replicas.replica_count()
         z = replicas.draw(self.latents, fold(key, Purpose.LATENTS), (rows, self.z_dim))
         weights = self.generator.trainable_variables, self.generator.non_trainable_variables
         fake = self.generator.stateless_call(*weights, [z, *labels], training=True)[0]

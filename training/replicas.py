@@ -1,11 +1,12 @@
-"""Which replicas a train step runs on, and what each of them takes of the whole batch.
+"""Data-parallel training: the strategy, and each replica's part of a batch.
 
-A step is written once, for one replica of however many there are (`how_many`, 1 without a
-strategy): of the batch, and of what is drawn for it, it takes its `own` rows; it divides its sums
-by the whole batch's size; and what `summed` adds up of all replicas is then what one device alone
-would have found. Keras' optimisers add up the gradients themselves.
+A train step is written once, for one of R replicas (`replica_count`; 1 without a strategy). A
+replica takes its rows of the batch and of each random draw (`replica_rows`), and divides its sums
+by the size of the whole batch. `reduce_terms` then adds the replicas' terms, which gives the terms
+of one device with the whole batch. Keras' optimisers add the gradients themselves.
 
-Row g of a batch is that of replica g mod R, so that the first rows, too, are spread over all.
+Row g of a batch belongs to replica g mod R. The first rows of a batch are thus spread over all
+replicas.
 """
 
 import functools
@@ -15,14 +16,18 @@ import tensorflow as tf
 
 
 def on_cpu():
-    """Is there no GPU that this process may use?"""
+    """Return whether this process has no GPU."""
     return not tf.config.list_logical_devices("GPU")
 
 
-def choose(kinds):
-    """The tf.distribute strategy of a replica on each device of the first kind that there is.
+def choose_strategy(kinds):
+    """Return a tf.distribute strategy with one replica on each device.
 
-    One replica alone needs none, and has TensorFlow's own, which does nothing.
+    Args:
+      kinds: device types such as ("GPU", "CPU"); the first type with a device is used.
+
+    Returns:
+      A MirroredStrategy, or TensorFlow's default strategy if there is at most one device.
     """
     found = [tf.config.list_logical_devices(kind) for kind in kinds]
     devices = next(filter(None, found), ())
@@ -33,61 +38,76 @@ def choose(kinds):
 
 @functools.cache
 def _mirrored(names):
-    """The one strategy of a process on these devices: a second one's messages would be mixed up."""
+    """Return the MirroredStrategy of these devices, always the same one.
+
+    The messages of two strategies in one process would be mixed up.
+    """
     ops = None if "GPU" in names[0] else tf.distribute.ReductionToOneDevice()
     return tf.distribute.MirroredStrategy(names, cross_device_ops=ops)
 
 
-def join():
-    """The strategy of all processes of TF_CONFIG, once they are there: it waits for them."""
+def join_cluster():
+    """Wait for all processes of TF_CONFIG, and return their MultiWorkerMirroredStrategy."""
     return tf.distribute.MultiWorkerMirroredStrategy()
 
 
-def agree(strategy, step, over):
-    """Do all processes stop at this step, as one of them wants to? Asked at every tenth alone."""
-    if _alone(strategy):
-        return over
-    return step % 10 == 0 and _over_all(strategy, [over])[0] > 0
+def agree(strategy, step, stop):
+    """Return whether all processes stop at this step.
+
+    Several processes exchange their wishes at every tenth step only, and stop if any of them
+    wants to.
+
+    Args:
+      step: steps done, the same in all processes.
+      stop: whether this process wants to stop.
+    """
+    if _is_one_process(strategy):
+        return stop
+    return step % 10 == 0 and _global_sums(strategy, [stop])[0] > 0
 
 
-def different(strategy, facts):
-    """The names of the facts, whole numbers, that are not the same in all processes."""
-    if _alone(strategy):
+def differing(strategy, facts):
+    """Return the names of the facts that are not equal in all processes.
+
+    Args:
+      facts: a dict of integers, with the same keys in all processes.
+    """
+    if _is_one_process(strategy):
         return []
-    numbers = np.array([value % 65521 for value in facts.values()])  # so that squares fit, too
-    sums, squares = np.split(_over_all(strategy, [*numbers, *numbers**2]), 2)
-    spread = strategy.num_replicas_in_sync * squares != sums**2  # where all are the same, it is 0
+    numbers = np.array([value % 65521 for value in facts.values()])  # the squares fit in int64
+    sums, squares = np.split(_global_sums(strategy, [*numbers, *numbers**2]), 2)
+    spread = strategy.num_replicas_in_sync * squares != sums**2  # R·Σx² = (Σx)² if all x are equal
     return [name for name, differs in zip(facts, spread) if differs]
 
 
-def _alone(strategy):
-    own, count = share(strategy)
-    return len(own) == count
+def _is_one_process(strategy):
+    local, count = local_replicas(strategy)
+    return len(local) == count
 
 
-def _over_all(strategy, numbers):
-    """The sums of whole numbers over all replicas, of each process its own."""
+def _global_sums(strategy, numbers):
+    """Sum each of this process's integers over all replicas; returns int64 [n]."""
     values = strategy.experimental_distribute_values_from_function(
         lambda _: tf.constant(list(map(int, numbers)), tf.int64)
     )
     return strategy.reduce(tf.distribute.ReduceOp.SUM, values, axis=None).numpy()
 
 
-def how_many():
-    """How many replicas run the code that asks, each on its own rows."""
+def replica_count():
+    """Return the number of replicas that run the calling code: 1 outside `strategy.run`."""
     context = tf.distribute.get_replica_context()
     return context.num_replicas_in_sync if context else 1
 
 
 def index():
-    """Which of the replicas runs the code that asks."""
+    """Return the number 0, 1, … of the replica that runs the calling code."""
     context = tf.distribute.get_replica_context()
     return int(tf.get_static_value(context.replica_id_in_sync_group))
 
 
 @functools.cache
-def share(strategy):
-    """(the numbers of the replicas that this process has, how many there are)."""
+def local_replicas(strategy):
+    """Return (the numbers of this process's replicas, the number of all replicas)."""
     count = strategy.num_replicas_in_sync
     if count == 1:
         return (0,), 1
@@ -97,87 +117,105 @@ def share(strategy):
     return tuple(int(i) for i in strategy.experimental_local_results(ids)), count
 
 
-def own(values, axis=0, held=None):
-    """This replica's rows of values along an axis, in which `held` replicas have theirs: or all."""
-    held = held or how_many()
-    if held == 1:
+def replica_rows(values, axis=0, count=None):
+    """Return this replica's rows of a tensor along an axis.
+
+    Args:
+      values: the rows of `count` replicas.
+      count: by default the number of all replicas.
+    """
+    count = count or replica_count()
+    if count == 1:
         return values
-    start = index() % held
-    return values[(slice(None),) * axis + (slice(start, None, held),)]
+    start = index() % count
+    return values[(slice(None),) * axis + (slice(start, None, count),)]
 
 
 def draw(function, key, shape):
-    """This replica's rows of what function(key, shape of all rows) draws, of this own shape."""
-    rows = shape[0] * how_many()
-    return own(function(key, (rows, *shape[1:])))
+    """Return this replica's rows of a random draw for the whole batch.
+
+    Args:
+      function: (key, shape) → random tensor of that shape.
+      shape: the shape of this replica's rows.
+    """
+    rows = shape[0] * replica_count()
+    return replica_rows(function(key, (rows, *shape[1:])))
 
 
 def uniform(key, shape):
-    """This replica's rows of U[0, 1) from a stateless key, int32 [2]."""
+    """Return this replica's rows of U[0, 1): float32 of `shape`, from a key int32 [2]."""
     return draw(lambda key, shape: tf.random.stateless_uniform(shape, key), key, shape)
 
 
-def gathered(values):
-    """The rows [B, ...] of all replicas, of each its own [B / R, ...]."""
-    count = how_many()
+def gather_rows(values):
+    """Gather the rows [B / R, ...] of all R replicas into [B, ...], in the order of the batch."""
+    count = replica_count()
     if count == 1:
         return values
     rows = tf.distribute.get_replica_context().all_gather(values, axis=0)
-    rows = tf.reshape(rows, [count, *values.shape])  # row g is that of replica g mod R
+    rows = tf.reshape(rows, [count, *values.shape])  # [R, B / R, ...]; row g is of replica g mod R
     return tf.reshape(
         tf.transpose(rows, [1, 0, *range(2, len(rows.shape))]), [-1, *values.shape[1:]]
     )
 
 
 def local_rows(strategy, batches):
-    """This replica's rows of [n, B, ...] batches, of which its process holds all of its own."""
+    """Return this replica's rows of batches [n, B, ...] that hold the rows of its process."""
     one = strategy.num_replicas_in_sync == 1
-    return own(batches, 1, 1 if one else len(strategy.extended.worker_devices))
+    return replica_rows(batches, 1, 1 if one else len(strategy.extended.worker_devices))
 
 
-def first(values, count):
-    """Values [rows], with 0 for those that are not among the first `count` of all replicas'."""
-    if values.shape[0] * how_many() <= count:
+def mask_after(values, count):
+    """Set this replica's values [rows] to 0, except those of the batch's first `count` rows."""
+    if values.shape[0] * replica_count() <= count:
         return values
-    rows = tf.range(values.shape[0]) * how_many() + index()
+    rows = tf.range(values.shape[0]) * replica_count() + index()
     return tf.where(rows < count, values, tf.zeros_like(values))
 
 
-def total(values):
-    """The sum of a tensor over the replicas, as each of them gets it."""
-    if how_many() == 1:
+def sum_over_replicas(values):
+    """Sum a tensor over the replicas. Every replica gets the sum."""
+    if replica_count() == 1:
         return values
     return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, values)
 
 
 def all_or_none(optimizer, gradients):
-    """Gradients for an optimiser; where it scales the loss, one that is not finite makes all so.
+    """Return gradients that are all non-finite, on all replicas, if any of them is.
 
-    It then leaves out the step, on all replicas.
+    A loss-scaling optimiser then skips the step on all replicas. For other optimisers the
+    gradients are returned unchanged.
     """
     if not hasattr(optimizer, "dynamic_scale"):
         return gradients
-    broken = [tf.reduce_sum(g * 0) for g in gradients if g is not None]  # 0, or not a number
-    broken = total(tf.add_n(broken))
+    broken = [tf.reduce_sum(g * 0) for g in gradients if g is not None]  # 0, or NaN if not finite
+    broken = sum_over_replicas(tf.add_n(broken))
     return [g if g is None else g + broken for g in gradients]
 
 
 def moments(x, axes):
-    """(mean, variance) over these axes and all replicas."""
+    """Return (mean, variance) over these axes and over all replicas."""
     parts = tf.stack([tf.reduce_mean(x, axes), tf.reduce_mean(tf.square(x), axes)])
-    mean, square = tf.unstack(total(parts) / how_many())
+    mean, square = tf.unstack(sum_over_replicas(parts) / replica_count())
     return mean, square - tf.square(mean)
 
 
 def deviation(x):
-    """The standard deviation of all numbers of all replicas."""
-    if how_many() == 1:
+    """Return the standard deviation of all elements on all replicas, a scalar."""
+    if replica_count() == 1:
         return tf.math.reduce_std(x)
     return tf.sqrt(moments(x, None)[1])
 
 
-def summed(strategy, terms):
-    """What each replica gave as a dict of scalars, added up, for the code around the replicas."""
+def reduce_terms(strategy, terms):
+    """Sum a dict of scalars over the replicas. For code outside `strategy.run`.
+
+    Args:
+      terms: name → per-replica scalar, as `strategy.run` returns it.
+
+    Returns:
+      A dict of scalars with the same names.
+    """
     if strategy.num_replicas_in_sync == 1:
         return terms
     parts = strategy.run(tf.stack, (list(terms.values()),))

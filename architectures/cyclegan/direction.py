@@ -1,4 +1,4 @@
-"""One direction of a CycleGAN (1703.10593): generator, critic, and history of fakes."""
+"""One direction of a CycleGAN (1703.10593): a generator, a critic, and a history of fakes."""
 
 import tensorflow as tf
 
@@ -8,15 +8,16 @@ from training.randomness import fold
 
 
 class Direction(GANTrainer):
-    """The generator that makes images of a domain, and the critic of that domain.
+    """The generator from a source domain to a target domain, and the critic of the target.
 
-    `CycleGAN` steps it. The critic sees older fakes for half of the new ones (section 4): they are
-    kept in `pool` [pool_size, H, W, C], of which the first `held` are filled.
+    `CycleGAN` does the steps. In the critic's updates, older fakes replace half of the new ones
+    (section 4). They are stored in `pool`, float32 [pool_size, H, W, C], whose first `held` images
+    are filled.
 
     Args:
-      source, target: the letters of the two domains, "A" and "B".
-      pool_size: length of the history; 0 for none.
-      The others are `GANTrainer`'s.
+      source, target: the domains, "A" or "B".
+      *args, **kwargs: see `GANTrainer`.
+      pool_size: length of the history, 0 for none.
     """
 
     def __init__(self, source, target, *args, pool_size, **kwargs):
@@ -29,34 +30,40 @@ class Direction(GANTrainer):
             self.held = tf.Variable(0, name="held", **first)
 
     def _compile(self):
-        return None  # the step is that of both directions
+        return None  # `CycleGAN` compiles the step of both directions
 
     def _to_float(self, images, key):
-        del key  # `CycleGAN` has cropped, flipped and scaled them
+        del key  # `CycleGAN` has already cropped, flipped and scaled the images
         return images
 
     @property
     def state(self):
-        """The trackables of a checkpoint, without the counts, which are the trainer's."""
+        """The contents of a checkpoint: name → trackable, without the counts of `CycleGAN`."""
         own = {n: v for n, v in super().state.items() if n not in ("step", "seen")}
         return {**own, "pool": self.pool, "held": self.held}
 
     def named(self, parts):
-        """Return a dict with keys that name the direction, or for a critic its domain."""
-        way = f"{self.source}2{self.target}"
-        return {f"{n}_{self.target if n == 'critic' else way}": v for n, v in parts.items()}
+        """Append the direction to the keys of a dict: "generator_A2B", and "critic_B"."""
+        name = f"{self.source}2{self.target}"
+        return {f"{n}_{self.target if n == 'critic' else name}": v for n, v in parts.items()}
 
     def from_history(self, fakes, key):
-        """Replace half of the new fakes [B, H, W, C] by older ones, one by one.
+        """Replace about half of the new fakes by older ones, one after the other.
 
-        While the history is being filled, each fake is stored and returned. After that a fake is
-        returned itself with probability 1/2; otherwise an older one is returned, and the new one
-        takes its place. All replicas store the same fakes, those of all replicas, and each returns
-        its own rows.
+        Until the history is full, each fake is stored and returned. After that, a fake is returned
+        with probability 1/2. Otherwise a random stored fake is returned, and the new one takes its
+        place. Every replica stores the fakes of all replicas, and returns its own rows.
+
+        Args:
+          fakes: float32 [B, H, W, C].
+          key: int32 [2].
+
+        Returns:
+          float32 [B, H, W, C].
         """
         if not self.pool_size:
             return fakes
-        fakes = replicas.gathered(fakes)
+        fakes = replicas.gather_rows(fakes)
         count = fakes.shape[0]
         places = tf.random.stateless_uniform([count], key, maxval=self.pool_size, dtype=tf.int32)
         swaps = tf.random.stateless_uniform([count], fold(key, 1)) < 0.5
@@ -73,4 +80,4 @@ class Direction(GANTrainer):
             held += tf.cast(filling, tf.int32)
         self.pool.assign(pool)
         self.held.assign(held)
-        return replicas.own(shown.stack())
+        return replicas.replica_rows(shown.stack())

@@ -4,21 +4,34 @@ import keras
 
 import ops
 
-DIRECTIONS = (("A", "B"), ("B", "A"))  # (from, to) of the generators A2B and B2A
-STRIDES = {"70": (2, 2, 2, 1), "16": (2, 2, 2, 2)}  # of a critic's layers before the last
+DIRECTIONS = (("A", "B"), ("B", "A"))  # (source, target) of the generators A2B and B2A
+STRIDES = {
+    "70": (2, 2, 2, 1),
+    "16": (2, 2, 2, 2),
+}  # of a critic's layers but the last, for each `patch`
 
 
 def build_cyclegan(spec, *, g_width, d_width, n_residual_blocks, upsample, patch, critic_norm):
-    """The networks of both ways (appendix, section 7.2): ((A2B, B2A), (critic of B, of A)).
+    """Build the networks of both directions (appendix, section 7.2).
 
-    A generator takes images [B, H, W, C] of any size that is a multiple of 4. A critic gives a
-    map of scores [B, h, w, 1], each of one patch: of 70x70 pixels, or with `patch` "16" one for
-    each 16th of the sides, which is seed 004's. `upsample` "nearest" is that one's, too.
     Instance norm has no scale and offset, as in the authors' code.
+
+    Args:
+      spec: a `datasets.packed.ImageSpec`.
+      g_width, d_width: (base width,), which doubles at each halving of the size.
+      n_residual_blocks: residual blocks of a generator.
+      upsample: "deconv", or "nearest" (seed 004).
+      patch: "70" scores patches of 70x70 pixels, with a stride of 8. "16" has one score for each
+        16x16 pixels (seed 004).
+      critic_norm: see `ops.critic_norm`.
+
+    Returns:
+      generators: (A2B, B2A), images [B, H, W, C] → [B, H, W, C] for sides that are multiples of 4.
+      critics: (critic of B, critic of A), images → scores [B, h, w, 1].
     """
-    given = {"blocks": n_residual_blocks, "upsample": upsample}
+    kwargs = {"blocks": n_residual_blocks, "upsample": upsample}
     generators = [
-        _generator(f"generator_{a}2{b}", spec.channels, g_width[0], **given) for a, b in DIRECTIONS
+        _generator(f"generator_{a}2{b}", spec.channels, g_width[0], **kwargs) for a, b in DIRECTIONS
     ]
     critics = [_critic(f"critic_{b}", spec, d_width[0], patch, critic_norm) for _, b in DIRECTIONS]
     return tuple(generators), tuple(critics)
@@ -33,8 +46,8 @@ def _norm(x):
     return ops.norm(x, "instance", affine=False)
 
 
-def _conv(x, width, kernel, stride=1, **options):
-    return ops.conv(x, width, kernel, stride=stride, padding="valid", **options)
+def _conv(x, width, kernel, stride=1, **kwargs):
+    return ops.conv(x, width, kernel, stride=stride, padding="valid", **kwargs)
 
 
 def _generator(name, channels, width, *, blocks, upsample):
@@ -58,7 +71,7 @@ def _nearest(x, width):
 
 
 def _deconv(x, width):
-    """The transpose of the convolution that halves the size: the crop is that one's padding."""
+    """The transpose of the convolution that halves the size. The crop is that one's padding."""
     return ops.deconv_cropped(x, width, 3, crop=((1, 0), (1, 0)))
 
 
@@ -72,17 +85,22 @@ def _critic(name, spec, width, patch, norm):
     for i, stride in enumerate(STRIDES[patch]):
         x = _conv(keras.layers.ZeroPadding2D(1)(x), width * 2**i, 4, stride, weights=weights)
         x = ops.leaky_relu(ops.norm(x, norm, affine=norm != "instance") if i else x)
-    more = 1 if patch == "16" else 0  # the seed pads once more at the top and on the left
+    more = 1 if patch == "16" else 0  # seed 004 pads one more pixel at the top and on the left
     x = _conv(keras.layers.ZeroPadding2D(((1 + more, 1), (1 + more, 1)))(x), 1, 4, weights=weights)
     return keras.Model([images], keras.layers.Activation("linear", dtype="float32")(x), name=name)
 
 
-def together(generators, critics, *, batch_size, batch_dict):
-    """What a step trains: one (generator, critic, batch), each of both ways and their passes."""
-    del batch_dict  # of networks that grow
+def step_networks(generators, critics, *, batch_size, batch_dict):
+    """List the networks of a step, for an estimate of its memory.
+
+    Returns:
+      [(generator, critic, batch size)] with one entry. Its generator makes all passes of both
+      generators, and its critic those of both critics.
+    """
+    del batch_dict  # for growing networks only
     shape = critics[0].inputs[0].shape[1:]
     a, b = (keras.Input(shape) for _ in DIRECTIONS)
-    there, back = generators
-    fake_b, fake_a = there(a), back(b)
-    passes = keras.Model([a, b], [fake_b, back(fake_b), fake_a, there(fake_a)])
+    a2b, b2a = generators
+    fake_b, fake_a = a2b(a), b2a(b)
+    passes = keras.Model([a, b], [fake_b, b2a(fake_b), fake_a, a2b(fake_a)])
     return [(passes, keras.Model([a, b], [critics[1]([a]), critics[0]([b])]), batch_size)]

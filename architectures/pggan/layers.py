@@ -5,48 +5,52 @@ import tensorflow as tf
 
 
 class Fade(keras.layers.Layer):
-    """One side of a cross-fade: its input times α, or 1 - α where it is the `old` side.
+    """Multiplies its input by α, or by 1 - α if `old`. One side of a cross-fade.
 
-    α is a weight that is not trained: 0 before the fade, 1 after it.
+    α is a non-trainable weight: 0 before the fade, 1 after it.
+
+    Args:
+      old: True for the side of the previous stage.
     """
 
-    def __init__(self, old, **options):
-        super().__init__(**options)
+    def __init__(self, old, **kwargs):
+        super().__init__(**kwargs)
         self.old = old
 
     def build(self, input_shape):
-        """Make α."""
+        """Create α."""
         del input_shape
         self.alpha = self.add_weight(shape=(), initializer="ones", trainable=False, name="alpha")
 
     def call(self, x):
-        """[...] → the same shape."""
+        """Scale a tensor of any shape."""
         return x * (1 - self.alpha if self.old else self.alpha)
 
     def get_config(self):
-        """The settings to make such a layer of."""
+        """Return the constructor's arguments, for `from_config`."""
         return {**super().get_config(), "old": self.old}
 
     def stock(self):
-        """A layer that has today's α for good."""
+        """Return a Rescaling layer with the current α."""
         alpha = float(self.alpha.numpy())
         return keras.layers.Rescaling(1 - alpha if self.old else alpha, name=self.name)
 
     def stock_weights(self):
-        """None."""
+        """Return no weights."""
         return []
 
 
 def fade(old, new):
-    """(1 - α)·old + α·new, by two `Fade`s."""
+    """Return (1 - α)·old + α·new, of tensors of equal shape."""
     return keras.layers.Add()([Fade(True)(old), Fade(False)(new)])
 
 
 class BatchDeviation(keras.layers.Layer):
-    """Append a map of the deviation between samples (PGGAN, section 3), a number a group.
+    """Append a map of the standard deviation between samples (PGGAN, section 3).
 
-    Its groups are of four, or of the largest divisor of the batch below, or of all samples where
-    there is none. Members of a group are as far apart in the batch as can be.
+    The batch is divided into groups of `group_size` samples. Sample i is in group i mod (number of
+    groups). All pixels of a group's maps have one value: the deviation over the group, averaged
+    over pixels and channels.
     """
 
     def call(self, x):
@@ -61,15 +65,15 @@ class BatchDeviation(keras.layers.Layer):
         return tf.concat([x, tf.broadcast_to(maps, [batch, height, width, 1])], -1)
 
     def compute_output_shape(self, input_shape):
-        """The shape with one channel more."""
+        """Return the shape with one more channel."""
         return (*input_shape[:-1], input_shape[-1] + 1)
 
     def build(self, input_shape):
-        """Keep the shape for the stock layers."""
+        """Store the input's shape for `stock`."""
         self.maps = input_shape[1:]
 
     def stock(self):
-        """The same as a network of stock layers; its one group is the batch, of whatever size."""
+        """Return a network of stock layers, with the whole batch as one group."""
         x = keras.Input(self.maps)
         deviation = keras.ops.sqrt(keras.ops.var(x, 0, keepdims=True) + 1e-8)
         mean = keras.ops.mean(deviation, keepdims=True)
@@ -77,16 +81,19 @@ class BatchDeviation(keras.layers.Layer):
         return keras.Model(x, keras.ops.concatenate([x, maps], -1), name=self.name)
 
     def stock_weights(self):
-        """None."""
+        """Return no weights."""
         return []
 
 
-def group_size(batch, most=4):
-    """How many samples of a batch make a group of `BatchDeviation`: 16 → 4, 14 → 2, 6 → 3."""
-    return next((n for n in range(most, 1, -1) if batch % n == 0), batch)
+def group_size(batch, largest=4):
+    """Return the samples in a group: the largest divisor of `batch` in 2, …, `largest`, or `batch`.
+
+    16 → 4, 14 → 2, 6 → 3, 5 → 5.
+    """
+    return next((n for n in range(largest, 1, -1) if batch % n == 0), batch)
 
 
 def pixel_norm(x):
-    """x / sqrt(mean over the channels of x² + 1e-8) (PGGAN, section 4.2)."""
+    """Return x / sqrt(mean of x² over the channels + 1e-8), float32 (PGGAN, section 4.2)."""
     x = x if x.dtype == "float32" else keras.ops.cast(x, "float32")  # 1e-8 is 0 in float16
     return x * keras.ops.rsqrt(keras.ops.mean(keras.ops.square(x), -1, keepdims=True) + 1e-8)

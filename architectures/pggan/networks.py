@@ -1,41 +1,48 @@
 """The networks of PGGAN (1710.10196).
 
-Training begins with images of 4x4 pixels. At each stage both networks get a block more, for
-images of twice the size, which is faded in. The weights of all stages are there from the start,
-for most of them belong to the first ones.
+Training begins with images of 4x4 pixels. Each later stage adds a block to both networks, for
+images of twice the size, and fades it in. The weights of all stages are created at the start. Most
+of them belong to the first stages.
 """
 
 import keras
 
 import ops
 from architectures.pggan.layers import BatchDeviation, fade, pixel_norm
-from architectures.pggan.schedule import FIRST, batches, sizes
+from architectures.pggan.schedule import FIRST_SIZE, batches, sizes
 from layers import fast
 
 
 def build_pggan(spec, *, z_dim, fmap_base, fmap_max, max_res, critic_norm, label_mode):
-    """The networks of all stages (PGGAN, table 2), for square images of `max_res` pixels.
+    """Build the networks of all stages (PGGAN, table 2), for square images.
 
-    Labels are appended to the generator's latent; `label_mode` says how the critic's last layers
-    take them: `ops.score`, and as constant maps of its 4x4 features in "concat".
+    `stage_generator` and `stage_critic` extract the networks of one stage.
+
+    Args:
+      spec: a `datasets.packed.ImageSpec`.
+      z_dim: length of a latent.
+      fmap_base, fmap_max: a stage of size s has min(2·fmap_base / s, fmap_max) channels.
+      max_res: height and width of the last stage's images.
+      critic_norm: see `ops.critic_norm`.
+      label_mode: see `ops.score`. "concat" also appends the labels to the critic's 4x4 features.
+        The generator's labels are appended to the latents.
 
     Returns:
-      generator: [z, (labels)] → the stages' images as they fade in, then as they are at their end.
-      critic: [images of the last stage, …, of the first, (labels)] → the stages' scores.
-    `stage_generator` and `stage_critic` take a stage's network out of them.
+      generator: [z, (labels)] → [each stage's images in its fade, …, each stage's images after it].
+      critic: [images of the last stage, …, of the first, (labels)] → [each stage's scores].
     """
     chain = sizes(max_res)
     widths = [max(1, min(2 * fmap_base // size, fmap_max)) for size in chain]
     z, labels = ops.latent_inputs(z_dim, spec.classes)
-    fading, whole = _grow(z, labels, widths, spec.channels)
+    fading, whole = _build_generators(z, labels, widths, spec.channels)
     generator = keras.Model([z, *labels], [*fading, *whole], name="generator")
     _, labels = ops.image_inputs(spec)
-    images, scores = _judge(labels, chain, widths, spec.channels, label_mode, critic_norm)
+    images, scores = _build_critics(labels, chain, widths, spec.channels, label_mode, critic_norm)
     return generator, keras.Model([*images[::-1], *labels], scores, name="critic")
 
 
 def stage_generator(generator, stage, *, whole=False):
-    """The generator of one stage, as it fades in, or without what is left of the stage before."""
+    """Return the generator of one stage, with its fade, or without the old side if `whole`."""
     stages = len(generator.outputs) // 2
     return keras.Model(
         generator.inputs, generator.outputs[stage + whole * stages], name="generator"
@@ -43,33 +50,36 @@ def stage_generator(generator, stage, *, whole=False):
 
 
 def stage_critic(critic, stage):
-    """The critic of one stage."""
+    """Return the critic of one stage."""
     stages = len(critic.outputs)
     images, labels = critic.inputs[stages - 1 - stage], critic.inputs[stages:]
     return keras.Model([images, *labels], critic.outputs[stage], name="critic")
 
 
 def stages(generator, critic, *, batch_size, batch_dict):
-    """What is trained at each stage: [(generator, critic, images in a batch)]."""
+    """List what each stage trains: [(generator, critic, batch size)]."""
     counts = batches(critic.inputs[0].shape[1], batch_size, batch_dict)
     return [
         (stage_generator(generator, i), stage_critic(critic, i), n) for i, n in enumerate(counts)
     ]
 
 
-def _conv(x, width, kernel=3, **options):
-    return ops.conv(x, width, kernel, stride=1, **{"weights": "equal", **options})
+def _conv(x, width, kernel=3, **kwargs):
+    return ops.conv(x, width, kernel, stride=1, **{"weights": "equal", **kwargs})
 
 
 def _normed(x):
     return pixel_norm(ops.leaky_relu(x))
 
 
-def _grow(z, labels, widths, channels):
-    """Latents → the images of each stage: (as they fade in, at its end). Linear at the last."""
+def _build_generators(z, labels, widths, channels):
+    """Latents → (images of each stage in its fade, images of each stage after it).
+
+    The last layer has no activation.
+    """
     x = ops.concat_labels(pixel_norm(z), labels)
     x = keras.layers.Reshape((1, 1, x.shape[-1]))(x)
-    x = ops.deconv_cropped(x, widths[0], FIRST, stride=1, weights="equal")
+    x = ops.deconv_cropped(x, widths[0], FIRST_SIZE, stride=1, weights="equal")
     x = _normed(_conv(_normed(x), widths[0]))  # [B, 4, 4, widths[0]]
     whole = [_conv(x, channels, 1, gain=1.0)]
     fading = whole[:]
@@ -82,24 +92,25 @@ def _grow(z, labels, widths, channels):
     return fading, whole
 
 
-def _critic_options(critic_norm):
-    """Return the norm between the critic's layers, and how these use their weights."""
+def _critic_kwargs(critic_norm):
+    """Return the norm between the critic's layers, and the kwargs of the layers."""
     norm, weights = ops.critic_norm(critic_norm)
     return norm, {"weights": "equal" if weights == "plain" else weights, "init": ops.XAVIER}
 
 
-def _judge(labels, chain, widths, channels, label_mode, critic_norm):
-    """(the images, the scores) of each stage. A stage's blocks are those of the ones before."""
+def _build_critics(labels, chain, widths, channels, label_mode, critic_norm):
+    """Return (images, scores), lists with a tensor for each stage.
+
+    A stage's critic shares all later blocks with the stages before it.
+    """
     down = keras.layers.AveragePooling2D(2)
-    norm, use = _critic_options(critic_norm)
-    rest = _head(
-        labels, widths[0], label_mode, norm, use
-    )  # from the features of a size on to the score
+    norm, use = _critic_kwargs(critic_norm)
+    rest = _head(labels, widths[0], label_mode, norm, use)  # features of a size → scores
     images, scores, reads = [], [], []
     for i, (size, width) in enumerate(zip(chain, widths)):
         images.append(keras.Input((size, size, channels), name=f"images_{size}"))
         kind = ops.layer_class("Conv2D", use["weights"])
-        reads.append(kind(width, 1, padding="same"))  # it reads images of two stages
+        reads.append(kind(width, 1, padding="same"))  # fromRGB, shared by two stages
         x = ops.leaky_relu(reads[i](images[i]))
         if i:
             own = _block(size, width, widths[i - 1], norm, use)
@@ -114,7 +125,7 @@ def _judge(labels, chain, widths, channels, label_mode, critic_norm):
 
 
 def _block(size, width, out, norm, use):
-    """Features [size, size, width] → [size / 2, size / 2, out], as a network."""
+    """Build a network: features [B, size, size, width] → [B, size / 2, size / 2, out]."""
     features = keras.Input((size, size, width))
     x = ops.leaky_relu(ops.norm(_conv(features, width, **use), norm))
     x = ops.leaky_relu(ops.norm(_conv(x, out, **use), norm))
@@ -122,11 +133,11 @@ def _block(size, width, out, norm, use):
 
 
 def _head(labels, width, label_mode, norm, use):
-    """Features [4, 4, width], (labels) → scores, as a network."""
-    features = keras.Input((FIRST, FIRST, width))
+    """Build a network: features [B, 4, 4, width], (labels) → scores [B]."""
+    features = keras.Input((FIRST_SIZE, FIRST_SIZE, width))
     x = ops.concat_labels(features, labels if label_mode == "concat" else [])
     x = ops.leaky_relu(ops.norm(_conv(BatchDeviation()(x), width, **use), norm))
-    x = _conv(x, width, FIRST, padding="valid", **use)
+    x = _conv(x, width, FIRST_SIZE, padding="valid", **use)
     x = ops.leaky_relu(x)
     score = ops.score(keras.layers.Flatten()(x), labels, label_mode, **use)
     return keras.Model([features, *labels], score, name="head")

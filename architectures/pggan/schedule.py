@@ -1,13 +1,19 @@
-"""How PGGAN (1710.10196) grows."""
+"""The growth schedule of PGGAN (1710.10196)."""
 
 import dataclasses
 
-FIRST = 4  # pixels of the first stage's images
+FIRST_SIZE = 4  # height and width of the first stage's images
 
 
 @dataclasses.dataclass(frozen=True)
 class GrowthState:
-    """Where the growth is: stage 0, 1, …; α of its fade; images in a batch."""
+    """The state of the growth.
+
+    Attributes:
+      stage: 0, 1, …
+      alpha: weight of the new stage in its fade, in [0, 1].
+      batch: images in a batch.
+    """
 
     stage: int
     alpha: float
@@ -16,13 +22,15 @@ class GrowthState:
 
 @dataclasses.dataclass(frozen=True)
 class GrowthSchedule:
-    """The growth as a function of the images that the critic has seen.
+    """The growth as a function of the number of images that the critic has seen.
 
-    Stage 0 is stable for `stable` images; each later one fades in over `fade` images and is
-    then stable. The learning rates are the same at every stage (PGGAN, appendix A.1).
+    Stage 0 is stable from the start. Each later stage fades in and is then stable. The learning
+    rates are the same at every stage (PGGAN, appendix A.1).
 
     Attributes:
-      batches: images in a batch by stage.
+      fade: images of a fade.
+      stable: images of a stable phase.
+      batches: images in a batch, for each stage.
     """
 
     fade: int
@@ -30,7 +38,7 @@ class GrowthSchedule:
     batches: tuple[int, ...]
 
     def at(self, seen):
-        """The `GrowthState` after so many images. After the last stage's end it goes on stable."""
+        """Return the `GrowthState` after `seen` images. The last stage stays stable for ever."""
         after = seen - self.stable
         if after < 0 or len(self.batches) == 1:
             return GrowthState(0, 1.0, self.batches[0])
@@ -40,11 +48,16 @@ class GrowthSchedule:
         return GrowthState(stage, alpha, self.batches[stage])
 
     def end(self, stage):
-        """The count of images at which a stage ends."""
+        """Return the number of images seen at the end of a stage."""
         return self.stable + stage * (self.fade + self.stable)
 
     def steps(self, seen, updates):
-        """The steps from `seen` images on to the last stage's end, of so many critic updates."""
+        """Return the number of steps from `seen` images to the end of the last stage.
+
+        Args:
+          seen: images seen.
+          updates: critic updates in a step, one batch each.
+        """
         total = 0
         for stage, batch in enumerate(self.batches):
             steps = max(0, -(-(self.end(stage) - seen) // (updates * batch)))
@@ -53,11 +66,17 @@ class GrowthSchedule:
 
 
 def sizes(max_res):
-    """The stages' image sizes: 4, 8, …, max_res."""
-    return [FIRST << i for i in range((max_res // FIRST).bit_length())]
+    """List the stages' image sizes: 4, 8, …, max_res."""
+    return [FIRST_SIZE << i for i in range((max_res // FIRST_SIZE).bit_length())]
 
 
 def batches(max_res, batch_size, batch_dict):
-    """The images in a batch of each stage: `batch_dict` as "256:14,512:6", else `batch_size`."""
+    """Return the batch size of each stage.
+
+    Args:
+      max_res: image size of the last stage.
+      batch_size: for stages that `batch_dict` does not name.
+      batch_dict: batch sizes by image size, as "256:14,512:6".
+    """
     given = dict(map(int, pair.split(":")) for pair in batch_dict.split(","))
     return tuple(given.get(size, batch_size) for size in sizes(max_res))

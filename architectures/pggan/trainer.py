@@ -13,85 +13,98 @@ from model import GANTrainer
 
 
 class PGGAN(GANTrainer):
-    """`GANTrainer` on networks that grow by a `GrowthSchedule`.
+    """`GANTrainer` for networks that grow by a `GrowthSchedule`.
 
-    `generator`, `critic` and `average` are those of the present stage, and `whole` has the ones
-    of all stages. α lies in the networks themselves, in their `Fade`s. Each stage has a
-    compiled step of its own, made when the stage begins.
+    `generator`, `critic` and `average` are the networks of the current stage, and `all_stages` has
+    the networks of all stages. α is a weight of the networks' `Fade` layers. Each stage has its own
+    compiled step, which is created when the stage begins.
+
+    Args:
+      generator, critic: the networks of all stages, as `build_pggan` returns them.
+      *args, **kwargs: see `GANTrainer`.
+      batch_size: images in a batch, for stages that `batch_dict` does not name.
+      penalty_fraction: fraction of the batch that is penalised.
+      fade_kimg, stable_kimg: thousands of images in a fade and in a stable phase.
+      batch_dict: batch sizes by image size, as "256:14,512:6".
     """
 
     def __init__(
         self,
         generator,
         critic,
-        *parts,
+        *args,
         batch_size,
         penalty_fraction,
         fade_kimg,
         stable_kimg,
         batch_dict,
-        **options,
+        **kwargs,
     ):
-        super().__init__(generator, critic, *parts, batch_size=batch_size, **options)
-        self.whole = {"generator": generator, "critic": critic, "average": self.average}
+        super().__init__(generator, critic, *args, batch_size=batch_size, **kwargs)
+        self.all_stages = {"generator": generator, "critic": critic, "average": self.average}
         self.penalty_fraction = penalty_fraction
         counts = batches(self.image[0], batch_size, batch_dict)
         self.growth = GrowthSchedule(round(1000 * fade_kimg), round(1000 * stable_kimg), counts)
-        with tf.device("CPU"):  # read by the host before each step
+        with tf.device("CPU"):  # the host reads it before each step
             self.stage = tf.Variable(0, name="stage")
-        self.joint = False  # a batch's deviation is its own: real and fake images go apart
-        self._show()
+        self.joint = False  # `BatchDeviation` needs separate batches of real and of fake images
+        self._set_stage()
 
     @property
     def state(self):
-        """What a checkpoint holds: the networks of all stages, and the present one."""
-        return {**super().state, **self.whole, "stage": self.stage}
+        """The contents of a checkpoint: name → trackable. It has the networks of all stages."""
+        return {**super().state, **self.all_stages, "stage": self.stage}
 
     @property
     def networks(self):
-        """The present stage's networks, α folded in, and after the fade the new side alone."""
+        """The current stage's networks, of stock layers, with α as a constant.
+
+        After a fade the generator has no layers of the old side.
+        """
         whole = float(self.alpha.numpy()) == 1
-        generator = networks.stage_generator(self.whole["average"], int(self.stage), whole=whole)
+        generator = networks.stage_generator(
+            self.all_stages["average"], int(self.stage), whole=whole
+        )
         return {"generator": stock.stock(generator), "critic": stock.stock(self.critic)}
 
     @property
     def last(self):
-        """The count of steps at which the plan ends."""
+        """The step at which the growth schedule ends."""
         return int(self.count) + self.growth.steps(int(self.seen), self.critic_num)
 
     def resume(self, generator, critic):
-        """Go on from a restored state, at the stage that it is in; see `WGAN.resume`."""
+        """Continue from a restored checkpoint, at its stage; see `PairTrainer.resume`."""
         super().resume(generator, critic)
-        self._show()
+        self._set_stage()
 
     def batch_spec(self, step):
-        """The images that the next step wants: [critic updates, batch of its stage]."""
+        """Return (critic updates, batch size) of the next step."""
         del step
         return (self.critic_num, self.growth.at(int(self.seen)).batch)
 
     def _copy(self, network):
-        return stock.double(network)
+        return stock.copy_in_float32(network)
 
-    def _show(self):
-        """Make the networks of `stage` the present ones; its step is compiled when called."""
+    def _set_stage(self):
+        """Select the networks, the batch size and the compiled step of `stage`."""
         stage = int(self.stage)
-        self.generator = networks.stage_generator(self.whole["generator"], stage)
-        self.average = networks.stage_generator(self.whole["average"], stage)
-        self.critic = networks.stage_critic(self.whole["critic"], stage)
+        self.generator = networks.stage_generator(self.all_stages["generator"], stage)
+        self.average = networks.stage_generator(self.all_stages["average"], stage)
+        self.critic = networks.stage_critic(self.all_stages["critic"], stage)
         self.batch_size = self.growth.batches[stage]
         self.n_penalised = losses.n_penalised(self.batch_size, self.penalty_fraction)
-        shown = (self.generator, self.critic, self.average)
-        every = itertools.chain(*map(stock.layers_of, shown))
-        self.alphas = [x.alpha for x in every if isinstance(x, Fade)]
-        self.compiled = self._compiled(self._faded_step, tf.TensorSpec([], tf.float32))
+        networks_of_stage = (self.generator, self.critic, self.average)
+        layers = itertools.chain(*map(stock.layers_of, networks_of_stage))
+        self.alphas = [x.alpha for x in layers if isinstance(x, Fade)]
+        self.compiled = self._compiled(self._step_at_alpha, tf.TensorSpec([], tf.float32))
 
     @property
     def alpha(self):
-        """α as the networks have it."""
+        """The current α of the networks, a scalar tensor."""
         return self.alphas[0].value if self.alphas else tf.constant(1.0)
 
-    def _enter(self, stage):
-        """Begin a stage, with optimisers that know nothing of the one before (authors' code)."""
+    def _begin_stage(self, stage):
+        """Begin a stage, with reset optimisers as in the authors' code."""
         for optimizer in (self.g_optimizer, self.d_optimizer):
             rate = float(optimizer.learning_rate.numpy())
             for variable in optimizer.variables:
@@ -100,27 +113,27 @@ class PGGAN(GANTrainer):
             if hasattr(optimizer, "dynamic_scale"):
                 optimizer.dynamic_scale.assign(optimizer.initial_scale)
         self.stage.assign(stage)
-        self._show()
+        self._set_stage()
 
     def _compile(self):
-        return self._grown_step
+        return self._scheduled_step
 
-    def _grown_step(self, images, labels):
-        """`step` of the stage that the images seen so far lead to; see `WGAN._step`."""
+    def _scheduled_step(self, images, labels):
+        """Do one step at the stage and α of the schedule; see `TrainerBase._step`."""
         now = self.growth.at(int(self.seen))
         if now.stage != int(self.stage):
-            self._enter(now.stage)
+            self._begin_stage(now.stage)
         terms = self.compiled(images, labels, tf.constant(now.alpha, tf.float32))
         where = {"stage": now.stage, "alpha": now.alpha, "kimg": int(self.seen) / 1000}
         return {**where, **terms}
 
-    def _faded_step(self, images, labels, alpha):
-        for own in self.alphas:
-            own.assign(alpha)
+    def _step_at_alpha(self, images, labels, alpha):
+        for variable in self.alphas:
+            variable.assign(alpha)
         return self._step(images, labels)
 
     def _to_float(self, images, key):
-        """uint8 → [-1, 1] at the stage's size by box filters, cross-faded as the fakes are."""
+        """Convert uint8 [B, H, W, C] to float32 in [-1, 1], at the stage's size and cross-faded."""
         size = self.critic.inputs[0].shape[1]
         real = super()._to_float(_shrink(tf.cast(images, tf.float32), self.image[0] // size), key)
         if not self.alphas:
@@ -129,7 +142,7 @@ class PGGAN(GANTrainer):
         return self.alpha * real + (1 - self.alpha) * old
 
     def _clip(self, weights):
-        """Hold the weights inside the bounds as they are used: times their `scale`."""
+        """Clip the weights as the layers use them, after multiplication by `scale`."""
         scales = {
             id(layer.trainable_variables[0]): layer.scale
             for layer in stock.layers_of(self.critic)
@@ -141,5 +154,5 @@ class PGGAN(GANTrainer):
 
 
 def _shrink(images, factor):
-    """Box filter: the means of squares of `factor` pixels."""
+    """Box filter: [B, H, W, C] → [B, H / factor, W / factor, C]."""
     return tf.nn.avg_pool2d(images, factor, factor, "VALID") if factor > 1 else images

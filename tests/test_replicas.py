@@ -1,4 +1,4 @@
-"""Two replicas on one CPU against one device: the same numbers."""
+"""Two replicas on one CPU have the results of one device."""
 
 import numpy as np
 import pytest
@@ -18,12 +18,12 @@ SMALL = {**TINY, "batch_size": 8}
 @pytest.fixture(scope="module")
 def two():
     """A strategy of two replicas."""
-    return replicas.choose(("GPU", "CPU"))
+    return replicas.choose_strategy(("GPU", "CPU"))
 
 
 @pytest.fixture
 def eager():
-    """Steps in this test are not compiled, which takes longer than a few of them."""
+    """Run steps eagerly: compiling takes longer than a few steps."""
     tf.config.run_functions_eagerly(True)
     yield
     tf.config.run_functions_eagerly(False)
@@ -36,13 +36,13 @@ def make(strategy=None, **given):
 
 
 def on_each(strategy, function, *words):
-    """What a function gives on each replica."""
+    """Return the results of a function on each replica, as arrays."""
     found = strategy.run(function, words)
     return [np.array(v) for v in strategy.experimental_local_results(found)]
 
 
 def compare(one, other, steps):
-    """Step both on the same batches; the terms and, at the end, all weights must be the same."""
+    """Step both trainers on the same batches, and compare their terms and final weights."""
     for i in range(steps):
         fed = [tf.constant(x) for x in batch(one, one.batch_spec(i)[0], seed=i)]
         expected, found = one.step(*fed), other.step(*fed)
@@ -55,7 +55,7 @@ def compare(one, other, steps):
         np.testing.assert_allclose(b[name], a[name], rtol=1e-4, atol=2e-5, err_msg=name)
 
 
-# ---- the parts -------------------------------------------------------------------------------
+# ---- functions -------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -71,39 +71,39 @@ def compare(one, other, steps):
         ({"jit": True}, ["note: --jit True is for GPUs: on a CPU it makes steps slower"]),
     ],
 )
-def test_what_is_of_no_use_on_one_cpu(given, expected):
+def test_remarks_name_useless_flags_on_one_cpu(given, expected):
     lines = devices.remarks(resolve(given), tf.distribute.get_strategy())
     assert lines == expected
 
 
-def test_a_gpu_has_a_use_for_xla(monkeypatch):
+def test_no_remark_about_xla_on_a_gpu(monkeypatch):
     monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: [kind])
     assert devices.remarks(resolve({"jit": True}), tf.distribute.get_strategy()) == []
 
 
 def test_one_device_needs_no_strategy():
     for kinds in ((), ("GPU",)):
-        assert replicas.choose(kinds).num_replicas_in_sync == 1
-    assert replicas.share(replicas.choose(())) == ((0,), 1)
-    assert replicas.how_many() == 1
+        assert replicas.choose_strategy(kinds).num_replicas_in_sync == 1
+    assert replicas.local_replicas(replicas.choose_strategy(())) == ((0,), 1)
+    assert replicas.replica_count() == 1
 
 
 def test_each_replica_has_every_second_row(two):
-    assert replicas.share(two) == ((0, 1), 2)
+    assert replicas.local_replicas(two) == ((0, 1), 2)
     rows = tf.reshape(tf.range(12), (6, 2))
-    parts = on_each(two, replicas.own, rows)
+    parts = on_each(two, replicas.replica_rows, rows)
     np.testing.assert_array_equal(parts[0][:, 0], [0, 4, 8])
     np.testing.assert_array_equal(parts[1][:, 0], [2, 6, 10])
     steps = tf.reshape(tf.range(8), (2, 4))
     np.testing.assert_array_equal(
         on_each(two, lambda x: replicas.local_rows(two, x), steps)[1], [[1, 3], [5, 7]]
     )
-    np.testing.assert_array_equal(replicas.local_rows(replicas.choose(()), steps), steps)
+    np.testing.assert_array_equal(replicas.local_rows(replicas.choose_strategy(()), steps), steps)
 
 
 @pytest.mark.parametrize("rows", [2, 3])
-def test_draws_are_those_of_the_whole_batch(two, rows):
-    """Those of a longer batch begin with those of a shorter one: an odd number is shared, too."""
+def test_replicas_draw_their_rows_of_the_whole_draw(two, rows):
+    """A longer draw begins with a shorter one, so that odd batches can be split, too."""
     key = tf.constant([1, 2])
     whole = tf.random.stateless_uniform((2 * rows, 3), key)
     parts = on_each(two, lambda: replicas.uniform(key, (rows, 3)))
@@ -113,45 +113,47 @@ def test_draws_are_those_of_the_whole_batch(two, rows):
     np.testing.assert_array_equal(fewer, whole[:-1])
 
 
-def test_what_is_not_counted_is_zero(two):
-    parts = on_each(two, lambda: replicas.first(tf.ones(3), 5))
+def test_rows_after_the_count_are_masked(two):
+    parts = on_each(two, lambda: replicas.mask_after(tf.ones(3), 5))
     assert [list(p) for p in parts] == [[1, 1, 1], [1, 1, 0]]
-    assert [list(p) for p in on_each(two, lambda: replicas.first(tf.ones(3), 6))] == [[1] * 3] * 2
-    np.testing.assert_array_equal(replicas.first(tf.ones(3), 3), [1, 1, 1])
+    assert [list(p) for p in on_each(two, lambda: replicas.mask_after(tf.ones(3), 6))] == [
+        [1] * 3
+    ] * 2
+    np.testing.assert_array_equal(replicas.mask_after(tf.ones(3), 3), [1, 1, 1])
 
 
 def test_moments_are_over_all_replicas(two):
     x = np.random.default_rng(0).normal(3, 2, (8, 5)).astype(np.float32)
     for mean, variance in zip(
-        on_each(two, lambda: replicas.moments(replicas.own(x), [0])[0]),
-        on_each(two, lambda: replicas.moments(replicas.own(x), [0])[1]),
+        on_each(two, lambda: replicas.moments(replicas.replica_rows(x), [0])[0]),
+        on_each(two, lambda: replicas.moments(replicas.replica_rows(x), [0])[1]),
     ):
         np.testing.assert_allclose(mean, x.mean(0), rtol=1e-5)
         np.testing.assert_allclose(variance, x.var(0), rtol=1e-4)
-    for own in on_each(two, lambda: replicas.deviation(replicas.own(x))):
+    for own in on_each(two, lambda: replicas.deviation(replicas.replica_rows(x))):
         assert own == pytest.approx(x.std(), rel=1e-5)
 
 
-def test_terms_are_added_up(two):
+def test_terms_are_summed_over_replicas(two):
     terms = two.run(lambda: {"a": tf.constant(1.5), "b": tf.cast(replicas.index(), tf.float32)})
-    assert {n: float(v) for n, v in replicas.summed(two, terms).items()} == {"a": 3, "b": 1}
+    assert {n: float(v) for n, v in replicas.reduce_terms(two, terms).items()} == {"a": 3, "b": 1}
 
 
 @pytest.mark.parametrize(("facts", "found"), [((1, 2, 3), ["steps"]), ((2, 2, 2), [])])
-def test_who_is_between_the_others_sees_that_they_differ(monkeypatch, facts, found):
+def test_a_process_with_the_mean_value_sees_a_difference(monkeypatch, facts, found):
     class Three:
         num_replicas_in_sync = 3
 
-    def over_all(_, numbers):
+    def global_sums(_, numbers):
         assert list(numbers) == [2, 4]
         return np.array([sum(facts), sum(n * n for n in facts)])
 
-    monkeypatch.setattr(replicas, "_alone", lambda _: False)
-    monkeypatch.setattr(replicas, "_over_all", over_all)
-    assert replicas.different(Three(), {"steps": 2}) == found
+    monkeypatch.setattr(replicas, "_is_one_process", lambda _: False)
+    monkeypatch.setattr(replicas, "_global_sums", global_sums)
+    assert replicas.differing(Three(), {"steps": 2}) == found
 
 
-def test_a_machine_reads_its_own_share_of_the_images():
+def test_a_process_takes_only_the_rows_of_its_replicas():
     images = np.arange(24, dtype=np.uint8).reshape(24, 1, 1, 1)
     labels = np.arange(24, dtype=np.int32)
     whole, labels_of_all = Batches(images, labels, seed=0).take(0, (2, 8))
@@ -161,13 +163,13 @@ def test_a_machine_reads_its_own_share_of_the_images():
         columns = [g for g in range(8) if g % 4 in own]
         np.testing.assert_array_equal(got, whole[:, columns])
         np.testing.assert_array_equal(got_labels, labels_of_all[:, columns])
-        assert len(part.take(0, (8,))[0]) == 8  # a sheet of images is whole
+        assert len(part.take(0, (8,))[0]) == 8  # a preview is not split
 
 
 # ---- whole steps -----------------------------------------------------------------------------
 
 
-def test_each_trainer_looks_at_its_own_weights(two):
+def test_each_trainer_checks_its_own_weights(two):
     first, second = (make(two, arch="mlp", conditional=False) for _ in range(2))
     assert first.problem() is None and second.problem() is None
     weight = second.critic.trainable_variables[0]
@@ -176,8 +178,8 @@ def test_each_trainer_looks_at_its_own_weights(two):
     assert second.problem() == "the critic's weights not finite at step 0"
 
 
-def test_two_replicas_are_one_device(two):
-    """WGAN-GP, its generator with batch norm; flips, labels and an odd share that is penalised."""
+def test_two_replicas_equal_one_device(two):
+    """WGAN-GP with batch norm, flips, labels, and an odd number of penalised images."""
     given = {"mode": "gp", "mirror": True, "penalty_fraction": 0.4, "critic_num": 2}
     one, other = make(**given), make(two, **given)
     assert one.n_penalised == 3
@@ -203,14 +205,14 @@ def test_two_replicas_are_one_device(two):
                     "output_height": 16,
                 },
                 {"mode": "r1", "arch": "resnet", "output_height": 16, "label_mode": "concat"},
-                # A bias before a norm has rounding alone for a gradient: steps for Adam.
+                # The gradient of a bias before a norm is rounding noise, which Adam would amplify.
                 {"mode": "gan", "arch": "lenet", "output_height": 28, "optimizer": "sgd"},
             )
         ),
     ],
     ids=lambda given: "-".join(map(str, given.values())),
 )
-def test_two_replicas_of_other_modes(two, eager, given):
+def test_two_replicas_equal_one_device_in_other_modes(two, eager, given):
     compare(make(**given), make(two, **given), 2)
 
 
@@ -221,20 +223,20 @@ def test_gradient_norms_are_measured_over_all_replicas(two, eager):
     assert float(other.measure(*fed)["gradient_norm"]) == pytest.approx(expected, rel=1e-5)
 
 
-def test_a_lazy_penalty_is_kept_for_the_log(two, eager):
-    """The state has the whole penalty, whatever the number of replicas that it goes on with."""
+def test_a_checkpoint_has_the_whole_lazy_penalty(two, eager):
+    """The saved penalty does not depend on the number of replicas."""
     trainer = make(two, mode="r1", penalty_every=3, critic_num=1, arch="mlp")
-    first = trainer.step(*batch(trainer, 1))
+    first = trainer.step(*map(tf.constant, batch(trainer, 1)))
     kept = trainer.penalised.numpy()
     assert float(first["penalty"]) == pytest.approx(kept[0], rel=1e-5)
     trainer.penalised.assign([8.0, 2.0])
     trainer.resume(1e-4, 1e-4)
-    again = trainer.step(*batch(trainer, 1))
+    again = trainer.step(*map(tf.constant, batch(trainer, 1)))
     assert (float(again["penalty"]), float(again["gradient_norm"])) == (8, 2)
 
 
-def test_an_overflow_on_one_replica_is_left_out_on_both(two):
-    """float16: an image that is not finite is the second replica's alone."""
+def test_an_overflow_on_one_replica_skips_the_step_on_both(two):
+    """float16: only the second replica has non-finite gradients."""
     trainer = make(two, mode="gan", arch="mlp", precision="float16", conditional=False)
     assert all(np.isfinite(float(v)) for v in trainer.step(*batch(trainer, 1)).values())
     assert int(trainer.d_optimizer.iterations.numpy()) == 1
@@ -255,7 +257,7 @@ def test_an_overflow_on_one_replica_is_left_out_on_both(two):
     assert float(optimizer.dynamic_scale.numpy()) == 512
 
 
-def test_networks_grow_on_two_replicas(two, eager):
+def test_pggan_grows_on_two_replicas(two, eager):
     given = {"arch": "pggan", "max_res": 8, "fmap_max": 4, "z_dim": 4, "batch_size": 8}
     given |= {"fade_kimg": 0.016, "stable_kimg": 0.008, "output_height": None}
     trainer = make(two, **given)
@@ -277,10 +279,11 @@ TRAIN = ["--dataset", "digits", "--output_height", 8, "--g_width", 4, "--d_width
 TRAIN += ["mlp", "--z_dim", 4, "--batch_size", 8, "--train", "--save_every", 2]
 
 
-def test_images_are_translated_on_two_replicas(two, eager):
-    """Both keep the same history, of the fakes of both; its three are replaced in the first step.
+def test_cyclegan_on_two_replicas_equals_one_device(two, eager):
+    """Both replicas store the same history, of the fakes of both.
 
-    The critics have two updates, their penalty a share of the batch, and their images are cropped.
+    The first step fills and replaces its three images. Critics have two updates and a penalty on a
+    fraction of the batch, and images are cropped.
     """
     given = {"mode": "gp", "batch_size": 4, "critic_num": 2, "pool_size": 3, "mirror": True}
     given |= {"lambda_identity": 1.0}
@@ -295,10 +298,10 @@ def test_images_are_translated_on_two_replicas(two, eager):
     assert a.keys() == b.keys()
     for name in (n for n in a if "pool" in n or "held" in n or "critic" in n):
         np.testing.assert_allclose(b[name], a[name], rtol=1e-3, atol=1e-4, err_msg=name)
-    assert int(other.ways[0].held.numpy()) == 3
+    assert int(other.directions[0].held.numpy()) == 3
 
 
-def test_a_run_goes_on_with_another_number_of_replicas(cli, tmp_path):
+def test_a_run_resumes_with_another_number_of_replicas(cli, tmp_path):
     run = ["--strategy", "mirrored", "--name", "a"]
     status, out, err = cli(*TRAIN, *run, "--max_steps", 2)
     assert (status, err) == (0, "")
@@ -332,7 +335,7 @@ def test_a_run_goes_on_with_another_number_of_replicas(cli, tmp_path):
         ),
     ],
 )
-def test_what_replicas_cannot_do(cli, tmp_path, words, line):
+def test_errors_of_unsupported_settings(cli, tmp_path, words, line):
     status, _, err = cli(*TRAIN, "--strategy", "mirrored", *words)
     assert status == 2
     assert err.count("\n") == 1

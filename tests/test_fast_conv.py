@@ -1,4 +1,4 @@
-"""Convolutions of few channels or few pixels, beside TensorFlow's own."""
+"""Convolutions for few channels or few pixels, compared with TensorFlow's."""
 
 import keras
 import numpy as np
@@ -6,8 +6,7 @@ import pytest
 import tensorflow as tf
 
 import ops
-from layers import fast_conv
-from layers import stock as stocks
+from layers import fast_conv, stock
 from training import memory
 
 # kernel, stride, padding, the image's size and channels
@@ -36,9 +35,9 @@ FEW_PIXELS = [
     (4, 2, "SAME", (8, 6), 3),
     (2, 3, "VALID", (9, 10), 1),
 ]
-# and how many images and maps
+# the same, with the number of images and of maps
 CASES = [(*case, 2, 5) for case in FEW_CHANNELS]
-CASES += [(*case, fast_conv.MANY, fast_conv.WIDE) for case in FEW_PIXELS]
+CASES += [(*case, fast_conv.MIN_BATCH, fast_conv.MIN_WIDTH) for case in FEW_PIXELS]
 
 
 @pytest.fixture
@@ -47,7 +46,7 @@ def rng():
 
 
 def own(size, stride, padding):
-    """TensorFlow's own pair."""
+    """TensorFlow's convolution and its transpose."""
 
     def convolve(images, kernel):
         return tf.nn.conv2d(images, kernel, stride, padding)
@@ -60,7 +59,7 @@ def own(size, stride, padding):
 
 
 def derivatives(function, x, kernel):
-    """[y, and of an uneven sum: gradients, and those of a penalty on them]."""
+    """Return [y, gradients of sum(sin(y)), gradients of a penalty on these gradients]."""
     x, kernel = tf.convert_to_tensor(x), tf.convert_to_tensor(kernel)
     with tf.GradientTape() as outer:
         outer.watch([x, kernel])
@@ -81,35 +80,35 @@ def test_values_and_derivatives(rng, kernel, stride, padding, size, channels, ba
     expected = own(size, stride, padding)
     maps = expected[0](images, weights)
     x = [images, rng.normal(size=maps.shape).astype(np.float32)][which]
-    found = derivatives(fast_conv.pair(size, kernel, stride, padding)[which], x, weights)
+    found = derivatives(fast_conv.linear_pair(size, kernel, stride, padding)[which], x, weights)
     for a, b in zip(found, derivatives(expected[which], x, weights), strict=True):
         assert a.shape == b.shape
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4 * np.abs(b).max())
 
 
 def test_one_pixel_by_hand():
-    """A pixel of 1 spreads the kernel; TensorFlow pads one row of four before, one after."""
+    """One pixel of 1 copies the kernel. TensorFlow pads one row before and one after."""
     kernel = np.arange(16, dtype=np.float32).reshape(4, 4, 1, 1)
     maps = np.zeros((1, 3, 3, 1), np.float32)
     maps[0, 1, 1] = 1
-    image = fast_conv.pair((6, 6), 4, 2, "SAME")[1](tf.constant(maps), tf.constant(kernel))
+    image = fast_conv.linear_pair((6, 6), 4, 2, "SAME")[1](tf.constant(maps), tf.constant(kernel))
     expected = np.zeros((6, 6))
     expected[1:5, 1:5] = kernel[..., 0, 0]
     np.testing.assert_array_equal(image[0, :, :, 0], expected)
 
 
 @pytest.mark.parametrize("bias", [True, False])
-def test_layers_do_what_stock_ones_do(rng, bias):
+def test_layers_equal_stock_layers(rng, bias):
     x = keras.Input((8, 8, 3))
     network = keras.Model(x, ops.deconv(ops.conv(x, 6, 4, bias=bias), 3, 4, (8, 8), bias=bias))
     for weight in network.weights:
         weight.assign(rng.normal(size=weight.shape))
     kinds = [fast_conv.Conv2D, fast_conv.Conv2DTranspose]
     assert [type(layer) for layer in network.layers[1:]] == kinds
-    stock = stocks.stock(network)
-    assert [type(layer) for layer in stock.layers[1:]] == [kind.kind for kind in kinds]
+    saved = stock.stock(network)
+    assert [type(layer) for layer in saved.layers[1:]] == [kind.kind for kind in kinds]
     images = rng.normal(size=(2, 8, 8, 3)).astype(np.float32)
-    np.testing.assert_allclose(network(images), stock(images), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(network(images), saved(images), rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -123,45 +122,45 @@ def test_layers_do_what_stock_ones_do(rng, bias):
         (fast_conv.Conv2DTranspose, {"strides": (2, 1)}),
     ],
 )
-def test_other_options_are_left_to_keras(rng, kind, options):
+def test_unsupported_options_use_keras(rng, kind, options):
     x = keras.Input((9, 9, 3))
     network = keras.Model(x, kind(3, **{"kernel_size": 3, **options})(x))
     images = rng.normal(size=(2, 9, 9, 3)).astype(np.float32)
-    np.testing.assert_allclose(network(images), stocks.stock(network)(images), atol=1e-5)
+    np.testing.assert_allclose(network(images), stock.stock(network)(images), atol=1e-5)
 
 
 @pytest.mark.parametrize("jit", [False, True])
 @pytest.mark.parametrize("dtype, near", [("float32", 1e-5), ("bfloat16", 3e-2), ("float16", 3e-3)])
 @pytest.mark.parametrize("batch, channels, width", [(2, 3, 5), (32, 6, 65)])
-def test_compiled_and_in_few_bits(rng, batch, channels, width, dtype, near, jit):
+def test_compiled_and_in_low_precision(rng, batch, channels, width, dtype, near, jit):
     images = rng.normal(size=(batch, 8, 8, channels)).astype(np.float32)
     weights = rng.normal(size=(4, 4, channels, width)).astype(np.float32) / 4
     found, expected = (
         tf.function(lambda x, w, f=f: derivatives(f, x, w)[:3], jit_compile=jit)
-        for f in (fast_conv.pair((8, 8), 4, 2, "SAME")[0], own((8, 8), 2, "SAME")[0])
+        for f in (fast_conv.linear_pair((8, 8), 4, 2, "SAME")[0], own((8, 8), 2, "SAME")[0])
     )
     words = [tf.cast(x, dtype) for x in (images, weights)]
     for a, b in zip(found(*words), expected(images, weights), strict=True):
         np.testing.assert_allclose(tf.cast(a, tf.float32), b, atol=near * np.abs(b).max())
 
 
-def test_memory_is_counted_as_that_of_stock_layers():
+def test_the_memory_estimate_equals_that_of_stock_layers():
     x = keras.Input((8, 8, 3))
     network = keras.Model(x, ops.deconv(ops.leaky_relu(ops.conv(x, 6, 4)), 3, 4, (8, 8)))
-    assert memory.activations(network) == memory.activations(stocks.stock(network))
+    assert memory.activations(network) == memory.activations(stock.stock(network))
 
 
 def test_images_of_any_size(rng):
-    """Of a network for all sizes, a layer takes the one that it gets."""
+    """In a network without fixed sizes, a layer adapts to each input."""
     x = keras.Input((None, None, 3))
     network = keras.Model(x, ops.deconv_cropped(ops.conv(x, 6, 3, stride=1), 2, 3, crop=0))
     for side in (5, 8):
         images = rng.normal(size=(1, side, side, 3)).astype(np.float32)
-        np.testing.assert_allclose(network(images), stocks.stock(network)(images), atol=1e-5)
+        np.testing.assert_allclose(network(images), stock.stock(network)(images), atol=1e-5)
 
 
 def operations(network, batch):
-    """The operations of a network and its gradients, in TensorFlow's words."""
+    """Return the types of the TensorFlow operations of a network and its gradients."""
 
     @tf.function
     def step(x):
@@ -187,7 +186,7 @@ def operations(network, batch):
         (8, None, 65, False),
     ],
 )
-def test_which_layer_has_which_form(size, batch, width, few, channels, transposed):
+def test_the_form_of_a_layer_by_its_shapes(size, batch, width, few, channels, transposed):
     if transposed:
         x = keras.Input(((size + 1) // 2, (size + 1) // 2, width))
         network = keras.Model(x, ops.deconv(x, channels, 4, (size, size)))
@@ -197,7 +196,7 @@ def test_which_layer_has_which_form(size, batch, width, few, channels, transpose
     found = operations(network, batch)
     assert ("Conv2DBackpropFilter" in found) is not few
     assert ("Conv2DBackpropInput" in found) is (channels == 5)  # TensorFlow's transpose
-    assert ("IdentityN" in found) is (few or channels == 3)  # of a custom gradient
+    assert ("IdentityN" in found) is (few or channels == 3)  # from a custom gradient
 
 
 def test_gpus_have_stock_layers(monkeypatch):

@@ -1,4 +1,4 @@
-"""Adam in one operation, beside Keras' own."""
+"""The fused Adam, compared with Keras' Adam."""
 
 import keras
 import numpy as np
@@ -11,7 +11,7 @@ SETTINGS = {"learning_rate": 0.01, "beta_2": 0.9, "epsilon": 1e-3}
 
 
 def walk(kind, gradients, **settings):
-    """Where a weight, and Adam's moments, get to by these gradients."""
+    """Return a weight and the optimiser's variables after these gradients."""
     weight = keras.Variable(np.ones(gradients.shape[1:], np.float32))
     optimizer = kind(**SETTINGS, **settings)
     optimizer.build([weight])
@@ -23,7 +23,7 @@ def walk(kind, gradients, **settings):
 
 @pytest.mark.parametrize("amsgrad", [False, True])
 @pytest.mark.parametrize("beta1", [0.0, 0.5])
-def test_the_same_as_keras(beta1, amsgrad):
+def test_updates_equal_keras_adam(beta1, amsgrad):
     gradients = np.random.default_rng(0).normal(size=(5, 3, 4)).astype(np.float32)
     found, expected = (
         walk(kind, gradients, beta_1=beta1, amsgrad=amsgrad)
@@ -35,13 +35,13 @@ def test_the_same_as_keras(beta1, amsgrad):
 
 
 def test_one_step_by_hand():
-    """m/(1 - β1) = g and v/(1 - β2) = g²: ε̂ is added to sqrt(v), as Keras has it."""
+    """After one step m/(1 - β1) = g and v/(1 - β2) = g². As in Keras, ε is added to sqrt(v)."""
     weight, *_ = walk(Adam, np.full((1, 1), 2.0, np.float32), beta_1=0.5)
     alpha = 0.01 * np.sqrt(1 - 0.9) / (1 - 0.5)
     assert weight[0] == pytest.approx(1 - alpha * 1.0 / (np.sqrt(0.1 * 4) + 1e-3), rel=1e-6)
 
 
-def test_a_loss_scaled_one_can_be_made_of_its_config():
+def test_a_loss_scale_optimizer_is_restored_from_its_config():
     scaled = keras.optimizers.LossScaleOptimizer(Adam(0.25))
     inner = type(scaled).from_config(scaled.get_config()).inner_optimizer
     assert type(inner) is Adam and float(inner.learning_rate) == 0.25
