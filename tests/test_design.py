@@ -19,7 +19,7 @@ MODULES = sorted(
 # Config.
 MAY_IMPORT = {
     "main": {"commands", "config", "console"},
-    "commands": {"config", "datasets", "evaluation", "generation", "runs", "training", "model"}
+    "commands": {"config", "datasets", "evaluation", "generation", "runs", "training"}
     | {"losses", "layers", "console"},
     "config": {"console"},
     "generation": {"datasets", "runs", "training", "utils", "files", "console"},
@@ -188,6 +188,23 @@ def test_the_table_is_of_what_there_is():
     assert {package_of(str(path.relative_to(ROOT).with_suffix(""))) for path in MODULES} == set(
         MAY_IMPORT
     )
+
+
+def test_every_permission_is_used():
+    used = {name: set() for name in MAY_IMPORT}
+    for path in MODULES:
+        own = package_of(str(path.relative_to(ROOT).with_suffix("")))
+        used[own] |= imports(ast.parse(path.read_text()))
+    assert {name: may - used[name] for name, may in MAY_IMPORT.items() if may - used[name]} == {}
+
+
+def test_the_root_and_the_packages_are_of_a_size_to_oversee():
+    sizes = {}
+    for path in MODULES:
+        sizes.setdefault(path.parent.relative_to(ROOT), set()).add(path.stem)
+    sizes = {str(folder): len(names - {"__init__"}) for folder, names in sizes.items()}
+    assert sizes.pop(".") == 7
+    assert {name: size for name, size in sizes.items() if not 3 <= size <= 9} == {}
 
 
 def test_the_table_has_no_circle():
