@@ -12,7 +12,7 @@ import functools
 
 import numpy as np
 
-from benchmarks import step, timing
+from benchmarks import limit, step, timing
 from commands import build, devices
 from config import flags
 
@@ -23,7 +23,7 @@ def layers_of(network):
     """List (layer, input shape, multiply-adds of a sample, whether it is the first layer)."""
     found = []
     for layer in network.layers:
-        if count := step.layer_products(layer):
+        if count := limit.layer_products(layer):
             found.append((layer, layer.input.shape[1:], count, not found))
     return found
 
@@ -33,7 +33,7 @@ def calls(network, *, penalised):
 
     Args:
       network: "generator" or "critic".
-      penalised: fraction of the batch; see `step.step_products`.
+      penalised: fraction of the batch; see `limit.step_products`.
 
     Returns:
       {pass: (times for the first layer, times for other layers)}.
@@ -76,15 +76,16 @@ def measure(case, flags, rounds, seconds):
     """Return (a table row for each layer, the fraction of the limit that all layers reach)."""
     c, spec = step.settings(case, {"mode": "gp", **flags})
     trainer = build.build_trainer(c, spec)
-    limit, rows, least, spent = timing.per_step(step.build_matmul(step.MATRIX), 1), [], 0, 0
+    matmul = timing.per_step(limit.build_matmul(limit.MATRIX), 1)
+    rows, least, spent = [], 0, 0
     for name in ("generator", "critic"):
         often = calls(name, penalised=trainer.n_penalised / c.batch_size)
         for layer, shape, count, first in layers_of(getattr(trainer, name)):
             runs = build_passes(layer, shape, c.batch_size)
-            measures = {"limit": limit}
+            measures = {"limit": matmul}
             measures |= {p: timing.per_step(run, seconds) for p, run in runs.items()}
             found = timing.interleave(measures, rounds)
-            one = c.batch_size * count * min(found["limit"]) / step.MATRIX**3
+            one = c.batch_size * count * min(found["limit"]) / limit.MATRIX**3
             shares = [one / np.median(found[p]) for p in PASSES]
             size = "x".join(map(str, shape))
             rows.append([name, layer.name, size, *(f"{share:.2f}" for share in shares)])

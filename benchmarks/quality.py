@@ -20,7 +20,8 @@ from matplotlib.ticker import NullFormatter, StrMethodFormatter
 
 import files
 from benchmarks import timing
-from commands import build, devices, evaluate
+from commands import build, devices
+from commands.evaluate import build_evaluation
 from config.resolve import resolve
 from evaluation import metrics
 
@@ -73,7 +74,7 @@ def curve(flags, marks, *, by_updates=False):
     data = build.load_data(c)
     trainer = build.build_trainer(c, data.spec, len(data.images) // c.batch_size)
     batches = build.build_batches(c, data)
-    evaluation = evaluate.build_evaluation(c, data)
+    evaluation = build_evaluation(c, data)
     labels = evaluation.labels
     labels = np.zeros(len(evaluation.real), np.int32) if labels is None else labels
     spent, step, seen = 0.0, 0, 0

@@ -18,7 +18,7 @@ import dataclasses
 import json
 import math
 
-from benchmarks import step, timing
+from benchmarks import limit, timing
 from commands import build, devices
 from config import saved as saved_config
 from config.resolve import resolve
@@ -87,7 +87,7 @@ def measure(c, spec, strategy, batch):
         sum(int(np.prod(w.shape)) for w in network.trainable_variables)
         for network in (trainer.generator, trainer.critic)
     ]
-    return *counts, step.own_products(trainer) / 2, exchanged(graph)
+    return *counts, limit.own_products(trainer) / 2, exchanged(graph)
 
 
 def rows(runs, strategy, call):

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 import console
-from benchmarks import convs, loader, overhead, quality, soak, startup, step, timing
-from commands import build, evaluate
+from benchmarks import convs, limit, loader, overhead, quality, soak, startup, step, timing
+from commands import build
+from commands.evaluate import build_evaluation
 from config.resolve import resolve
 from datasets.batches import Batches
 from tests.conftest import ROOT
@@ -83,9 +84,9 @@ def small_networks():
 def test_multiply_adds_of_networks_by_hand():
     generator, critic = small_networks()
     # dense 2·12 = 24; transposed: 2·2 pixels in, 4·4 taps, 3·1 channels = 192
-    assert step.products(generator) == (216, 24)
+    assert limit.products(generator) == (216, 24)
     # convolution: 2·2 pixels out, 3·3 taps, 1·5 channels = 180; dense 20
-    assert step.products(critic) == (200, 180)
+    assert limit.products(critic) == (200, 180)
 
 
 def test_multiply_adds_of_a_step_by_hand():
@@ -94,20 +95,20 @@ def test_multiply_adds_of_a_step_by_hand():
     last = 10 * (200 + 200 + 216 + 192)
     # a critic update: fakes 216; scores 400, weights 400, inputs of the dense layer 40
     update = 10 * (216 + 400 + 400 + 40)
-    count = step.step_products(*networks, batch=10, updates=3, penalised=0)
+    count = limit.step_products(*networks, batch=10, updates=3, penalised=0)
     assert count == 3 * update + last
     # the penalty: scores, gradient, its adjoint and its weights
-    count = step.step_products(*networks, batch=10, updates=3, penalised=4)
+    count = limit.step_products(*networks, batch=10, updates=3, penalised=4)
     assert count == 3 * (update + 4 * 800) + last
     # and back through the scores: weights 200, inputs 20
-    count = step.step_products(*networks, batch=10, updates=3, penalised=4, smooth=True)
+    count = limit.step_products(*networks, batch=10, updates=3, penalised=4, smooth=True)
     assert count == 3 * (update + 4 * 1020) + last
 
 
 def test_multiply_adds_depend_on_the_settings():
     def count(**flags):
         c, spec = step.settings("mnist", {**FLAGS, **flags})
-        return step.own_products(build.build_trainer(c, spec))
+        return limit.own_products(build.build_trainer(c, spec))
 
     whole, none = count(penalty_fraction=1.0), count(mode="regular", critic_num=1)
     assert count(penalty_fraction=0.5) - none == pytest.approx((whole - none) / 2)
@@ -125,8 +126,8 @@ def test_multiply_adds_of_all_passes_are_those_of_the_step():
             often = convs.calls(name, penalised=penalised / 10)
             for count, first in found:
                 total += 10 * count * sum(often[p][0 if first else 1] for p in convs.PASSES)
-        both = (step.products(network) for network in networks.values())
-        wanted = step.step_products(*both, batch=10, updates=1, penalised=penalised)
+        both = (limit.products(network) for network in networks.values())
+        wanted = limit.step_products(*both, batch=10, updates=1, penalised=penalised)
         assert total == pytest.approx(wanted)
 
 
@@ -305,7 +306,7 @@ def test_quality_is_measured_as_evaluate_does(tmp_path, monkeypatch):
     batches = build.build_batches(c, data)
     for step_number in range(2):
         trainer.step(*batches.take(64 * step_number, (1, 64)))
-    found = evaluate.build_evaluation(c, data).measure(trainer.samples)
+    found = build_evaluation(c, data).measure(trainer.samples)
     assert float(rows[1]["value"]) == pytest.approx(found["fid_mnist-cnn"], abs=1e-3)
 
 

@@ -10,7 +10,7 @@ import pytest
 
 import files
 import utils
-from benchmarks import kill, whole
+from benchmarks import kill_trainer, whole
 from tests.conftest import ROOT
 
 
@@ -84,10 +84,14 @@ def test_differing_arrays_are_named():
 
 
 def test_kinds_of_file_operations(tmp_path):
-    picture = str(tmp_path / kill.PICTURES / "7.png")
-    assert kill.moment(tmp_path, "open", (picture, "rb", 0)) == "read a picture"
-    assert kill.moment(tmp_path, "open", (str(tmp_path / "a12.csv"), "w", 1)) == "open a#.csv"
-    assert kill.moment(tmp_path, "os.rename", (tmp_path / "a", "b", -1, -1)) == "os.rename a"
+    picture = str(tmp_path / kill_trainer.PICTURES / "7.png")
+    assert kill_trainer.moment(tmp_path, "open", (picture, "rb", 0)) == "read a picture"
+    assert (
+        kill_trainer.moment(tmp_path, "open", (str(tmp_path / "a12.csv"), "w", 1)) == "open a#.csv"
+    )
+    assert (
+        kill_trainer.moment(tmp_path, "os.rename", (tmp_path / "a", "b", -1, -1)) == "os.rename a"
+    )
     for event, args in (("open", ("/tmp", "r", 0)), ("open", (3, "w", 1)), ("import", ("a",))):
-        assert kill.moment(tmp_path, event, args) is None
-    assert kill.moment(tmp_path, "os.remove", ("/elsewhere/a", -1)) is None
+        assert kill_trainer.moment(tmp_path, event, args) is None
+    assert kill_trainer.moment(tmp_path, "os.remove", ("/elsewhere/a", -1)) is None
