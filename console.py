@@ -50,7 +50,7 @@ class Progress:
 
         Args:
           done: number of items.
-          text: a line about them. None leaves the bar's last one, and prints no line.
+          text: a line to show. None keeps the bar's last text, and prints no line.
         """
         now = time.monotonic()
         left = (now - self.begun) / max(done - self.start, 1) * (self.total - done)
@@ -91,9 +91,9 @@ def clock(seconds):
 
 
 def plain(text):
-    """Return a text with escapes for line breaks and all else that cannot be printed.
+    """Escape line breaks and other unprintable characters in a text.
 
-    Names of files may hold such characters, and bytes that are not text.
+    File names may contain them, and bytes that are not valid text.
     """
     escaped = (c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
     return "".join(escaped)
@@ -108,7 +108,7 @@ def first_line(error, max_length=150):
 def quiet_stderr():
     """Discard what is written to the file descriptor of stderr in the block.
 
-    Silences libraries in C, which do not use `sys.stderr`.
+    This also silences libraries in C, which do not use `sys.stderr`.
     """
     sys.stderr.flush()
     stderr = os.dup(2)

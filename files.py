@@ -12,7 +12,7 @@ from pathlib import Path
 
 import console
 
-MAX_UNPACKED = 100  # bytes for each stored byte: MNIST's files have 5
+MAX_UNPACKED = 100  # unpacked bytes for each stored byte; MNIST's files have 5
 PART_PATTERN = ".*.part*"  # matches the names that `part_path` makes
 
 
@@ -20,11 +20,11 @@ def check_size(count, stored, what):
     """Refuse archives that unpack to far more bytes than they hold.
 
     Raises:
-      ValueError: if `stored` bytes unpack to `count` bytes, over 1 MB and `MAX_UNPACKED` for each.
-        The message begins with `what`.
+      ValueError: if `count` bytes are more than 1 MB + `MAX_UNPACKED` * `stored` bytes. The message
+        begins with `what`.
     """
     if count > MAX_UNPACKED * stored + 1_000_000:
-        raise ValueError(f"{what}: too much for {stored} stored bytes")
+        raise ValueError(f"{what}: too many bytes for {stored} stored bytes")
 
 
 def part_path(path):
@@ -55,7 +55,7 @@ def atomic_path(path):
 def writing(path):
     """Replace an OSError of the block by one whose message names `path`.
 
-    The message of the original one may have no name, or that of a temporary file.
+    The original message may name no path, or a temporary file.
     """
     try:
         yield
@@ -96,8 +96,8 @@ def remove(path):
 def _is_alive(pid):
     """True if another process of this id is running.
 
-    False for this process: it has no temporary file yet when it asks, so that one with its id is
-    an older process's.
+    False for this process's own id. This process has no temporary file yet, so a file with its id
+    is from an older process.
     """
     try:
         os.kill(pid, 0)

@@ -3,7 +3,7 @@
 Scores are [B], one for each image, or maps [B, h, w, 1], one for each patch. A higher score means
 more real. A loss has one value for each score. The trainer averages over the patches of an image
 and over the batch. Sources: GAN 1406.2661, WGAN 1701.07875, WGAN-GP 1704.00028, WGAN-div
-1712.01026, and those named with each function.
+1712.01026. Functions name their other sources.
 """
 
 import dataclasses
@@ -126,7 +126,7 @@ def fakes(real, fake, key):
 def perturbed_reals(real, fake, key):
     """Add noise to real images: x + α·σ/2·u, with α, u ~ U[0, 1) (DRAGAN 1705.07215, algorithm 1).
 
-    There is one α for each image and one u for each number. σ is the standard deviation of the
+    There is one α for each image and one u for each pixel value. σ is the standard deviation of the
     whole batch, as in the authors' code.
     """
     del fake

@@ -40,9 +40,8 @@ def main(argv):
     except KeyboardInterrupt:
         return complain("interrupted", 130)
     except Exception as error:
-        if (
-            type(error).__name__ != "ResourceExhaustedError"
-        ):  # of TensorFlow, which is not imported here
+        # TensorFlow's class, compared by name because this module does not import TensorFlow.
+        if type(error).__name__ != "ResourceExhaustedError":
             raise
         return complain("out of memory: use a smaller --batch_size or narrower networks", 1)
 
@@ -59,7 +58,7 @@ def finish(status):
     try:
         sys.stdout.flush()
     except OSError as error:  # the disk is full, or the reading end of a pipe is closed
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or Python reports it again at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # else Python reports it again
         return status or complain(f"cannot write the output: {error.strerror}", 1)
     return status
 

@@ -38,20 +38,21 @@ def build_dcgan(
     Args:
       spec: a `datasets.packed.ImageSpec`.
       z_dim: length of a latent.
-      g_width, d_width: channels, see `ops.halvings`; `kernel_size`: side of the kernels.
+      g_width, d_width: channels, see `ops.halvings`.
+      kernel_size: height and width of the kernels.
       fc_width: units of a hidden dense layer in both networks, 0 for none.
       bias: the layers with a bias: "all", "unnormed" (those without a norm), or "none".
       g_norm, critic_norm: see `ops.norm` and `ops.critic_norm`.
       label_mode: "concat" appends the labels at every layer of both networks (seed 002).
-        "projection" appends them to the latents, and see `ops.score` for the critic.
+        "projection" appends them to the latents only, and the critic is as in `ops.score`.
 
     Returns:
       generator: [z [B, z_dim], (labels [B, K])] → images [B, H, W, C] in [-1, 1].
       critic: [images, (labels)] → scores [B].
 
     Seed 002 has kernels of 5. Its widths are (512, 256, 128, 64) and (64, 128, 256, 512) for faces,
-    and (128, 128) and (11, 74) with a dense layer of 1024 for MNIST. Deviation: MNIST has tanh and
-    [-1, 1] here, too, where seed 002 has a sigmoid and [0, 1]. They differ in scale only.
+    and (128, 128) and (11, 74) with a dense layer of 1024 for MNIST. Deviation: for MNIST, seed 002
+    has a sigmoid and images in [0, 1]. Here they are in [-1, 1], with tanh. Only the scale differs.
     """
     size = (spec.height, spec.width)
     every = {"label_mode": label_mode, "fc_width": fc_width, "kernel": kernel_size, "bias": bias}

@@ -11,9 +11,9 @@ from training import replicas
 
 # Initialisers. NORMAL is DCGAN's: N(0, 0.02) for kernels, 0 for biases. TORCH is PyTorch's: kernels
 # and biases are uniform in ±1/sqrt(fan in). XAVIER is Glorot's uniform, times a gain.
-# Deviations: seed 002 truncates the normal at two standard deviations in its convolutions. Seed 001
-# combines the normal with PyTorch's biases. Seeds 001 and 004 draw batch norm's scales around 1 (or
-# 0); here they are 1.
+# Deviations from the seed programs: seed 002 truncates the normal at two standard deviations in its
+# convolutions. Seed 001 combines the normal with PyTorch's biases. Seeds 001 and 004 draw batch
+# norm's scales around 1 (or 0); here they are 1.
 NORMAL, TORCH, XAVIER = "normal", "torch", "xavier"
 
 # Layer classes by how they use their weights: "plain" is unchanged (see `layer_class`), "equal" has
@@ -52,7 +52,8 @@ def _first_weights(init, weights, fan_in, gain):
     Args:
       init: NORMAL, TORCH or XAVIER. Ignored if `weights` is "equal".
       weights: see `layer_class`.
-      fan_in: PyTorch counts a transposed convolution's fan in on its output channels.
+      fan_in: number of inputs, for TORCH. As in PyTorch, a transposed convolution's fan in is
+        counted on its output channels.
       gain: factor of "equal" and XAVIER weights: sqrt(2) if a ReLU follows, else 1.
     """
     if weights == "equal":
@@ -80,7 +81,7 @@ def critic_sizes(size):
 
 
 def generator_sizes(size):
-    """List a generator's image sizes: as a critic's, but 5 and 7 are not halved: 28, 14, 7."""
+    """List a generator's image sizes, as `critic_sizes`, but do not halve 5 or 7: 28, 14, 7."""
     sizes = [tuple(size)]
     while max(sizes[-1]) > 7 or (max(sizes[-1]) > 4 and max(sizes[-1]) % 2 == 0):
         sizes.append(tuple((n + 1) // 2 for n in sizes[-1]))
@@ -125,7 +126,7 @@ def _labels(classes):
 def norm(x, name, *, affine=True):
     """Normalise [B, C] or [B, H, W, C].
 
-    Epsilon is 1e-5 and batch norm's momentum is 0.9, as in all five seeds (Keras: 1e-3 and 0.99).
+    Epsilon is 1e-5 and batch norm's momentum is 0.9, as in all seed programs (Keras: 1e-3, 0.99).
 
     Args:
       name: "none", "batch", "layer" (over H, W and C of each sample) or "instance" (over H and W of
@@ -160,7 +161,7 @@ def relu(x):
 
 
 def leaky_relu(x, slope=0.2):
-    """Leaky ReLU: max(x, slope·x). A slope of 0 is a ReLU for critics with a gradient penalty."""
+    """Leaky ReLU: max(x, slope·x). Slope 0 is a ReLU that is faster under a gradient penalty."""
     return fast.LeakyReLU(negative_slope=slope)(x)
 
 
@@ -193,8 +194,8 @@ def deconv(
 ):
     """Transposed convolution: [B, h, w, C] → [B, H, W, channels].
 
-    It is the exact transpose of `conv` from the size (H, W). An odd size is cropped on the side
-    that keeps the image in place.
+    It is the exact transpose of `conv` from the size (H, W). For an odd size, the row or column to
+    crop is the one that leaves the image unshifted.
 
     Args:
       size: (H, W). For a stride of 2, H is 2h or 2h - 1, and W is 2w or 2w - 1.
@@ -203,9 +204,8 @@ def deconv(
     kind = layer_class("Conv2DTranspose", weights)
     layer = kind(channels, kernel, stride, padding="same", use_bias=bias, **kwargs)
     extra = [stride * n - wanted for n, wanted in zip(x.shape[1:3], size)]
-    before = (kernel - 1) // 2 - (
-        kernel - 2
-    ) // 2  # 1: crop at the top and left; 0: at the bottom and right
+    # 1 crops at the top and on the left, 0 at the bottom and on the right.
+    before = (kernel - 1) // 2 - (kernel - 2) // 2
     x = layer(x)
     if any(extra):
         x = keras.layers.Cropping2D([(e * before, e * (1 - before)) for e in extra])(x)

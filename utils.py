@@ -14,8 +14,8 @@ from PIL import Image, ImageOps
 
 import files
 
-# File formats that are read, whatever the file's name. Pillow knows more, but some start other
-# programs (EPS), and some have no signature, so that any file may pass for one.
+# Formats that are read, whatever the file's name. Pillow reads more, but some formats start other
+# programs (EPS), and some have no signature, so any file would match.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "PPM", "JPEG2000", "AVIF")
 LARGE = 1 << 23  # pixels; pictures above this are decoded one at a time, to bound the memory
 _LARGE_LOCK = threading.Lock()
@@ -59,7 +59,7 @@ def to_mode(image, channels):
 
 
 def _to_8_bits(image):
-    """Scale a gray image of 16 or 32 bits to 8, by rows: as float64 it may take 700 MB."""
+    """Scale a gray image of 16 or 32 bits to 8, in blocks of rows: float64 may take 700 MB."""
     stored = np.asarray(image)
     wide = image.mode.startswith("I;16") or stored.max() > 255
     out = np.empty(stored.shape, np.uint8)
@@ -93,7 +93,7 @@ def load_image(image, size, channels, crop=None):
     """
     if not isinstance(image, Image.Image):
         with open_image(image) as file:
-            if file.format == "JPEG" and not crop:  # decodes at 1/2, 1/4 or 1/8
+            if file.format == "JPEG" and not crop:  # decode at 1/2, 1/4 or 1/8 size
                 file.draft(None, (2 * size[1], 2 * size[0]))
             if file.width * file.height > LARGE:
                 with _LARGE_LOCK:
@@ -125,7 +125,7 @@ def to_float(images):
 def to_uint8(images):
     """Map floats in [-1, 1] to uint8 in [0, 255]. Values outside of the range are clipped.
 
-    The mapping is the same for all images, so that a generator with a wrong range is seen.
+    The mapping is the same for all images, so a wrong output range of a generator is visible.
     """
     return np.round((np.clip(images, -1, 1) + 1) * 127.5).astype(np.uint8)
 
@@ -178,7 +178,7 @@ def enlarge(images, shape):
 def side_by_side(left, right, gap=8):
     """Join two uint8 images [H, W, C] with `gap` white pixels between them.
 
-    The lower one is padded with white at its bottom.
+    The image of smaller height is padded with white at the bottom.
     """
     height = max(left.shape[0], right.shape[0])
     pads = [
@@ -203,7 +203,7 @@ def save_animation(path, frames, seconds=None, hold=1.0):
       frames: uint8 [N, H, W, C], or a list of uint8 [H, W, C]; at least one.
       seconds: length of one round without the hold; N / 10 by default. Frames that would be
         shorter than 0.02 s last 0.02 s.
-      hold: seconds that the last frame is shown longer.
+      hold: additional seconds for the last frame.
 
     Raises:
       OSError: if the file cannot be written.

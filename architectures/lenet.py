@@ -9,7 +9,7 @@ def build_lenet(spec, *, z_dim, critic_norm, label_mode, g_head):
     """Build seed 000's networks, for even image sizes of at least 28.
 
     The generator's last layer is a transposed convolution of kernel 4, stride 2 and crop 3: 16x16x8
-    → 28x28. The critic's convolutions have no activation but max-pooling, as in the seed.
+    → 28x28. As in the seed, the critic has max-pooling, but no activation, after a convolution.
 
     Args:
       spec: a `datasets.packed.ImageSpec`.

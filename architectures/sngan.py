@@ -16,7 +16,7 @@ def build_sngan(spec, *, z_dim, g_width, d_width, g_norm, critic_norm, label_mod
     Args:
       spec: a `datasets.packed.ImageSpec`.
       z_dim: length of a latent.
-      g_width, d_width: (channels of all layers,).
+      g_width, d_width: (channels,), the same in all layers.
       g_norm, critic_norm: see `ops.norm` and `ops.critic_norm`.
       label_mode: see `ops.score`. "concat" also appends the labels to the critic's images.
 

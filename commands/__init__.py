@@ -1,6 +1,7 @@
-"""The commands of a call.
+"""The commands of the program.
 
-A command is a function of a dict of the flags of the call. It returns the exit status; None is 0.
+A command is a function that takes a dict of the call's flags. It returns the exit status; None
+is 0.
 """
 
 from commands import compare, dry_run, evaluate, export, train

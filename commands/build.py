@@ -95,13 +95,13 @@ def describe_data(c):
 
 
 def build_batches(c, data, strategy=None):
-    """Return the stream of training images, a `batches.Batches`.
+    """Return the stream of training images, a `batches.Batches` or `domains.Pairs`.
 
     Args:
       c: a `Config`.
       data: the packed data.
-      strategy: a tf.distribute strategy. The stream then has the rows of its replicas in this
-        process only. None for all rows.
+      strategy: a tf.distribute strategy. The stream then has only the rows of this process's
+        replicas. None for all rows.
     """
     from training import replicas
 
@@ -179,8 +179,8 @@ def build_trainer(c, spec, per_epoch=0, shown=(), strategy=None):
     Args:
       c: a `Config`.
       spec: the `ImageSpec` of the data.
-      per_epoch: number of steps in an epoch, for `critic_bursts`.
-      shown: the source images in the sample sheets of a trainer that translates.
+      per_epoch: number of steps in an epoch.
+      shown: source images for the previews of CycleGAN, as in `domains.Domains`.
       strategy: a tf.distribute strategy, or None for one replica.
 
     Returns:

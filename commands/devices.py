@@ -113,7 +113,7 @@ def catch_lost_workers(team):
 
 
 def agreement(trainer):
-    """Return the function by which all processes agree to stop at the same step: see `loop.fit`."""
+    """Return the function `agree` of `loop.fit`, which stops all processes at the same step."""
     from training import replicas
 
     return functools.partial(replicas.agree, trainer.strategy)
@@ -141,7 +141,7 @@ def choose(c, joined=None):
 
     Args:
       c: a `Config`.
-      joined: the strategy of several processes; None for one over the devices of this process.
+      joined: the strategy of several processes; None to use the devices of this process only.
 
     Raises:
       WrongCall: if the config cannot be trained on this number of replicas.

@@ -27,7 +27,7 @@ def describe(c):
         yield f"note: {reason}; the counts are for colour images without labels"
     yield f"images {spec.height}x{spec.width}x{spec.channels}, {spec.classes or 'no'} classes"
     peak, stages = 0, build_stages(c, spec)
-    weights = sum(map(parameters, (stages[-1][0], *stages[-1][:2])))  # with the average
+    weights = sum(map(parameters, (stages[-1][0], *stages[-1][:2])))  # and the EMA
     for generator, critic, batch in stages:
         memory = step_bytes(c, spec, generator, critic, batch, weights)
         peak = max(peak, memory)
@@ -48,7 +48,7 @@ def build_stages(c, spec):
 
 
 def step_bytes(c, spec, generator, critic, batch, weights):
-    """Return the estimated bytes of a train step. `weights` is the number in all networks."""
+    """Estimate the bytes of a train step. `weights`: parameters of all networks and the EMA."""
     from losses import n_penalised
     from training import memory
 

@@ -15,7 +15,7 @@ def export(given):
 def export_run(c, folder):
     """Write the generators of a run in the formats of `c.export`; return the paths.
 
-    Runs on the CPU: images from a GPU differ by more than the check of an export tolerates.
+    Runs on the CPU: images from a GPU differ by more than `generation.export.TOLERANCE`.
     """
     devices.import_tensorflow("cpu")
     formats = {}

@@ -28,7 +28,7 @@ def _flag(
       kind: function that parses the flag's text. By default, the type of `default`.
       low, high: smallest and largest allowed value.
       choices: allowed texts, or None for any.
-      aliases: dict of another text → a choice.
+      aliases: dict of alternative text → choice.
       saved: False for a setting of a single call, which is not saved with the run.
       by_size: defaults for images of a minimum size, as pairs (pixels of the smaller side, value),
         the largest size first.
@@ -130,7 +130,7 @@ class Config:
     )
     epsilon: float = _flag(
         1e-8,
-        "constant that avoids division by 0; Adam adds it to the root, RMSprop inside the root",
+        "constant that avoids division by 0; Adam adds it after the square root, RMSprop before",
         float,
         low=0,
     )
@@ -259,7 +259,7 @@ class Config:
     )
     patch: str = _flag(
         "70",
-        "cyclegan: area of one critic score; 70: 70x70 pixels; 16: 1/16 of the height and width",
+        "cyclegan: patches that a critic scores; 70: 70x70 pixels; 16: one score per 16x16 pixels",
         choices=("70", "16"),
     )
     lambda_cycle: float = _flag(10.0, "cyclegan: weight of the L1 cycle-consistency loss", low=0)
@@ -335,7 +335,7 @@ class Config:
     )
     interpolate: int = _flag(
         0,
-        "test mode: film frames from one latent to the next; 0: no film",
+        "test mode: number of film frames from one latent to the next; 0: no film",
         low=0,
         high=1000,
         saved=False,
@@ -396,9 +396,8 @@ class Config:
         """
         if self.name:
             return self.name
-        dataset = os.path.basename(
-            os.path.abspath(self.dataset)
-        )  # the path may be "." or end in "/"
+        # The path may be "." or end in "/".
+        dataset = os.path.basename(os.path.abspath(self.dataset))
         dataset = re.sub(r"(?<=.)\.zip$", "", dataset, flags=re.IGNORECASE)
         defaults = tables.MODES[self.mode].defaults
         parts = [dataset, self.batch_size, self.output_height, self.output_width]
@@ -416,9 +415,10 @@ FIELDS = {f.name: f for f in dataclasses.fields(Config)}
 # A resumed run cannot change these: they decide the shapes and the meaning of its checkpoint.
 FIXED = ("arch", "mode", "optimizer", "conditional", "z_distribution")
 FIXED += ("output_height", "output_width")
-COMMAND_FLAGS = ("evaluate", "export", "translate")  # a call has at most one of these, or trains
+# A call has at most one of these, and none of them with --train or --compare.
+COMMAND_FLAGS = ("evaluate", "export", "translate")
 TEST_MODE = ("num_samples", "seeds", "label", "interpolate", "visualize")  # fields of test mode
-SAME_AS = {  # a field that is None has the value of another field
+SAME_AS = {  # field → the field whose value it takes if it is None
     "input_width": "input_height",
     "output_width": "output_height",
     "d_learning_rate": "learning_rate",
@@ -431,7 +431,7 @@ def is_set(c, name):
 
 
 def is_switch(field):
-    """Return whether a flag may have no value, which means True."""
+    """Return whether a flag may be given without a value, which means True."""
     return field.metadata["kind"] in (values.truth, values.option)
 
 

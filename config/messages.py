@@ -21,8 +21,8 @@ def advice(c, given):
     lines = []
     if c.critic_norm == "batch" and c.penalty != "none":
         lines.append(
-            "note: batch norm in the critic mixes the images of a batch, but penalty"
-            f" {c.penalty} needs a score of each image (1704.00028, section 4): use --critic_norm"
+            "note: with batch norm in the critic, a score depends on the whole batch, but --penalty"
+            f" {c.penalty} penalises each image alone (1704.00028, section 4): use --critic_norm"
             " layer"
         )
     groups = {  # flag → ({choice: fields that it uses}, the choice of this run)
@@ -40,19 +40,19 @@ def advice(c, given):
 
 
 def _arch_fields(row):
-    """Return the fields that an architecture uses and some others do not."""
+    """Return the fields that this architecture uses, and some other architectures do not."""
     sizes = () if row.growth else ("output_height", "output_width")
     return (*row.network, *row.training, *sizes)
 
 
 def _penalty_fields(penalties):
-    """Return the fields that a choice of --penalty uses and some others do not."""
+    """Return the fields that this choice of --penalty uses, and some other choices do not."""
     weights = {name for penalty in penalties for name in penalty.weights.values()}
     return (*weights, *(("penalty_every", "penalty_fraction") if penalties else ()))
 
 
 def describe(config, names=None):
-    """Return settings as text `name=value`, with as many in a line as fit in 100 characters.
+    """Format settings as `name=value`, in lines of up to 100 characters.
 
     Args:
       config: a `Config`.

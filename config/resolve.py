@@ -18,8 +18,8 @@ def resolve(given, saved=None, *, check=True):
       given: dict of Config field → value, with the flags of the call.
       saved: dict of Config field → value, with the settings of the run that the call resumes or
         uses; None for a new run.
-      check: False to allow settings that cannot be combined, as long as the saved settings of the
-        run are unknown.
+      check: False does not check combinations of settings. For a call whose run, and its saved
+        settings, are not known yet.
 
     Raises:
       WrongCall: if flags are invalid, or settings cannot be combined.
@@ -71,7 +71,7 @@ def _complete(settings, row):
 
 
 def _check_names(c):
-    """Check the flags that are valid or invalid whatever the settings of the run."""
+    """Check the flags whose validity does not depend on the run's settings."""
     if not re.fullmatch("auto|cpu|gpu(:[0-9]+)?", c.device, re.ASCII):
         raise WrongCall(f"--device={c.device} must be auto, cpu, gpu, or one GPU such as gpu:0")
     if c.compare and len(set(c.compare)) < len(c.compare):

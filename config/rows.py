@@ -60,7 +60,7 @@ class Task:
     """What the networks of an architecture are for: generation or translation.
 
     Attributes:
-      does: description for messages, to follow "which".
+      does: a clause for messages, which follows "--arch=NAME, which".
       asks: the fields of test mode that only this task supports.
       refuses: the fields that this task does not support.
       settles: values of Config fields that override those of the data set.
@@ -116,7 +116,7 @@ class Architecture:
       fixed: the fields of `training` that a resumed run cannot change.
       one_width: True if `g_width` and `d_width` must be single numbers.
       stages: function that returns a list of (generator, critic, batch size), one for each stage of
-        training. None if there is one stage, with the pair itself.
+        training. None: a single stage with the pair that `builder` returns.
       growth: a `Growth`, or None if the networks do not grow.
     """
 
@@ -248,8 +248,8 @@ class Preset:
     """A named row of settings.
 
     Attributes:
-      source: the seed program with these settings, "000" to "004", or "ours". Bugs of the seed
-        programs are fixed here.
+      source: the older GAN program ("seed") with these settings, "000" to "004", or "ours". The
+        seeds' bugs are fixed here.
       settings: values of Config fields, which flags override.
     """
 

@@ -105,7 +105,7 @@ def _refuse_precision(config, saved):
 
 
 def _fixed(row):
-    """Return the fields that a run cannot change. An error names the architecture first."""
+    """Return the fields that a resumed run cannot change, in the order of the checks."""
     return ("arch", *row.network, *row.fixed, *FIXED)
 
 

@@ -59,7 +59,7 @@ MODES = {
             "optimizer": "rmsprop",
             "learning_rate": 5e-5,
             "rho": 0.99,
-            "epsilon": 1e-10,  # inside Keras' root; the square of 1e-5 outside the root
+            "epsilon": 1e-10,  # Keras adds it inside the root: (1e-5)²
             "critic_num": 5,
             "critic_norm": "batch",
         },
@@ -137,8 +137,8 @@ TRANSLATION = Task(
     min_batch=1,  # instance norm normalises each image separately
 )
 
-# One width is a base, which doubles each time that the size halves. Several are the widths of all
-# layers, from the input to the output: (512, 256, 128, 64).
+# A single width is the base width, which doubles at each halving of the size. Several widths are
+# the widths of all layers, from the input to the output: (512, 256, 128, 64).
 _NORMAL = {"z_dim": 100, "z_distribution": "normal"}
 _CRITIC = ("critic_norm", "label_mode")
 ARCHS = {

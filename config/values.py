@@ -43,7 +43,7 @@ def seeds(text):
 
 
 def batches(text):
-    """Parse "256:14,128:16": size:batch pairs. Return text with the sizes in order."""
+    """Parse size:batch pairs, "256:14,128:16". Return them as text, sorted by size."""
     pairs = {int(size): int(batch) for size, batch in (p.split(":") for p in text.split(","))}
     if not all(is_stage(size) and 2 <= batch < 2**31 for size, batch in pairs.items()):
         raise ValueError
@@ -61,7 +61,7 @@ def option(text):
 
 
 def allowed(field):
-    """Return text that says which values a field allows, to follow the words "must be"."""
+    """Describe the values that a field allows, in words that follow "must be"."""
     metadata = field.metadata
     kind, low, high = (metadata[key] for key in ("kind", "low", "high"))
     if metadata["choices"]:
@@ -84,7 +84,7 @@ def allowed(field):
 
 
 def fits(field, value):
-    """Return whether a field allows a value, or one item of a tuple: its type, choices, limits."""
+    """Check a value, or one item of a tuple, against a field's type, choices and limits."""
     metadata = field.metadata
     item = str if metadata["choices"] else int
     wanted = {float: (int, float), tuple: item}.get(field.type, field.type)
@@ -98,7 +98,7 @@ def fits(field, value):
 
 
 def _is_parsed(field, text):
-    """Return whether a text is what the field's kind makes of it; True for items of a tuple."""
+    """Return whether parsing a text leaves it unchanged. True for items of a tuple."""
     try:
         return field.type is not str or field.metadata["kind"](text) == text
     except ValueError:

@@ -55,7 +55,7 @@ class Batches:
     def take(self, position, shape):
         """Return (uint8 images [*shape, H, W, C], int32 labels [*shape]) from `position` on.
 
-        Of a shape [updates, batch], only this process's rows of each batch are returned.
+        For a shape [updates, batch], returns only this process's rows of each batch.
         """
         chosen = self.indices(position, int(np.prod(shape))).reshape(shape)
         replicas, count = self.rows

@@ -1,6 +1,7 @@
 """The cache of packed data sets: all pictures decoded once, into one uint8 array on the disk.
 
-`NAME.npy` holds the images and `NAME.json` says of which pictures. Imports no TensorFlow.
+`NAME.npy` holds the images. `NAME.json` holds the signature of the pictures and lists the
+unreadable ones. Imports no TensorFlow.
 """
 
 import contextlib
@@ -26,14 +27,14 @@ def read_or_pack(source, stem, cache_dir, size, crop, workers):
     Args:
       source: a `packed.Source` of N pictures.
       stem: name of the files in the cache, without a suffix.
-      cache_dir: path of the cache. If it cannot be written, the user's cache is taken.
+      cache_dir: path of the cache. If it cannot be written, the user's cache is used.
       size: (height, width) of the images.
       crop: (height, width) of the centre box to take first, or None.
       workers: number of decoding threads; 0 takes one for each CPU.
 
     Returns:
       (uint8 images [K, H, W, C], memory-mapped; the indices of the K readable pictures, int [K];
-      names of the skipped, each with the reason).
+      names of the skipped pictures, each with the reason).
 
     Raises:
       console.Failed: if no picture can be read, or no cache can be written.
@@ -77,7 +78,7 @@ def _user_cache():
 
 
 def _read_cache(meta, array, source, size):
-    """Return what `read_or_pack` does, or None if it is missing, broken or of other pictures."""
+    """Return the result of `read_or_pack`; None if the cache is absent, broken or outdated."""
     try:
         kept, count = json.loads(meta.read_text()), len(source.names)
         if (kept["signature"], kept["count"]) != (source.signature, count):
@@ -89,12 +90,12 @@ def _read_cache(meta, array, source, size):
         if images.dtype != np.uint8 or images.shape not in shapes or not len(keep):
             return None
         return images, keep, list(skipped.values())
-    except Exception:  # a broken file raises many kinds in JSON, NumPy and the lines above
+    except Exception:  # JSON and NumPy raise many types of error for a broken file
         return None
 
 
 def _pack(source, part, size, crop, workers):
-    """Decode all pictures into the .npy file `part`; return {index: name} of the unreadable."""
+    """Decode all pictures into the .npy file `part`; return {index: name} of unreadable ones."""
     count = len(source.names)
     with _strict_pillow():
         channels = 1 if all_gray(source) else 3
@@ -107,7 +108,7 @@ def _pack(source, part, size, crop, workers):
                 array[i] = utils.load_image(source.open(i), size, channels, crop)
             except console.Failed:
                 raise
-            except Exception as error:  # decoders raise many kinds on a broken file
+            except Exception as error:  # decoders raise many types for a broken file
                 bad[i] = console.plain(f"{source.names[i]} ({_reason(error)})")
 
     done = 0
@@ -121,7 +122,7 @@ def _pack(source, part, size, crop, workers):
                 future.result()
                 done = min(done + JOB, count)
                 bar.update(done, "")
-        except BaseException:  # on Ctrl-C, too, drop the jobs that wait
+        except BaseException:  # also on Ctrl-C: drop the queued jobs
             pool.shutdown(cancel_futures=True)
             raise
     if len(bad) == count:
@@ -156,7 +157,7 @@ def _compact(array, part, keep):
 
 
 def _new_array(path, shape):
-    """Create a memory-mapped .npy file of uint8, with its room on the disk allocated."""
+    """Create a memory-mapped .npy file of uint8, and allocate its disk space."""
     array = np.lib.format.open_memmap(path, "w+", np.uint8, shape)
     with open(path, "r+b") as file:  # a full disk raises here; writing a mapped page would crash
         os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
@@ -164,7 +165,7 @@ def _new_array(path, shape):
 
 
 def all_gray(source):
-    """Return whether no readable picture has colour. Reads headers up to the first with colour."""
+    """Return whether all readable pictures are gray. Reads headers up to the first in colour."""
     if source.images is not None:
         return source.images.shape[-1] == 1
     gray = 0
@@ -176,6 +177,6 @@ def all_gray(source):
                 gray += 1
         except console.Failed:
             raise
-        except Exception:  # named when it is decoded
+        except Exception:  # `_pack` reports it
             continue
     return gray > 0

@@ -24,8 +24,7 @@ class Domains:
     Attributes:
       train: (A, B), each a `packed.Packed` of images `LARGER` times as large as the spec says.
       shown: (A, B), each uint8 [at most SHOWN, H, W, C].
-      spec: `packed.ImageSpec` of the images that are trained on and made. Its count is that of
-        the larger domain.
+      spec: `packed.ImageSpec` of the networks' images. Its count is that of the larger domain.
     """
 
     train: tuple
@@ -41,8 +40,8 @@ def load(name, *, size, **kwargs):
     """Read the four folders of a data set, each by `packed.load` with these kwargs.
 
     Args:
-      name: of the data set: a folder under `data_dir`, or a path.
-      size: (height, width) of the images to make.
+      name: the data set: a folder under `data_dir`, or a path.
+      size: (height, width) of the networks' images.
 
     Returns:
       A `Domains`.
@@ -50,7 +49,7 @@ def load(name, *, size, **kwargs):
     Raises:
       console.Failed: if a folder is missing or has no images; the message names it.
     """
-    # Find out about all four before the first is packed, which may take long.
+    # Check all four folders before the first is packed, which may take minutes.
     describe(name, size=size, **{n: kwargs[n] for n in DESCRIBED_BY if n in kwargs})
     larger = tuple(int(LARGER * n) for n in size)
     train, test = (
@@ -63,9 +62,9 @@ def load(name, *, size, **kwargs):
 
 
 def describe(name, *, size, **kwargs):
-    """Return the ImageSpec of `load` without packing; unreadable pictures are counted, too.
+    """Return the ImageSpec of `load` without packing. Counts unreadable pictures, too.
 
-    Takes those of the kwargs of `load` that `DESCRIBED_BY` lists, and raises as it does.
+    `DESCRIBED_BY` lists its kwargs, which are kwargs of `load`. It raises the errors of `load`.
     """
     if name.lower().endswith(".zip"):
         raise console.Failed(f"{name}: needs a folder with {', '.join(FOLDERS)}, not a zip file")
@@ -74,14 +73,14 @@ def describe(name, *, size, **kwargs):
 
 
 def _common_spec(size, specs):
-    """Return the ImageSpec of both domains, given those of the four folders."""
+    """Return the ImageSpec of both domains from the ImageSpecs of the four folders."""
     channels = max(spec.channels for spec in specs)
     count = max(spec.count for spec in specs[: len(TRAIN_FOLDERS)])
     return packed.ImageSpec(*size, channels, count, 0)
 
 
 def to_channels(images, channels):
-    """Return images [..., C] with this many channels: gray is repeated where colour is wanted."""
+    """Return images [..., C] as [..., channels]; a gray channel is repeated for colour."""
     return np.repeat(images, channels // images.shape[-1], -1)
 
 

@@ -104,7 +104,7 @@ def read_cifar10(path, *, pattern="*", conditional=True, part="train"):
 def _array_source(name, images, labels, origin):
     """Return a Source of uint8 images [N, H, W, C] with integer labels [N] from 0 to 9.
 
-    Raises console.Failed, naming the file `origin`, if they are something else.
+    Raises console.Failed, which names the file `origin`, for other arrays.
     """
     if not images.size:  # a header can promise billions of images without pixels
         raise console.Failed(f"cannot read {origin}: it holds no images")
@@ -156,11 +156,11 @@ def read_idx(file, rank):
                 raise ValueError(f"its first four bytes are not those of IDX data of rank {rank}")
             shape = struct.unpack(f">{rank}I", stream.read(4 * rank))
             count = math.prod(shape)
-            files.check_size(count, os.path.getsize(file), f"it says {shape} values")
+            files.check_size(count, os.path.getsize(file), f"its header says {shape} values")
             body = stream.read(count + 1)
         if len(body) != count:
             held = len(body) if len(body) < count else "more"
-            raise ValueError(f"it says {shape} values and holds {held}")
+            raise ValueError(f"its header says {shape} values, but it holds {held}")
         return np.frombuffer(body, np.uint8).reshape(shape)
     except (OSError, EOFError, ValueError, struct.error, zlib.error) as error:
         raise console.Failed(f"cannot read {file}: {error}") from None

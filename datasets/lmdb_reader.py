@@ -16,7 +16,7 @@ import weakref
 MAX_BYTES = 1 << 26  # of a value; no picture's file is larger
 MAX_DEATHS = 20  # of reader processes, before a database is given up
 LISTING_SECONDS = 120  # of CPU time, to list all keys; three million take a few seconds
-MIN_ENTRY_BYTES = 10  # that a key takes in the file
+MIN_ENTRY_BYTES = 10  # of the file, for one key and its value
 
 
 class Corrupt(Exception):
@@ -46,7 +46,7 @@ class Database:
         Raises:
           Corrupt: if the value cannot be read.
         """
-        with self._lock:  # one request at a time: a death is the fault of the key just asked for
+        with self._lock:  # one request at a time, so that a death has one key as its cause
             return self._ask(key)
 
     @property
@@ -66,7 +66,7 @@ class Database:
             error, answer = pickle.load(self._reader.stdout)
         except (EOFError, OSError, pickle.UnpicklingError):
             self.deaths += 1
-            if self._reader is not None:  # it could be started
+            if self._reader is not None:  # the process had started
                 self._stop()
             self._reader = None
             raise Corrupt("it is corrupt: its pages kill the process that reads them") from None
@@ -86,7 +86,7 @@ class Database:
 
 
 def _serve(folder, requests, answers):
-    """Answer each key with (error or None, value), and None with (error or None, all keys)."""
+    """Answer each request with (error or None, answer): a key's value, or all keys for None."""
     import lmdb
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches this process, too
@@ -112,7 +112,8 @@ def _list_keys(env, folder):
         raise Corrupt(f"it is cut short at {size} bytes")
     if entries > size // MIN_ENTRY_BYTES:
         raise Corrupt(f"it says that it has {entries} entries, in {size} bytes")
-    signal.setitimer(signal.ITIMER_VIRTUAL, LISTING_SECONDS)  # kills: pages may form a loop
+    # The timer kills this process if the pages form a loop.
+    signal.setitimer(signal.ITIMER_VIRTUAL, LISTING_SECONDS)
     keys = []
     with env.begin() as transaction:
         for key in transaction.cursor().iternext(keys=True, values=False):
@@ -132,7 +133,7 @@ def _value(env, key):
         if value is None:
             raise Corrupt("no such key")
         if len(value) > MAX_BYTES:
-            raise Corrupt(f"{len(value)} bytes are no picture")
+            raise Corrupt(f"{len(value)} bytes are too many for a picture")
         return bytes(value)
 
 

@@ -36,7 +36,7 @@ class Source:
 
     Attributes:
       names: list of N strings, for messages.
-      open: function of an index that returns a Pillow image, or a path or file of one.
+      open: function of an index that returns a Pillow image, or its path or open file.
       signature: str that changes when the pictures change.
       labels: int [N], or None if the set has none.
       classes: names of the classes.
@@ -87,10 +87,10 @@ def load(
     part=None,
     workers=0,
 ):
-    """Read a data set: from its packed array in the cache, if the pictures are unchanged.
+    """Load a data set, from the cache if its pictures are unchanged.
 
     Args:
-      name: of the data set: a folder or zip file under `data_dir`, or a path.
+      name: the data set: a folder or zip file under `data_dir`, or a path.
       reader: function of (path, pattern=, conditional=) that returns a Source.
       data_dir: path of the folder of data sets.
       cache_dir: path of the folder of packed arrays; if it cannot be written, they go to
@@ -143,9 +143,9 @@ def _read(name, reader, data_dir, pattern, conditional, **kwargs):
 
 
 def describe(name, *, reader, data_dir, size, pattern="*", conditional=False):
-    """Return the ImageSpec of `load` without packing; unreadable pictures are counted, too.
+    """Return the ImageSpec of `load` without packing. Counts unreadable pictures, too.
 
-    Takes some of the arguments of `load`, and raises as it does.
+    Takes some of the arguments of `load`, and raises its errors.
     """
     _, source = _read(name, reader, data_dir, pattern, conditional)
     channels = 1 if cache.all_gray(source) else 3

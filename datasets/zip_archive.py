@@ -32,7 +32,7 @@ class Archive:
       pattern: shell pattern of file names.
 
     Attributes:
-      names: the paths, without top folders that all share and hold only folders.
+      names: the paths, without the top folders that all paths share and that hold only folders.
       signature: str that changes when the pictures change.
 
     Raises:
@@ -42,7 +42,7 @@ class Archive:
     def __init__(self, path, suffixes, pattern="*"):
         try:
             self._file = zipfile.ZipFile(path)
-        except Exception as error:  # zipfile raises many kinds on a broken directory
+        except Exception as error:  # zipfile raises many types for a broken directory
             raise console.Failed(f"cannot read {path}: {console.first_line(error)}") from None
         found = [(_parts(member), member) for member in self._file.infolist()]
         found = [(parts, m) for parts, m in found if _is_wanted(parts, m, suffixes, pattern)]
@@ -60,7 +60,7 @@ class Archive:
         """Return the file of picture `i` as a BytesIO.
 
         Raises:
-          ValueError: if it unpacks to too much.
+          ValueError: if it unpacks to too many bytes.
           zipfile.BadZipFile and others: if it is broken.
         """
         member = self._members[i]
@@ -77,7 +77,7 @@ def _parts(member):
 
 
 def _is_wanted(parts, member, suffixes, pattern):
-    """Return whether the name is a picture's, not hidden, and not absolute or through ".."."""
+    """Return whether a member is a picture with a relative path, not hidden, and without ".."."""
     if member.is_dir() or not parts or any(p[0] in "./" or p == "__MACOSX" for p in parts):
         return False
     known = pattern != "*" or parts[-1].lower().endswith(suffixes)
@@ -85,7 +85,7 @@ def _is_wanted(parts, member, suffixes, pattern):
 
 
 def _below(found):
-    """Join the parts of each path, without top folders that all share and hold only folders."""
+    """Join the parts of each path, without the top folders that `Archive.names` leaves out."""
     while found and min(map(len, found)) > 2 and len({parts[0] for parts in found}) == 1:
         found = [parts[1:] for parts in found]
     return ["/".join(parts) for parts in found]

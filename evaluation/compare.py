@@ -12,7 +12,7 @@ import utils
 from runs import film, log, plots, trained
 
 BINS = 80  # of a weight histogram
-NEAR = 0.99  # weights beyond this share of a clipping bound count as at the bound
+NEAR = 0.99  # of a clipping bound; weights beyond it count as at the bound
 
 
 def kernels(path):
@@ -38,7 +38,7 @@ def weight_facts(weights, clip=None):
 def histogram(weights, clip=None):
     """Return (left edges [BINS], counts [BINS]) of weights [N].
 
-    The range is symmetric about 0: to twice the larger clipping bound, or to the largest weight.
+    The range is ± twice the larger clipping bound, or ± the largest absolute weight.
     """
     reach = 2 * max(map(abs, clip)) if clip else float(np.abs(weights).max())
     counts, edges = np.histogram(weights, BINS, (-reach, reach))
@@ -49,7 +49,7 @@ def write_page(folder, runs):
     """Write compare.png, weights_hist.csv and weights.csv, and return their paths.
 
     Args:
-      folder: to write to.
+      folder: folder to write to.
       runs: mode → (folder of the run, clipping bounds (low, high) or None, name of the log's
         column with the difference of the critic's scores).
 

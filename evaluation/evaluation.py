@@ -33,7 +33,7 @@ class Evaluation:
       higher: True if a higher value of that measure is better.
 
     Attributes:
-      by: the full name of that measure, with the extractor's.
+      by: the full name of that measure, with the extractor's name.
       shares: shares of the classes [K] among the samples last measured, or None.
       features: of the reals, float [N, D].
       moments: mean [D] and covariance [D, D] of the features.
@@ -72,9 +72,9 @@ class Evaluation:
         """Measure a generator.
 
         Args:
-          draw: int labels [N] → uint8 images [N, H, W, C]. The labels are those of the reals, or
-            zeros if these have none. Smaller images, as of an early stage of progressive growing,
-            are enlarged.
+          draw: int labels [N] → uint8 images [N, H, W, C]. The labels are the labels of the
+            reals, or zeros without labels. Smaller images, for example from an early stage of
+            progressive growing, are enlarged.
 
         Returns:
           A dict of name → number. Names of measures of features end with the extractor's name.
@@ -101,7 +101,7 @@ class Evaluation:
         Each row of nearest.png shows a sample and the training images nearest to it by features.
 
         Args:
-          folder: to write to.
+          folder: folder to write to.
           draw: int labels [N] → uint8 images [N, H, W, C].
           measures: dict of name → number, as `measure` returns.
           images: uint8 training images [M, H, W, C], of which at most `NEAREST_OF` are searched.

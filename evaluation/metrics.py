@@ -24,9 +24,9 @@ def moments(features):
 def frechet_distance(real, fake):
     """Fréchet distance between two normal distributions (FID, 1706.08500, eq. 6).
 
-    |μ₁ - μ₂|² + Tr(Σ₁ + Σ₂ - 2(Σ₁Σ₂)^½). The trace of the root is computed as that of the
-    symmetric (Σ₁^½ Σ₂ Σ₁^½)^½, from eigenvalues: it is real, and stable for covariances that have
-    not full rank.
+    |μ₁ - μ₂|² + Tr(Σ₁ + Σ₂ - 2(Σ₁Σ₂)^½). Tr((Σ₁Σ₂)^½) is the sum of the square roots of the
+    eigenvalues of the symmetric Σ₁^½ Σ₂ Σ₁^½. It is real, and stable for covariances
+    without full rank.
 
     Args:
       real, fake: (mean [D], covariance [D, D]), as `moments` returns.
@@ -72,9 +72,9 @@ def _cubic_kernel(x, y):
 def precision_recall(real, fake, *, k=3):
     """Improved precision and recall (1904.06991, eq. 1-2).
 
-    Precision is the share of fakes inside the manifold of the reals, recall that of reals inside
-    the manifold of the fakes. A manifold is the union of balls around its samples, each of which
-    reaches to the sample's k-th nearest neighbour.
+    Precision is the fraction of fakes inside the manifold of the reals. Recall is the fraction of
+    reals inside the manifold of the fakes. A manifold is a union of balls. Each ball is centred on
+    a sample and reaches to the sample's k-th nearest neighbour.
 
     Args:
       real, fake: features [N, D] and [M, D].
@@ -141,7 +141,7 @@ def pyramid(images):
 
 
 def _blur(images, gain):
-    """Blur along both sides, multiplied by `gain` along each."""
+    """Blur along height and width, with a factor of `gain` on each axis."""
     for axis in (1, 2):
         images = ndimage.correlate1d(images, PYRAMID_KERNEL * gain, axis, mode="mirror")
     return images
@@ -202,8 +202,8 @@ def ssim_scales(size):
 def structural_similarity(a, b):
     """Multi-scale structural similarity of pairs of images (MS-SSIM, Wang et al. 2003).
 
-    It uses as many scales as `ssim_scales` gives, with the paper's weights of the first ones
-    normalised to sum to 1. With one scale it is SSIM (Wang et al. 2004).
+    `ssim_scales` gives the number of scales. The paper's weights of these scales are normalised to
+    sum to 1. With one scale it is SSIM (Wang et al. 2004).
 
     Args:
       a, b: images [N, H, W, C] with values of 0 to 255, at least 11 pixels high and wide.
@@ -232,7 +232,7 @@ def _halve(x):
 
 
 def _ssim_maps(a, b):
-    """Return the maps of luminance and of contrast · structure, where the window fits wholly."""
+    """Return the maps of luminance and of contrast · structure, without the border."""
     stack = np.stack([a, b, a * a, b * b, a * b])
     inner = slice(SSIM_RADIUS, -SSIM_RADIUS)
     for axis in (2, 3):

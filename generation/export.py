@@ -1,7 +1,7 @@
 """Exports a trained generator to formats that other programs load.
 
-Each file is checked: a new process, which cannot import this project, loads it by the code of the
-model card and has to make the same images.
+Each file is checked. A new process, which cannot import this project, loads it with the code of the
+model card and must make the same images.
 """
 
 import dataclasses
@@ -57,7 +57,7 @@ class Format:
     Attributes:
       suffix: end of the file's name, with the dot.
       writer: (network, path) → None, writes the file or folder.
-      code: Python code that loads "{file}" and makes `images` of "{args}" or "{names}".
+      code: Python code that loads "{file}" and makes `images` from "{args}" or "{names}".
       packages: what the writer imports beyond requirements.txt.
     """
 
@@ -114,8 +114,8 @@ def write(run, target, formats, *, suffixes, latents):
       run: folder with generator*.keras and config.json.
       target: folder to write to.
       formats: name → `Format`.
-      suffixes: of all formats that exist, including those not in `formats`: files of an older
-        export that end with one of them are removed.
+      suffixes: suffixes of all existing formats. Files of an older export with one of these
+        suffixes are removed.
       latents: NumPy code that draws latents of shape "{shape}" with a generator `rng`.
 
     Returns:
@@ -210,7 +210,7 @@ def _write(network, row, path, inputs):
 
 
 def _takes_list(network):
-    """True if a network takes a list of inputs, which may hold one. Its exports do the same."""
+    """True if a network takes its inputs as a list. Its exports then do the same."""
     return isinstance(network.input, list | tuple)
 
 

@@ -104,7 +104,7 @@ def text(run, shape, inputs, files):
 
 
 def _summary(saved, data, shape, step, *, translates):
-    """Return the card's first paragraph: what the generators make, and from what they learned."""
+    """Return the card's first paragraph: what the generators make, and their training data."""
     height, width, channels = shape
     updates = "" if step is None else f", after {step} updates of the generator"
     if translates:

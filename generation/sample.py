@@ -11,7 +11,7 @@ import console
 import utils
 from training.randomness import fold
 
-N_DRAWS = 100  # dimensions that option 2 draws, with repetition
+N_DRAWS = 100  # dimensions that option 2 draws, with replacement
 GIF_SECONDS = 2.0
 FRAME_RATE = 12  # frames per second of an interpolation
 MOSAIC = 10  # rows and columns of the merged animation
@@ -19,7 +19,7 @@ BATCH = 64  # separate images that are generated at a time
 
 
 class Purpose(enum.IntEnum):
-    """What random latents are for. Each purpose has its own key, so its latents are its own."""
+    """The purpose of random latents. Each purpose has its own key and thus its own latents."""
 
     SHEET = 0
     SWEEP = 1
@@ -85,7 +85,7 @@ class Sampler:
         return utils.to_uint8(self.draw(self.generator, z, hot))
 
     def one_hot(self, labels):
-        """Return int labels [N], modulo the classes, as float32 [N, classes].
+        """Return int labels [N], modulo the number of classes, as float32 [N, classes].
 
         If the sampler has a `label`, every row is that class.
         """
@@ -101,7 +101,7 @@ class Sampler:
         return [utils.save_image(self.folder / name, utils.make_grid(images, columns))]
 
     def fresh_sheet(self):
-        """Option 0: write a grid of latents drawn from the time, which also names the file."""
+        """Option 0: write a grid of new latents. The time is their seed and names the file."""
         now = datetime.datetime.now(datetime.UTC)
         seeded = self.key
         self.key = tf.constant([now.microsecond, int(now.timestamp()) % 2**31], tf.int32)
@@ -171,7 +171,7 @@ class Sampler:
         return paths
 
     def of_seeds(self, seeds):
-        """Write the image of each seed, seed_0007.png, … It does not depend on the others."""
+        """Write one image for each seed, seed_0007.png, … Each depends on its own seed only."""
         images = self.images(self._seeded(seeds), np.array(seeds))
         names = [self.folder / f"seed_{seed:04d}.png" for seed in seeds]
         return [utils.save_image(path, image) for path, image in zip(names, images)]
@@ -212,10 +212,10 @@ class Sampler:
         """Write everything that is asked for; yield each path once its file is written.
 
         Args:
-          option: 0 to 4, as in `--visualize`. All but 0 write test.png as well. None is test.png
-            and, if nothing else is asked for, option 1.
+          option: 0 to 4, as in `--visualize`. Options 1 to 4 also write test.png. None writes
+            test.png, and does option 1 if `count`, `seeds` and `steps` are not given.
           count: number of separate images.
-          seeds: write the image of each, and take them as the stops of the interpolation.
+          seeds: seeds of images to write. They are also the stops of the interpolation.
           steps: frames between two stops of an interpolation; 0 for no interpolation.
         """
         if option != 0:

@@ -10,8 +10,8 @@ from training import replicas
 class LeakyReLU(stock.Stocked, keras.layers.LeakyReLU):
     """Keras' LeakyReLU with constant slopes, for gradient penalties.
 
-    TensorFlow's slopes have a gradient of zeros. A gradient penalty would propagate these zeros
-    through all layers below, at half its cost again.
+    In TensorFlow, the slopes have a gradient, which is zero. A gradient penalty would propagate
+    these zeros through all earlier layers, which would add half of its cost.
     """
 
     kind = keras.layers.LeakyReLU
@@ -26,8 +26,8 @@ class LeakyReLU(stock.Stocked, keras.layers.LeakyReLU):
 class Up(stock.Stocked, keras.layers.UpSampling2D):
     """Nearest-neighbour upsampling by 2 with TensorFlow's operation, five times faster than Keras.
 
-    On a CPU, XLA has no gradient of that operation. If `repeats` is True, the layer computes what
-    Keras' layer does, with `repeat`.
+    On a CPU, XLA has no gradient of that operation. If `repeats` is True, the layer calls Keras'
+    implementation instead.
     """
 
     kind = keras.layers.UpSampling2D

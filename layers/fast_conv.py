@@ -160,7 +160,7 @@ def _suits(layer, images, maps):
 
 
 class Conv2D(stock.Stocked, keras.layers.Conv2D):
-    """Keras' Conv2D, by this module's functions if they are faster."""
+    """Keras' Conv2D, computed by `linear_pair` where that is faster."""
 
     kind = keras.layers.Conv2D
 
@@ -176,7 +176,7 @@ class Conv2D(stock.Stocked, keras.layers.Conv2D):
 
 
 class Conv2DTranspose(stock.Stocked, keras.layers.Conv2DTranspose):
-    """Keras' Conv2DTranspose, by this module's functions if they are faster."""
+    """Keras' Conv2DTranspose, computed by `linear_pair` where that is faster."""
 
     kind = keras.layers.Conv2DTranspose
 

@@ -87,8 +87,8 @@ class Checkpoints:
 def restore(folder, trainer):
     """Load the newest checkpoint of a folder into a trainer; return the folder's `Checkpoints`.
 
-    TensorFlow would also load a checkpoint outside the folder, and later delete it, if the file
-    `checkpoint` named one. Such a file is refused.
+    A file `checkpoint` that names a checkpoint outside the folder is refused. TensorFlow would load
+    that checkpoint and later delete it.
 
     Raises:
       console.Failed: if there is no checkpoint, or it is broken or of another network.
@@ -111,7 +111,7 @@ def restore(folder, trainer):
 def read_measures(folder):
     """Return the step and the measures of a best checkpoint, name → number; {} without a file.
 
-    Leaves out NaN and infinity, which no measure would ever be better than.
+    Leaves out NaN and infinity, because no later measure could be better.
     """
     try:
         found = json.loads((folder / MEASURES).read_text())

@@ -36,9 +36,9 @@ def select_steps(steps, every):
     """Return the set of steps whose frames the film needs, at most `MAX_FRAMES` of them.
 
     Splits the steps into spans of equal length and selects the first step of each span, and the
-    newest step. A span has `every` steps, divided by its factors of two up to 4, and is doubled
-    until there are few enough spans. A step that is not selected is thus never selected later, and
-    a run that returns to a checkpoint ends with the frames of a run that did not.
+    newest step. A span has `every` / gcd(`every`, 4) steps, and is doubled until there are fewer
+    than `MAX_FRAMES` spans. A step that is not selected is thus never selected later, and a resumed
+    run ends with the same frames as an unbroken run.
 
     Args:
       steps: increasing list of steps, not empty.

@@ -1,4 +1,4 @@
-"""The run as a process sees it that shares the training with a leading process."""
+"""The run in a process that trains together with a leading process, and writes no files."""
 
 import contextlib
 
@@ -20,7 +20,7 @@ class Follower(Run):
         yield
 
     def begin(self, settings, spec, *, resume, sample_every=1):
-        """Note whether the run resumes, that is, has been saved."""
+        """Remember whether the run resumes, and thus has been saved."""
         self._saved = resume
 
     def saved(self):
@@ -28,7 +28,7 @@ class Follower(Run):
         return self._saved
 
     def save(self, step, trainer):
-        """Note that the leading process saves."""
+        """Remember that the leading process has saved the run."""
         self._saved = True
 
     def restore(self, trainer):
@@ -36,7 +36,7 @@ class Follower(Run):
         return self._restore_state(trainer)
 
     def _do_nothing(self, *args):
-        """Leave it to the leading process."""
+        """Do nothing: the leading process does this."""
 
     say = log = reals = sample = redraw = finish = _do_nothing
 

@@ -30,7 +30,7 @@ class MetricsLog:
     def read(self, path, last):
         """Read a file's rows up to step `last`, and remove its other rows.
 
-        If other rows than a torn last one cannot be read, copies the file to `BAD` first.
+        Copies the file to `BAD` first if it has unreadable rows besides an incomplete last one.
         """
         rows = read_log(path)
         if path.is_file() and path.read_bytes().count(b"\n") > 1 + len(rows):
@@ -107,9 +107,9 @@ def _is_valid(row):
 
 
 def stage_seconds(rows, stage, seconds):
-    """Return for how many of the run's `seconds` it has been in its stage.
+    """Return how many of the run's `seconds` belong to the current `stage`.
 
-    A stage begins with the last row of another stage.
+    The stage begins at the time of the previous stage's last row.
     """
     before = [row for row in rows if row.get("stage") and float(row["stage"]) != stage]
     return seconds - (float(before[-1]["seconds"] or 0) if before else 0.0)
@@ -148,8 +148,8 @@ class EventLog:
         """Write histograms of the trainable weights of networks, name → Keras model.
 
         Takes every k-th number of a weight with more than `MAX_WEIGHTS`. TensorBoard's NumPy code
-        needs a fifth of the time of `tf.summary.histogram`; `tensorboard.summary` does not export
-        it, and requirements.txt pins the version that has it here.
+        needs a fifth of the time of `tf.summary.histogram`. It is not a public function, so
+        requirements.txt pins the version of TensorBoard.
         """
         import tensorflow as tf
         from tensorboard.plugins.histogram import summary_v2
@@ -177,7 +177,7 @@ class EventLog:
 
     @contextlib.contextmanager
     def _at(self, step):
-        """Give the summaries written in the block this step."""
+        """Write the summaries of the block with this step."""
         import tensorflow as tf
 
         with files.writing_by_tensorflow(self.folder):
@@ -187,7 +187,7 @@ class EventLog:
 
 
 def cut_events(path, last):
-    """Cut a file of events after the last whole event of step `last` or before.
+    """Truncate an event file after its last complete event of step `last` or earlier.
 
     Removes a file that has no event left. A record is the length of its body (8 bytes), a checksum
     (4 bytes), the body and another checksum (4 bytes). The first record holds the format's version

@@ -15,7 +15,7 @@ from runs import log, plots
 
 NAME = "index.html"
 TEMPLATE = Path(__file__).with_name("page.html")
-# Bytes of all grids, before base64 makes 4 of 3. With the film the page stays under 7 MB.
+# Bytes of all grids. Base64 adds a third. With the film, the page stays under 7 MB.
 MAX_GRID_BYTES = 2_400_000
 JPEG_QUALITY = 85  # of the grids, if they are too large as PNGs
 MAX_POINTS = 300  # of a curve
@@ -69,8 +69,8 @@ def data_uri(suffix, body):
 def _fit(grids):
     """Return (path, suffix, bytes) of as many evenly spaced grids as fit into `MAX_GRID_BYTES`.
 
-    They are the PNGs if all of them fit, as small images need sharp pixels, and JPEGs otherwise.
-    The last grid is always among them, and the first if there are two.
+    Returns PNGs if all of them fit, because small images need sharp pixels, and JPEGs otherwise.
+    The last grid is always included, and the first grid if at least two fit.
     """
     found = [(path, ".png", path.read_bytes()) for path, _ in grids]
     if _size(found) > MAX_GRID_BYTES:
@@ -164,7 +164,7 @@ def _table(rows, best):
     """Return an HTML table of the last evaluation's measures and the best checkpoint's."""
     measured = [r for r in rows if any(r.get(n) for n in r if n.startswith(log.MEASURED))]
     if not measured:
-        return "<p>None were taken.</p>"
+        return "<p>No evaluation yet.</p>"
     last = {n.removeprefix(log.MEASURED): v for n, v in measured[-1].items() if v}
     names = [n.removeprefix(log.MEASURED) for n in measured[-1] if n.startswith(log.MEASURED)]
     head = ["measure", f"update {last['step']}"] + [f"best, update {best.get('step')}"] * bool(best)

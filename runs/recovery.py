@@ -18,7 +18,7 @@ BEST_PART, BEST_WHOLE = ".best-part", ".best"  # a new best: incomplete; about t
 # What a run writes into its folder. A new run of the same name deletes it.
 RUN_FILES = (trained.CONFIG, "*.keras", "ckpt-*", checkpoints.INDEX, "metrics.csv", log.BAD)
 RUN_FILES += ("frames", BEST)
-# What a killed process was writing. The last two are TensorFlow's temporary files.
+# Files that a killed process left incomplete. The last two are TensorFlow's temporary files.
 INCOMPLETE = (NEW, BEST_PART, files.PART_PATTERN, "ckpt-*_temp", f"{checkpoints.INDEX}.tmp*")
 
 
@@ -85,7 +85,7 @@ def _listed_checkpoints(folder):
 
 
 def replace_old_run(folder, logs):
-    """Replace the old run by a new one that has been saved, and its events, too.
+    """Replace the old run and its events by a new run that has been saved.
 
     The folder `READY` exists while the old files are deleted, and `MOVING` while the new ones
     are moved up. Other files in the folders stay.

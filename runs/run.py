@@ -12,7 +12,7 @@ import files
 import utils
 from runs import checkpoints, film, log, page, plots, recovery, trained
 
-REDRAW_FRACTION = 0.005  # of the time at most goes into animations, plots and the page
+REDRAW_FRACTION = 0.005  # of the training time, at most, for animations, plots and the page
 
 
 class Run:
@@ -41,7 +41,7 @@ class Run:
         self.samples, self.logs = Path(sample_dir), Path(log_dir) / name
         self.write_dir, self.events = self.folder, log.EventLog(self.logs)
         self._checkpoints = None  # made by the first save or restore
-        self._redrawn, self._redraw_cost = -np.inf, 0.0  # time.monotonic and seconds of the last
+        self._redrawn, self._redraw_cost = -np.inf, 0.0  # of the last redraw, in s
         self._log = log.MetricsLog()
         self._sample_every = 1  # steps
         self._per_epoch = None  # steps; unknown in the first epoch
@@ -57,7 +57,7 @@ class Run:
         print(text, flush=True)
 
     def has_state(self):
-        """True if a checkpoint of this run, or of an older run of its name, is there."""
+        """True if there is a checkpoint of this run, or of an older run of the same name."""
         return checkpoints.has_checkpoint(self.folder)
 
     def saved(self):
@@ -65,7 +65,10 @@ class Run:
         return self.write_dir == self.folder and self.has_state()
 
     def check_data(self, spec):
-        """Compare the images of a dict of `packed.ImageSpec`'s fields with those trained on.
+        """Check that images have the shape and classes of those that the run was trained on.
+
+        Args:
+          spec: dict of the fields of the images' `packed.ImageSpec`.
 
         Raises:
           console.Failed: if their sizes, channels or classes differ.
@@ -98,7 +101,7 @@ class Run:
         files.save_text(self.write_dir / trained.CONFIG, text)
 
     def _check_folders(self):
-        """Raise console.Failed if a folder has been removed: writing would make it anew."""
+        """Raise console.Failed if a folder has been removed: writing would create it again."""
         for path in (self.write_dir / trained.CONFIG, self.samples, self.events.folder):
             if not path.exists():
                 raise console.Failed(f"{path} is gone: training stops without another save")
@@ -148,7 +151,7 @@ class Run:
     def keep_best(self, step, trainer, measures):
         """Save the state as the best, in the folder `best`, which is a run of its own.
 
-        `measures` are those of an evaluation of this state, name → float.
+        `measures` are from an evaluation of this state, name → float.
         """
         part = self.write_dir / recovery.BEST_PART
         shutil.rmtree(part, ignore_errors=True)
@@ -171,8 +174,8 @@ class Run:
         Args:
           step, epoch: generator updates and epochs done.
           seconds: seconds of training in this call of the program.
-          terms: name → float, the training's.
-          measures: name → float, an evaluation's, or None.
+          terms: name → float, from a train step.
+          measures: name → float, from an evaluation, or None.
         """
         self._check_folders()
         measures = {log.MEASURED + name: value for name, value in (measures or {}).items()}

@@ -31,7 +31,7 @@ def load_network(path):
 
     Raises:
       console.Failed: if the file is not a .keras archive, unpacks to far more than its size, or
-        needs code of its own.
+        needs custom code.
     """
     import keras
 
@@ -63,7 +63,7 @@ def load_generator(path):
 
 
 def load_translator(path):
-    """Load a generator that maps images [N, H, W, C] of any size to such images; C is 1 or 3.
+    """Load a generator of images [N, H, W, C] from images of the same size. C is 1 or 3.
 
     Raises:
       console.Failed: if the file cannot be loaded, or the network has other inputs or outputs.
@@ -141,7 +141,7 @@ def _no_run(checkpoint_dir, dataset, wanted, others, unreadable):
 
 
 def _dataset_name(dataset):
-    """Return the name that a data set's runs are found by.
+    """Return the name by which `find_run` matches runs to a data set.
 
     It is the last part of a path, without the suffix .zip.
     """

@@ -363,7 +363,7 @@ def test_a_generator_that_unpacks_to_far_more(whole, name):
         for other in set(old.namelist()) - {name}:
             new.writestr(other, old.read(other))
         new.writestr(name, bytes(50_000_000), zipfile.ZIP_DEFLATED)
-    assert f"{name}: too much for " in refused()
+    assert f"{name}: too many bytes for " in refused()
 
 
 def test_files_that_are_no_zip():
@@ -580,7 +580,7 @@ def test_memory_is_bounded():
     assert any(line.startswith("bombs none of 5 images can be read") for line in lines)
     for name in ("idx", "gz", "npz"):
         (line,) = [line for line in lines if line.startswith(name + " ")]
-        assert "too much for" in line, line
+        assert "too many bytes for" in line, line
     assert "large read" in lines
     print(lines)
     assert int(lines[-1]) < 300, lines[-1]  # MB

@@ -471,7 +471,7 @@ def test_seeds_labels_and_films(cli):
 def test_batch_norm_in_a_penalised_critic_is_advised_against_and_allowed(cli):
     words = ("--dataset", "digits", "--train", *SMALL, "--max_steps", 1, "--critic_norm")
     _, out, _ = cli(*words, "batch", "--name", "a")
-    assert "note: batch norm in the critic" in out
+    assert "note: with batch norm in the critic" in out
     _, out, _ = cli(*words, "layer", "--name", "b")
     assert "note:" not in out
 

@@ -162,5 +162,5 @@ def test_save_text_replaces(tmp_path):
 
 def test_check_size_allows_a_hundredfold_and_a_megabyte():
     files.check_size(1_000_300, 3, "x")
-    with pytest.raises(ValueError, match=r"^x: too much for 3 stored bytes$"):
+    with pytest.raises(ValueError, match=r"^x: too many bytes for 3 stored bytes$"):
         files.check_size(1_000_301, 3, "x")

@@ -161,7 +161,7 @@ def test_a_value_too_large_for_a_picture(monkeypatch):
     )
     Path("small.py").write_text(text)
     monkeypatch.setattr(lmdb_reader, "__file__", os.path.abspath("small.py"))
-    assert load() == (COLOURS[:1], ["bed_lmdb/k1 (2000000 bytes are no picture)"])
+    assert load() == (COLOURS[:1], ["bed_lmdb/k1 (2000000 bytes are too many for a picture)"])
     assert path.is_file()
 
 

@@ -73,7 +73,7 @@ def test_a_page_before_the_first_log_row(tmp_path):
     page.write(out, name="r", grids=[(path, image)], rows=[], **given)
     text = out.read_text()
     assert [caption for caption, _ in frames(text)] == ["update 0"]
-    assert "There is no film yet." in text and "None yet." in text and "None were taken." in text
+    assert "There is no film yet." in text and "None yet." in text and "No evaluation yet." in text
 
 
 def test_the_best_checkpoint_has_a_column(tmp_path):

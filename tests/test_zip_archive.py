@@ -292,7 +292,7 @@ def test_a_bomb_is_not_unpacked():
         check=True,
     )
     *lines, grown = done.stdout.splitlines()
-    assert lines[0].startswith("bomb.zip ValueError unpacked: too much for 6")
+    assert lines[0].startswith("bomb.zip ValueError unpacked: too many bytes for 6")
     assert lines[1].startswith("lie.zip BadZipFile Bad CRC-32")
     assert lines[2] == f"large.zip ValueError {zip_archive.MAX_BYTES + 1} bytes are too many"
     assert len(lines) == 3 and int(grown) < 20_000  # kilobytes

@@ -9,7 +9,7 @@ from training.randomness import Purpose, fold
 
 N_STATISTICS = 512  # latents for an estimate of the batch-norm statistics
 CHUNK = 64  # images in one call of the generator, at most
-MAX_PIXELS = 4096  # maximal height of a preview
+MAX_PIXELS = 4096  # maximum height of a preview
 MEASURE_KEY = (0, 3)  # key of an evaluation's latents, the same for every run and seed
 
 
@@ -49,7 +49,7 @@ class AveragePreview:
         return [tf.one_hot(labels, self.classes)] if self.classes else []
 
     def _cycle(self, count):
-        """Return `one_hot` of the labels 0, 1, …, classes - 1, 0, …, `count` in all."""
+        """Return `one_hot` of `count` labels: 0, 1, …, classes - 1, 0, …."""
         return self.one_hot(tf.range(count) % max(self.classes, 1))
 
     def refresh(self):
@@ -115,8 +115,8 @@ def draw_measured(generator, latents, labels):
 def draw(generator, z, labels=()):
     """Generate images in inference mode.
 
-    Each call of the generator makes at most `CHUNK` images, and fewer of more than 128x128 pixels,
-    which bounds the memory.
+    Each call of the generator makes at most `CHUNK` images, and fewer if they are larger than
+    128x128 pixels. This bounds the memory.
 
     Args:
       generator: Keras model of [z, (one-hot labels)].

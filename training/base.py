@@ -87,8 +87,9 @@ class TrainerBase:
         """Compile a step.
 
         On several replicas and with XLA there is one trace for each number of critic updates, and
-        no `tf.while_loop`. An all-reduce cannot run inside such a loop, and on a CPU XLA runs it
-        ten times slower. XLA compiles `_replica_step` only, as the rest uses variables on the host.
+        no `tf.while_loop`. An all-reduce cannot run inside such a loop, and XLA runs such a loop
+        ten times slower on a CPU. XLA compiles `_replica_step` only, as the rest
+        uses variables on the host.
 
         Args:
           step: a function of images, labels and more tensors.
@@ -153,7 +154,7 @@ class TrainerBase:
             wrong = [name for name, v in values if not np.isfinite(v)]
         else:
             step = self.count.numpy()
-            # As tensors: the tf.function would hold references to mirrored variables.
+            # Tensors, because the tf.function would keep references to mirrored variables.
             sums = _sums(
                 {
                     name: [tf.convert_to_tensor(w) for w in network.trainable_variables]

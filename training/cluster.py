@@ -79,7 +79,7 @@ def parse(text):
             '{"type": "worker", "index": 0}}'
         ) from None
     if unknown := [job for job in hosts if job not in JOBS]:
-        raise ValueError(f"a job {unknown[0]!r}; the jobs are chief and worker")
+        raise ValueError(f"unknown job {unknown[0]!r}; the jobs are chief and worker")
     if len(hosts.get("chief", ())) > 1:
         raise ValueError("several chiefs; at most one is allowed")
     workers = tuple(host for job in JOBS for host in hosts.get(job, ()))
@@ -87,7 +87,7 @@ def parse(text):
         if not isinstance(host, str) or not host.rpartition(":")[0] or not _is_port(host):
             raise ValueError(f"the address {host!r} is not host:port")
     if len(set(workers)) < len(workers):
-        raise ValueError("the same address twice")
+        raise ValueError("an address is listed twice")
     if not 0 <= number < len(hosts.get(kind, ())):
         raise ValueError(f"the task {kind} {number} is not in the cluster")
     index = number + (len(hosts.get("chief", ())) if kind == "worker" else 0)

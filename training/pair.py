@@ -14,7 +14,7 @@ from training.base import TrainerBase
 from training.randomness import Purpose, fold
 
 # Seed 002 does 25 critic updates in each of an epoch's first ten steps and in every 200th step. The
-# authors of WGAN do 100.
+# authors of WGAN do 100 updates.
 BURST, FIRST_BURSTS, BURST_EVERY = 25, 10, 200
 
 
@@ -118,7 +118,7 @@ class PairTrainer(AveragePreview, TrainerBase):
         self.d_optimizer.learning_rate = critic
 
     def batch_spec(self, step):
-        """Return (critic updates, batch size) of the step that follows `step` steps."""
+        """Return (critic updates, batch size) of the next step, after `step` steps."""
         index = step % self.bursts if self.bursts else -1
         many = self.bursts and (index < FIRST_BURSTS or index % BURST_EVERY == 0)
         return (BURST if many else self.critic_num, self.batch_size)
@@ -128,14 +128,13 @@ class PairTrainer(AveragePreview, TrainerBase):
         if self.mirror:
             count = images.shape[0]
             flip = replicas.uniform(fold(key, Purpose.FLIP), (count,)) < 0.5
-            both = tf.concat(
-                [images, tf.reverse(images, [2])], 0
-            )  # much faster than tf.where on images
+            # Much faster than tf.where on images.
+            both = tf.concat([images, tf.reverse(images, [2])], 0)
             images = tf.gather(both, tf.range(count) + tf.where(flip, count, 0))
         return utils.to_float(images)
 
     def _generate(self, labels, key):
-        """Return this replica's fakes, float32 [B / R, H, W, C], of new latents.
+        """Return this replica's fakes, float32 [B / R, H, W, C], from new latents.
 
         Batch norm uses the statistics of the batch and leaves the moving statistics unchanged.
         """

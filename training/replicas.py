@@ -181,7 +181,7 @@ def sum_over_replicas(values):
 
 
 def all_or_none(optimizer, gradients):
-    """Return gradients that are all non-finite, on all replicas, if any of them is.
+    """Make all gradients on all replicas non-finite if any of them is, and return them.
 
     A loss-scaling optimiser then skips the step on all replicas. For other optimisers the
     gradients are returned unchanged.

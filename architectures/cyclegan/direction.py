@@ -43,12 +43,12 @@ class Direction(GANTrainer):
         return {**own, "pool": self.pool, "held": self.held}
 
     def named(self, parts):
-        """Append the direction to the keys of a dict: "generator_A2B", and "critic_B"."""
+        """Append the direction to a dict's keys, or the target for a critic's: "critic_B"."""
         name = f"{self.source}2{self.target}"
         return {f"{n}_{self.target if n == 'critic' else name}": v for n, v in parts.items()}
 
     def from_history(self, fakes, key):
-        """Replace about half of the new fakes by older ones, one after the other.
+        """Replace about half of the new fakes by older ones. Takes the new fakes in order.
 
         Until the history is full, each fake is stored and returned. After that, a fake is returned
         with probability 1/2. Otherwise a random stored fake is returned, and the new one takes its

@@ -5,10 +5,8 @@ import keras
 import ops
 
 DIRECTIONS = (("A", "B"), ("B", "A"))  # (source, target) of the generators A2B and B2A
-STRIDES = {
-    "70": (2, 2, 2, 1),
-    "16": (2, 2, 2, 2),
-}  # of a critic's layers but the last, for each `patch`
+# By `patch`: the strides of a critic's layers, without its last layer.
+STRIDES = {"70": (2, 2, 2, 1), "16": (2, 2, 2, 2)}
 
 
 def build_cyclegan(spec, *, g_width, d_width, n_residual_blocks, upsample, patch, critic_norm):
@@ -71,7 +69,7 @@ def _nearest(x, width):
 
 
 def _deconv(x, width):
-    """The transpose of the convolution that halves the size. The crop is that one's padding."""
+    """Transpose of the convolution that halves the size. Crops what that convolution pads."""
     return ops.deconv_cropped(x, width, 3, crop=((1, 0), (1, 0)))
 
 
@@ -94,8 +92,8 @@ def step_networks(generators, critics, *, batch_size, batch_dict):
     """List the networks of a step, for an estimate of its memory.
 
     Returns:
-      [(generator, critic, batch size)] with one entry. Its generator makes all passes of both
-      generators, and its critic those of both critics.
+      [(generator, critic, batch size)] with one entry. The generator contains all passes of both
+      generators, and the critic all passes of both critics.
     """
     del batch_dict  # for growing networks only
     shape = critics[0].inputs[0].shape[1:]

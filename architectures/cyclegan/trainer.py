@@ -13,7 +13,7 @@ from training.base import TrainerBase
 from training.randomness import Purpose, fold
 
 MAX_ROWS = 8  # of a preview
-MAX_PIXELS = 1024  # maximal height of a preview
+MAX_PIXELS = 1024  # maximum height of a preview
 
 
 def rate_factor(epoch, epochs, decay):
@@ -45,7 +45,7 @@ class CycleGAN(TrainerBase):
       g_optimizer, d_optimizer: Keras optimisers. Each direction gets copies of them.
       batch_size: images of each domain in a batch of all replicas.
       pool_size: length of each history of fakes.
-      lambda_cycle, lambda_identity: weights of the L1 distances of the cycles and identities.
+      lambda_cycle, lambda_identity: weights of the L1 cycle-consistency and identity losses.
       decay_epoch: the epoch at which the learning rates begin to fall; None is half of `epochs`.
       epochs, per_epoch: number of epochs, and steps in an epoch.
       shown: (images of A, images of B) for previews, uint8 [N, H, W, C].
@@ -109,7 +109,7 @@ class CycleGAN(TrainerBase):
         return batch, batch
 
     def _by_direction(self, member):
-        """Merge the dicts that both directions have as a member of this name."""
+        """Merge the dicts `direction.member` of both directions."""
         a, b = (direction.named(getattr(direction, member)) for direction in self.directions)
         return a | b
 
@@ -143,7 +143,7 @@ class CycleGAN(TrainerBase):
             direction.resume(generator, critic)
 
     def batch_spec(self, step):
-        """Return (critic updates, batch size) of the step that follows `step` steps."""
+        """Return (critic updates, batch size) of the next step, after `step` steps."""
         return self.directions[0].batch_spec(step)
 
     def _step(self, a, b):
@@ -191,7 +191,7 @@ class CycleGAN(TrainerBase):
             tape.watch([w.value for w in flat])
             fakes, terms, total = self._generator_loss(real, key)
             scaled = self.directions[0].g_optimizer.scale_loss(total)
-        # On the gradients of both, so that both loss scales stay equal.
+        # Called once for the gradients of both generators, so that their loss scales stay equal.
         gradients = replicas.all_or_none(
             self.directions[0].g_optimizer, tape.gradient(scaled, flat)
         )

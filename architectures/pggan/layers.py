@@ -86,7 +86,7 @@ class BatchDeviation(keras.layers.Layer):
 
 
 def group_size(batch, largest=4):
-    """Return the samples in a group: the largest divisor of `batch` in 2, …, `largest`, or `batch`.
+    """Return the size of a group: the largest divisor of `batch` in 2, …, `largest`, or `batch`.
 
     16 → 4, 14 → 2, 6 → 3, 5 → 5.
     """

@@ -28,8 +28,9 @@ def build_pggan(spec, *, z_dim, fmap_base, fmap_max, max_res, critic_norm, label
         The generator's labels are appended to the latents.
 
     Returns:
-      generator: [z, (labels)] → [each stage's images in its fade, …, each stage's images after it].
-      critic: [images of the last stage, …, of the first, (labels)] → [each stage's scores].
+      generator: [z, (labels)] → 2·S outputs for S stages: the images of each stage during its fade,
+        then the images of each stage after its fade.
+      critic: [images of the last stage, …, of the first, (labels)] → [scores of each stage].
     """
     chain = sizes(max_res)
     widths = [max(1, min(2 * fmap_base // size, fmap_max)) for size in chain]
@@ -42,7 +43,7 @@ def build_pggan(spec, *, z_dim, fmap_base, fmap_max, max_res, critic_norm, label
 
 
 def stage_generator(generator, stage, *, whole=False):
-    """Return the generator of one stage, with its fade, or without the old side if `whole`."""
+    """Return the generator of one stage. `whole` leaves out the old side of the cross-fade."""
     stages = len(generator.outputs) // 2
     return keras.Model(
         generator.inputs, generator.outputs[stage + whole * stages], name="generator"
@@ -57,7 +58,7 @@ def stage_critic(critic, stage):
 
 
 def stages(generator, critic, *, batch_size, batch_dict):
-    """List what each stage trains: [(generator, critic, batch size)]."""
+    """List the networks of each stage: [(generator, critic, batch size)]."""
     counts = batches(critic.inputs[0].shape[1], batch_size, batch_dict)
     return [
         (stage_generator(generator, i), stage_critic(critic, i), n) for i, n in enumerate(counts)
@@ -101,7 +102,7 @@ def _critic_kwargs(critic_norm):
 def _build_critics(labels, chain, widths, channels, label_mode, critic_norm):
     """Return (images, scores), lists with a tensor for each stage.
 
-    A stage's critic shares all later blocks with the stages before it.
+    The critic of a stage contains, and shares, the blocks of all earlier stages.
     """
     down = keras.layers.AveragePooling2D(2)
     norm, use = _critic_kwargs(critic_norm)

@@ -28,8 +28,8 @@ class GrowthSchedule:
     rates are the same at every stage (PGGAN, appendix A.1).
 
     Attributes:
-      fade: images of a fade.
-      stable: images of a stable phase.
+      fade: number of images in a fade.
+      stable: number of images in a stable phase.
       batches: images in a batch, for each stage.
     """
 

@@ -142,7 +142,7 @@ class PGGAN(GANTrainer):
         return self.alpha * real + (1 - self.alpha) * old
 
     def _clip(self, weights):
-        """Clip the weights as the layers use them, after multiplication by `scale`."""
+        """Clip the effective weights, which are the stored weights times `scale`."""
         scales = {
             id(layer.trainable_variables[0]): layer.scale
             for layer in stock.layers_of(self.critic)
