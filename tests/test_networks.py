@@ -149,7 +149,7 @@ def test_a_strided_convolution_samples_pytorchs_pixels():
 
 def test_both_paths_of_a_residual_block_sample_the_same_pixels():
     x = keras.Input((8, 8, 1))
-    block = keras.Model(x, _down(x, 1, "none"))
+    block = keras.Model(x, _down(x, 1, "none", "plain"))
     kernels = [np.zeros(w.shape) for w in block.weights]
     for kernel in kernels:
         kernel[kernel.shape[0] // 2, kernel.shape[1] // 2] = (

@@ -195,7 +195,7 @@ def check_test_mode(cli):
     assert (status, err) == (1, "main.py: no image or folder nowhere\n")
     status, _, err = cli("--dataset", "pics", "--seeds", "0-3")
     assert (status, err.count("\n")) == (2, 1)
-    assert "--seeds does not suit --arch=cyclegan" in err
+    assert "--seeds cannot be used with --arch=cyclegan" in err
 
 
 def check_exports(tmp_path):
