@@ -95,7 +95,7 @@ def load_extractor(path):
     outputs = {"features": keras.ops.reshape(features, flat)}
     if "classes" in layers:
         outputs["classes"] = layers["classes"]
-    return Extractor(Path(path).stem, keras.Model(model.inputs, outputs))
+    return Extractor(Path(path).stem, keras.Model(model.inputs[0], outputs))
 
 
 def mnist_cnn(shape):
@@ -127,7 +127,7 @@ def inception_v3(shape, weights="imagenet"):
             f"no weights of InceptionV3 ({console.first_line(error)}): give their file with "
             "--extractor PATH.h5, or use --extractor random-cnn"
         ) from None
-    return Extractor("inception-v3-keras", keras.Model(model.inputs, {"features": model.output}))
+    return Extractor("inception-v3-keras", keras.Model(model.inputs[0], {"features": model.output}))
 
 
 def random_cnn(shape):

@@ -81,10 +81,10 @@ def check(source, images, labels):
     assert source.classes == tuple("0123456789")
 
 
-def failure(path, named):
-    """Return the error of reading MNIST, one line that must contain `named`."""
+def failure(path, named, read=known.read_mnist):
+    """Return the error of a reader of IDX files, one line that must contain `named`."""
     with pytest.raises(console.Failed) as error:
-        known.read_mnist(path)
+        read(path)
     line = str(error.value)
     assert "\n" not in line and str(named) in line, line
     return line

@@ -6,11 +6,12 @@ import pytest
 
 import ops
 from architectures.resnet import _down, sizes, widths
+from benchmarks import races
 from commands import build
 from config import presets, tables
 from config.resolve import resolve
 from datasets.packed import ImageSpec
-from layers import fast
+from layers import fast, stock
 
 # (trainable, moving statistics) of generator and critic, counted on the original programs.
 SIZES = {
@@ -197,3 +198,44 @@ def test_dcgans_initialiser():
     assert kernel.std() == pytest.approx(0.02, rel=0.02)
     assert np.abs(kernel).max() > 0.06
     assert not bias.any()
+
+
+# ---- every architecture ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("arch", tables.ARCHS)
+def test_no_critic_has_slopes_with_a_gradient(arch):
+    """A penalty would propagate through the slopes of Keras' own ReLUs."""
+    trainer = races.small_trainer(arch, "hinge")
+    for pair in getattr(trainer, "directions", [trainer]):
+        kinds = {type(layer) for layer in stock.layers_of(pair.critic)}
+        assert not kinds & {keras.layers.ReLU, keras.layers.LeakyReLU}
+
+
+OURS = [name for name, row in tables.ARCHS.items() if row.trainer == "model:GANTrainer"]
+
+
+@pytest.mark.parametrize("label_mode", ["concat", "projection"])
+@pytest.mark.parametrize("arch", OURS)
+def test_labels_reach_every_network(arch, label_mode):
+    """And images may be wider than high."""
+    row = tables.ARCHS[arch]
+    size = -(-row.min_size // row.multiple_of) * row.multiple_of
+    own = {n: v for n, v in races.SMALL.items() if n in row.network}
+    sides = {"output_height": size, "output_width": size + row.multiple_of}
+    c = resolve({"arch": arch, "dataset": "faces", **sides, **own, "label_mode": label_mode})
+    spec = ImageSpec(c.output_height, c.output_width, 3, 1, 4)
+    generator, critic = build.build_networks(c, spec)
+    rng = np.random.default_rng(0)
+    for network in (generator, critic):
+        weights = [
+            np.abs(w) if w.ndim == 1 else w + rng.normal(0, 0.1, w.shape)
+            for w in network.get_weights()
+        ]
+        network.set_weights(weights)
+    hot, z = np.eye(4, dtype=np.float32), np.ones((4, c.z_dim), np.float32)
+    images = generator([z, hot], training=True).numpy()
+    assert images.shape == (4, spec.height, spec.width, 3)
+    assert np.abs(images[0] - images[3]).max() > 1e-5
+    scores = critic([np.ones_like(images), hot], training=False).numpy()
+    assert len(set(np.round(scores, 6))) == 4

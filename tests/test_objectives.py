@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from benchmarks.races import small_batch, small_trainer
-from config import tables
+from config import rows, tables
 from training.base import Use
 
 TRAINERS = {  # an architecture of each trainer
@@ -67,6 +67,29 @@ def test_penalties_of_a_linear_critic(eager, arch, penalty):
         norm = float(np.linalg.norm(weights))
         assert value == pytest.approx(VALUES[penalty](norm), rel=1e-4)
         np.testing.assert_allclose(pair.parts, [value, norm], rtol=1e-4)
+
+
+POINTS = {  # of a penalty that draws no random numbers: where each part's gradient is taken
+    "none": lambda real, fake: [],
+    "r1": lambda real, fake: [real],
+    "r2": lambda real, fake: [fake],
+    "r1r2": lambda real, fake: [real, fake],
+}
+
+
+@pytest.mark.parametrize("name", tables.PENALTIES)
+def test_where_the_gradient_of_a_penalty_is_taken(name):
+    """At the images that `POINTS` gives, or at points that depend on the key."""
+    rng = np.random.default_rng(0)
+    real, fake = (tf.constant(rng.normal(size=(3, 4, 4, 2)), tf.float32) for _ in range(2))
+    keys = [tf.constant([0, seed]) for seed in (1, 2)]
+    parts = [rows.import_object(part.at) for part in tables.PENALTIES[name]]
+    first, second = ([np.array(at(real, fake, key)) for at in parts] for key in keys)
+    if name in POINTS:
+        for points, expected in zip(first, POINTS[name](real, fake), strict=True):
+            np.testing.assert_allclose(points, expected, rtol=1e-6, atol=1e-6)
+    else:
+        assert all(np.abs(one - two).max() > 0.01 for one, two in zip(first, second))
 
 
 @pytest.mark.parametrize("at", ["reals", "fakes"])

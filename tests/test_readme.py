@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from config import fields, flags
+from config import fields, flags, tables
 from config.resolve import resolve
 from tests.conftest import ROOT
 from tests.test_design import own_files
@@ -53,13 +53,40 @@ def test_files_named_are_there():
         assert (ROOT / path).is_file(), path
 
 
-@pytest.mark.parametrize("name", [n for n, f in fields.FIELDS.items() if f.metadata["choices"]])
-def test_the_table_lists_the_choices(name):
-    row = next(x for x in README.splitlines() if x.startswith(f"| `{name}` |"))
-    missing = [
-        c for c in fields.FIELDS[name].metadata["choices"] if not re.search(rf"\b{c}\b", row)
-    ]
-    assert missing == []
+TABLE = README.partition("## Flags")[2].splitlines()
+
+
+@pytest.mark.parametrize("name", fields.FIELDS)
+def test_the_meanings_are_those_of_help(name):
+    row = next(x for x in TABLE if x.startswith(f"| `{name}` |"))
+    meta = fields.FIELDS[name].metadata
+    choices = f" ({', '.join(meta['choices'])})" if meta["choices"] else ""
+    assert row.strip(" |").split(" | ")[-1].replace("\\", "") == meta["help"] + choices
+
+
+def test_the_help_names_the_data_sets_that_have_a_reader():
+    text = fields.FIELDS["dataset"].metadata["help"]
+    own = [n for n, row in tables.DATASETS.items() if row.reader != tables.FOLDER.reader]
+    assert [n for n in own if not re.search(rf"\b{n}\b", text)] == []
+
+
+@pytest.mark.parametrize("table", ["MODES", "ARCHS"])
+def test_the_default_column_names_the_rows(table):
+    """Each row of a table is named beside the settings that it changes."""
+    base, wrong = resolve({}), []
+    for name, row in getattr(tables, table).items():
+        for field, value in row.defaults.items():
+            default = next(x for x in TABLE if x.startswith(f"| `{field}` |")).split(" | ")[1]
+            plain = (fields.FIELDS[field].default, getattr(base, field), False)
+            named = re.search(rf"\b{name}\b|\bothers\b|\bby\b", default)
+            if value not in plain and not named:
+                wrong.append((name, field, value, default))
+    assert wrong == []
+
+
+@pytest.mark.parametrize("name", [*tables.MODES, *tables.PENALTIES, *tables.ARCHS])
+def test_the_first_page_names_every_choice(name):
+    assert re.search(rf"`{name}`", README.partition("## On a fresh machine")[0])
 
 
 def test_texts_name_files_that_are_there():

@@ -101,6 +101,14 @@ def test_every_name_is_that_of_something_to_call():
         assert callable(rows.import_object(name)) or name in texts, name
 
 
+@pytest.mark.parametrize("name", tables.DATASETS)
+def test_a_reader_takes_the_part_of_its_row(name):
+    row = tables.DATASETS[name]
+    parameters = inspect.signature(rows.import_object(row.reader)).parameters
+    assert {"path", "pattern", "conditional"} <= set(parameters)
+    assert ("part" in parameters) == (row.test_part is not None)
+
+
 @pytest.mark.parametrize("name", tables.PENALTIES)
 def test_a_penalty_takes_the_weights_of_its_row(name):
     for part in tables.PENALTIES[name]:
@@ -191,23 +199,29 @@ def test_pggans_published_settings():
     assert resolve({"arch": "dcgan"}).drift == 0
 
 
-@pytest.mark.parametrize(
-    "name, optimizer, rate, decays, critic_num, norm, more",
-    [
-        ("lenet_mnist", "adam", 5e-4, (0.9, 0.99), 5, "none", {"LAMBDA": 10}),
-        ("wgan_mnist", "rmsprop", 5e-5, (0.99,), 5, "instance", {"clip_up": 0.01}),
-        ("wgan_gp_mnist", "adam", 1e-4, (0.0, 0.9), 5, "instance", {"LAMBDA": 10}),
-        ("mnist_conditional", "rmsprop", 2e-4, (0.9,), 5, "none", {"kernel_size": 5}),
-        ("faces", "rmsprop", 2e-4, (0.9,), 5, "none", {"kernel_size": 5}),
-        ("regular", "rmsprop", 5e-5, (0.99,), 5, "batch", {"clip_down": -0.01, "clip_up": 0.01}),
-        ("div", "adam", 2e-4, (0.5, 0.999), 5, "none", {"div_k": 2, "div_p": 6}),
-        ("gan", "adam", 2e-4, (0.5, 0.999), 1, "batch", {}),
-        ("lsgan", "adam", 2e-4, (0.5, 0.999), 1, "batch", {}),
-        ("hinge", "adam", 2e-4, (0.5, 0.999), 1, "none", {}),
-        ("dragan", "adam", 2e-4, (0.5, 0.999), 1, "none", {"LAMBDA": 10}),
-        ("r1", "adam", 2e-4, (0.5, 0.999), 1, "none", {"LAMBDA": 10}),
-    ],
-)
+PUBLISHED = [
+    ("lenet_mnist", "adam", 5e-4, (0.9, 0.99), 5, "none", {"LAMBDA": 10}),
+    ("wgan_mnist", "rmsprop", 5e-5, (0.99,), 5, "instance", {"clip_up": 0.01}),
+    ("wgan_gp_mnist", "adam", 1e-4, (0.0, 0.9), 5, "instance", {"LAMBDA": 10}),
+    ("mnist_conditional", "rmsprop", 2e-4, (0.9,), 5, "none", {"kernel_size": 5}),
+    ("faces", "rmsprop", 2e-4, (0.9,), 5, "none", {"kernel_size": 5}),
+    ("regular", "rmsprop", 5e-5, (0.99,), 5, "batch", {"clip_down": -0.01, "clip_up": 0.01}),
+    ("div", "adam", 2e-4, (0.5, 0.999), 5, "none", {"div_k": 2, "div_p": 6}),
+    ("gan", "adam", 2e-4, (0.5, 0.999), 1, "batch", {}),
+    ("lsgan", "adam", 2e-4, (0.5, 0.999), 1, "batch", {}),
+    ("hinge", "adam", 2e-4, (0.5, 0.999), 1, "none", {}),
+    ("dragan", "adam", 2e-4, (0.5, 0.999), 1, "none", {"LAMBDA": 10}),
+    ("r1", "adam", 2e-4, (0.5, 0.999), 1, "none", {"LAMBDA": 10}),
+    ("gp", "adam", 1e-3, (0.0, 0.9), 1, "none", {"LAMBDA": 10, "penalty_fraction": 0.25}),  # ours
+    ("rpgan", "adam", 1e-3, (0.0, 0.99), 1, "none", {"LAMBDA": 1, "penalty": "r1r2"}),
+]
+
+
+def test_every_mode_has_published_settings():
+    assert set(tables.MODES) <= {row[0] for row in PUBLISHED}
+
+
+@pytest.mark.parametrize("name, optimizer, rate, decays, critic_num, norm, more", PUBLISHED)
 def test_the_published_settings(name, optimizer, rate, decays, critic_num, norm, more):
     c = resolve({"mode" if name in tables.MODES else "preset": name})
     assert (c.optimizer, c.learning_rate, c.critic_num) == (optimizer, rate, critic_num)
