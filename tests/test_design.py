@@ -1,4 +1,4 @@
-"""The rules of CONTRIBUTING.md and of the design that a program can check. Each check is shown a text that breaks it."""
+"""The rules of the design that a program can check. Each check is shown a text that breaks it."""
 
 import ast
 import re

@@ -95,7 +95,7 @@ def test_texts_name_files_that_are_there():
     for path, text in own_files():
         for name in re.findall(r"`((?:[\w-]+/)*[\w-]+\.(?:py|md|sh|toml))`", text):
             stem = name.rpartition("/")[2].partition(".")[0]
-            placeholder = stem.isupper() or len(stem) == 1
+            placeholder = stem.endswith("NAME") or len(stem) == 1
             if not placeholder and not any(p == name or p.endswith(f"/{name}") for p in paths):
                 wrong.append((path.name, name))
     assert wrong == []
