@@ -6,7 +6,7 @@ import console
 from config import tables
 from config.resolve import resolve
 from config.rows import import_object
-from config.saved import identity, read_saved
+from config.saved import add_newer_fields, identity, read_saved
 from datasets import packed
 from runs import trained
 from runs.recovery import settle_runs
@@ -28,7 +28,9 @@ def find(given):
     c = resolve(given, check=False)
     settle_runs(c.checkpoint_dir, c.log_dir)
     try:
-        folder, others = trained.find_run(c.checkpoint_dir, c.dataset, identity(given))
+        folder, others = trained.find_run(
+            c.checkpoint_dir, c.dataset, identity(given), add_newer_fields
+        )
     except console.Failed:
         resolve(given)  # raises WrongCall for settings that no run can have
         raise

@@ -147,7 +147,7 @@ class Config:
     div_p: float = _flag(6.0, "penalty div: power of the gradient norm", low=1)
     penalty: str = _flag(
         None,
-        "gradient penalty of the critic; None: the default of the mode",
+        "gradient penalty of the critic, with the weights of the mode; None: the mode's own",
         str,
         choices=tables.PENALTIES,
     )
@@ -403,7 +403,8 @@ class Config:
         parts = [dataset, self.batch_size, self.output_height, self.output_width]
         parts += [self.arch] if self.arch != FIELDS["arch"].default else []
         parts += [self.mode] if self.mode != tables.ARCHS[self.arch].defaults["mode"] else []
-        parts += [self.penalty] if self.penalty != defaults["penalty"] else []
+        # A penalty may have the name of a mode.
+        parts += [f"penalty_{self.penalty}"] if self.penalty != defaults["penalty"] else []
         return "_".join(str(p) for p in parts)
 
     def to_json(self):

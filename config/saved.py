@@ -31,7 +31,7 @@ def read_saved(path):
             raise ValueError("it is not a JSON object")
         saved = {n: tuple(v) if isinstance(v, list) else v for n, v in read.items() if n != "data"}
         _check_values(saved, read)
-        _add_newer_fields(saved)
+        add_newer_fields(saved)
         row = tables.ARCHS.get(saved.get("arch"))
         for name in ("data", *FIXED, *(row.network if row else ())):
             if {**read, **saved}.get(name) is None:
@@ -54,11 +54,16 @@ def _check_values(saved, read):
             raise ValueError(f"{name}={read[name]!r} {error}") from None
 
 
-def _add_newer_fields(saved):
-    """Add the network fields that are newer than the run, with the values it was trained with."""
-    row = tables.ARCHS.get(saved.get("arch"))
+def add_newer_fields(saved):
+    """Add the fields that are newer than a run, with the values that it was trained with.
+
+    These are the penalty and the fields of the networks. `saved` is a dict of Config field → value.
+    """
+    row, mode = tables.ARCHS.get(saved.get("arch")), tables.MODES.get(saved.get("mode"))
     if row and row.growth and "penalty" not in saved:
         saved["critic_norm"] = "none"  # the run is older than norms in growing networks
+    if mode:
+        saved.setdefault("penalty", mode.defaults["penalty"])
     for name in row.network if row else ():
         saved.setdefault(name, row.defaults.get(name, FIELDS[name].default))
 
@@ -67,7 +72,7 @@ def identity(given):
     """Return a dict of the flags and preset settings that select a run in test mode."""
     given = {**preset_settings(given), **given}
     networks = {n for row in tables.ARCHS.values() for n in row.network}
-    names = ("name", "batch_size", *FIXED, *sorted(networks))
+    names = ("name", "batch_size", "penalty", *FIXED, *sorted(networks))
     return {n: given[n] for n in names if given.get(n) is not None}
 
 

@@ -57,7 +57,7 @@ class Spectral(stock.Stocked):
 
     def set_stock_weights(self, weights):
         """Set the weights to a stock copy's, and the vector so that σ is the exact norm."""
-        for variable, value in zip(self.trainable_variables, weights):
+        for variable, value in zip(self.trainable_variables, weights, strict=True):
             variable.assign(value)
         _, _, right = np.linalg.svd(np.reshape(weights[0], [-1, self.kernel.shape[-1]]), False)
         self.vector.assign(right[0])

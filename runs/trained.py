@@ -84,7 +84,7 @@ def _shapes(network):
     return [[tuple(x.shape) for x in found] for found in tensors]
 
 
-def find_run(checkpoint_dir, dataset, wanted):
+def find_run(checkpoint_dir, dataset, wanted, complete=lambda saved: None):
     """Find the newest run that has a generator of a data set.
 
     Prefers runs with the wanted batch size. Runs that ship with the project come last.
@@ -94,6 +94,7 @@ def find_run(checkpoint_dir, dataset, wanted):
       dataset: name or path of the data set. Ignored if `wanted` has the name of a run.
       wanted: dict of settings that the run must have. It may hold the run's `name`. A
         `batch_size` is only preferred, as test mode also takes it as the number of images.
+      complete: adds settings that are newer than a run to the dict of its settings.
 
     Returns:
       (path of the run's folder, names of the other runs that fit).
@@ -109,6 +110,7 @@ def find_run(checkpoint_dir, dataset, wanted):
         try:
             saved = {**read_config(folder), "name": folder.name}
             trained_on = _dataset_name(saved["dataset"])
+            complete(saved)
         except (OSError, ValueError, TypeError, KeyError, RecursionError):
             unreadable.append(folder.name)
             continue

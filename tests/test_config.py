@@ -264,6 +264,17 @@ def test_run_name(line, name):
     assert call(line).run_name == name
 
 
+def test_run_names_differ_where_the_networks_or_losses_do():
+    names = [
+        resolve({"arch": arch, "mode": mode, "penalty": penalty}, check=False).run_name
+        for arch in tables.ARCHS
+        for mode in tables.MODES
+        for penalty in tables.PENALTIES
+    ]
+    assert len(set(names)) == len(names)
+    assert call("--mode hinge --penalty r1").run_name == "mnist_64_28_28_hinge_penalty_r1"
+
+
 def test_run_name_of_another_arch(monkeypatch):
     row = tables.ARCHS["dcgan"]
     row = dataclasses.replace(row, defaults={**row.defaults, "mode": "gan"})
@@ -495,6 +506,21 @@ def test_what_every_network_goes_by_has_no_note(arch):
 def test_identity_is_what_tells_runs_apart():
     given = parse("--z_dim 5 --mode None --epoch 3 --name x --output_height 8 --sample_dir s")
     assert identity(given) == {"name": "x", "output_height": 8, "z_dim": 5}
+    assert identity(parse("--penalty r1 --mode gan")) == {"penalty": "r1", "mode": "gan"}
+
+
+def test_a_run_older_than_penalties_has_its_modes(tmp_path):
+    """So that another penalty is a change that is named, and critics that grow have no norm."""
+    for given, norm in (({"mode": "r1"}, "none"), ({"mode": "regular", "arch": "pggan"}, "none")):
+        kept = {**resolve(given).to_json(), "critic_norm": "batch" if "arch" in given else norm}
+        del kept["penalty"]
+        path = tmp_path / "config.json"
+        path.write_text(json.dumps({**kept, "data": {}}))
+        saved = read_saved(path)
+        assert saved["penalty"] == tables.MODES[given["mode"]].defaults["penalty"]
+        assert saved["critic_norm"] == norm
+        c = resolve({"penalty": "r2"}, saved)
+        assert ("penalty", saved["penalty"], "r2") in changes(c, saved)
 
 
 # ---- what is shown ---------------------------------------------------------------------------

@@ -399,7 +399,8 @@ def test_lazy_penalties_have_k_times_the_weight(make_trainer):
 
 
 @pytest.mark.parametrize(
-    ("batch_size", "fraction", "count"), [(64, 0.25, 16), (64, 1.0, 64), (4, 0.25, 2), (2, 0.01, 2)]
+    ("batch_size", "fraction", "count"),
+    [(64, 0.25, 16), (64, 1.0, 64), (4, 0.25, 2), (2, 0.01, 2), (1, 1.0, 1)],
 )
 def test_the_number_of_penalised_images(batch_size, fraction, count):
     """At least two: TensorFlow crashes on a single image, see `losses.n_penalised`."""

@@ -149,3 +149,17 @@ def test_any_loss_goes_with_any_penalty(eager, mode, penalty):
     assert all(np.isfinite(float(v)) for v in terms.values())
     assert ("penalty" in terms) == (penalty != "none")
     assert "gradient_norm" in terms
+
+
+def test_a_penalty_of_a_single_image_is_whole(eager):
+    """A batch of one image, as CycleGAN has by default, has the penalty of two equal images."""
+    values = []
+    for count in (1, 2):
+        trainer = small_trainer("cyclegan", "r1", batch_size=count, critic_num=1)
+        pair = trainer.directions[0]
+        image = images_of(pair, 1)[:1]
+        same = tf.repeat(image, count, 0)
+        pair.critic, _ = linear(image.shape[1:])
+        values.append(float(pair._penalise(same, same, [], tf.constant([0, 1]))))
+    assert values[0] == pytest.approx(values[1], rel=1e-5)
+    assert values[0] > 0.1

@@ -79,3 +79,13 @@ def test_the_message_of_find_run_lists_the_flags_and_the_runs(tmp_path):
         assert part in str(error.value)
     with pytest.raises(console.Failed, match="no trained generator of other"):
         find_run(tmp_path, "other", {})
+
+
+def test_settings_that_are_newer_than_a_run_are_completed(tmp_path):
+    old, new = shipped(tmp_path, "old", mode="r1"), shipped(tmp_path, "new", penalty="gp")
+
+    def complete(saved):
+        saved.setdefault("penalty", "r1")
+
+    assert find_run(tmp_path, "d", {"penalty": "r1"}, complete) == (old, [])
+    assert find_run(tmp_path, "d", {"penalty": "gp"}, complete) == (new, [])
