@@ -302,7 +302,7 @@ def test_a_damaged_idx_header(body):
 def test_a_wrong_shape_in_an_idx_header(shape, empty, train):
     idx_files(idx(IMAGES[:0] if empty else IMAGES, shape), idx(LABELS[:0]) if empty else None)
     status, line, _ = train("--dataset", "mnist")
-    assert status == 1 and line.startswith("cannot read data/mnist/train-images-idx3-ubyte: it ")
+    assert status == 1 and line.startswith("cannot read data/mnist/train-images-idx3-ubyte: it")
 
 
 @pytest.mark.parametrize("number", [10, 255])
