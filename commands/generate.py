@@ -16,7 +16,7 @@ def generate(given):
 
 def pictures(c, folder):
     """Make the pictures that a config asks for with the generators of a run; yield the paths."""
-    yield from import_object(tables.ARCHS[c.arch].task.pictures)(c, folder)
+    return import_object(tables.ARCHS[c.arch].task.pictures)(c, folder)
 
 
 def samples(c, folder):

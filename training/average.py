@@ -1,6 +1,5 @@
 """The EMA of the generator: its weights, its batch-norm statistics and its images."""
 
-import keras
 import numpy as np
 import tensorflow as tf
 
@@ -31,17 +30,12 @@ def move(average, generator, step, decay):
         mean.assign(mean + (1 - keep) * (weight - mean))
 
 
-def batch_norms(network):
-    """List the batch-norm layers of a Keras model."""
-    return [x for x in network.layers if isinstance(x, keras.layers.BatchNormalization)]
-
-
 class AveragePreview:
     """A mixin for trainers of one generator: images of its EMA.
 
-    It reads these attributes of the trainer: `average` (Keras model), `latents` (key, shape →
-    tensor), `z_dim`, `classes`, `image` (height, width, channels), and `still`, the root of the
-    random keys that do not depend on the step.
+    It reads these attributes of the trainer: `average` (Keras model), `average_norms` (its
+    batch-norm layers), `latents` (key, shape → tensor), `z_dim`, `classes`, `image` (height, width,
+    channels), and `still`, the root of the random keys that do not depend on the step.
     """
 
     def one_hot(self, labels):
@@ -54,7 +48,7 @@ class AveragePreview:
 
     def refresh(self):
         """Set the EMA's batch-norm statistics to their mean over `N_STATISTICS` latents."""
-        norms = batch_norms(self.average)
+        norms = self.average_norms
         if not norms:
             return
         momentum = norms[0].momentum
@@ -69,7 +63,7 @@ class AveragePreview:
 
         Chunk i has the momentum i / (i + 1), so that the result is the mean over all chunks.
         """
-        for layer in batch_norms(self.average):
+        for layer in self.average_norms:
             layer.momentum = tf.cast(chunk / (chunk + 1), tf.float32)
         z = self.latents(fold(self.still, Purpose.STATISTICS, chunk), (CHUNK, self.z_dim))
         self.average([z, *self._cycle(CHUNK)], training=True)

@@ -12,11 +12,6 @@ import tensorflow as tf
 from training import replicas
 from training.randomness import fold
 
-# Keras passes the gradients of all weights through one IdentityN. Grappler's dependency optimiser
-# then removes control edges, and the backward pass may read a weight after its update. Losses would
-# differ from run to run. `python -m benchmarks.races` checks the final graphs.
-tf.config.optimizer.set_experimental_options({"dependency_optimization": False})
-
 
 class Use(enum.Enum):
     """The purpose of a critic's scores, see `GANTrainer.judge`."""

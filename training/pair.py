@@ -72,8 +72,9 @@ class PairTrainer(AveragePreview, TrainerBase):
                 synchronization=tf.VariableSynchronization.ON_READ,
                 aggregation=tf.VariableAggregation.SUM,
             )
-            g_optimizer.build(generator.trainable_variables)
-            d_optimizer.build(critic.trainable_variables)
+            for optimizer, network in ((g_optimizer, generator), (d_optimizer, critic)):
+                optimizer.build(network.trainable_variables)
+                replicas.order_updates(self.strategy, optimizer)
         several = self.strategy.num_replicas_in_sync > 1
         self.penalised = tf.Variable([0.0, 0.0]) if several else self.parts
 

@@ -180,6 +180,22 @@ def sum_over_replicas(values):
     return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, values)
 
 
+def order_updates(strategy, optimizer):
+    """Make a compiled step read each weight before the optimizer updates it.
+
+    Keras passes the gradients of all weights through one IdentityN, to sum them over the replicas.
+    Grappler's dependency optimiser then removes control edges, and the backward pass may read a
+    weight after its update: losses differ from run to run. One replica has nothing to sum. On
+    several, the dependency optimiser is switched off, which makes small steps up to a tenth slower.
+    `python -m benchmarks.races` checks the final graphs.
+    """
+    if strategy.num_replicas_in_sync == 1:
+        scaled = getattr(optimizer, "inner_optimizer", optimizer)
+        scaled._all_reduce_sum_gradients = lambda gradients_and_weights: gradients_and_weights
+    else:
+        tf.config.optimizer.set_experimental_options({"dependency_optimization": False})
+
+
 def all_or_none(optimizer, gradients):
     """Make all gradients on all replicas non-finite if any of them is, and return them.
 
