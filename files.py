@@ -14,6 +14,7 @@ import console
 
 MAX_UNPACKED = 100  # unpacked bytes for each stored byte; MNIST's files have 5
 PART_PATTERN = ".*.part*"  # matches the names that `part_path` makes
+OUTPUT_MARK = ".gan-output"  # empty file in each folder of pictures that this program makes
 
 
 def check_size(count, stored, what):
@@ -154,6 +155,17 @@ def _is_at(file, path):
         return os.path.samestat(os.fstat(file.fileno()), os.stat(path))
     except FileNotFoundError:
         return False
+
+
+def mark_output(folder):
+    """Make a folder and mark it as an output of this program, which is never read as data."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / OUTPUT_MARK).touch()
+
+
+def is_output(folder):
+    """True if `mark_output` has marked a folder."""
+    return (folder / OUTPUT_MARK).is_file()
 
 
 def save_text(path, text):
