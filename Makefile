@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: train test lint clean
+.PHONY: train test coverage clean
 
 train: .venv/installed ## train on the digits, which need no download
 	$(BIN)/python main.py --preset digits --train True --max_minutes 2
@@ -10,6 +10,9 @@ train: .venv/installed ## train on the digits, which need no download
 test: .venv/installed-dev ## check the style and run the tests, as CI does
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/pytest -q -n 2 --dist worksteal
+
+coverage: .venv/installed-dev ## run the tests and list the lines that they do not reach
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest -q -n 2 --dist worksteal
 	$(BIN)/coverage combine --quiet

@@ -42,6 +42,14 @@ TINY = {
 }
 
 
+# These files have the longest tests. They run first, so that no process ends long after the other.
+LONG = ("test_workers.py", "test_kill.py", "test_translate.py", "test_cli.py", "test_pggan.py")
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: item.path.name not in LONG)
+
+
 @pytest.fixture
 def make_trainer():
     """A function of flags that builds a tiny trainer."""
