@@ -17,12 +17,15 @@ from PIL import Image
 
 from commands import train
 from config import presets, tables
+from files import OUTPUT_MARK
+from runs.recovery import PICTURES
 from tests.conftest import ROOT, checkpoint, folder_of_images, log_rows, same
 from training import average, loop
 
 SHARED = ROOT.parent / "shared" / "data"
 TINY = {"g_width": 4, "d_width": 4, "z_dim": 4, "batch_size": 8, "critic_num": 2, "log_every": 2}
 SMALL = {**TINY, "output_height": 8, "sample_every": 4, "save_every": 5}
+NEWEST = ("training.gif", "index.html")  # copies in the folder of all pictures
 SMALL = [f"--{name}={value}" for name, value in SMALL.items()]
 
 
@@ -63,15 +66,19 @@ def test_what_a_run_leaves_behind(cli):
     for name in ("config.json", "generator.keras", "critic.keras", "checkpoint", "metrics.csv"):
         assert f"{run}/{name}" in files
     assert {f"{run}/ckpt-5.index", f"{run}/ckpt-10.index"} <= files
-    grids = {f"samples/train_00_{i:04d}.png" for i in (0, 4, 8, 10)}
+    drawn = "samples/digits_8_8_8"
+    grids = {f"train_00_{i:04d}.png" for i in (0, 4, 8, 10)}
     names = ("reals.png", "training.gif", "training.webp", "losses.png", "real_vs_fake.png")
     names += ("index.html",)
-    pictures = {f"samples/{n}" for n in names}
-    assert grids | pictures == {f for f in files if f.startswith("samples")}
+    assert grids | {*names, OUTPUT_MARK} == set(os.listdir(drawn))
+    assert set(os.listdir("samples")) == {*NEWEST, Path(drawn).name, OUTPUT_MARK}
+    for name in NEWEST:
+        assert Path("samples", name).read_bytes() == Path(drawn, name).read_bytes()
     assert list(Path("logs/digits_8_8_8").glob("events*"))
-    for line in ("samples/training.gif", "samples/losses.png", f"{run}/generator.keras"):
+    lines = ("samples/training.gif", f"{drawn}/losses.png", f"{run}/generator.keras")
+    for line in lines:
         assert line in out.splitlines()
-    with Image.open("samples/train_00_0010.png") as image:
+    with Image.open(f"{drawn}/train_00_0010.png") as image:
         assert image.size == (10 * 8, 8 * 8)
     assert [r["step"] for r in log_rows(run)] == ["2", "4", "6", "8", "10"]
     columns = {"step", "epoch", "critic_loss", "wasserstein", "penalty"}
@@ -92,18 +99,19 @@ def test_evaluate_gives_the_numbers_of_training(cli):
     assert f"{run}/best/generator.keras" in out
     rows = log_rows(run)
     assert [r["step"] for r in rows if r["eval/fid_random-cnn"]] == ["4", "6"]
-    assert Path("samples/measures.png").is_file()
+    drawn = Path("samples/digits_8_8_8")
+    assert (drawn / "measures.png").is_file()
     status, out, err = cli("--dataset", "digits", "--evaluate", "--eval_samples", 150)
     assert (status, err) == (0, "")
-    measures = json.loads(Path("samples/measures.json").read_text())
+    measures = json.loads((drawn / "measures.json").read_text())
     assert measures["samples"] == 150
     logged = {n.removeprefix("eval/"): v for n, v in rows[-1].items() if n.startswith("eval/")}
     assert measures.keys() == logged.keys() > {"fid_random-cnn", "swd", "recall_random-cnn"}
     for name, value in measures.items():
         assert value == pytest.approx(float(logged[name]), rel=1e-5), name
         assert any(line.split()[0] == name for line in out.splitlines())
-    assert "samples/nearest.png" in out.splitlines()
-    with Image.open("samples/nearest.png") as sheet:
+    assert f"{drawn}/nearest.png" in out.splitlines()
+    with Image.open(drawn / "nearest.png") as sheet:
         assert sheet.size == (8 * 8, 8 * 8)
 
 
@@ -119,9 +127,11 @@ def test_the_best_is_a_run_of_its_own(cli):
     there = ("--checkpoint_dir", run, "--name", "best")
     status, out, _ = cli("--dataset", "digits", "--evaluate", "--eval_samples", 150, *there)
     assert status == 0
-    assert json.loads(Path("samples/measures.json").read_text()).items() <= best.items()
+    drawn = Path("samples/digits_8_8_8_best")
+    assert json.loads((drawn / "measures.json").read_text()).items() <= best.items()
     status, out, _ = cli(*words, "--train", "--max_steps", 9, *there)
     assert f"resumed {run / 'best'} at step {best['step']}" in out
+    assert (drawn / "training.gif").is_file()
 
 
 @pytest.mark.parametrize(
@@ -203,17 +213,20 @@ def test_test_mode(cli):
         (("--num_samples", 3), {"test.png"} | single),
         (("--num_samples", 3, "--visualize"), {"test.png"} | single | sweeps),
     ):
-        folder = f"made{len(words)}"
-        status, out, _ = cli("--dataset", "digits", "--sample_dir", folder, *words)
+        top = f"made{len(words)}"
+        status, out, _ = cli("--dataset", "digits", "--sample_dir", top, *words)
         assert status == 0
-        names = {p.name for p in Path(folder).iterdir()}
+        assert os.listdir(top) == ["digits_8_8_8"]
+        names = {p.name for p in Path(top).glob("*/[!.]*")}
         assert names == expected
-        assert {f"{folder}/{n}" for n in names} <= set(out.splitlines())
-    with Image.open("made0/test.png") as image:
+        assert {f"{top}/digits_8_8_8/{n}" for n in names} <= set(out.splitlines())
+    with Image.open("made0/digits_8_8_8/test.png") as image:
         assert image.size == (80, 8)
     for option in ("0", "1", "2", "3", "4", "True"):
         assert cli("--dataset", "digits", "--visualize", option)[0] == 0
-    assert Path("samples/test_gif_merged.gif").is_file()
+    made = Path("samples/digits_8_8_8")
+    assert (made / "test_gif_merged.gif").is_file()
+    assert [p.name for p in made.iterdir() if not PICTURES.fullmatch(p.name)] == [OUTPUT_MARK]
 
 
 def test_test_mode_without_a_run_says_how_to_train(cli):
@@ -395,8 +408,8 @@ def test_the_seeds_commands(cli, tmp_path):
     assert cli("--epoch", 200, *faces, "--train", "True", "--max_steps", 2)[0] == 0
     assert cli(*faces)[0] == 0
     for folder, size in (("samples_mnist", (280, 196)), ("samples_faces", (384, 384))):
-        assert len(list(Path(folder).glob("test_arange_*.png"))) == 100
-        with Image.open(f"{folder}/test.png") as image:
+        assert len(list(Path(folder).glob("*/test_arange_*.png"))) == 100
+        with Image.open(next(Path(folder).glob("*/test.png"))) as image:
             assert image.size == size
         assert Path(folder, "training.gif").is_file()
     assert Path("checkpoint/mnist_64_28_28/generator.keras").is_file()
@@ -425,6 +438,10 @@ def test_compare_trains_each_mode_and_writes_a_page(cli):
         rows = list(csv.DictReader(file))
     assert [r["mode"] for r in rows] == ["regular"] * 80 + ["gp"] * 80
     assert "gradient_norm" in log_rows("checkpoint/compare_digits_8_8_8_regular")[0]
+    last = page / "compare_digits_8_8_8"
+    assert (last / "reals.png").is_file() and not (page / "training.gif").exists()
+    for name in NEWEST:
+        assert Path("samples", name).read_bytes() == (last / name).read_bytes()
     assert Path("checkpoint/digits_8_8_8/ckpt-1.index").is_file()  # the user's own run
 
 
@@ -452,7 +469,7 @@ def test_a_new_run_can_start_from_another(cli):
     assert "generator.keras is another network" in err
     status, _, err = cli(*words, 1, "--name", "y", "--init_from", "absent")
     assert (status, err.count("\n")) == (1, 1)
-    assert "checkpoint/absent/generator.keras" in err
+    assert "--init_from=absent: there is no such run in checkpoint or " in err
 
 
 def test_seeds_labels_and_films(cli):
@@ -460,7 +477,7 @@ def test_seeds_labels_and_films(cli):
     words = ("--seeds", "3-5", "--label", 7, "--interpolate", 3, "--sample_dir", "made")
     status, _, _ = cli("--dataset", "digits", *words)
     assert status == 0
-    names = {p.name for p in Path("made").iterdir()} - {"interpolation.mp4"}
+    names = {p.name for p in Path("made").glob("*/[!.]*")} - {"interpolation.mp4"}
     films = {"interpolation.gif", "interpolation.webp"}
     assert names == {"test.png", *(f"seed_000{i}.png" for i in (3, 4, 5))} | films
     status, _, err = cli("--dataset", "digits", "--label", 10)

@@ -37,14 +37,14 @@ def test_incomplete_files_are_removed(tmp_path):
     half += ["frames/.00000002.77.part.png"]
     put(tmp_path / "run", *whole, *half)
     put(tmp_path / "logs", "events.1", ".new/events.2")
-    recovery.settle(tmp_path / "run", tmp_path / "logs")
+    recovery.settle(tmp_path / "run", tmp_path / "logs", tmp_path / "samples")
     assert names(tmp_path / "run") == set(whole)
     assert names(tmp_path / "logs") == {"events.1"}
 
 
 def test_checkpoints_stay_without_an_index(tmp_path):
     put(tmp_path / "run", "ckpt-3.index")
-    recovery.settle(tmp_path / "run", tmp_path / "logs")
+    recovery.settle(tmp_path / "run", tmp_path / "logs", tmp_path / "samples")
     assert names(tmp_path / "run") == {"ckpt-3.index"}
 
 
@@ -72,10 +72,10 @@ def test_the_events_of_a_new_run_replace_the_old_ones(tmp_path, monkeypatch, don
         for name in ("rename", "unlink", "rmdir"):
             patch.setattr(type(tmp_path), name, count(getattr(type(tmp_path), name)))
         try:
-            recovery.settle(tmp_path / "run", tmp_path / "logs")
+            recovery.settle(tmp_path / "run", tmp_path / "logs", tmp_path / "samples")
         except Killed:
             assert done < 6
-    recovery.settle(tmp_path / "run", tmp_path / "logs")
+    recovery.settle(tmp_path / "run", tmp_path / "logs", tmp_path / "samples")
     assert names(tmp_path / "run") == {"config.json"}
     assert names(tmp_path / "logs") == {"events.new", "mine.txt"}
 
@@ -104,10 +104,10 @@ def test_events_after_the_restored_step_are_deleted(make_run):
     path = next(run.logs.glob("events*"))
     whole = path.read_bytes()
     for last, steps in ((9, [1, 2, 3]), (2, [1, 2]), (1, [1])):
-        recovery.delete_after(run.write_dir, run.logs, last)
+        recovery.delete_after(run.write_dir, run.logs, run.samples, last)
         assert events(run.logs) == {"loss": steps}
     path.write_bytes(whole[:-5])  # cut short by a kill
-    recovery.delete_after(run.write_dir, run.logs, 9)
+    recovery.delete_after(run.write_dir, run.logs, run.samples, 9)
     assert events(run.logs) == {"loss": [1, 2]}
     assert whole.startswith(path.read_bytes())
     third = path.stat().st_size
@@ -115,10 +115,10 @@ def test_events_after_the_restored_step_are_deleted(make_run):
         body = bytearray(whole)
         body[wrong] = b"\xff" * (wrong.stop - wrong.start)
         path.write_bytes(body)
-        recovery.delete_after(run.write_dir, run.logs, 9)
+        recovery.delete_after(run.write_dir, run.logs, run.samples, 9)
         assert path.stat().st_size == third
         assert events(run.logs) == {"loss": [1, 2]}
-    recovery.delete_after(run.write_dir, run.logs, 0)
+    recovery.delete_after(run.write_dir, run.logs, run.samples, 0)
     assert not path.exists()
 
 

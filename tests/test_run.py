@@ -14,6 +14,7 @@ import tensorflow as tf
 from PIL import Image
 
 import console
+import files
 from runs.log import MAX_WEIGHTS
 from runs.run import REDRAW_FRACTION, Run
 from tests.conftest import ROOT, batch, begin, log_loss, same, sheet, values
@@ -29,11 +30,11 @@ def test_a_new_run_is_hidden_until_it_is_saved(make_run, make_trainer):
     log_loss(run, 1)
     run.sample(1, 0, 1, *sheet())
     assert not run.has_state()
-    assert [p.name for p in run.folder.iterdir()] == [".new"]
+    assert {p.name for p in run.folder.iterdir()} == {".new", files.OUTPUT_MARK}
     run.save(2, trainer)
     names = {p.name for p in run.folder.iterdir()}
     assert {"config.json", "generator.keras", "critic.keras", "checkpoint", "frames"} <= names
-    assert not [n for n in names if n.startswith(".")]
+    assert [n for n in names if n.startswith(".")] == [files.OUTPUT_MARK]
     log_loss(run, 3)
     assert [r["step"] for r in rows(run)] == ["1", "3"]
 
@@ -280,4 +281,4 @@ def test_a_kill_while_the_best_checkpoint_is_saved(make_run, make_trainer, stage
         assert again.best()["step"] == (1 if stage == "written in part" else 2)
         assert (again.folder / "best" / "generator.keras").is_file()
     begin(again, resume=True).keep_best(3, trainer, {"fid": 1.0})
-    assert not [p.name for p in run.folder.iterdir() if p.name.startswith(".")]
+    assert [p.name for p in run.folder.glob(".*")] == [files.OUTPUT_MARK]
