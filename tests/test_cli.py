@@ -1,8 +1,10 @@
 """The program as a user runs it, in the process where that is enough, as a command elsewhere."""
 
 import csv
+import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,6 +20,7 @@ from PIL import Image
 from commands import train
 from config import presets, tables
 from files import OUTPUT_MARK
+from runs import trained
 from runs.recovery import PICTURES
 from tests.conftest import ROOT, checkpoint, folder_of_images, log_rows, same
 from training import average, loop
@@ -236,7 +239,7 @@ def test_test_mode_without_a_run_says_how_to_train(cli):
     assert "python main.py --dataset digits --batch_size 32 --train True" in err
 
 
-def test_a_shipped_run_can_be_tested_and_trained_anew(cli):
+def test_a_generator_without_a_checkpoint_is_not_replaced_unasked(cli):
     words = ("--dataset", "digits", "--train", *SMALL)
     assert cli(*words, "--max_steps", 2)[0] == 0
     run = Path("checkpoint/digits_8_8_8")
@@ -244,11 +247,143 @@ def test_a_shipped_run_can_be_tested_and_trained_anew(cli):
         if path.is_file() and path.name not in ("generator.keras", "config.json"):
             path.unlink()
     assert cli("--dataset", "digits")[0] == 0
-    shipped = (run / "generator.keras").read_bytes()
-    status, out, _ = cli(*words, "--max_steps", 3)
+    copied = (run / "generator.keras").read_bytes()
+    status, out, err = cli(*words, "--max_steps", 3)
+    assert (status, out, err.count("\n")) == (1, "", 1)
+    assert f"{run} has a trained generator, but no checkpoint" in err
+    assert (run / "generator.keras").read_bytes() == copied
+    assert cli(*words, "--max_steps", 3, "--resume", "False")[0] == 0
+    assert (run / "generator.keras").read_bytes() != copied
+
+
+@pytest.fixture
+def shipped(cli, tmp_path_factory, monkeypatch):
+    """The folder of the runs that ship: one run of digits, without a critic and checkpoints."""
+    assert cli("--dataset", "digits", "--train", *SMALL, "--max_steps", 2, "--name", "s")[0] == 0
+    top = tmp_path_factory.mktemp("project") / "pretrained"
+    (top / "s").mkdir(parents=True)
+    for path in ("checkpoint/s/config.json", "checkpoint/s/generator.keras"):
+        shutil.move(path, top / "s")
+    shutil.move("samples/s/training.gif", top / "s")
+    for name in ("checkpoint", "samples", "logs"):
+        shutil.rmtree(name)
+    monkeypatch.setattr(trained, "PRETRAINED", top)
+    return top
+
+
+def contents(folder):
+    return {p: (p.read_bytes(), p.stat().st_mtime_ns) for p in folder.rglob("*") if p.is_file()}
+
+
+def test_a_run_that_ships_is_used_and_never_written(cli, shipped):
+    before, film = contents(shipped), (shipped / "s/training.gif").read_bytes()
+    line = f"run {shipped}/s, which ships with the project: you have none of your own in checkpoint"
+    few = ("--eval_samples", 100, "--extractor", "random-cnn")
+    for words in (("--num_samples", 1), ("--name", "s"), ("--evaluate", *few)):
+        Path("samples/training.gif").unlink(missing_ok=True)
+        status, out, err = cli("--dataset", "digits", *words)
+        assert (status, err, out.splitlines()[0]) == (0, "", line)
+        assert "its film is samples/training.gif" in out
+        for path in ("samples/training.gif", "samples/s/training.gif"):
+            assert Path(path).read_bytes() == film
+    assert cli("--dataset", "digits", "--export", "keras")[0] == 0
+    words = ("--dataset", "digits", "--train", *SMALL, "--max_steps", 1)
+    status, out, _ = cli(*words, "--name", "s")  # a run of the user's, from noise
+    assert status == 0 and "start from" not in out
+    assert not Path("samples/s/test_00000.png").exists()
+    out = cli("--dataset", "digits", "--num_samples", 1)[1]
+    assert out.splitlines()[0] == "run checkpoint/s"
+    more = ("--learning_rate", 0.01)  # fits no run's name
+    assert cli(*words, "--name", "t", "--init_from", "s", *more)[0] == 0
+    for flag in ("checkpoint_dir", "sample_dir", "log_dir", "cache_dir"):
+        status, out, err = cli(*words, "--name", "s", f"--{flag}", shipped)
+        assert (status, out, err.count("\n")) == (2, "", 1)
+        assert f"--{flag}={shipped} has the runs that ship with the project" in err
+    assert cli("--dataset", "digits", "--sample_dir", shipped / "s")[0] == 2
+    assert contents(shipped) == before
+
+
+def test_a_run_that_ships_and_the_users_of_the_same_name_do_not_mix(cli, shipped):
+    words = ("--dataset", "digits", *SMALL, "--name", "s")
+    assert cli(*words, "--z_dim", 5, "--train", "--max_steps", 1)[0] == 0
+    own = contents(Path("samples/s"))
+    status, out, _ = cli("--name", "s", "--z_dim", 4, "--num_samples", 1)
     assert status == 0
-    assert "resumed" not in out
-    assert (run / "generator.keras").read_bytes() != shipped
+    assert "none of your own in checkpoint fits (there are s)" in out
+    assert contents(Path("samples/s")) == own
+    assert Path("samples/s_pretrained/test.png").is_file()
+
+
+def test_a_run_can_start_from_a_generator_without_its_critic(cli, shipped):
+    words = ("--dataset", "digits", "--train", *SMALL, "--max_steps", 1, "--learning_rate", 0)
+    words += ("--d_learning_rate", 0, "--ema", 0, "--seed", 3)
+    status, out, _ = cli(*words, "--name", "new", "--init_from", "s")
+    assert status == 0
+    line = f"the networks start from those of {shipped}/s; it has no critic.keras: that critic"
+    assert f"{line} starts from random weights\n" in out
+    assert cli(*words, "--name", "other")[0] == 0
+    paths = ("checkpoint/new", shipped / "s", "checkpoint/other")
+    new, old, other = (keras.saving.load_model(f"{p}/generator.keras") for p in paths)
+    for a, b in zip(old.trainable_variables, new.trainable_variables):
+        np.testing.assert_array_equal(a, b)
+    assert not np.array_equal(new.trainable_variables[0], other.trainable_variables[0])
+    critics = [keras.saving.load_model(f"checkpoint/{n}/critic.keras") for n in ("new", "other")]
+    for a, b in zip(*(critic.trainable_variables for critic in critics)):
+        np.testing.assert_array_equal(a, b)
+    shutil.copytree("checkpoint/other", "checkpoint/s")  # a run of the user's comes first
+    (Path("checkpoint/s") / "generator.keras").write_text("no network")
+    status, _, err = cli(*words, "--name", "x", "--init_from", "s")
+    assert (status, err.count("\n")) == (1, 1)
+    assert "cannot load checkpoint/s/generator.keras" in err
+
+
+def test_a_resumed_run_draws_its_own_data(cli):
+    words = ("--dataset", "digits", "--train", *SMALL, "--max_steps")
+    assert cli(*words, 4)[0] == 0
+    drawn = Path("samples/digits_8_8_8")
+    paths = [drawn / name for name in ("reals.png", "real_vs_fake.png")]
+    before = [path.read_bytes() for path in paths]
+    for path in paths:
+        Image.new("L", (8, 8)).save(path)
+    (drawn / "measures.png").write_text("another run's")
+    assert cli(*words, 5)[0] == 0
+    assert paths[0].read_bytes() == before[0]
+    with Image.open(paths[1]) as pair, Image.open(io.BytesIO(before[1])) as old:
+        assert pair.crop((0, 0, 64, 64)).tobytes() == old.crop((0, 0, 64, 64)).tobytes()
+    assert not (drawn / "measures.png").exists()
+
+
+def test_a_clone_stays_clean(cli, tmp_path):
+    """What the commands write is ignored by git, and what git has is not."""
+
+    def git(*words):
+        done = subprocess.run(["git", *words], capture_output=True, text=True, check=False)
+        if done.returncode:
+            pytest.skip(f"git: {done.stderr}")
+        return done.stdout
+
+    for name in (".gitignore", "checkpoint/README.md", "samples/README.md", "data/README.md"):
+        Path(name).parent.mkdir(exist_ok=True)
+        shutil.copy(ROOT / name, name)
+    git("init", "--quiet")
+    git("add", ".")
+    assert len(git("ls-files").split()) == 4
+    git("-c", "user.name=a", "-c", "user.email=a@b", "commit", "--quiet", "-m", "a")
+    words = ("--dataset", "digits", *SMALL, "--sample_dir", "samples_x")
+    folder_of_images(tmp_path / "data" / "pics")
+    more = ("--max_steps", 1, "--output_height", 16)  # this size is cached
+    assert cli("--dataset", "pics", "--train", *SMALL, *more, "--cache_dir", "data/.cache")[0] == 0
+    assert cli(*words, "--compare", "gan,gp", "--log_every", 1, "--max_steps", 1)[0] == 0
+    assert cli("--dataset", "digits", "--num_samples", 1)[0] == 0
+    assert cli("--dataset", "digits", "--export", "keras")[0] == 0
+    found = {path.relative_to(tmp_path).parts[0] for path in tmp_path.iterdir()}
+    assert {"samples", "samples_x", "checkpoint", "logs", "export", "data"} < found
+    assert git("status", "--porcelain", "--untracked-files=all") == ""
+    done = subprocess.run(
+        ["git", "ls-files", "--cached", "--ignored", "--exclude-standard"],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.stdout == ""
 
 
 def test_the_generator_loads_without_this_project(cli, tmp_path):

@@ -19,7 +19,10 @@ from tests.conftest import ROOT, checkpoint, log_rows, same
 PLACES = ("checkpoint", "samples", "logs")
 FLAGS = ["--dataset", "digits", "--train", "--name", "r", "--arch", "mlp", "--mode", "hinge"]
 FLAGS += ["--output_height=8", "--fc_width=4", "--z_dim=4", "--batch_size=4", "--log_every=1"]
-FLAGS += ["--sample_every=2", "--save_every=3",]
+FLAGS += [
+    "--sample_every=2",
+    "--save_every=3",
+]
 
 
 def mount(*args):

@@ -37,9 +37,11 @@ def test_incomplete_files_are_removed(tmp_path):
     half += ["frames/.00000002.77.part.png"]
     put(tmp_path / "run", *whole, *half)
     put(tmp_path / "logs", "events.1", ".new/events.2")
+    put(tmp_path / "samples", "reals.png", ".new/reals.png")
     recovery.settle(tmp_path / "run", tmp_path / "logs", tmp_path / "samples")
     assert names(tmp_path / "run") == set(whole)
     assert names(tmp_path / "logs") == {"events.1"}
+    assert names(tmp_path / "samples") == {"reals.png"}
 
 
 def test_checkpoints_stay_without_an_index(tmp_path):
@@ -48,10 +50,11 @@ def test_checkpoints_stay_without_an_index(tmp_path):
     assert names(tmp_path / "run") == {"ckpt-3.index"}
 
 
-@pytest.mark.parametrize("done", range(6))
-def test_the_events_of_a_new_run_replace_the_old_ones(tmp_path, monkeypatch, done):
+@pytest.mark.parametrize("done", range(9))
+def test_the_events_and_pictures_of_a_new_run_replace_the_old_ones(tmp_path, monkeypatch, done):
     """Kill the recovery at each of its steps, and start it again."""
     put(tmp_path / "run/.ready", "config.json")
+    put(tmp_path / "samples", "reals.png", "test.png", ".new/reals.png", "mine.png")
     put(tmp_path / "run", "generator.keras")
     put(tmp_path / "logs", "events.old", ".new/events.new", "mine.txt")
     steps = [0]
@@ -74,10 +77,13 @@ def test_the_events_of_a_new_run_replace_the_old_ones(tmp_path, monkeypatch, don
         try:
             recovery.settle(tmp_path / "run", tmp_path / "logs", tmp_path / "samples")
         except Killed:
-            assert done < 6
+            assert done < 9
     recovery.settle(tmp_path / "run", tmp_path / "logs", tmp_path / "samples")
     assert names(tmp_path / "run") == {"config.json"}
     assert names(tmp_path / "logs") == {"events.new", "mine.txt"}
+    assert names(tmp_path / "samples") == {"reals.png", "mine.png"}
+    assert (tmp_path / "samples/reals.png").read_text() == ".new/reals.png"
+    assert not (tmp_path / "samples/.new").exists()
 
 
 def test_test_mode_moves_new_runs_up(tmp_path, monkeypatch):
