@@ -113,7 +113,8 @@ class Run:
         self._sample_every = sample_every
         for folder in (self.write_dir / "frames", self.draw_dir, self.events.folder):
             folder.mkdir(parents=True, exist_ok=True)
-        files.clear_parts(self.draw_dir)
+        for folder in (self.draw_dir, self.newest_dir):
+            files.clear_parts(folder)
         text = json.dumps({**settings, "data": spec}, indent=1)
         files.save_text(self.write_dir / trained.CONFIG, text)
 

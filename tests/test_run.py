@@ -328,8 +328,9 @@ def test_a_restore_deletes_the_grids_of_later_steps(make_run, make_trainer):
         run.sample(step, epoch, 0, *sheet())
     for name in ("train_00_0001.png", "train_own.png"):
         (run.samples / name).write_bytes(b"no picture")
+    trainer.count.assign(5)
     run.save(5, trainer)
-    make_run().restore(make_trainer())
+    assert make_run().restore(make_trainer()) == 5
     kept = {"train_07_0000.png", "train_02_0000.png", "train_00_0001.png", "train_own.png"}
     assert {name for name in names_in(run.samples) if name.startswith("train_")} == kept
 
