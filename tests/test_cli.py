@@ -17,10 +17,13 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from commands import train
+import utils
+from commands import build, train
 from config import presets, tables
-from files import OUTPUT_MARK
-from runs import trained
+from config.resolve import resolve
+from datasets.packed import ImageSpec
+from files import OUTPUT_MARK, save_text
+from runs import checkpoints, trained
 from runs.recovery import PICTURES
 from tests.conftest import ROOT, checkpoint, folder_of_images, log_rows, same
 from training import average, loop
@@ -257,16 +260,15 @@ def test_a_generator_without_a_checkpoint_is_not_replaced_unasked(cli):
 
 
 @pytest.fixture
-def shipped(cli, tmp_path_factory, monkeypatch):
+def shipped(tmp_path_factory, monkeypatch):
     """The folder of the runs that ship: one run of digits, without a critic and checkpoints."""
-    assert cli("--dataset", "digits", "--train", *SMALL, "--max_steps", 2, "--name", "s")[0] == 0
     top = tmp_path_factory.mktemp("project") / "pretrained"
-    (top / "s").mkdir(parents=True)
-    for path in ("checkpoint/s/config.json", "checkpoint/s/generator.keras"):
-        shutil.move(path, top / "s")
-    shutil.move("samples/s/training.gif", top / "s")
-    for name in ("checkpoint", "samples", "logs"):
-        shutil.rmtree(name)
+    given = {"dataset": "digits", "output_height": 8, **TINY, "g_width": (4,), "d_width": (4,)}
+    c, spec = resolve(given), ImageSpec(8, 8, 1, 1797, 10)
+    checkpoints.save_networks(top / "s", build.build_trainer(c, spec))
+    (top / "s/critic.keras").unlink()
+    save_text(top / "s/config.json", json.dumps({**c.to_json(), "data": vars(spec)}))
+    utils.save_animation(top / "s/training.gif", np.zeros((2, 8, 8, 1), np.uint8))
     monkeypatch.setattr(trained, "PRETRAINED", top)
     return top
 
@@ -369,15 +371,15 @@ def test_a_clone_stays_clean(cli, tmp_path):
     git("add", ".")
     assert len(git("ls-files").split()) == 4
     git("-c", "user.name=a", "-c", "user.email=a@b", "commit", "--quiet", "-m", "a")
-    words = ("--dataset", "digits", *SMALL, "--sample_dir", "samples_x")
     folder_of_images(tmp_path / "data" / "pics")
-    more = ("--max_steps", 1, "--output_height", 16)  # this size is cached
-    assert cli("--dataset", "pics", "--train", *SMALL, *more, "--cache_dir", "data/.cache")[0] == 0
-    assert cli(*words, "--compare", "gan,gp", "--log_every", 1, "--max_steps", 1)[0] == 0
-    assert cli("--dataset", "digits", "--num_samples", 1)[0] == 0
-    assert cli("--dataset", "digits", "--export", "keras")[0] == 0
+    words = ("--train", *SMALL, "--max_steps", 1, "--output_height", 16)  # this size is cached
+    assert cli("--dataset", "pics", *words)[0] == 0
+    assert cli("--dataset", "pics", "--num_samples", 1, "--sample_dir", "samples_x")[0] == 0
+    assert cli("--dataset", "pics", "--export", "keras")[0] == 0
+    save_text(Path("samples/compare/compare.png"), "")
     found = {path.relative_to(tmp_path).parts[0] for path in tmp_path.iterdir()}
     assert {"samples", "samples_x", "checkpoint", "logs", "export", "data"} < found
+    assert list(Path("data/.cache").iterdir())
     assert git("status", "--porcelain", "--untracked-files=all") == ""
     done = subprocess.run(
         ["git", "ls-files", "--cached", "--ignored", "--exclude-standard"],
