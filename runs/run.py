@@ -204,6 +204,7 @@ class Run:
 
     def reals(self, images):
         """Write `reals.png`, a grid of training images, uint8 [N, H, W, C]."""
+        self._check_folders()
         utils.save_image(self.draw_dir / "reals.png", utils.make_grid(images))
 
     def sample(self, step, epoch, index, images, columns):
