@@ -14,7 +14,9 @@ import console
 
 MAX_UNPACKED = 100  # unpacked bytes for each stored byte; MNIST's files have 5
 PART_PATTERN = ".*.part*"  # matches the names that `part_path` makes
-OUTPUT_MARK = ".gan-output"  # empty file in each folder of pictures that this program makes
+# File in each folder of pictures that this program makes. It is empty, or has the name of each file
+# that the program has made in a folder of the user's.
+OUTPUT_MARK = ".gan-output"
 
 
 def check_size(count, stored, what):
@@ -157,15 +159,36 @@ def _is_at(file, path):
         return False
 
 
-def mark_output(folder):
-    """Make a folder and mark it as an output of this program, which is never read as data."""
+def mark_output(folder, names=()):
+    """Make a folder and mark it as an output of this program, which is never read as data.
+
+    Args:
+      folder: path of the folder.
+      names: if any, only these files in the folder are marked. For a folder of the user's.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / OUTPUT_MARK).touch()
+    marked, names = output_names(folder), {*names}
+    if not is_output(folder) and not (names and names <= marked):
+        text = "".join(f"{name}\n" for name in sorted(names | marked)) if names else ""
+        save_text(folder / OUTPUT_MARK, text)
 
 
 def is_output(folder):
-    """True if `mark_output` has marked a folder."""
-    return (folder / OUTPUT_MARK).is_file()
+    """True if `mark_output` has marked all of a folder."""
+    mark = folder / OUTPUT_MARK
+    return mark.is_file() and not mark.stat().st_size
+
+
+def output_names(folder):
+    """Return the set of the files that `mark_output` has marked in a folder by their names."""
+    mark = folder / OUTPUT_MARK
+    return set(mark.read_text(errors="replace").splitlines()) if mark.is_file() else set()
+
+
+def copy(source, target):
+    """Copy a file atomically."""
+    with atomic_path(target) as part:
+        shutil.copyfile(source, part)
 
 
 def save_text(path, text):

@@ -10,7 +10,7 @@ import threading
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, PngImagePlugin
 
 import files
 
@@ -188,11 +188,32 @@ def side_by_side(left, right, gap=8):
     return np.concatenate(parts, 1)
 
 
-def save_image(path, image):
-    """Write uint8 [H, W, C] as a PNG and return the path. Raises OSError on failure."""
+def save_image(path, image, text=None):
+    """Write a PNG and return the path.
+
+    Args:
+      path: path of the file.
+      image: uint8 [H, W, C].
+      text: dict of names and texts to store in the file, for `read_text`; or None.
+
+    Raises:
+      OSError: if the file cannot be written.
+    """
+    info = PngImagePlugin.PngInfo()
+    for name, value in (text or {}).items():
+        info.add_text(name, value)
     with files.atomic_path(path) as part:
-        to_pillow(image).save(part)
+        to_pillow(image).save(part, pnginfo=info)
     return path
+
+
+def read_text(path):
+    """Return the texts that `save_image` stored in a PNG, as a dict; {} for a broken file."""
+    try:
+        with Image.open(path, formats=("PNG",)) as image:
+            return {name: text for name, text in image.info.items() if isinstance(text, str)}
+    except Exception:  # Pillow raises many kinds of errors for broken files
+        return {}
 
 
 def save_animation(path, frames, seconds=None, hold=1.0):

@@ -23,6 +23,7 @@ from commands import build, devices
 from config import saved as saved_config
 from config.resolve import resolve
 from datasets import packed as packing
+from runs import trained
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,7 +131,7 @@ def main():
 
     one = tf.config.LogicalDeviceConfiguration()
     tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], [one] * 2)
-    runs = sorted(path.parent for path in (timing.ROOT / "checkpoint").glob("*_*/config.json"))
+    runs = sorted(path.parent for path in trained.PRETRAINED.glob("*/config.json"))
     header = ["run", "images on each", "generator", "critic", "10⁹ multiply-adds"]
     header += ["all-reduces", "MB", "compute, ms", *(f"on {n}" for n in call.replicas)]
     print(timing.table(header, rows(runs, two_replicas(), call)))

@@ -1,6 +1,7 @@
 """From a `Config` to the parts of a run: data, networks, objective, optimizers and trainer."""
 
 import contextlib
+from pathlib import Path
 
 import console
 from config import tables
@@ -8,8 +9,7 @@ from config.resolve import resolve
 from config.rows import import_object
 from config.saved import add_newer_fields, identity, read_saved
 from datasets import packed
-from runs import trained
-from runs.recovery import settle_runs
+from runs import film, recovery, trained
 
 
 def find(given):
@@ -26,16 +26,51 @@ def find(given):
       WrongCall: if flags are invalid, or the run's settings cannot be read.
     """
     c = resolve(given, check=False)
-    settle_runs(c.checkpoint_dir, c.log_dir)
+    refuse_shipped(c, "sample_dir", "cache_dir")
+    recovery.settle_runs(c.checkpoint_dir, c.log_dir, c.sample_dir)
     try:
-        folder, others = trained.find_run(
+        folder, remark = trained.find_run(
             c.checkpoint_dir, c.dataset, identity(given), add_newer_fields
         )
     except console.Failed:
         resolve(given)  # raises WrongCall for settings that no run can have
         raise
-    print(f"run {folder}" + (f" (the newest; other runs: {', '.join(others)})" if others else ""))
+    print(f"run {folder}{remark}")
     return resolve(given, read_saved(folder / trained.CONFIG)), folder
+
+
+def refuse_shipped(c, *names):
+    """Raise WrongCall if one of the named fields of a config is where the shipped runs are."""
+    for name in names:
+        if trained.ships(getattr(c, name)):
+            raise console.WrongCall(
+                f"--{name}={getattr(c, name)} has the runs that ship with the project, which no "
+                "call changes: give another folder"
+            )
+
+
+def pictures_dir(c, folder):
+    """Make the folder for pictures of a trained run, SAMPLE_DIR/RUN, and return its path.
+
+    Lays the film of a run that ships into it and into SAMPLE_DIR. If the user has a run of the same
+    name, the folder is RUN_pretrained.
+
+    Args:
+      c: the `Config` of the call.
+      folder: path of the run's folder.
+
+    Raises:
+      Failed: if the folder has files of others.
+    """
+    name, shipped = recovery.title(folder), trained.ships(folder)
+    if shipped and (own := Path(c.checkpoint_dir) / name).is_dir() and not trained.ships(own):
+        name += "_pretrained"
+    path = Path(c.sample_dir) / name
+    recovery.claim_pictures(path)
+    if shipped and (folder / film.NAME).is_file():
+        film.show_newest(folder, path)
+        print(f"its film is {film.show_newest(folder, Path(c.sample_dir))}")
+    return path
 
 
 FIRST_SCALE = 1024.0  # of float16 losses; larger scales overflow in the first steps

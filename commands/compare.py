@@ -25,8 +25,8 @@ def compare(given):
         c = resolve({**given, "mode": mode})
         folder = Path(c.sample_dir) / "compare"
         name = f"{c.name}_{mode}" if c.name else f"compare_{c.run_name}"
-        flags = {**given, "mode": mode, "name": name, "sample_dir": str(folder / mode)}
-        if train(flags, time.monotonic()) is None:
+        flags = {**given, "mode": mode, "name": name, "sample_dir": str(folder)}
+        if train(flags, time.monotonic(), c.sample_dir) is None:
             return None
         runs[mode] = compare_args(Path(c.checkpoint_dir) / name)
     from evaluation.compare import write_page

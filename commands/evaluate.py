@@ -2,7 +2,6 @@
 
 import functools
 import os
-from pathlib import Path
 
 import console
 from commands import build, devices
@@ -92,4 +91,5 @@ def measure(c, folder):
     if evaluation.shares is not None:
         shares = " ".join(f"{100 * share:.1f}" for share in evaluation.shares)
         yield f"{'% in each class_' + evaluation.extractor.name:32} {shares}"
-    yield from evaluation.write(Path(c.sample_dir), draw, found, data.images, c.mirror)
+    target = build.pictures_dir(c, folder)
+    yield from evaluation.write(target, draw, found, data.images, c.mirror)

@@ -21,7 +21,7 @@ def pictures(c, folder):
 
 def samples(c, folder):
     """Generate pictures from latents; yield the paths."""
-    sampler = build_sampler(c, folder / "generator.keras")
+    sampler = build_sampler(c, folder)
     yield from sampler.all(c.visualize, c.num_samples, c.seeds, c.interpolate)
 
 
@@ -33,7 +33,7 @@ def translations(c, folder):
         folder,
         dataset=c.dataset,
         data_dir=c.data_dir,
-        sample_dir=c.sample_dir,
+        sample_dir=build.pictures_dir(c, folder),
         input_fname_pattern=c.input_fname_pattern,
         translate=c.translate,
         input=c.input,
@@ -41,18 +41,18 @@ def translations(c, folder):
     )
 
 
-def build_sampler(c, path):
-    """Return a `sample.Sampler` with the generator that is saved at `path`."""
+def build_sampler(c, folder):
+    """Return a `sample.Sampler` with the generator of a run."""
     from generation.sample import Sampler
     from training.average import draw
 
     row = tables.LATENTS[c.z_distribution]
     return Sampler(
-        trained.load_generator(path),
+        trained.load_generator(folder / "generator.keras"),
         import_object(row.function),
         draw,
         sweep=row.sweep,
-        folder=c.sample_dir,
+        folder=build.pictures_dir(c, folder),
         count=c.batch_size,
         seed=c.seed,
         label=c.label,

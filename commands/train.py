@@ -19,12 +19,13 @@ from training import loop
 STARTED = time.monotonic()
 
 
-def train(given, started=STARTED):
+def train(given, started=STARTED, newest_dir=None):
     """Train a run, from its newest checkpoint if it has one.
 
     Args:
       given: dict of the flags of the call.
       started: value of `time.monotonic` from which `max_minutes` counts.
+      newest_dir: path of the folder for copies of the film and the page; None for `sample_dir`.
 
     Returns:
       The exit status 0, or None if a signal stopped the training.
@@ -33,14 +34,28 @@ def train(given, started=STARTED):
       WrongCall, Failed: if the call is invalid, or the training cannot continue.
     """
     c = resolve(given, check=False)
+    build.refuse_shipped(c, "checkpoint_dir", "sample_dir", "log_dir", "cache_dir")
     team = devices.find_cluster(c)
     kind = Run if team is None or team.leads else Follower
-    run = kind(c.run_name, c.checkpoint_dir, c.sample_dir, c.log_dir)
+    run = kind(c.run_name, c.checkpoint_dir, c.sample_dir, c.log_dir, newest_dir)
     if not (c.resume and run.has_state()):
         resolve(given)  # raises WrongCall before a folder is made
     with run.lock(), devices.catch_lost_workers(team):
+        resume = c.resume and run.has_state()
+        if c.resume and not resume:
+            refuse_networks(run.folder)
         strategy = devices.join(c, team) if team else None
-        return _train(given, started, run, c.resume and run.has_state(), strategy)
+        return _train(given, started, run, resume, strategy)
+
+
+def refuse_networks(folder):
+    """Raise Failed if a folder has a generator but no checkpoint: a new run would replace it."""
+    if trained.generators(folder):
+        raise Failed(
+            f"{folder} has a trained generator, but no checkpoint to go on from: give another "
+            f"--name, with --init_from {folder.name} to start from it, or replace it with --resume "
+            "False"
+        )
 
 
 def _train(given, started, run, resume, strategy):
@@ -63,7 +78,7 @@ def _train(given, started, run, resume, strategy):
         step = build.restore(c, run, trainer)
         run.say(f"resumed {run.folder} at step {step}")
     elif c.init_from:
-        init_networks(trainer, c.init_from, c.checkpoint_dir)
+        run.say(init_networks(trainer, c.init_from, c.checkpoint_dir))
     devices.check_same(c, trainer, batches)
     if resume and step >= min(trainer.last, schedule.last):
         ended = f"the run has all {schedule.last} steps (--epoch, --max_steps)"
@@ -74,6 +89,8 @@ def _train(given, started, run, resume, strategy):
         return 0
     schedule = limit(schedule, trainer)
     run.begin(c.to_json(), vars(data.spec), resume=resume, sample_every=c.sample_every)
+    if resume:
+        run.reals(batches.reals(64))  # a new run draws them in `loop.fit`
     evaluation = build_evaluation(c, data) if c.eval_every and run.writes else None
     parts = (run, trainer, batches, schedule, evaluation)
     try:
@@ -105,19 +122,27 @@ def fit(run, trainer, batches, schedule, evaluation):
 def init_networks(trainer, source, checkpoint_dir):
     """Copy the weights of another run's saved networks to a new trainer.
 
+    A critic that the run does not have keeps its random weights.
+
     Args:
       trainer: the trainer.
-      source: name of a run in `checkpoint_dir`, or path of a folder.
+      source: name of a run in `checkpoint_dir` or of one that ships, or path of a folder.
       checkpoint_dir: path of the folder of the runs.
 
+    Returns:
+      A text that says where the weights come from.
+
     Raises:
-      Failed: if a file cannot be loaded, or is another network.
+      Failed: if there is no such run, a file cannot be loaded, or it is another network.
     """
     from layers import stock
 
-    folder = Path(source) if Path(source).is_dir() else Path(checkpoint_dir) / source
+    folder, text = find_source(source, checkpoint_dir), ""
     for name, networks in trainer.starters.items():
         path = folder / f"{name}.keras"
+        if name.startswith("critic") and not path.exists():
+            text += f"; it has no {path.name}: that critic starts from random weights"
+            continue
         saved = trained.load_network(path)
         for network in networks:
             try:
@@ -126,6 +151,19 @@ def init_networks(trainer, source, checkpoint_dir):
                 raise Failed(
                     f"--init_from={source}: {path} is another network than the new one"
                 ) from None
+    return f"the networks start from those of {folder}{text}"
+
+
+def find_source(source, checkpoint_dir):
+    """Return the folder of the run that `--init_from` names; see `init_networks`."""
+    places = (Path(checkpoint_dir), trained.shipped_dir())
+    for folder in (*(place / source for place in places), Path(source)):
+        if folder.is_dir():
+            return folder
+    raise Failed(
+        f"--init_from={source}: there is no such run in {places[0]} or {places[1]}, and no such "
+        "folder"
+    )
 
 
 def build_schedule(c, count, started):

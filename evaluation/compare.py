@@ -75,6 +75,7 @@ def write_page(folder, runs):
         facts.append({"mode": mode, **weight_facts(values, clip)})
         _show_weights(weights, edges, counts, facts[-1])
     folder = Path(folder)
+    files.mark_output(folder, ("compare.png",))
     with files.atomic_path(folder / "compare.png") as part:
         figure.savefig(part, dpi=80)
     _write_csv(folder / "weights_hist.csv", ("mode", "bin_left", "count"), bins)

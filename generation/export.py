@@ -86,7 +86,7 @@ def write_onnx(network, path):
 
 def home(run):
     """Return the folder for the exports of `run`: export/RUN, or export/RUN_best for RUN/best."""
-    return Path("export") / (f"{run.parent.name}_best" if run.name == recovery.BEST else run.name)
+    return Path("export") / recovery.title(run)
 
 
 def check_packages(formats):
@@ -276,7 +276,7 @@ def _environment():
 
 def _swap(part, target, suffixes):
     """Replace an older export in `target` by the files in `part`; return their new paths."""
-    target.mkdir(parents=True, exist_ok=True)
+    files.mark_output(target)
     old = [path for suffix in suffixes for path in target.glob(f"generator*{suffix}")]
     for path in (target / model_card.NAME, *old):
         files.remove(path)

@@ -5,8 +5,11 @@ import math
 import numpy as np
 from PIL import Image
 
+import files
 import utils
+from runs import page
 
+NAME = "training.gif"
 MAX_FRAMES = 60
 MAX_BYTES = 2_000_000  # of an animation
 MAX_SIDE = 512  # pixels of a frame
@@ -91,3 +94,13 @@ def save_animation(path, images):
         if size <= MAX_BYTES or count == 1:
             return
         count = max(1, int(0.95 * count * MAX_BYTES / size))
+
+
+def show_newest(folder, newest_dir):
+    """Copy the film in a folder to `newest_dir`; return its path.
+
+    Marks the film there as an output, and the page of a run, which follows it.
+    """
+    files.mark_output(newest_dir, (NAME, page.NAME))
+    files.copy(folder / NAME, newest_dir / NAME)
+    return newest_dir / NAME

@@ -9,6 +9,8 @@ from runs import log
 def save_plots(folder, rows):
     """Draw losses.png and, if any row has measures of an evaluation, measures.png.
 
+    Removes an older one of the two if there is nothing to draw.
+
     Args:
       folder: path of the folder to write to.
       rows: rows of metrics.csv, as dicts of text.
@@ -21,9 +23,13 @@ def save_plots(folder, rows):
         "losses.png": [name for name in names if not name.startswith(log.MEASURED)],
         "measures.png": [name for name in names if name.startswith(log.MEASURED)],
     }
-    paths = [folder / file for file, drawn in columns.items() if drawn]
-    for path in paths:
-        _save_plot(path, rows, columns[path.name])
+    paths = []
+    for file, drawn in columns.items():
+        if drawn:
+            _save_plot(folder / file, rows, drawn)
+            paths.append(folder / file)
+        else:
+            (folder / file).unlink(missing_ok=True)
     return paths
 
 

@@ -19,38 +19,48 @@ class Run:
     """The folders of one run. The process that leads a training writes them.
 
     A new run is written to the hidden folder `.new` of its own folder. Its first save replaces
-    the older run of the same name, if there is one.
+    the older run of the same name, if there is one. The same is true of its pictures, if there are
+    pictures of an older run.
 
     Args:
-      name: name of the run, and of its folders in `checkpoint_dir` and `log_dir`.
-      checkpoint_dir, log_dir: paths of folders that many runs share.
-      sample_dir: path of the folder for this run's pictures.
+      name: name of the run, and of its folder in `checkpoint_dir`.
+      checkpoint_dir, sample_dir, log_dir: paths of folders that many runs share.
+      newest_dir: path of the folder for copies of the newest training's film and page, by default
+        `sample_dir`.
 
     Attributes:
       writes: False for a process that only reads the run.
       folder, samples, logs: paths of the folders of checkpoints, pictures and TensorBoard events.
       write_dir: path of the folder that is written to: `folder`, or `.new` in it.
+      draw_dir: path of the folder that pictures are written to: `samples`, or `.new` in it.
       events: `log.EventLog` of the folder `logs`, or of `.new` in it.
     """
 
     writes = True
 
-    def __init__(self, name, checkpoint_dir, sample_dir, log_dir):
+    def __init__(self, name, checkpoint_dir, sample_dir, log_dir, newest_dir=None):
         self.name = name
         self.folder = Path(checkpoint_dir) / name
-        self.samples, self.logs = Path(sample_dir), Path(log_dir) / name
-        self.write_dir, self.events = self.folder, log.EventLog(self.logs)
+        title = recovery.title(self.folder)
+        self.samples, self.logs = Path(sample_dir) / title, Path(log_dir) / title
+        self.newest_dir = Path(newest_dir or sample_dir)
+        self._write_in_place()
         self._checkpoints = None  # made by the first save or restore
         self._redrawn, self._redraw_cost = -np.inf, 0.0  # of the last redraw, in s
         self._log = log.MetricsLog()
         self._sample_every = 1  # steps
         self._per_epoch = None  # steps; unknown in the first epoch
 
+    def _write_in_place(self):
+        """Write to the run's own folders from now on."""
+        self.write_dir, self.draw_dir = self.folder, self.samples
+        self.events = log.EventLog(self.logs)
+
     # ---- the folder ----------------------------------------------------------------------
 
     def lock(self):
         """Return a context manager that holds the run's lock; see `recovery.lock`."""
-        return recovery.lock(self.folder, self.logs)
+        return recovery.lock(self.folder, self.logs, self.samples)
 
     def say(self, text):
         """Print a text at once. A `Follower` does not."""
@@ -89,27 +99,35 @@ class Run:
           spec: dict of the fields of its images' `packed.ImageSpec`.
           resume: False to write to hidden folders until the first save.
           sample_every: steps between two calls of `sample`.
+
+        Raises:
+          console.Failed: if the folder of the pictures has files of others.
         """
+        recovery.claim_pictures(self.samples)
+        files.mark_output(self.folder)
         if not resume:
             self.write_dir = self.folder / recovery.NEW
             self.events = log.EventLog(self.logs / recovery.NEW)
+            if recovery.pictures(self.samples):
+                self.draw_dir = self.samples / recovery.NEW
         self._sample_every = sample_every
-        for folder in (self.write_dir / "frames", self.samples, self.events.folder):
+        for folder in (self.write_dir / "frames", self.draw_dir, self.events.folder):
             folder.mkdir(parents=True, exist_ok=True)
-        files.clear_parts(self.samples)
+        for folder in (self.draw_dir, self.newest_dir):
+            files.clear_parts(folder)
         text = json.dumps({**settings, "data": spec}, indent=1)
         files.save_text(self.write_dir / trained.CONFIG, text)
 
     def _check_folders(self):
         """Raise console.Failed if a folder has been removed: writing would create it again."""
-        for path in (self.write_dir / trained.CONFIG, self.samples, self.events.folder):
+        for path in (self.write_dir / trained.CONFIG, self.draw_dir, self.events.folder):
             if not path.exists():
                 raise console.Failed(f"{path} is gone: training stops without another save")
 
     # ---- checkpoints ---------------------------------------------------------------------
 
     def restore(self, trainer):
-        """Load the newest checkpoint, and delete log rows, events and frames of later steps.
+        """Load the newest checkpoint, and delete log rows, events and pictures of later steps.
 
         Returns:
           The checkpoint's step.
@@ -120,7 +138,7 @@ class Run:
         step = self._restore_state(trainer)
         self._log.read(self.write_dir / "metrics.csv", step)
         self.events.close()
-        recovery.delete_after(self.write_dir, self.events.folder, step)
+        recovery.delete_after(self.write_dir, self.events.folder, self.draw_dir, step)
         return step
 
     def _restore_state(self, trainer):
@@ -140,8 +158,8 @@ class Run:
         if self.write_dir != self.folder:
             self.events.close()
             self.write_dir.rename(self.folder / recovery.READY)
-            recovery.replace_old_run(self.folder, self.logs)
-            self.write_dir, self.events = self.folder, log.EventLog(self.logs)
+            recovery.replace_old_run(self.folder, self.logs, self.samples)
+            self._write_in_place()
             self._checkpoints = None
 
     def best(self):
@@ -186,7 +204,8 @@ class Run:
 
     def reals(self, images):
         """Write `reals.png`, a grid of training images, uint8 [N, H, W, C]."""
-        utils.save_image(self.samples / "reals.png", utils.make_grid(images))
+        self._check_folders()
+        utils.save_image(self.draw_dir / "reals.png", utils.make_grid(images))
 
     def sample(self, step, epoch, index, images, columns):
         """Write a grid of generated images as a picture, an event and a frame of the film.
@@ -200,53 +219,64 @@ class Run:
         self._check_folders()
         self._per_epoch = (step - index) // epoch if epoch else None
         grid = utils.make_grid(utils.to_uint8(images), columns)
-        utils.save_image(self.samples / f"train_{epoch:02d}_{index:04d}.png", grid)
+        path = self.draw_dir / f"train_{epoch:02d}_{index:04d}.png"
+        utils.save_image(path, grid, {"step": str(step)})
         self.events.image(step, "samples", grid)
         film.add_frame(self.write_dir, step, grid, self._sample_every)
-        # The film of an older run stays until this run replaces it.
-        replaces_later = self.write_dir != self.folder and self.has_state()
-        pause = self._redraw_cost / REDRAW_FRACTION
-        if not replaces_later and time.monotonic() - self._redrawn > pause:
+        if time.monotonic() - self._redrawn > self._redraw_cost / REDRAW_FRACTION:
             self.redraw()
 
     def redraw(self):
-        """Write the animations, the plots, `real_vs_fake.png` and the page, if there are frames."""
+        """Write the animations, the plots, `real_vs_fake.png` and the page, if there are frames.
+
+        Removes those that there is nothing to show in. Copies the film and the page to
+        `newest_dir`.
+        """
         start = time.monotonic()
         grids = film.load_frames(self.write_dir)
         if not grids:
             return
         frames = [utils.enlarge(image, grids[-1][1].shape) for _, image in grids]
         for suffix in ("gif", "webp"):
-            film.save_animation(self.samples / f"training.{suffix}", frames)
-        if self._log.rows:
-            plots.save_plots(self.samples, self._log.rows)
-        reals = film.read_or_none(self.samples / "reals.png")
-        if reals is not None and reals.shape[-1] == frames[-1].shape[-1]:
-            pair = utils.side_by_side(reals, frames[-1])
-            utils.save_image(self.samples / "real_vs_fake.png", pair)
+            film.save_animation(self.draw_dir / f"training.{suffix}", frames)
+        film.show_newest(self.draw_dir, self.newest_dir)
+        plots.save_plots(self.draw_dir, self._log.rows)
+        self._save_pair(frames[-1])
         page.write(
-            self.samples / page.NAME,
+            self.newest_dir / page.NAME,
             name=self.name,
             grids=grids,
-            film=self.samples / "training.gif",
+            film=self.draw_dir / film.NAME,
             rows=self._log.rows,
             settings=trained.read_config(self.write_dir),
             best=self.best(),
             per_epoch=self._per_epoch,
         )
+        files.copy(self.newest_dir / page.NAME, self.draw_dir / page.NAME)  # last, for `finish`
         self._redrawn = time.monotonic()
         self._redraw_cost = self._redrawn - start
+
+    def _save_pair(self, fakes):
+        """Write `real_vs_fake.png`: `reals.png` beside a grid of generated images."""
+        path = self.draw_dir / "real_vs_fake.png"
+        reals = film.read_or_none(self.draw_dir / "reals.png")
+        if reals is not None and reals.shape[-1] == fakes.shape[-1]:
+            utils.save_image(path, utils.side_by_side(reals, fakes))
+        else:
+            path.unlink(missing_ok=True)
 
     def finish(self):
         """Redraw if a kill came between the last save and the drawing of the page."""
         drawn, saved = self.samples / page.NAME, self.folder / checkpoints.INDEX
         if not drawn.is_file() or drawn.stat().st_mtime_ns < saved.stat().st_mtime_ns:
+            recovery.claim_pictures(self.samples)
             self.redraw()
 
     def written(self):
         """Return the paths to tell the user of: the page, pictures and generators."""
-        names = (page.NAME, "training.gif", "training.webp", "losses.png", "measures.png")
-        paths = [self.samples / name for name in (*names, "real_vs_fake.png")]
+        names = (page.NAME, film.NAME, "training.webp", "losses.png", "measures.png")
+        paths = [self.newest_dir / name for name in (page.NAME, film.NAME)]
+        paths += [self.samples / name for name in (*names, "real_vs_fake.png")]
         paths = [path for path in paths if path.is_file()]
         best = self.folder / recovery.BEST
         return [*paths, *trained.generators(self.folder), *trained.generators(best)]

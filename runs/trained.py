@@ -1,13 +1,15 @@
 """Trained networks: find a run, and load its networks without running code from their files."""
 
+import dataclasses
 import json
 import zipfile
 from pathlib import Path
 
 import console
 import files
-from runs import checkpoints
 
+# The runs that ship with the project. No call writes into this folder.
+PRETRAINED = Path(__file__).resolve().parents[1] / "pretrained"
 CONFIG = "config.json"  # a run's settings, and under "data" the facts of its images
 
 
@@ -84,10 +86,22 @@ def _shapes(network):
     return [[tuple(x.shape) for x in found] for found in tensors]
 
 
-def find_run(checkpoint_dir, dataset, wanted, complete=lambda saved: None):
-    """Find the newest run that has a generator of a data set.
+def shipped_dir():
+    """Return the path of `PRETRAINED`, relative to the working folder if that holds it."""
+    here = Path.cwd()
+    return PRETRAINED.relative_to(here) if PRETRAINED.is_relative_to(here) else PRETRAINED
 
-    Prefers runs with the wanted batch size. Runs that ship with the project come last.
+
+def ships(path):
+    """True if a path is `PRETRAINED`, or inside it. No call writes there."""
+    path = Path(path).resolve()
+    return PRETRAINED in (path, *path.parents)
+
+
+def find_run(checkpoint_dir, dataset, wanted, complete=lambda saved: None):
+    """Find the newest run that has a generator of a data set, or else a run that ships.
+
+    Prefers runs with the wanted batch size.
 
     Args:
       checkpoint_dir: path of the folder that holds the runs' folders.
@@ -97,13 +111,48 @@ def find_run(checkpoint_dir, dataset, wanted, complete=lambda saved: None):
       complete: adds settings that are newer than a run to the dict of its settings.
 
     Returns:
-      (path of the run's folder, names of the other runs that fit).
+      (path of the run's folder, text to print behind it: the other runs, or that it ships).
 
     Raises:
       console.Failed: if no run fits; says what was looked for and which runs there are.
     """
+    own = _search(checkpoint_dir, dataset, wanted, complete)
+    if own.fitting:
+        others = ", ".join(folder.name for folder in own.fitting[1:])
+        return own.fitting[0], f" (the newest; other runs: {others})" if others else ""
+    shipped = _search(shipped_dir(), dataset, wanted, complete)
+    if shipped.fitting:
+        none, rest = f"none of your own in {checkpoint_dir}", own.rest()
+        why = f"{none} fits{rest}" if rest else f"you have {none}"
+        return shipped.fitting[0], f", which ships with the project: {why}"
+    raise console.Failed(_no_run(checkpoint_dir, dataset, wanted, own, shipped))
+
+
+@dataclasses.dataclass
+class _Found:
+    """Runs in a folder that have a generator of a data set.
+
+    Attributes:
+      fitting: paths of the runs with the wanted settings, the best first.
+      others: names of the runs with other settings.
+      unreadable: names of the folders whose settings cannot be read, whatever their data set.
+    """
+
+    fitting: list
+    others: list
+    unreadable: list
+
+    def rest(self):
+        """Return a text that names the runs that do not fit, or ""."""
+        found = f" (there are {', '.join(self.others)})" if self.others else ""
+        unreadable = ", ".join(self.unreadable)
+        return found + (f" (no settings can be read in {unreadable})" if unreadable else "")
+
+
+def _search(top, dataset, wanted, complete):
+    """Return the `_Found` of the runs in the folder `top`; see `find_run`."""
     fitting, others, unreadable = [], [], []
-    for folder in sorted(Path(checkpoint_dir).glob("*/")):
+    for folder in sorted(Path(top).glob("*/")):
         paths = generators(folder)
         if not paths:
             continue
@@ -119,26 +168,19 @@ def find_run(checkpoint_dir, dataset, wanted, complete=lambda saved: None):
         equal = {
             k: saved.get(k) == (list(v) if isinstance(v, tuple) else v) for k, v in wanted.items()
         }
-        # A shipped run has no checkpoint, and the time of its file is that of the installation.
-        made = paths[-1].stat().st_mtime if checkpoints.has_checkpoint(folder) else 0
-        rank = (equal.pop("batch_size", True), made, folder)
+        rank = (equal.pop("batch_size", True), paths[-1].stat().st_mtime, folder)
         (fitting if all(equal.values()) else others).append(rank)
-    if not fitting:
-        raise console.Failed(
-            _no_run(checkpoint_dir, dataset, wanted, [rank[-1].name for rank in others], unreadable)
-        )
     folders = [rank[-1] for rank in sorted(fitting, reverse=True)]
-    return folders[0], [folder.name for folder in folders[1:]]
+    return _Found(folders, [rank[-1].name for rank in others], unreadable)
 
 
-def _no_run(checkpoint_dir, dataset, wanted, others, unreadable):
+def _no_run(checkpoint_dir, dataset, wanted, own, shipped):
     """Return the message of `find_run` when no run fits."""
     flags = "".join(f" --{name} {_flag_text(value)}" for name, value in wanted.items())
-    found = f" (there are {', '.join(others)})" if others else ""
-    found += f" (no settings can be read in {', '.join(unreadable)})" if unreadable else ""
+    ships = f", and none ships{shipped.rest()}" if shipped.others else ""
     return (
         f"no trained generator of {dataset} with{flags or ' any settings'} in {checkpoint_dir}"
-        f"{found}; train one: python main.py --dataset {dataset}{flags} --train True"
+        f"{own.rest()}{ships}; train one: python main.py --dataset {dataset}{flags} --train True"
     )
 
 

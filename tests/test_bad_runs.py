@@ -500,7 +500,7 @@ def test_a_film_skips_broken_frames(run, body):
         path.rename(frames / "2x.png")
     else:
         path.write_bytes(body)
-    run.samples.mkdir(exist_ok=True)
+    run.samples.mkdir(parents=True)
     (run.samples / "reals.png").write_bytes(b"junk")
     run.redraw()
     with Image.open(run.samples / "training.gif") as film:
@@ -508,7 +508,7 @@ def test_a_film_skips_broken_frames(run, body):
 
 
 def test_no_film_without_frames(run):
-    run.samples.mkdir(exist_ok=True)
+    run.samples.mkdir(parents=True)
     for frame in (run.folder / "frames").glob("*"):
         frame.unlink()
     run.redraw()

@@ -1,8 +1,10 @@
 """The program as a user runs it, in the process where that is enough, as a command elsewhere."""
 
 import csv
+import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,14 +17,21 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from commands import train
+import utils
+from commands import build, train
 from config import presets, tables
+from config.resolve import resolve
+from datasets.packed import ImageSpec
+from files import OUTPUT_MARK, save_text
+from runs import checkpoints, trained
+from runs.recovery import PICTURES
 from tests.conftest import ROOT, checkpoint, folder_of_images, log_rows, same
 from training import average, loop
 
 SHARED = ROOT.parent / "shared" / "data"
 TINY = {"g_width": 4, "d_width": 4, "z_dim": 4, "batch_size": 8, "critic_num": 2, "log_every": 2}
 SMALL = {**TINY, "output_height": 8, "sample_every": 4, "save_every": 5}
+NEWEST = ("training.gif", "index.html")  # copies in the folder of all pictures
 SMALL = [f"--{name}={value}" for name, value in SMALL.items()]
 
 
@@ -63,15 +72,19 @@ def test_what_a_run_leaves_behind(cli):
     for name in ("config.json", "generator.keras", "critic.keras", "checkpoint", "metrics.csv"):
         assert f"{run}/{name}" in files
     assert {f"{run}/ckpt-5.index", f"{run}/ckpt-10.index"} <= files
-    grids = {f"samples/train_00_{i:04d}.png" for i in (0, 4, 8, 10)}
+    drawn = "samples/digits_8_8_8"
+    grids = {f"train_00_{i:04d}.png" for i in (0, 4, 8, 10)}
     names = ("reals.png", "training.gif", "training.webp", "losses.png", "real_vs_fake.png")
     names += ("index.html",)
-    pictures = {f"samples/{n}" for n in names}
-    assert grids | pictures == {f for f in files if f.startswith("samples")}
+    assert grids | {*names, OUTPUT_MARK} == set(os.listdir(drawn))
+    assert set(os.listdir("samples")) == {*NEWEST, Path(drawn).name, OUTPUT_MARK}
+    for name in NEWEST:
+        assert Path("samples", name).read_bytes() == Path(drawn, name).read_bytes()
     assert list(Path("logs/digits_8_8_8").glob("events*"))
-    for line in ("samples/training.gif", "samples/losses.png", f"{run}/generator.keras"):
+    lines = ("samples/training.gif", f"{drawn}/losses.png", f"{run}/generator.keras")
+    for line in lines:
         assert line in out.splitlines()
-    with Image.open("samples/train_00_0010.png") as image:
+    with Image.open(f"{drawn}/train_00_0010.png") as image:
         assert image.size == (10 * 8, 8 * 8)
     assert [r["step"] for r in log_rows(run)] == ["2", "4", "6", "8", "10"]
     columns = {"step", "epoch", "critic_loss", "wasserstein", "penalty"}
@@ -92,18 +105,19 @@ def test_evaluate_gives_the_numbers_of_training(cli):
     assert f"{run}/best/generator.keras" in out
     rows = log_rows(run)
     assert [r["step"] for r in rows if r["eval/fid_random-cnn"]] == ["4", "6"]
-    assert Path("samples/measures.png").is_file()
+    drawn = Path("samples/digits_8_8_8")
+    assert (drawn / "measures.png").is_file()
     status, out, err = cli("--dataset", "digits", "--evaluate", "--eval_samples", 150)
     assert (status, err) == (0, "")
-    measures = json.loads(Path("samples/measures.json").read_text())
+    measures = json.loads((drawn / "measures.json").read_text())
     assert measures["samples"] == 150
     logged = {n.removeprefix("eval/"): v for n, v in rows[-1].items() if n.startswith("eval/")}
     assert measures.keys() == logged.keys() > {"fid_random-cnn", "swd", "recall_random-cnn"}
     for name, value in measures.items():
         assert value == pytest.approx(float(logged[name]), rel=1e-5), name
         assert any(line.split()[0] == name for line in out.splitlines())
-    assert "samples/nearest.png" in out.splitlines()
-    with Image.open("samples/nearest.png") as sheet:
+    assert f"{drawn}/nearest.png" in out.splitlines()
+    with Image.open(drawn / "nearest.png") as sheet:
         assert sheet.size == (8 * 8, 8 * 8)
 
 
@@ -119,9 +133,11 @@ def test_the_best_is_a_run_of_its_own(cli):
     there = ("--checkpoint_dir", run, "--name", "best")
     status, out, _ = cli("--dataset", "digits", "--evaluate", "--eval_samples", 150, *there)
     assert status == 0
-    assert json.loads(Path("samples/measures.json").read_text()).items() <= best.items()
+    drawn = Path("samples/digits_8_8_8_best")
+    assert json.loads((drawn / "measures.json").read_text()).items() <= best.items()
     status, out, _ = cli(*words, "--train", "--max_steps", 9, *there)
     assert f"resumed {run / 'best'} at step {best['step']}" in out
+    assert (drawn / "training.gif").is_file()
 
 
 @pytest.mark.parametrize(
@@ -203,17 +219,20 @@ def test_test_mode(cli):
         (("--num_samples", 3), {"test.png"} | single),
         (("--num_samples", 3, "--visualize"), {"test.png"} | single | sweeps),
     ):
-        folder = f"made{len(words)}"
-        status, out, _ = cli("--dataset", "digits", "--sample_dir", folder, *words)
+        top = f"made{len(words)}"
+        status, out, _ = cli("--dataset", "digits", "--sample_dir", top, *words)
         assert status == 0
-        names = {p.name for p in Path(folder).iterdir()}
+        assert os.listdir(top) == ["digits_8_8_8"]
+        names = {p.name for p in Path(top).glob("*/[!.]*")}
         assert names == expected
-        assert {f"{folder}/{n}" for n in names} <= set(out.splitlines())
-    with Image.open("made0/test.png") as image:
+        assert {f"{top}/digits_8_8_8/{n}" for n in names} <= set(out.splitlines())
+    with Image.open("made0/digits_8_8_8/test.png") as image:
         assert image.size == (80, 8)
     for option in ("0", "1", "2", "3", "4", "True"):
         assert cli("--dataset", "digits", "--visualize", option)[0] == 0
-    assert Path("samples/test_gif_merged.gif").is_file()
+    made = Path("samples/digits_8_8_8")
+    assert (made / "test_gif_merged.gif").is_file()
+    assert [p.name for p in made.iterdir() if not PICTURES.fullmatch(p.name)] == [OUTPUT_MARK]
 
 
 def test_test_mode_without_a_run_says_how_to_train(cli):
@@ -223,7 +242,7 @@ def test_test_mode_without_a_run_says_how_to_train(cli):
     assert "python main.py --dataset digits --batch_size 32 --train True" in err
 
 
-def test_a_shipped_run_can_be_tested_and_trained_anew(cli):
+def test_a_generator_without_a_checkpoint_is_not_replaced_unasked(cli):
     words = ("--dataset", "digits", "--train", *SMALL)
     assert cli(*words, "--max_steps", 2)[0] == 0
     run = Path("checkpoint/digits_8_8_8")
@@ -231,11 +250,142 @@ def test_a_shipped_run_can_be_tested_and_trained_anew(cli):
         if path.is_file() and path.name not in ("generator.keras", "config.json"):
             path.unlink()
     assert cli("--dataset", "digits")[0] == 0
-    shipped = (run / "generator.keras").read_bytes()
-    status, out, _ = cli(*words, "--max_steps", 3)
+    copied = (run / "generator.keras").read_bytes()
+    status, out, err = cli(*words, "--max_steps", 3)
+    assert (status, out, err.count("\n")) == (1, "", 1)
+    assert f"{run} has a trained generator, but no checkpoint" in err
+    assert (run / "generator.keras").read_bytes() == copied
+    assert cli(*words, "--max_steps", 3, "--resume", "False")[0] == 0
+    assert (run / "generator.keras").read_bytes() != copied
+
+
+@pytest.fixture
+def shipped(tmp_path_factory, monkeypatch):
+    """The folder of the runs that ship: one run of digits, without a critic and checkpoints."""
+    top = tmp_path_factory.mktemp("project") / "pretrained"
+    given = {"dataset": "digits", "output_height": 8, **TINY, "g_width": (4,), "d_width": (4,)}
+    c, spec = resolve(given), ImageSpec(8, 8, 1, 1797, 10)
+    checkpoints.save_networks(top / "s", build.build_trainer(c, spec))
+    (top / "s/critic.keras").unlink()
+    save_text(top / "s/config.json", json.dumps({**c.to_json(), "data": vars(spec)}))
+    utils.save_animation(top / "s/training.gif", np.zeros((2, 8, 8, 1), np.uint8))
+    monkeypatch.setattr(trained, "PRETRAINED", top)
+    return top
+
+
+def contents(folder):
+    return {p: (p.read_bytes(), p.stat().st_mtime_ns) for p in folder.rglob("*") if p.is_file()}
+
+
+def test_a_run_that_ships_is_used_and_never_written(cli, shipped):
+    before, film = contents(shipped), (shipped / "s/training.gif").read_bytes()
+    line = f"run {shipped}/s, which ships with the project: you have none of your own in checkpoint"
+    few = ("--eval_samples", 100, "--extractor", "random-cnn")
+    for words in (("--num_samples", 1), ("--name", "s"), ("--evaluate", *few)):
+        Path("samples/training.gif").unlink(missing_ok=True)
+        status, out, err = cli("--dataset", "digits", *words)
+        assert (status, err, out.splitlines()[0]) == (0, "", line)
+        assert "its film is samples/training.gif" in out
+        for path in ("samples/training.gif", "samples/s/training.gif"):
+            assert Path(path).read_bytes() == film
+    assert cli("--dataset", "digits", "--export", "keras")[0] == 0
+    words = ("--dataset", "digits", "--train", *SMALL, "--max_steps", 1)
+    status, out, _ = cli(*words, "--name", "s")  # a run of the user's, from noise
+    assert status == 0 and "start from" not in out
+    assert not Path("samples/s/test_00000.png").exists()
+    out = cli("--dataset", "digits", "--num_samples", 1)[1]
+    assert out.splitlines()[0] == "run checkpoint/s"
+    more = ("--learning_rate", 0.01)  # fits no run's name
+    assert cli(*words, "--name", "t", "--init_from", "s", *more)[0] == 0
+    for flag in ("checkpoint_dir", "sample_dir", "log_dir", "cache_dir"):
+        status, out, err = cli(*words, "--name", "s", f"--{flag}", shipped)
+        assert (status, out, err.count("\n")) == (2, "", 1)
+        assert f"--{flag}={shipped} has the runs that ship with the project" in err
+    assert cli("--dataset", "digits", "--sample_dir", shipped / "s")[0] == 2
+    assert contents(shipped) == before
+
+
+def test_a_run_that_ships_and_the_users_of_the_same_name_do_not_mix(cli, shipped):
+    words = ("--dataset", "digits", *SMALL, "--name", "s")
+    assert cli(*words, "--z_dim", 5, "--train", "--max_steps", 1)[0] == 0
+    own = contents(Path("samples/s"))
+    status, out, _ = cli("--name", "s", "--z_dim", 4, "--num_samples", 1)
     assert status == 0
-    assert "resumed" not in out
-    assert (run / "generator.keras").read_bytes() != shipped
+    assert "none of your own in checkpoint fits (there are s)" in out
+    assert contents(Path("samples/s")) == own
+    assert Path("samples/s_pretrained/test.png").is_file()
+
+
+def test_a_run_can_start_from_a_generator_without_its_critic(cli, shipped):
+    words = ("--dataset", "digits", "--train", *SMALL, "--max_steps", 1, "--learning_rate", 0)
+    words += ("--d_learning_rate", 0, "--ema", 0, "--seed", 3)
+    status, out, _ = cli(*words, "--name", "new", "--init_from", "s")
+    assert status == 0
+    line = f"the networks start from those of {shipped}/s; it has no critic.keras: that critic"
+    assert f"{line} starts from random weights\n" in out
+    assert cli(*words, "--name", "other")[0] == 0
+    paths = ("checkpoint/new", shipped / "s", "checkpoint/other")
+    new, old, other = (keras.saving.load_model(f"{p}/generator.keras") for p in paths)
+    for a, b in zip(old.trainable_variables, new.trainable_variables):
+        np.testing.assert_array_equal(a, b)
+    assert not np.array_equal(new.trainable_variables[0], other.trainable_variables[0])
+    critics = [keras.saving.load_model(f"checkpoint/{n}/critic.keras") for n in ("new", "other")]
+    for a, b in zip(*(critic.trainable_variables for critic in critics)):
+        np.testing.assert_array_equal(a, b)
+    shutil.copytree("checkpoint/other", "checkpoint/s")  # a run of the user's comes first
+    (Path("checkpoint/s") / "generator.keras").write_text("no network")
+    status, _, err = cli(*words, "--name", "x", "--init_from", "s")
+    assert (status, err.count("\n")) == (1, 1)
+    assert "cannot load checkpoint/s/generator.keras" in err
+
+
+def test_a_resumed_run_draws_its_own_data(cli):
+    words = ("--dataset", "digits", "--train", *SMALL, "--max_steps")
+    assert cli(*words, 4)[0] == 0
+    drawn = Path("samples/digits_8_8_8")
+    paths = [drawn / name for name in ("reals.png", "real_vs_fake.png")]
+    before = [path.read_bytes() for path in paths]
+    for path in paths:
+        Image.new("L", (8, 8)).save(path)
+    (drawn / "measures.png").write_text("another run's")
+    assert cli(*words, 5)[0] == 0
+    assert paths[0].read_bytes() == before[0]
+    with Image.open(paths[1]) as pair, Image.open(io.BytesIO(before[1])) as old:
+        assert pair.crop((0, 0, 64, 64)).tobytes() == old.crop((0, 0, 64, 64)).tobytes()
+    assert not (drawn / "measures.png").exists()
+
+
+def test_a_clone_stays_clean(cli, tmp_path):
+    """What the commands write is ignored by git, and what git has is not."""
+
+    def git(*words):
+        done = subprocess.run(["git", *words], capture_output=True, text=True, check=False)
+        if done.returncode:
+            pytest.skip(f"git: {done.stderr}")
+        return done.stdout
+
+    for name in (".gitignore", "checkpoint/README.md", "samples/README.md", "data/README.md"):
+        Path(name).parent.mkdir(exist_ok=True)
+        shutil.copy(ROOT / name, name)
+    git("init", "--quiet")
+    git("add", ".")
+    assert len(git("ls-files").split()) == 4
+    git("-c", "user.name=a", "-c", "user.email=a@b", "commit", "--quiet", "-m", "a")
+    folder_of_images(tmp_path / "data" / "pics")
+    words = ("--train", *SMALL, "--max_steps", 1, "--output_height", 16)  # this size is cached
+    assert cli("--dataset", "pics", *words)[0] == 0
+    assert cli("--dataset", "pics", "--num_samples", 1, "--sample_dir", "samples_x")[0] == 0
+    assert cli("--dataset", "pics", "--export", "keras")[0] == 0
+    save_text(Path("samples/compare/compare.png"), "")
+    found = {path.relative_to(tmp_path).parts[0] for path in tmp_path.iterdir()}
+    assert {"samples", "samples_x", "checkpoint", "logs", "export", "data"} < found
+    assert list(Path("data/.cache").iterdir())
+    assert git("status", "--porcelain", "--untracked-files=all") == ""
+    done = subprocess.run(
+        ["git", "ls-files", "--cached", "--ignored", "--exclude-standard"],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.stdout == ""
 
 
 def test_the_generator_loads_without_this_project(cli, tmp_path):
@@ -395,8 +545,8 @@ def test_the_seeds_commands(cli, tmp_path):
     assert cli("--epoch", 200, *faces, "--train", "True", "--max_steps", 2)[0] == 0
     assert cli(*faces)[0] == 0
     for folder, size in (("samples_mnist", (280, 196)), ("samples_faces", (384, 384))):
-        assert len(list(Path(folder).glob("test_arange_*.png"))) == 100
-        with Image.open(f"{folder}/test.png") as image:
+        assert len(list(Path(folder).glob("*/test_arange_*.png"))) == 100
+        with Image.open(next(Path(folder).glob("*/test.png"))) as image:
             assert image.size == size
         assert Path(folder, "training.gif").is_file()
     assert Path("checkpoint/mnist_64_28_28/generator.keras").is_file()
@@ -425,6 +575,10 @@ def test_compare_trains_each_mode_and_writes_a_page(cli):
         rows = list(csv.DictReader(file))
     assert [r["mode"] for r in rows] == ["regular"] * 80 + ["gp"] * 80
     assert "gradient_norm" in log_rows("checkpoint/compare_digits_8_8_8_regular")[0]
+    last = page / "compare_digits_8_8_8"
+    assert (last / "reals.png").is_file() and not (page / "training.gif").exists()
+    for name in NEWEST:
+        assert Path("samples", name).read_bytes() == (last / name).read_bytes()
     assert Path("checkpoint/digits_8_8_8/ckpt-1.index").is_file()  # the user's own run
 
 
@@ -452,7 +606,7 @@ def test_a_new_run_can_start_from_another(cli):
     assert "generator.keras is another network" in err
     status, _, err = cli(*words, 1, "--name", "y", "--init_from", "absent")
     assert (status, err.count("\n")) == (1, 1)
-    assert "checkpoint/absent/generator.keras" in err
+    assert "--init_from=absent: there is no such run in checkpoint or " in err
 
 
 def test_seeds_labels_and_films(cli):
@@ -460,7 +614,7 @@ def test_seeds_labels_and_films(cli):
     words = ("--seeds", "3-5", "--label", 7, "--interpolate", 3, "--sample_dir", "made")
     status, _, _ = cli("--dataset", "digits", *words)
     assert status == 0
-    names = {p.name for p in Path("made").iterdir()} - {"interpolation.mp4"}
+    names = {p.name for p in Path("made").glob("*/[!.]*")} - {"interpolation.mp4"}
     films = {"interpolation.gif", "interpolation.webp"}
     assert names == {"test.png", *(f"seed_000{i}.png" for i in (3, 4, 5))} | films
     status, _, err = cli("--dataset", "digits", "--label", 10)

@@ -12,13 +12,17 @@ import keras
 import pytest
 
 from datasets.batches import Batches
+from files import OUTPUT_MARK
 from runs.checkpoints import read_index
 from tests.conftest import ROOT, checkpoint, log_rows, same
 
 PLACES = ("checkpoint", "samples", "logs")
 FLAGS = ["--dataset", "digits", "--train", "--name", "r", "--arch", "mlp", "--mode", "hinge"]
 FLAGS += ["--output_height=8", "--fc_width=4", "--z_dim=4", "--batch_size=4", "--log_every=1"]
-FLAGS += ["--sample_every=2", "--save_every=3", "--sample_dir=samples/r"]
+FLAGS += [
+    "--sample_every=2",
+    "--save_every=3",
+]
 
 
 def mount(*args):
@@ -113,7 +117,7 @@ def test_full_disks_and_folders_that_vanish(cli, tmp_path, before_a_step):
         run = Path("checkpoint/r")
         assert same(checkpoint("checkpoint/whole", 7), checkpoint(run, 7)) == []
         assert log_rows("checkpoint/whole") == log_rows(run)
-        assert not list(run.rglob(".*"))
+        assert [p.name for p in run.rglob(".*")] == [OUTPUT_MARK]
         before_a_step(lambda: shutil.rmtree(run))
         one_line(cli(*FLAGS, "--max_steps=9"), "checkpoint/r/config.json is gone")
         assert not run.exists()

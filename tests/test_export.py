@@ -3,7 +3,6 @@
 import importlib.util
 import json
 import re
-import shutil
 from pathlib import Path
 
 import keras
@@ -11,6 +10,7 @@ import numpy as np
 import pytest
 
 import console
+import files
 from commands import build
 from config import rows, tables
 from config.resolve import resolve
@@ -149,7 +149,8 @@ def test_a_file_that_makes_other_images_is_refused(write, monkeypatch, code, say
     with pytest.raises(console.Failed) as error:
         write(folder, quick(code))
     assert says in str(error.value) and "\n" not in str(error.value)
-    assert sorted(p.name for p in Path("out").iterdir()) == ["README.md", "generator.quick"]
+    assert sorted(p.name for p in Path("out").glob("[!.]*")) == ["README.md", "generator.quick"]
+    assert files.is_output(Path("out"))
     assert Path("out/generator.quick").read_text() == "old"
     assert sorted(p.name for p in Path().iterdir()) == ["checkpoint", "out"]
 
@@ -196,7 +197,8 @@ def test_an_export_replaces_an_older_one(write):
         suffixes=[".savedmodel", ".quick"],
         latents=RNG,
     )
-    assert sorted(p.name for p in Path("out").iterdir()) == ["README.md", "generator.quick", "user"]
+    names = sorted(p.name for p in Path("out").glob("[!.]*"))
+    assert names == ["README.md", "generator.quick", "user"]
     assert not Path(".out.4194305.part").exists()
 
 
@@ -248,11 +250,10 @@ def test_the_card_hides_paths_and_shows_the_step_of_the_best_state(tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["mnist_64_28_28", "faces_64_48_48"])
 def test_the_shipped_generators(cli, name):
-    shutil.copytree(ROOT / "checkpoint" / name, Path("checkpoint", name))
     words = ("--dataset", name.partition("_")[0], "--export", "keras,savedmodel,onnx")
     status, _, err = cli(*words)
     assert (status, err) == (0, "")
-    assert len(list(Path("export", name).iterdir())) == 4
+    assert len(list(Path("export", name).glob("[!.]*"))) == 4
 
 
 def test_a_best_state_is_exported_to_its_own_folder():

@@ -164,3 +164,27 @@ def test_check_size_allows_a_hundredfold_and_a_megabyte():
     files.check_size(1_000_300, 3, "x")
     with pytest.raises(ValueError, match=r"^x: too many bytes for 3 stored bytes$"):
         files.check_size(1_000_301, 3, "x")
+
+
+def test_outputs_are_marked_as_a_whole_or_by_their_names(tmp_path):
+    ours, users = tmp_path / "new" / "ours", tmp_path / "users"
+    assert not files.is_output(tmp_path) and files.output_names(tmp_path) == set()
+    files.mark_output(ours)
+    files.mark_output(ours, ("a.gif",))  # all of it stays marked
+    assert files.is_output(ours) and not files.is_output(ours.parent)
+    files.mark_output(users, ("a.gif", "b.html"))
+    files.mark_output(users, ("a.gif",))
+    assert not files.is_output(users)
+    assert files.output_names(users) == {"a.gif", "b.html"}
+    files.mark_output(users)
+    assert files.is_output(users)
+
+
+def test_a_copy_replaces_a_file_whole(tmp_path):
+    (tmp_path / "a").write_text("new")
+    (tmp_path / "b").write_text("old")
+    files.copy(tmp_path / "a", tmp_path / "b")
+    assert {path.read_text() for path in tmp_path.iterdir()} == {"new"}
+    with pytest.raises(OSError, match="cannot write"):
+        files.copy(tmp_path / "absent", tmp_path / "b")
+    assert sorted(os.listdir(tmp_path)) == ["a", "b"]

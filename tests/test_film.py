@@ -63,7 +63,7 @@ def test_a_run_that_returns_to_a_checkpoint_has_the_same_film(tmp_path, monkeypa
     assert (whole[0], whole[-1]) == (0, 396)
     for folder, (back, killed) in zip(folders[1:], ((8, 16), (20, 64), (100, 399), (200, 210))):
         add_frames(folder, range(0, killed, 4))
-        recovery.delete_after(folder, folder, back)
+        recovery.delete_after(folder, folder, folder, back)
         assert add_frames(folder, range(back + 4, 400, 4)) == whole
 
 

@@ -457,7 +457,7 @@ def test_a_run_resumed_in_a_fade_equals_an_unbroken_one(cli, tmp_path):
 def check_pictures():
     """Check that grids have their stage's size, and the film's frames the last stage's."""
     for step, side in ((0, 32), (2, 32), (4, 64), (8, 64)):
-        with Image.open(f"samples/train_{step // 5:02d}_{step % 5:04d}.png") as image:
+        with Image.open(f"samples/parts/train_{step // 5:02d}_{step % 5:04d}.png") as image:
             assert image.size == (side, side)
     with Image.open("samples/training.gif") as film:
         assert (film.size, film.n_frames) == ((64, 64), 6)
@@ -470,11 +470,11 @@ def check_test_mode(cli):
     words = ("--dataset", "pics", "--arch", "pggan", "--sample_dir", "made")
     more = ("--num_samples", 2, "--interpolate", 2, "--visualize", "--batch_size", 9)
     assert cli(*words, *more)[0] == 0
-    names = {path.name for path in Path("made").iterdir()} - {"interpolation.mp4"}
+    names = {path.name for path in Path("made").glob("*/[!.]*")} - {"interpolation.mp4"}
     films = {"interpolation.gif", "interpolation.webp"}
     sheets = {"test.png", "test_00000.png", "test_00001.png"}
     assert names == sheets | films | {f"test_arange_{d}.png" for d in range(6)}
-    with Image.open("made/test.png") as image:
+    with Image.open(next(Path("made").glob("*/test.png"))) as image:
         assert image.size == (24, 24)
 
 
@@ -486,7 +486,7 @@ def test_images_of_a_small_stage_are_evaluated_at_full_size(cli, tmp_path, eager
         "swd_8" not in log_rows("checkpoint/pics_4_8_8_pggan")[0]
     )  # needs images of at least 16 pixels
     assert cli(*words, "--evaluate")[0] == 0
-    with Image.open("samples/nearest.png") as image:
+    with Image.open("samples/pics_4_8_8_pggan/nearest.png") as image:
         assert image.size == (64, 64)
 
 

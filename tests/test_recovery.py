@@ -37,21 +37,24 @@ def test_incomplete_files_are_removed(tmp_path):
     half += ["frames/.00000002.77.part.png"]
     put(tmp_path / "run", *whole, *half)
     put(tmp_path / "logs", "events.1", ".new/events.2")
-    recovery.settle(tmp_path / "run", tmp_path / "logs")
+    put(tmp_path / "samples", "reals.png", ".new/reals.png")
+    recovery.settle(tmp_path / "run", tmp_path / "logs", tmp_path / "samples")
     assert names(tmp_path / "run") == set(whole)
     assert names(tmp_path / "logs") == {"events.1"}
+    assert names(tmp_path / "samples") == {"reals.png"}
 
 
 def test_checkpoints_stay_without_an_index(tmp_path):
     put(tmp_path / "run", "ckpt-3.index")
-    recovery.settle(tmp_path / "run", tmp_path / "logs")
+    recovery.settle(tmp_path / "run", tmp_path / "logs", tmp_path / "samples")
     assert names(tmp_path / "run") == {"ckpt-3.index"}
 
 
-@pytest.mark.parametrize("done", range(6))
-def test_the_events_of_a_new_run_replace_the_old_ones(tmp_path, monkeypatch, done):
+@pytest.mark.parametrize("done", range(9))
+def test_the_events_and_pictures_of_a_new_run_replace_the_old_ones(tmp_path, monkeypatch, done):
     """Kill the recovery at each of its steps, and start it again."""
     put(tmp_path / "run/.ready", "config.json")
+    put(tmp_path / "samples", "reals.png", "test.png", ".new/reals.png", "mine.png")
     put(tmp_path / "run", "generator.keras")
     put(tmp_path / "logs", "events.old", ".new/events.new", "mine.txt")
     steps = [0]
@@ -72,12 +75,15 @@ def test_the_events_of_a_new_run_replace_the_old_ones(tmp_path, monkeypatch, don
         for name in ("rename", "unlink", "rmdir"):
             patch.setattr(type(tmp_path), name, count(getattr(type(tmp_path), name)))
         try:
-            recovery.settle(tmp_path / "run", tmp_path / "logs")
+            recovery.settle(tmp_path / "run", tmp_path / "logs", tmp_path / "samples")
         except Killed:
-            assert done < 6
-    recovery.settle(tmp_path / "run", tmp_path / "logs")
+            assert done < 9
+    recovery.settle(tmp_path / "run", tmp_path / "logs", tmp_path / "samples")
     assert names(tmp_path / "run") == {"config.json"}
     assert names(tmp_path / "logs") == {"events.new", "mine.txt"}
+    assert names(tmp_path / "samples") == {"reals.png", "mine.png"}
+    assert (tmp_path / "samples/reals.png").read_text() == ".new/reals.png"
+    assert not (tmp_path / "samples/.new").exists()
 
 
 def test_test_mode_moves_new_runs_up(tmp_path, monkeypatch):
@@ -104,10 +110,10 @@ def test_events_after_the_restored_step_are_deleted(make_run):
     path = next(run.logs.glob("events*"))
     whole = path.read_bytes()
     for last, steps in ((9, [1, 2, 3]), (2, [1, 2]), (1, [1])):
-        recovery.delete_after(run.write_dir, run.logs, last)
+        recovery.delete_after(run.write_dir, run.logs, run.samples, last)
         assert events(run.logs) == {"loss": steps}
     path.write_bytes(whole[:-5])  # cut short by a kill
-    recovery.delete_after(run.write_dir, run.logs, 9)
+    recovery.delete_after(run.write_dir, run.logs, run.samples, 9)
     assert events(run.logs) == {"loss": [1, 2]}
     assert whole.startswith(path.read_bytes())
     third = path.stat().st_size
@@ -115,10 +121,10 @@ def test_events_after_the_restored_step_are_deleted(make_run):
         body = bytearray(whole)
         body[wrong] = b"\xff" * (wrong.stop - wrong.start)
         path.write_bytes(body)
-        recovery.delete_after(run.write_dir, run.logs, 9)
+        recovery.delete_after(run.write_dir, run.logs, run.samples, 9)
         assert path.stat().st_size == third
         assert events(run.logs) == {"loss": [1, 2]}
-    recovery.delete_after(run.write_dir, run.logs, 0)
+    recovery.delete_after(run.write_dir, run.logs, run.samples, 0)
     assert not path.exists()
 
 

@@ -14,6 +14,7 @@ import tensorflow as tf
 from PIL import Image
 
 import console
+import files
 from runs.log import MAX_WEIGHTS
 from runs.run import REDRAW_FRACTION, Run
 from tests.conftest import ROOT, batch, begin, log_loss, same, sheet, values
@@ -29,11 +30,11 @@ def test_a_new_run_is_hidden_until_it_is_saved(make_run, make_trainer):
     log_loss(run, 1)
     run.sample(1, 0, 1, *sheet())
     assert not run.has_state()
-    assert [p.name for p in run.folder.iterdir()] == [".new"]
+    assert {p.name for p in run.folder.iterdir()} == {".new", files.OUTPUT_MARK}
     run.save(2, trainer)
     names = {p.name for p in run.folder.iterdir()}
     assert {"config.json", "generator.keras", "critic.keras", "checkpoint", "frames"} <= names
-    assert not [n for n in names if n.startswith(".")]
+    assert [n for n in names if n.startswith(".")] == [files.OUTPUT_MARK]
     log_loss(run, 3)
     assert [r["step"] for r in rows(run)] == ["1", "3"]
 
@@ -280,4 +281,88 @@ def test_a_kill_while_the_best_checkpoint_is_saved(make_run, make_trainer, stage
         assert again.best()["step"] == (1 if stage == "written in part" else 2)
         assert (again.folder / "best" / "generator.keras").is_file()
     begin(again, resume=True).keep_best(3, trainer, {"fid": 1.0})
-    assert not [p.name for p in run.folder.iterdir() if p.name.startswith(".")]
+    assert [p.name for p in run.folder.glob(".*")] == [files.OUTPUT_MARK]
+
+
+def names_in(folder):
+    return {path.name for path in folder.iterdir()}
+
+
+def test_a_new_run_replaces_the_old_runs_pictures_when_it_is_saved(make_run, make_trainer):
+    """Pictures of test mode and of an evaluation, too, but no file of the user's."""
+    old, trainer = begin(make_run()), make_trainer()
+    old.reals(np.zeros((4, 8, 8, 1), np.uint8))
+    for step in (1, 2, 3):
+        old.sample(step, 0, step, *sheet(-1.0))
+    old.log(3, 0, 1.0, {"loss": 1.0}, {"fid": 1.0})
+    old.redraw()
+    old.save(3, trainer)
+    mine = ("train_x.png", "notes.txt", "test_1.png", "me.html", "test.png.txt", "fakeA")
+    made = ("test.png", "test_arange_2.png", "test_gif_merged.gif", "seed_0007.png", "nearest.png")
+    for name in (*mine, *made, "measures.json", "test_20261126010203.png", "interpolation.webp"):
+        (old.samples / name).write_text(name)
+    before = names_in(old.samples)
+    assert {"measures.png", "losses.png", "real_vs_fake.png", "train_00_0003.png"} < before
+    new = begin(make_run())
+    new.reals(np.full((4, 8, 8, 1), 255, np.uint8))
+    new.sample(1, 0, 1, *sheet(1.0))
+    assert names_in(old.samples) == before | {".new"}
+    film = (new.samples.parent / "training.gif").read_bytes()
+    assert film != (old.samples / "training.gif").read_bytes()  # that of the newest training
+    new.save(1, trainer)
+    drawn = {"reals.png", "real_vs_fake.png", "train_00_0001.png"}
+    drawn |= {"training.gif", "training.webp", "index.html"}
+    assert names_in(new.samples) == {*mine, *drawn, files.OUTPUT_MARK}
+    assert film == (new.samples / "training.gif").read_bytes()
+    for name in ("reals", "train_00_0001"):
+        with Image.open(new.samples / f"{name}.png") as image:
+            assert image.getextrema() == (255, 255)
+    new.sample(2, 0, 2, *sheet(1.0))
+    assert "train_00_0002.png" in names_in(new.samples)
+
+
+def test_a_restore_deletes_the_grids_of_later_steps(make_run, make_trainer):
+    """By the steps in the files: their names depend on the number of images."""
+    run, trainer = begin(make_run()), make_trainer()
+    for step, epoch in ((4, 7), (6, 1), (5, 2), (9, 0)):
+        run.sample(step, epoch, 0, *sheet())
+    for name in ("train_00_0001.png", "train_own.png"):
+        (run.samples / name).write_bytes(b"no picture")
+    trainer.count.assign(5)
+    run.save(5, trainer)
+    assert make_run().restore(make_trainer()) == 5
+    kept = {"train_07_0000.png", "train_02_0000.png", "train_00_0001.png", "train_own.png"}
+    assert {name for name in names_in(run.samples) if name.startswith("train_")} == kept
+
+
+def test_what_has_nothing_to_show_is_removed(make_run):
+    run = begin(make_run(), resume=True)
+    for name in ("real_vs_fake.png", "measures.png", "losses.png"):
+        (run.samples / name).write_text("another run's")
+    run.sample(1, 0, 1, *sheet())
+    assert not names_in(run.samples) & {"real_vs_fake.png", "measures.png", "losses.png"}
+    log_loss(run, 1)
+    run.redraw()
+    assert "losses.png" in names_in(run.samples) and "measures.png" not in names_in(run.samples)
+
+
+def test_a_folder_of_pictures_with_files_of_others_is_refused(make_run):
+    run = make_run()
+    run.samples.mkdir(parents=True)
+    for name in ("test.png", ".hidden"):
+        (run.samples / name).write_text(name)
+    begin(make_run())
+    (run.samples / files.OUTPUT_MARK).unlink()
+    (run.samples / "cat.png").write_text("mine")
+    with pytest.raises(console.Failed, match=r"has other files, such as cat\.png: give another"):
+        begin(make_run())
+    assert not files.is_output(run.samples)
+
+
+def test_the_best_runs_folders_have_the_name_of_their_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for top in ("checkpoint/a", tmp_path / "checkpoint" / "a"):
+        best = Run("best", top, "s", "l")
+        assert (str(best.samples), str(best.logs)) == ("s/a_best", "l/a_best")
+    assert Run("best", ".", "s", "l").samples.name == f"{tmp_path.name}_best"
+    assert str(Run("a", "checkpoint", "s", "l").samples) == "s/a"

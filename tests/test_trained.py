@@ -2,55 +2,87 @@
 
 import json
 import os
+from pathlib import Path
 
 import keras
 import pytest
 
 import console
+from runs import trained
 from runs.trained import find_run, load_network
+from tests.conftest import ROOT
 
 
-def shipped(tmp_path, name, **saved):
-    folder = tmp_path / name
-    folder.mkdir()
+def put_run(top, name, **saved):
+    folder = top / name
+    folder.mkdir(parents=True)
     (folder / "generator.keras").write_text("")
     (folder / "config.json").write_text(json.dumps({"dataset": "d", **saved}))
     return folder
 
 
 def test_find_run_takes_the_newest_and_names_the_others(tmp_path):
-    a, b = shipped(tmp_path, "a", mode="gp"), shipped(tmp_path, "b", mode="div")
-    shipped(tmp_path, "c", dataset="other")
+    a, b = put_run(tmp_path, "a", mode="gp"), put_run(tmp_path, "b", mode="div")
+    put_run(tmp_path, "c", dataset="other")
     (tmp_path / "unfinished").mkdir()
     for folder, time in ((a, 2e9), (b, 1e9)):
-        (folder / "checkpoint").write_text("")
         os.utime(folder / "generator.keras", (time, time))
-    assert find_run(tmp_path, "d", {}) == (a, ["b"])
-    assert find_run(tmp_path, "d", {"mode": "div"}) == (b, [])
+    assert find_run(tmp_path, "d", {}) == (a, " (the newest; other runs: b)")
+    assert find_run(tmp_path, "d", {"mode": "div"}) == (b, "")
     assert find_run(tmp_path, "d", {"name": "c"})[0].name == "c"
 
 
-def test_find_run_prefers_trained_runs_to_shipped_ones(tmp_path):
-    a, b, c = (shipped(tmp_path, name) for name in "abc")
-    (a / "checkpoint").write_text("")
-    for folder, time in ((a, 1e9), (b, 3e9), (c, 2e9)):
-        os.utime(folder / "generator.keras", (time, time))
-    assert find_run(tmp_path, "d", {}) == (a, ["c", "b"])
+@pytest.fixture
+def pretrained(tmp_path, monkeypatch):
+    """The folder of the runs that ship, for a test."""
+    monkeypatch.setattr(trained, "PRETRAINED", tmp_path / "pretrained")
+    return tmp_path / "pretrained"
+
+
+def test_a_run_that_ships_is_found_where_there_is_no_run_of_the_users(tmp_path, pretrained):
+    ships, own = put_run(pretrained, "s", mode="gp"), tmp_path / "own"
+    for wanted in ({}, {"mode": "gp"}, {"name": "s"}):
+        remark = f", which ships with the project: you have none of your own in {own}"
+        assert find_run(own, "d", wanted) == (ships, remark)
+    other = put_run(own, "o", mode="div")
+    put_run(own, "broken").joinpath("config.json").write_text("{")
+    folder, remark = find_run(own, "d", {"mode": "gp"})
+    assert folder == ships
+    assert f"none of your own in {own} fits (there are o) (no settings can be read in b" in remark
+    assert find_run(own, "d", {}) == (other, "")
+    with pytest.raises(console.Failed, match=r"there are o\).*, and none ships \(there are s\)"):
+        find_run(own, "d", {"mode": "r1"})
+    with pytest.raises(console.Failed, match="no trained generator of e") as error:
+        find_run(own, "e", {})
+    assert "none ships" not in str(error.value)
+
+
+def test_runs_that_ship_are_found_from_any_folder(monkeypatch, tmp_path):
+    monkeypatch.chdir(ROOT)
+    assert trained.shipped_dir() == Path("pretrained")
+    names = {path.name for path in trained.shipped_dir().glob("*/")}
+    assert "mnist_64_28_28" in names
+    monkeypatch.chdir(tmp_path)
+    assert trained.shipped_dir() == ROOT / "pretrained"
+    folder, _ = find_run("checkpoint", "mnist", {})
+    assert folder == ROOT / "pretrained/mnist_64_28_28"
+    assert trained.ships(folder / "x") and trained.ships(ROOT / "docs/../pretrained")
+    assert not trained.ships(tmp_path / "pretrained") and not trained.ships(ROOT)
 
 
 def test_find_run_prefers_the_batch_size_asked_for(tmp_path):
-    a, b = shipped(tmp_path, "a", batch_size=64), shipped(tmp_path, "b", batch_size=32)
-    for size, expected in ((64, (a, ["b"])), (32, (b, ["a"]))):
-        assert find_run(tmp_path, "d", {"batch_size": size}) == expected
+    a, b = put_run(tmp_path, "a", batch_size=64), put_run(tmp_path, "b", batch_size=32)
+    for size, expected in ((64, a), (32, b)):
+        assert find_run(tmp_path, "d", {"batch_size": size})[0] == expected
     assert find_run(tmp_path, "d", {"batch_size": 5})[0] in (a, b)
 
 
 def test_find_run_compares_the_last_parts_of_data_sets_paths(tmp_path):
-    a = shipped(tmp_path, "a", dataset="pictures/d")
+    a = put_run(tmp_path, "a", dataset="pictures/d")
     assert find_run(tmp_path, "d", {})[0] == a
     assert find_run(tmp_path, "elsewhere/d/", {})[0] == a
     assert find_run(tmp_path, "elsewhere/d.zip", {})[0] == a
-    b = shipped(tmp_path, "b", dataset="pictures/e.ZIP")
+    b = put_run(tmp_path, "b", dataset="pictures/e.ZIP")
     for name in ("e", "e.zip", "elsewhere/e.Zip"):
         assert find_run(tmp_path, name, {})[0] == b
 
@@ -72,7 +104,7 @@ def test_a_lambda_is_refused(tmp_path):
 
 
 def test_the_message_of_find_run_lists_the_flags_and_the_runs(tmp_path):
-    shipped(tmp_path, "a", g_width=[32])
+    put_run(tmp_path, "a", g_width=[32])
     with pytest.raises(console.Failed) as error:
         find_run(tmp_path, "d", {"g_width": (64, 32)})
     for part in ("--g_width 64,32", str(tmp_path), "there are a", "--dataset d", "--train True"):
@@ -82,10 +114,10 @@ def test_the_message_of_find_run_lists_the_flags_and_the_runs(tmp_path):
 
 
 def test_settings_that_are_newer_than_a_run_are_completed(tmp_path):
-    old, new = shipped(tmp_path, "old", mode="r1"), shipped(tmp_path, "new", penalty="gp")
+    old, new = put_run(tmp_path, "old", mode="r1"), put_run(tmp_path, "new", penalty="gp")
 
     def complete(saved):
         saved.setdefault("penalty", "r1")
 
-    assert find_run(tmp_path, "d", {"penalty": "r1"}, complete) == (old, [])
-    assert find_run(tmp_path, "d", {"penalty": "gp"}, complete) == (new, [])
+    assert find_run(tmp_path, "d", {"penalty": "r1"}, complete) == (old, "")
+    assert find_run(tmp_path, "d", {"penalty": "gp"}, complete) == (new, "")

@@ -169,7 +169,7 @@ def test_a_run_resumed_is_the_unbroken_one(cli, tmp_path, eager):
     status, _, err = cli("--name", "parts", "--dataset", "pics", "--train", "--pool_size", 4)
     assert (status, err.count("\n")) == (2, 1)
     assert "pool_size=3, not 4" in err
-    with Image.open("samples/train_02_0000.png") as sheet:
+    with Image.open("samples/parts/train_02_0000.png") as sheet:
         assert sheet.size == (6 * 24, 2 * 24)  # of B there are two test images
     with Image.open("samples/training.gif") as film:
         assert film.n_frames == 4  # of steps 0, 2, 4, and 3 where it was stopped
@@ -182,15 +182,16 @@ def check_test_mode(cli):
     save(Path("data/pics/testA/more/odd.png"), (37, 29))
     status, out, _ = cli("--dataset", "pics", "--sample_dir", "made")
     assert status == 0
-    made = {str(p.relative_to("made")): Image.open(p).size for p in Path("made").rglob("*.png")}
+    top = Path("made/parts")
+    made = {str(p.relative_to(top)): Image.open(p).size for p in top.rglob("*.png")}
     sizes = {f"fakeB/{i}.png": (26, 30) for i in range(3)} | {"fakeB/more/odd.png": (37, 29)}
     assert made == sizes | {f"fakeA/{i}.png": (26, 30) for i in range(2)}
-    assert all(f"made/{name}" in out.splitlines() for name in made)
+    assert all(f"{top}/{name}" in out.splitlines() for name in made)
     words = ("--translate", "B2A", "--input", "data/pics/testA/more/odd.png", "--output", "there")
     assert cli("--dataset", "pics", *words)[0] == 0
     back = np.array(Image.open("there/odd.png"))
     assert back.shape == (29, 37, 3)
-    assert not np.array_equal(back, np.array(Image.open("made/fakeB/more/odd.png")))
+    assert not np.array_equal(back, np.array(Image.open(top / "fakeB/more/odd.png")))
     status, _, err = cli("--dataset", "pics", *words[:3], "nowhere")
     assert (status, err) == (1, "main.py: no image or folder nowhere\n")
     status, _, err = cli("--dataset", "pics", "--seeds", "0-3")

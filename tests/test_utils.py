@@ -557,3 +557,13 @@ def test_the_taller_of_two_images_gives_the_height():
     assert both.shape == (5, 3 + 8 + 1, 1)
     assert both[1, :, 0].tolist() == [0] * 3 + [255] * 8 + [7]
     assert both[4, :, 0].tolist() == [0] * 3 + [255] * 9
+
+
+def test_texts_in_a_png(tmp_path):
+    image = np.full((2, 2, 1), 7, np.uint8)
+    path = utils.save_image(tmp_path / "a.png", image, {"step": "12"})
+    assert utils.read_text(path) == {"step": "12"}
+    np.testing.assert_array_equal(utils.read_image(path), image)
+    assert utils.read_text(utils.save_image(tmp_path / "b.png", image)) == {}
+    (tmp_path / "c.png").write_bytes(b"no picture")
+    assert utils.read_text(tmp_path / "c.png") == utils.read_text(tmp_path / "absent.png") == {}
