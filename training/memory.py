@@ -1,5 +1,7 @@
 """Estimates for a dry run: parameters, and the memory of a train step from the networks' graphs."""
 
+from pathlib import Path
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -58,6 +60,16 @@ def slots(optimizer):
     shape = (3, 5)
     optimizer.build([keras.Variable(np.zeros(shape))])
     return sum(tuple(v.shape) == shape for v in optimizer.variables)
+
+
+def free_bytes():
+    """Return the bytes of memory that processes can still get, or None if unknown."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+    except OSError:  # not Linux
+        return None
+    kibibytes = [line.split()[1] for line in lines if line.startswith("MemAvailable:")]
+    return 1024 * int(kibibytes[0]) if kibibytes else None
 
 
 def size_text(count):
