@@ -59,8 +59,8 @@ class Evaluation:
         self.real = np.ascontiguousarray(real[np.sort(order)])
         self.labels = None if labels is None else labels[np.sort(order)]
         self.by, self.higher = by if by == "swd" else f"{by}_{extractor.name}", higher
-        self.shares = None
-        self.features = self._cached(self.real, progress)
+        self.shares, self.progress = None, progress
+        self.features = self._cached(self.real)
         self.moments = metrics.moments(self.features)
 
     @property
@@ -71,7 +71,7 @@ class Evaluation:
             return []
         return [f"ssim is not measured: images of {height}x{width} are too small for it"]
 
-    def _cached(self, images, progress=console.no_progress):
+    def _cached(self, images):
         """Return the features of real images, from the cache if they are there."""
         key = hashlib.sha256(images.tobytes() + self.extractor.key.encode()).hexdigest()[:16]
         path = self.cache_dir / f"features_{self.extractor.name}_{key}.npy"
@@ -81,7 +81,7 @@ class Evaluation:
                 raise ValueError
             return features
         except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile):
-            features = self._extract(images, "features of real images", progress)[0]
+            features = self._extract(images, "features of real images", self.progress)[0]
             try:
                 files.clear_parts(self.cache_dir)
                 with files.atomic_path(path) as part:
