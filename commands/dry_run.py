@@ -73,7 +73,7 @@ def describe_length(c, spec, step_bytes):
         yield f"not timed: this machine has {memory.size_text(free)} of free memory"
         return
     seconds = time_updates(trainer)
-    yield messages.pace(c, updates, seconds, 60 * c.max_minutes or math.inf)
+    yield messages.pace(updates, seconds, 60 * c.max_minutes or math.inf, trainer.grows)
 
 
 def time_updates(trainer):

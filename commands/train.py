@@ -119,7 +119,7 @@ def fit(c, run, trainer, batches, schedule, evaluation):
 
     def tell_pace(step, seconds):
         left = schedule.deadline - time.monotonic()
-        run.say(messages.pace(c, schedule.last - step, seconds, left))
+        run.say(messages.pace(schedule.last - step, seconds, left, trainer.grows))
 
     bar = build_progress(run, trainer, schedule)
     agree = devices.agreement(trainer)

@@ -107,17 +107,17 @@ def length(c, updates, per_epoch, images, done=0):
     return f"{text}; {tables.ARCHS[c.arch].usual}"
 
 
-def pace(c, left, seconds, seconds_left=math.inf):
+def pace(left, seconds, seconds_left=math.inf, grows=False):
     """Return a line on how long the rest of a training takes here.
 
     Args:
-      c: a `Config`.
       left: number of generator updates that are left; infinity if only --max_minutes ends it.
       seconds: seconds of an update.
       seconds_left: seconds until --max_minutes ends the training.
+      grows: True if later updates have larger images.
     """
     each = f"at {seconds:.2g} s an update"
-    if tables.ARCHS[c.arch].growth:
+    if grows:
         return f"{each[3:]} at this size; updates at larger sizes take longer"
     if left == seconds_left == math.inf:
         return each[3:]

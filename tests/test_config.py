@@ -426,8 +426,8 @@ def test_the_usual_lengths_of_other_architectures():
     ],
 )
 def test_the_line_on_the_pace(words, text):
-    assert messages.pace(call(""), *words) == text
-    grows = messages.pace(call("--arch pggan"), *words)
+    assert messages.pace(*words) == text
+    grows = messages.pace(*words, grows=True)
     assert grows == f"{words[1]:.2g} s an update at this size; updates at larger sizes take longer"
 
 

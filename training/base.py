@@ -53,6 +53,11 @@ class TrainerBase:
         self.terms = ()
 
     @property
+    def grows(self):
+        """True if later updates have larger images."""
+        return False
+
+    @property
     def trained(self):
         """The trained networks: name → Keras model."""
         raise NotImplementedError
