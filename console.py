@@ -1,10 +1,19 @@
-"""The terminal: errors of one line, progress bars, a quiet stderr. Imports no TensorFlow."""
+"""The terminal: errors of one line, progress bars, signals, closed pipes, a quiet stderr.
+
+Imports no TensorFlow.
+"""
 
 import contextlib
+import errno
 import math
 import os
+import signal
 import sys
+import threading
 import time
+
+_NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2")
+STOP_SIGNALS = tuple(signal.Signals[n] for n in _NAMES if hasattr(signal, n))  # Windows lacks some
 
 
 class WrongCall(Exception):
@@ -23,27 +32,41 @@ class Progress:
 
     Args:
       label: name of the work.
-      total: number of items to do.
+      total: number of items to do; infinity if only the deadline ends the work.
       done: number of items done already.
       every: seconds between two lines; infinity prints none.
       deadline: value of `time.monotonic` at which the work ends even if it is not done.
+      patient: True prints no line in the first `every` seconds.
     """
 
-    def __init__(self, label, total, done=0, every=5.0, deadline=math.inf):
+    def __init__(self, label, total, done=0, every=5.0, deadline=math.inf, patient=False):
         self.label, self.total, self.start, self.every = label, total, done, every
         self.deadline = deadline
-        self.begun, self.printed = time.monotonic(), -math.inf
+        self.begun = time.monotonic()
+        self.printed = self.begun if patient else -math.inf
         self.bar = None
 
     def __enter__(self):
         if sys.stderr.isatty():
-            self.bar, self.task = _terminal_bar(self.label, self.total, self.start)
+            self.bar, self.task = _terminal_bar(
+                self.label, self._count(self.start), self._share(self.start, self.begun)
+            )
             self.bar.start()
         return self
 
     def __exit__(self, *_):
         if self.bar:
+            if time.monotonic() >= self.deadline:
+                self.bar.update(self.task, completed=1.0, left=clock(0))
             self.bar.stop()
+
+    def _count(self, done):
+        return f"{done}" if self.total == math.inf else f"{done}/{self.total}"
+
+    def _share(self, done, now):
+        """Return the share of the items or of the time that is over, the larger, in [0, 1]."""
+        time_share = (now - self.begun) / max(self.deadline - self.begun, 1e-9)
+        return min(1.0, max(done / max(self.total, 1), time_share))
 
     def update(self, done, text=None):
         """Show that `done` items are done.
@@ -56,15 +79,29 @@ class Progress:
         left = (now - self.begun) / max(done - self.start, 1) * (self.total - done)
         left = clock(max(0, min(left, self.deadline - now)))
         if self.bar:
-            fields = {} if text is None else {"text": text}
-            self.bar.update(self.task, completed=done, left=left, **fields)
+            fields = {"count": self._count(done)} | ({} if text is None else {"text": text})
+            self.bar.update(self.task, completed=self._share(done, now), left=left, **fields)
         elif now - self.printed > self.every and text is not None:
             self.printed = now
             text = f"  {text}" if text else ""
-            print(f"{self.label} {done}/{self.total}{text}  {left} left", flush=True)
+            print(f"{self.label} {self._count(done)}{text}  {left} left", flush=True)
 
 
-def _terminal_bar(label, total, done):
+def no_progress(label, total):
+    """Return progress that shows nothing, with the members of `Progress`."""
+    del label, total
+    return _NoProgress()
+
+
+class _NoProgress(contextlib.nullcontext):
+    def __enter__(self):
+        return self
+
+    def update(self, done, text=None):
+        pass
+
+
+def _terminal_bar(label, count, share):
     """Return a rich progress bar with a line of text under it, and the id of its task."""
     from rich import console, progress
 
@@ -76,12 +113,88 @@ def _terminal_bar(label, total, done):
     bar = Bar(
         progress.TextColumn("{task.description}"),
         progress.BarColumn(bar_width=20),
-        progress.MofNCompleteColumn(),
+        progress.TextColumn("{task.fields[count]}"),
         progress.TextColumn("{task.fields[left]} left"),
         console=console.Console(stderr=True),
         redirect_stdout=False,
     )
-    return bar, bar.add_task(label, total=total, completed=done, text="", left="-:--:--")
+    return bar, bar.add_task(
+        label, total=1.0, completed=share, count=count, text="", left="-:--:--"
+    )
+
+
+@contextlib.contextmanager
+def stop_requests():
+    """Collect the names of `STOP_SIGNALS` in a list, instead of ending the process.
+
+    The second signal of a kind has its usual effect. A signal that the process ignores stays
+    ignored, as SIGHUP under nohup. Outside the main thread nothing is collected.
+
+    Yields:
+      The list, empty until a signal arrives.
+    """
+    asked = []
+
+    def ask(number, _):
+        asked.append(signal.Signals(number).name)
+        signal.signal(number, before[number])
+
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        found = {number: signal.getsignal(number) for number in STOP_SIGNALS}
+        before = {n: h for n, h in found.items() if h not in (signal.SIG_IGN, None)}
+    for number in before:
+        signal.signal(number, ask)
+    try:
+        yield asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+CLOSED = (errno.EPIPE, errno.EIO)  # the reader of a pipe, or the terminal, has gone
+
+
+class _OpenEnded:
+    """A text stream that discards its output once nobody reads it."""
+
+    def __init__(self, stream):
+        self._stream = stream
+
+    def __getattr__(self, name):
+        return getattr(self._stream, name)
+
+    def write(self, text):
+        """Write a text; return its length."""
+        self._try(self._stream.write, text)
+        return len(text)
+
+    def flush(self):
+        """Flush the stream."""
+        self._try(self._stream.flush)
+
+    def _try(self, function, *args):
+        try:
+            function(*args)
+        except OSError as error:
+            if error.errno not in CLOSED:
+                raise
+            # What is still buffered goes to nowhere, too.
+            with contextlib.suppress(OSError), open(os.devnull, "w") as nowhere:
+                os.dup2(nowhere.fileno(), self._stream.fileno())
+
+
+@contextlib.contextmanager
+def open_ended_output():
+    """Discard in the block what is printed to a closed pipe or terminal."""
+    before = sys.stdout, sys.stderr
+    sys.stdout, sys.stderr = map(_OpenEnded, before)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            sys.stdout.flush()
+        sys.stdout, sys.stderr = before
 
 
 def clock(seconds):

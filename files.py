@@ -4,19 +4,30 @@ Imports TensorFlow only while TensorFlow writes.
 """
 
 import contextlib
-import fcntl
+import errno
+import functools
 import os
 import re
 import shutil
+import tempfile
 from pathlib import Path
 
 import console
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
 
 MAX_UNPACKED = 100  # unpacked bytes for each stored byte; MNIST's files have 5
 PART_PATTERN = ".*.part*"  # matches the names that `part_path` makes
 # File in each folder of pictures that this program makes. It is empty, or has the name of each file
 # that the program has made in a folder of the user's.
 OUTPUT_MARK = ".gan-output"
+WINDOWS = os.name == "nt"
+NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)  # of file systems without locks
+HEAD, BLOCK = 4096, 2**20  # bytes of a new array that `allocate` keeps, and that it writes at once
+NO_ALLOCATION = (errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
 
 
 def check_size(count, stored, what):
@@ -79,6 +90,50 @@ def writing_by_tensorflow(path):
         raise console.Failed(f"cannot write {path}: {console.first_line(reason, 500)}") from None
 
 
+def check_writable(folder):
+    """Check that files can be made in a folder, or in the nearest existing folder above it.
+
+    Leaves nothing there.
+
+    Raises:
+      OSError: if not. Its message names `folder`.
+    """
+    place = Path(os.path.abspath(folder))
+    while not os.path.lexists(place):
+        place = place.parent
+    with writing(f"{folder}/"), tempfile.TemporaryFile(dir=place):
+        pass
+
+
+def allocate(path):
+    """Allocate the disk space of a file of holes, so that writing to it cannot fill the disk.
+
+    Writes zeros where the system cannot allocate.
+
+    Raises:
+      OSError: if there is no room.
+    """
+    size = path.stat().st_size
+    with open(path, "r+b") as file:
+        try:
+            if not hasattr(os, "posix_fallocate"):  # macOS and Windows
+                raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+            os.posix_fallocate(file.fileno(), 0, size)
+        except OSError as error:
+            if error.errno not in NO_ALLOCATION:
+                raise
+            _note("this system cannot allocate disk space: packing writes zeros first")
+            file.seek(len(file.read(HEAD)))
+            for start in range(file.tell(), size, BLOCK):
+                file.write(bytes(min(BLOCK, size - start)))
+
+
+@functools.cache
+def _note(text):
+    """Print a note, once in a process."""
+    print(f"note: {text}", flush=True)
+
+
 def clear_parts(folder):
     """Remove the temporary files and folders that dead processes left in a folder."""
     for part in Path(folder).glob(PART_PATTERN):
@@ -100,8 +155,10 @@ def _is_alive(pid):
     """True if another process of this id is running.
 
     False for this process's own id. This process has no temporary file yet, so a file with its id
-    is from an older process.
+    is from an older process. Windows cannot ask without ending the process: True for all others.
     """
+    if WINDOWS:
+        return pid != os.getpid()
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -123,32 +180,50 @@ def _has_ended(pid):
 def lock(path, busy):
     """Hold the lock of a file in the block, and remove the file afterwards.
 
-    The system releases the lock if the process dies.
+    The system releases the lock if the process dies. Without locks, on Windows and on some file
+    systems, a note says so and the block runs unprotected.
 
     Args:
       path: path of the lock file.
       busy: called with the id of the process that holds the lock, as text. If it returns, this
         process waits for the lock.
     """
-    while True:
-        with open(path, "a+") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                file.seek(0)
-                busy(file.read().strip() or "unknown")
-                fcntl.flock(file, fcntl.LOCK_EX)
-            if not _is_at(file, path):  # the previous holder has removed it
-                continue
-            try:
-                with writing(path):
-                    file.truncate(0)
-                    file.write(str(os.getpid()))
-                    file.flush()
-                yield
-            finally:
-                path.unlink(missing_ok=True)
-            return
+    with contextlib.ExitStack() as opened:
+        while True:
+            file = opened.enter_context(open(path, "a+"))
+            locked = _take(file, busy)
+            if not locked or _is_at(file, path):
+                break
+            opened.close()  # the previous holder has removed this file
+        try:
+            with writing(path):
+                file.truncate(0)
+                file.write(str(os.getpid()))
+                file.flush()
+            if not locked:
+                opened.close()  # Windows removes no open file
+            yield
+        finally:
+            path.unlink(missing_ok=True)
+
+
+def _take(file, busy):
+    """Take the lock of an open file, see `lock`; return False if there are no locks."""
+    try:
+        if fcntl is None:
+            raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            busy(file.read().strip() or "unknown")
+            fcntl.flock(file, fcntl.LOCK_EX)
+    except OSError as error:
+        if error.errno not in NO_LOCKS:
+            raise
+        _note("this file system has no locks: do not train one run twice at the same time")
+        return False
+    return True
 
 
 def _is_at(file, path):

@@ -1,14 +1,16 @@
 """The command line: train a GAN, or make pictures with a trained GAN. See --help."""
 
+import contextlib
 import os
+import shlex
 import sys
 
-from commands import COMMANDS
+from commands import COMMANDS, TRAINING
 from commands.generate import generate
 from config import messages
-from config.flags import parse_flags
+from config.flags import parse_flags, resuming_call
 from config.resolve import resolve
-from console import Failed, WrongCall, plain
+from console import Failed, WrongCall, open_ended_output, plain
 
 
 def main(argv):
@@ -18,7 +20,8 @@ def main(argv):
       argv: list of texts: the program's name and its arguments.
 
     Returns:
-      The exit status: 0 for success, 1 for a failure, 2 for an invalid call, 130 for an interrupt.
+      The exit status: 0 for success, 1 for a failure, 2 for an invalid call, and 128 + the number
+      of a signal that ended the call early.
     """
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # for names that the terminal cannot encode
@@ -30,8 +33,7 @@ def main(argv):
         elif given.get("list_presets"):
             print(messages.preset_table())
         else:
-            commands = [command for name, command in COMMANDS.items() if given.get(name)]
-            return (commands or [generate])[0](given) or 0
+            return run_command(given, argv)
         return 0
     except WrongCall as error:
         return complain(error, 2)
@@ -46,10 +48,31 @@ def main(argv):
         return complain("out of memory: use a smaller --batch_size or narrower networks", 1)
 
 
+def run_command(given, argv):
+    """Run the command of a call; return its exit status.
+
+    If a signal stopped a training, prints the call that goes on.
+
+    Args:
+      given: dict of the flags of the call.
+      argv: the words of the call.
+    """
+    name = next((name for name in COMMANDS if given.get(name)), None)
+    with open_ended_output() if name in TRAINING else contextlib.nullcontext():
+        status = COMMANDS.get(name, generate)(given) or 0
+        if status > 128:
+            words = sys.orig_argv[: -len(argv)] if sys.orig_argv[-len(argv) :] == argv else []
+            print(
+                "go on with", shlex.join([*(words or ["python"]), *resuming_call(argv)]), sep="\n"
+            )
+    return status
+
+
 def complain(error, status):
     """Print an error, or its text, as one line on stderr; return `status`."""
     text = str(error).strip() or type(error).__name__
-    print(f"main.py: {plain(text)[:2000]}", file=sys.stderr)
+    with contextlib.suppress(OSError):  # nobody reads stderr
+        print(f"main.py: {plain(text)[:2000]}", file=sys.stderr)
     return status
 
 

@@ -53,12 +53,15 @@ def train(folder, argv, on_moment, keep_all):
     """Run `main` in `folder` in this process; return its exit status."""
     import main
     from runs import checkpoints, film, run
+    from training import loop
 
     os.chdir(folder)
     with open(folder / "output.txt", "a") as file:
         for stream in (1, 2):
             os.dup2(file.fileno(), stream)
     film.MAX_FRAMES, run.REDRAW_FRACTION = FRAMES, 0.1  # redraw often
+    for name in ("LOG_SECONDS", "SAMPLE_SECONDS", "SAVE_SECONDS"):
+        setattr(loop.Schedule, name, float("inf"))  # an unbroken run has the same rows
     if keep_all:
         checkpoints.MAX_CHECKPOINTS = 10**6
     watch(folder, on_moment)

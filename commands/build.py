@@ -1,6 +1,7 @@
 """From a `Config` to the parts of a run: data, networks, objective, optimizers and trainer."""
 
 import contextlib
+import math
 from pathlib import Path
 
 import console
@@ -147,6 +148,20 @@ def build_batches(c, data, strategy=None):
     if len(batches) < c.batch_size:
         print(f"{len(batches)} images are fewer than a batch of {c.batch_size}: images repeat")
     return batches
+
+
+def count_updates(c, per_epoch):
+    """Return the number of generator updates of a run; infinity if only --max_minutes ends it.
+
+    Args:
+      c: a `Config`.
+      per_epoch: number of updates in an epoch.
+    """
+    if c.epoch:
+        return min(c.epoch * per_epoch, c.max_steps or math.inf)
+    if c.max_steps or c.max_minutes:
+        return c.max_steps or math.inf
+    return max(tables.DEFAULT_EPOCHS * per_epoch, tables.DEFAULT_UPDATES)
 
 
 def clip_bounds(mode, values):

@@ -18,7 +18,7 @@ def compare(given):
       given: dict of the flags of the call; `compare` has the modes.
 
     Returns:
-      The exit status 0, or None if a signal stopped a training.
+      The exit status: 0, or 128 + the number of the signal that stopped a training.
     """
     runs = {}
     for mode in given["compare"]:
@@ -26,8 +26,8 @@ def compare(given):
         folder = Path(c.sample_dir) / "compare"
         name = f"{c.name}_{mode}" if c.name else f"compare_{c.run_name}"
         flags = {**given, "mode": mode, "name": name, "sample_dir": str(folder)}
-        if train(flags, time.monotonic(), c.sample_dir) is None:
-            return None
+        if status := train(flags, time.monotonic(), c.sample_dir):
+            return status
         runs[mode] = compare_args(Path(c.checkpoint_dir) / name)
     from evaluation.compare import write_page
 

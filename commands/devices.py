@@ -113,7 +113,7 @@ def catch_lost_workers(team):
 
 
 def agreement(trainer):
-    """Return the function `agree` of `loop.fit`, which stops all processes at the same step."""
+    """Return the function `agree` of `loop.fit`, which makes all processes decide alike."""
     from training import replicas
 
     return functools.partial(replicas.agree, trainer.strategy)

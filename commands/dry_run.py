@@ -1,13 +1,21 @@
-"""Print the settings, the parameter counts and the memory of a run, without training."""
+"""Print the settings, the parameter counts, the memory and the time of a run, without training."""
+
+import math
+import time
 
 from commands import build, devices
 from config import messages, tables
 from config.resolve import resolve
 from config.rows import import_object
 
+TENSORFLOW_BYTES = 5e8  # of a process that has imported it
+MAX_SECONDS = 20.0  # of timed updates; the first of them ends later if it takes longer
+
 
 def dry_run(given):
-    """Print the settings, the parameter counts and the memory of a run, without training.
+    """Print the settings, the parameter counts, the memory and the time of a run.
+
+    Trains a few updates on random images, and writes nothing.
 
     Args:
       given: dict of the flags of the call.
@@ -18,7 +26,7 @@ def dry_run(given):
 
 
 def describe(c):
-    """Yield lines on the images of a config, the sizes of its networks and its memory."""
+    """Yield lines on the images, the sizes of the networks, the memory and the time of a config."""
     spec, reason = build.describe_data(c)
     devices.import_tensorflow(c.device)
     from training.memory import parameters, size_text
@@ -37,6 +45,55 @@ def describe(c):
             f"parameters, critic {parameters(critic):,}, memory {size_text(memory)}"
         )
     yield f"memory of a train step: about {size_text(peak)}, plus half a gigabyte for TensorFlow"
+    yield from describe_length(c, spec, peak + TENSORFLOW_BYTES)
+
+
+def describe_length(c, spec, step_bytes):
+    """Yield lines on the number of updates of a config and on their time here.
+
+    Args:
+      c: a `Config`.
+      spec: the `ImageSpec` of its images, whose `count` is 0 if it is unknown.
+      step_bytes: memory of a train step and of TensorFlow.
+    """
+    from training import memory, replicas
+
+    images = min(c.train_size or spec.count, spec.count)
+    per_epoch = max(1, images // c.batch_size) if images else 0
+    updates = build.count_updates(c, per_epoch) if per_epoch or not c.epoch else math.inf
+    free = memory.free_bytes() or math.inf
+    trainer = None
+    if not replicas.on_cpu() or step_bytes <= free:
+        trainer = build.build_trainer(c, spec, per_epoch, strategy=devices.choose(c))
+        updates = min(updates, trainer.last)
+    known = trainer or not tables.ARCHS[c.arch].growth
+    if known and (updates < math.inf or c.max_minutes):
+        yield messages.length(c, updates, per_epoch, images)
+    if trainer is None:
+        yield f"not timed: this machine has {memory.size_text(free)} of free memory"
+        return
+    seconds = time_updates(trainer)
+    yield messages.pace(updates, seconds, 60 * c.max_minutes or math.inf, trainer.grows)
+
+
+def time_updates(trainer):
+    """Return the mean seconds of a dozen updates, or of fewer in `MAX_SECONDS`.
+
+    The updates train on random images. The first one compiles and is not counted.
+    """
+    from training import loop
+
+    def update():
+        start = time.monotonic()
+        terms = trainer.step(*trainer.random_batch(loop.TIMED))
+        float(list(terms.values())[-1])  # waits for the device
+        return time.monotonic() - start
+
+    update()
+    found = [update()]
+    while len(found) < loop.TIMED and sum(found) < MAX_SECONDS:
+        found.append(update())
+    return sum(found) / len(found)
 
 
 def build_stages(c, spec):

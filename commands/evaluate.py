@@ -1,6 +1,5 @@
 """Measure a trained generator."""
 
-import functools
 import os
 
 import console
@@ -38,15 +37,30 @@ def build_extractor(name, shape):
     return load_extractor(name)
 
 
+class TooFewImages(console.Failed):
+    """There are too few real images to measure a generator."""
+
+
+def progress(label, total):
+    """Return the `Progress` of a part of an evaluation. A short part prints no line."""
+    return console.Progress(label, total, patient=True)
+
+
 def build_evaluation(c, data):
     """Return the `Evaluation` of samples against real images of a config's data set.
 
     The real images are the test part of the data set, or `data` if it has no such part.
+
+    Raises:
+      TooFewImages: if there are fewer than two.
+      Failed: if the extractor cannot be loaded.
     """
     from evaluation.evaluation import Evaluation
 
     part = tables.DATASETS.get(c.dataset, tables.FOLDER).test_part
     real = build.load_data(c, part) if part else data
+    if len(real.images) < 2:
+        raise TooFewImages("an evaluation needs at least 2 real images, and there is 1")
     return Evaluation(
         build_extractor(c.extractor, real.images.shape[1:]),
         real.images,
@@ -55,6 +69,7 @@ def build_evaluation(c, data):
         cache_dir=c.cache_dir,
         by=c.best_by,
         higher=tables.MEASURES[c.best_by].higher,
+        progress=progress,
     )
 
 
@@ -85,8 +100,13 @@ def measure(c, folder):
             f"the generator in {folder} makes images {made}, but images of {c.dataset} are {real}"
         )
     yield f"{len(evaluation.real)} samples, and the same number of real images of {c.dataset}"
-    draw = functools.partial(draw_measured, generator, latents)
-    found = evaluation.measure(draw)
+    yield from evaluation.gaps
+
+    def draw(labels):
+        with progress("drawing samples", len(labels)) as bar:
+            return draw_measured(generator, latents, labels, lambda done: bar.update(done, ""))
+
+    found = evaluation.measure(draw, progress)
     yield from (f"{name:32} {value:.6g}" for name, value in found.items())
     if evaluation.shares is not None:
         shares = " ".join(f"{100 * share:.1f}" for share in evaluation.shares)

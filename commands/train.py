@@ -2,11 +2,13 @@
 
 import dataclasses
 import math
+import signal
 import time
 from pathlib import Path
 
+import files
 from commands import build, devices
-from commands.evaluate import build_evaluation
+from commands.evaluate import TooFewImages, build_evaluation
 from config import messages
 from config.resolve import resolve
 from config.saved import read_saved, refuse_changes
@@ -28,10 +30,11 @@ def train(given, started=STARTED, newest_dir=None):
       newest_dir: path of the folder for copies of the film and the page; None for `sample_dir`.
 
     Returns:
-      The exit status 0, or None if a signal stopped the training.
+      The exit status: 0, or 128 + the number of the signal that stopped the training.
 
     Raises:
       WrongCall, Failed: if the call is invalid, or the training cannot continue.
+      OSError: if a folder of the run cannot be written.
     """
     c = resolve(given, check=False)
     build.refuse_shipped(c, "checkpoint_dir", "sample_dir", "log_dir", "cache_dir")
@@ -40,6 +43,8 @@ def train(given, started=STARTED, newest_dir=None):
     run = kind(c.run_name, c.checkpoint_dir, c.sample_dir, c.log_dir, newest_dir)
     if not (c.resume and run.has_state()):
         resolve(given)  # raises WrongCall before a folder is made
+    for folder in (run.folder, run.samples, run.logs) if run.writes else ():
+        files.check_writable(folder)  # before the images are packed
     with run.lock(), devices.catch_lost_workers(team):
         resume = c.resume and run.has_state()
         if c.resume and not resume:
@@ -75,11 +80,11 @@ def _train(given, started, run, resume, strategy):
     schedule = build_schedule(c, len(batches), started)
     trainer = build.build_trainer(c, data.spec, schedule.per_epoch, data.shown, strategy)
     if resume:
-        step = build.restore(c, run, trainer)
-        run.say(f"resumed {run.folder} at step {step}")
+        run.say(f"resumed {run.folder} at step {build.restore(c, run, trainer)}")
     elif c.init_from:
         run.say(init_networks(trainer, c.init_from, c.checkpoint_dir))
     devices.check_same(c, trainer, batches)
+    step = int(trainer.count)
     if resume and step >= min(trainer.last, schedule.last):
         ended = f"the run has all {schedule.last} steps (--epoch, --max_steps)"
         if step < schedule.last:
@@ -88,13 +93,14 @@ def _train(given, started, run, resume, strategy):
         run.finish()
         return 0
     schedule = limit(schedule, trainer)
+    run.say(messages.length(c, schedule.last, schedule.per_epoch, len(batches), step))
     run.begin(c.to_json(), vars(data.spec), resume=resume, sample_every=c.sample_every)
     if resume:
         run.reals(batches.reals(64))  # a new run draws them in `loop.fit`
-    evaluation = build_evaluation(c, data) if c.eval_every and run.writes else None
+    evaluation = find_evaluation(c, data, run) if c.eval_every and run.writes else None
     parts = (run, trainer, batches, schedule, evaluation)
     try:
-        return fit(*parts)
+        return fit(c, *parts)
     except loop.Diverged as error:
         if c.on_nan == "stop" or not run.saved():
             raise
@@ -103,20 +109,43 @@ def _train(given, started, run, resume, strategy):
         step = build.restore(c, run, trainer)
         run.say(f"{error.args[0]}: back to step {step} with {messages.describe(c, rates)}")
         run.begin(c.to_json(), vars(data.spec), resume=True, sample_every=c.sample_every)
-        return fit(*parts)
+        return fit(c, *parts)
 
 
-def fit(run, trainer, batches, schedule, evaluation):
-    """Run the loop and report why it ended; return 0, or None if a signal stopped it."""
+def find_evaluation(c, data, run):
+    """Return the `Evaluation` of a training, or None if the data cannot be measured.
+
+    Says what cannot be measured. Raises Failed if the extractor cannot be loaded.
+    """
+    try:
+        evaluation = build_evaluation(c, data)
+    except TooFewImages as error:
+        run.say(f"note: --eval_every has no effect: {error}")
+        return None
+    for line in evaluation.gaps:
+        run.say(f"note: {line}")
+    return evaluation
+
+
+def fit(c, run, trainer, batches, schedule, evaluation):
+    """Run the loop and report why it ended.
+
+    Returns:
+      The exit status: 0, or 128 + the number of the signal that stopped the training.
+    """
+
+    def tell_pace(step, seconds):
+        left = schedule.deadline - time.monotonic()
+        run.say(messages.pace(schedule.last - step, seconds, left, trainer.grows))
+
     bar = build_progress(run, trainer, schedule)
     agree = devices.agreement(trainer)
-    step, stop = loop.fit(trainer, batches, run, schedule, bar, evaluation, agree)
+    step, stop = loop.fit(trainer, batches, run, schedule, bar, evaluation, agree, tell_pace)
     why = f"stopped by {stop}" if stop else "done" if step == schedule.last else "time is up"
-    run.say(
-        "\n".join([f"{why} at step {step} of {schedule.last}; wrote", *map(str, run.written())])
-    )
-    agree(0, True)  # no process exits before the leading one has written
-    return None if stop else 0
+    of = "" if schedule.last == math.inf else f" of {schedule.last}"
+    run.say("\n".join([f"{why} at step {step}{of}; wrote", *map(str, run.written())]))
+    agree(0, [True])  # no process exits before the leading one has written
+    return 128 + signal.Signals[stop] if stop else 0
 
 
 def init_networks(trainer, source, checkpoint_dir):
@@ -176,7 +205,7 @@ def build_schedule(c, count, started):
     """
     per_epoch = max(1, count // c.batch_size)
     return loop.Schedule(
-        last=min(c.epoch * per_epoch, c.max_steps or math.inf),
+        last=build.count_updates(c, per_epoch),
         per_epoch=per_epoch,
         log_every=c.log_every,
         sample_every=c.sample_every,

@@ -88,7 +88,12 @@ class Config:
         saved=False,
     )
     epoch: int = _flag(
-        25, "number of epochs; one epoch is floor(images / batch_size) generator updates", low=1
+        None,
+        "number of epochs; one epoch is floor(images / batch_size) generator updates; None:"
+        f" {tables.DEFAULT_EPOCHS} epochs or {tables.DEFAULT_UPDATES:,} updates, whichever is more,"
+        " or only as --max_steps and --max_minutes say",
+        int,
+        low=1,
     )
     max_steps: int = _flag(
         0, "stop when the run has this many generator updates; 0: no limit", saved=False, low=0
@@ -286,9 +291,15 @@ class Config:
     )
     seed: int = _flag(0, "seed of all random numbers", low=0)
 
-    log_every: int = _flag(50, "generator updates between two log lines", low=1)
-    sample_every: int = _flag(200, "generator updates between two sample grids", low=1)
-    save_every: int = _flag(500, "generator updates between two checkpoints", low=1)
+    log_every: int = _flag(
+        50, "generator updates between two log lines; after 30 seconds at the latest", low=1
+    )
+    sample_every: int = _flag(
+        200, "generator updates between two sample grids; after 2 minutes at the latest", low=1
+    )
+    save_every: int = _flag(
+        500, "generator updates between two checkpoints; after 5 minutes at the latest", low=1
+    )
     eval_every: int = _flag(0, "generator updates between two evaluations; 0: none", low=0)
     eval_samples: int = _flag(
         10000, "maximum number of samples, and of real images, in an evaluation", low=100
@@ -361,7 +372,9 @@ class Config:
         None, "test mode of cyclegan: folder for the translated images", str, saved=False
     )
     dry_run: bool = _flag(
-        False, "print the settings, the parameter counts and the memory, and exit", saved=False
+        False,
+        "print the settings, the parameter counts, the memory and the time, and exit",
+        saved=False,
     )
     init_from: str = _flag(
         None, "run, or folder, whose networks a new run starts from", str, saved=False

@@ -86,6 +86,25 @@ def _normalise(argv):
     return out
 
 
+def resuming_call(argv):
+    """Return the words of a valid call without those that start the run anew: --resume False.
+
+    Args:
+      argv: list of texts: the program's name and its arguments.
+    """
+    kept, words = [], list(argv)
+    if parse_flags(argv).get("resume") is not False:
+        return words
+    while words:
+        word = words.pop(0)
+        if not re.fullmatch(r"--?(no[-_]?)?resume(=.*)?", word, re.DOTALL):
+            kept.append(word)
+        elif "=" not in word and "no" not in word and words and not words[0].startswith("-"):
+            words.pop(0)
+    anew = parse_flags(kept).get("resume") is False  # says a --flagfile
+    return [*kept, "--resume=True"] if anew else kept
+
+
 def parse_flags(argv):
     """Parse a command line.
 

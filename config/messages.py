@@ -1,5 +1,6 @@
 """The texts of --help, of --list_presets and of the start of training. Imports no TensorFlow."""
 
+import math
 import textwrap
 
 from config import presets, tables
@@ -81,6 +82,55 @@ def opening(config, given, saved):
     for name, old, new in changes(config, saved):
         lines.append(f"changed: {name} {text(old)} -> {text(new)}")
     return "\n".join(lines)
+
+
+def length(c, updates, per_epoch, images, done=0):
+    """Return a line on the length of a training, and on what is a reasonable length.
+
+    Args:
+      c: a `Config`.
+      updates: number of generator updates at the end; infinity if only --max_minutes ends it.
+      per_epoch: number of updates in an epoch; 0 if unknown.
+      images: number of training images.
+      done: number of updates that a resumed run has done.
+    """
+    if updates == math.inf:
+        text = f"{c.max_minutes:g} minutes of generator updates"
+        text += f", {per_epoch:,} in an epoch of {images:,} images" if per_epoch else ""
+    else:
+        epochs = updates / (per_epoch or 1)
+        epochs = f"{epochs:,.0f}" if epochs >= 10 or epochs == int(epochs) else f"{epochs:.2g}"
+        text = f"{updates:,} generator updates"
+        text += f" = {epochs} epochs of {images:,} images" if per_epoch else ""
+        text += f", or {c.max_minutes:g} minutes, if these end first" if c.max_minutes else ""
+    text += f" ({done:,} are done)" if done else ""
+    return f"{text}; {tables.ARCHS[c.arch].usual}"
+
+
+def pace(left, seconds, seconds_left=math.inf, grows=False):
+    """Return a line on how long the rest of a training takes here.
+
+    Args:
+      left: number of generator updates that are left; infinity if only --max_minutes ends it.
+      seconds: seconds of an update.
+      seconds_left: seconds until --max_minutes ends the training.
+      grows: True if later updates have larger images.
+    """
+    each = f"at {seconds:.2g} s an update"
+    if grows:
+        return f"{each[3:]} at this size; updates at larger sizes take longer"
+    if left == seconds_left == math.inf:
+        return each[3:]
+    if left * seconds <= seconds_left:
+        return f"about {_span(left * seconds)} {each}"
+    return f"about {seconds_left / seconds:,.0f} updates until the time is up, {each}"
+
+
+def _span(seconds):
+    """Return a length of time in its largest unit of which there are at least two."""
+    units = {"days": 86400, "hours": 3600, "minutes": 60, "seconds": 1}
+    unit = next((name for name, size in units.items() if seconds >= 2 * size), "seconds")
+    return f"{seconds / units[unit]:.0f} {unit}"
 
 
 def preset_table():

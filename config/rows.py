@@ -118,6 +118,7 @@ class Architecture:
       stages: function that returns a list of (generator, critic, batch size), one for each stage of
         training. None: a single stage with the pair that `builder` returns.
       growth: a `Growth`, or None if the networks do not grow.
+      usual: a clause that says what a reasonable number of generator updates is.
     """
 
     builder: str
@@ -132,6 +133,7 @@ class Architecture:
     one_width: bool = False
     stages: str | None = None
     growth: Growth | None = None
+    usual: str = "5,000 to 30,000 are usual"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -19,6 +19,10 @@ from config.rows import (
     Task,
 )
 
+# Without --epoch, --max_steps and --max_minutes a run has so many epochs or generator updates,
+# whichever is more.
+DEFAULT_EPOCHS, DEFAULT_UPDATES = 25, 16_000
+
 _ADAM = {"optimizer": "adam", "beta1": 0.5, "beta2": 0.999, "epsilon": 1e-8}
 _LOGISTIC = {
     "critic_loss": "losses:logistic_critic",
@@ -217,6 +221,7 @@ ARCHS = {
         network=("z_dim", "fmap_base", "fmap_max", "max_res", *_CRITIC),
         training=("fade_kimg", "stable_kimg", "batch_dict"),
         fixed=("fade_kimg", "stable_kimg"),
+        usual="--fade_kimg and --stable_kimg set their number",
         stages="architectures.pggan.networks:stages",
         growth=Growth(
             size="max_res",
@@ -252,6 +257,7 @@ ARCHS = {
         network=("g_width", "d_width", "n_residual_blocks", "upsample", "patch", "critic_norm"),
         training=("lambda_cycle", "lambda_identity", "pool_size", "decay_epoch"),
         fixed=("pool_size",),
+        usual="100 to 200 epochs are usual",
         stages="architectures.cyclegan.networks:step_networks",
         min_size=24,
         multiple_of=4,

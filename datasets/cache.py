@@ -159,8 +159,7 @@ def _compact(array, part, keep):
 def _new_array(path, shape):
     """Create a memory-mapped .npy file of uint8, and allocate its disk space."""
     array = np.lib.format.open_memmap(path, "w+", np.uint8, shape)
-    with open(path, "r+b") as file:  # a full disk raises here; writing a mapped page would crash
-        os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    files.allocate(path)  # a full disk raises here; writing a mapped page would crash
     return array
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+import console
 import files
 import utils
 from evaluation import metrics
@@ -31,6 +32,8 @@ class Evaluation:
       cache_dir: folder in which the features of reals are cached.
       by: measure that decides which state of a generator is the best.
       higher: True if a higher value of that measure is better.
+      progress: function of (label, total) that shows the progress of the work on the reals, with
+        the members of `console.Progress`.
 
     Attributes:
       by: the full name of that measure, with the extractor's name.
@@ -39,15 +42,34 @@ class Evaluation:
       moments: mean [D] and covariance [D, D] of the features.
     """
 
-    def __init__(self, extractor, real, labels, *, count, cache_dir, by="fid", higher=False):
+    def __init__(
+        self,
+        extractor,
+        real,
+        labels,
+        *,
+        count,
+        cache_dir,
+        by="fid",
+        higher=False,
+        progress=console.no_progress,
+    ):
         order = np.random.default_rng(0).permutation(len(real))[:count]
         self.extractor, self.cache_dir = extractor, Path(cache_dir)
         self.real = np.ascontiguousarray(real[np.sort(order)])
         self.labels = None if labels is None else labels[np.sort(order)]
         self.by, self.higher = by if by == "swd" else f"{by}_{extractor.name}", higher
-        self.shares = None
+        self.shares, self.progress = None, progress
         self.features = self._cached(self.real)
         self.moments = metrics.moments(self.features)
+
+    @property
+    def gaps(self):
+        """Lines on the measures that the images are too small for."""
+        height, width = self.real.shape[1:3]
+        if metrics.ssim_scales((height, width)):
+            return []
+        return [f"ssim is not measured: images of {height}x{width} are too small for it"]
 
     def _cached(self, images):
         """Return the features of real images, from the cache if they are there."""
@@ -59,7 +81,7 @@ class Evaluation:
                 raise ValueError
             return features
         except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile):
-            features = self.extractor(images)[0]
+            features = self._extract(images, "features of real images", self.progress)[0]
             try:
                 files.clear_parts(self.cache_dir)
                 with files.atomic_path(path) as part:
@@ -68,26 +90,34 @@ class Evaluation:
                 print(f"note: the features are not cached: {error}")
             return features
 
-    def measure(self, draw):
+    def _extract(self, images, label, progress):
+        with progress(label, len(images)) as bar:
+            return self.extractor(images, lambda done: bar.update(done, ""))
+
+    def measure(self, draw, progress=console.no_progress):
         """Measure a generator.
 
         Args:
           draw: int labels [N] → uint8 images [N, H, W, C]. The labels are the labels of the
             reals, or zeros without labels. Smaller images, for example from an early stage of
             progressive growing, are enlarged.
+          progress: function of (label, total) that shows progress; see `Evaluation`.
 
         Returns:
           A dict of name → number. Names of measures of features end with the extractor's name.
         """
         labels = np.zeros(len(self.real), np.int32) if self.labels is None else self.labels
         fake = utils.enlarge(draw(labels), self.real.shape)
-        features, classes = self.extractor(fake)
-        measures = self._feature_measures(features)
+        features, classes = self._extract(fake, "features of samples", progress)
+        measures = self._feature_measures(features, progress)
         if classes is not None:
             self.shares, by_class = class_measures(classes, self.labels)
             measures |= by_class
         measures = {f"{name}_{self.extractor.name}": value for name, value in measures.items()}
-        return {"samples": len(fake), **measures, **image_measures(self.real, fake)}
+        with progress("measures of pixels", 1) as bar:
+            measures |= image_measures(self.real, fake)
+            bar.update(1, "")
+        return {"samples": len(fake), **measures}
 
     def better(self, new, old):
         """True if the measures `new` are better than `old`, or cannot be compared with them."""
@@ -127,12 +157,17 @@ class Evaluation:
             utils.save_image(folder / "nearest.png", sheet),
         ]
 
-    def _feature_measures(self, fake):
+    def _feature_measures(self, fake, progress):
         """Return the measures of the samples' features [N, D], without the extractor's name."""
-        kid, deviation = metrics.kernel_distance(self.features, fake)
-        precision, recall = metrics.precision_recall(self.features, fake)
+        with progress("measures of features", 3) as bar:
+            distance = metrics.frechet_distance(self.moments, metrics.moments(fake))
+            bar.update(1, "")
+            kid, deviation = metrics.kernel_distance(self.features, fake)
+            bar.update(2, "")
+            precision, recall = metrics.precision_recall(self.features, fake)
+            bar.update(3, "")
         return {
-            "fid": metrics.frechet_distance(self.moments, metrics.moments(fake)),
+            "fid": distance,
             "kid": kid,
             "kid_deviation": deviation,
             "precision": precision,

@@ -29,12 +29,13 @@ class Extractor:
     name: str
     model: keras.Model
 
-    def __call__(self, images):
+    def __call__(self, images, show=None):
         """Extract features.
 
         Args:
           images: uint8 [N, H, W, C], of any size. They are resized to the model's input, and
             converted between gray and colour as it needs.
+          show: called with the number of images done, or None.
 
         Returns:
           (features [N, D], class probabilities [N, K] or None), float arrays.
@@ -43,6 +44,8 @@ class Extractor:
         for i in range(0, len(images), BATCH):
             x = self._fit(utils.to_float(images[i : i + BATCH]))
             parts.append({k: np.asarray(v) for k, v in self.model(x, training=False).items()})
+            if show:
+                show(min(i + BATCH, len(images)))
         outputs = {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}
         return outputs["features"], outputs.get("classes")
 

@@ -19,6 +19,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+import console
 import main
 from benchmarks import whole
 from commands import build
@@ -137,6 +138,20 @@ def damaged(body, seed, cuts, flips):
         for _ in range(rng.randint(1, 4)):
             broken[rng.randrange(len(body))] ^= 1 << rng.randrange(8)
         yield bytes(broken)
+
+
+@pytest.fixture
+def handlers():
+    """Signals have their default effect, also in a shell's background process, which ignores some.
+
+    Processes that the test starts inherit that.
+    """
+    found = {number: signal.getsignal(number) for number in console.STOP_SIGNALS}
+    for number in found:
+        signal.signal(number, signal.SIG_DFL)
+    yield
+    for number, handler in found.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture

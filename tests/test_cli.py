@@ -1,9 +1,11 @@
 """The program as a user runs it, in the process where that is enough, as a command elsewhere."""
 
+import contextlib
 import csv
 import io
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -18,7 +20,7 @@ import tensorflow as tf
 from PIL import Image
 
 import utils
-from commands import build, train
+from commands import build, evaluate, train
 from config import presets, tables
 from config.resolve import resolve
 from datasets.packed import ImageSpec
@@ -97,7 +99,20 @@ def test_what_a_run_leaves_behind(cli):
 EVALUATE = ["--eval_every", 4, "--eval_samples", 150, "--extractor", "random-cnn"]
 
 
-def test_evaluate_gives_the_numbers_of_training(cli):
+class Shown(contextlib.nullcontext):
+    """Progress that only records what is done."""
+
+    def __init__(self, done):
+        self.done = done
+
+    def __enter__(self):
+        return self
+
+    def update(self, done, text=None):
+        self.done.append(done)
+
+
+def test_evaluate_gives_the_numbers_of_training(cli, monkeypatch):
     words = ("--dataset", "digits", "--train", *SMALL, *EVALUATE, "--max_steps", 6)
     status, out, _ = cli(*words)
     assert status == 0
@@ -107,8 +122,13 @@ def test_evaluate_gives_the_numbers_of_training(cli):
     assert [r["step"] for r in rows if r["eval/fid_random-cnn"]] == ["4", "6"]
     drawn = Path("samples/digits_8_8_8")
     assert (drawn / "measures.png").is_file()
+    shown = []
+    monkeypatch.setattr(evaluate, "progress", lambda *words: shown.append(words) or Shown(shown))
     status, out, err = cli("--dataset", "digits", "--evaluate", "--eval_samples", 150)
     assert (status, err) == (0, "")
+    assert shown[:4] == [("drawing samples", 150), 64, 128, 150]
+    features = [("features of samples", 150), 150, ("measures of features", 3), 1, 2, 3]
+    assert shown[4:12] == [*features, ("measures of pixels", 1), 1]
     measures = json.loads((drawn / "measures.json").read_text())
     assert measures["samples"] == 150
     logged = {n.removeprefix("eval/"): v for n, v in rows[-1].items() if n.startswith("eval/")}
@@ -501,28 +521,95 @@ def test_weights_are_the_same_in_two_processes():
     assert len({line.split()[1] for line in a.splitlines()}) == len(tables.MODES)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_saves_and_exits_cleanly(tmp_path, number):
-    words = ["--dataset", "digits", "--train", *SMALL, "--max_steps", "100000"]
-    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+@pytest.mark.parametrize(
+    ("number", "status", "reads"),
+    [(signal.SIGINT, 130, True), (signal.SIGUSR1, 138, True), (signal.SIGTERM, 143, False)],
+)
+def test_a_signal_saves_and_exits(tmp_path, handlers, number, status, reads):
+    """Also if nobody reads what is printed, as with `| head -1`."""
+    words = ["--dataset", "digits", "--train", *SMALL, "--max_steps", "100000", "--name", "a run"]
     process = subprocess.Popen(
-        [sys.executable, ROOT / "main.py", *words],
+        [sys.executable, "-u", ROOT / "main.py", *words, "--resume", "False"],
         cwd=tmp_path,
-        env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
-    log = tmp_path / "checkpoint/digits_8_8_8/metrics.csv"
+    if not reads:
+        assert process.stdout.readline() == "run a run\n"
+        process.stdout.close()
+        process.stderr.close()
+    run = tmp_path / "checkpoint/a run"
     end = time.monotonic() + 120
-    while not log.is_file() and time.monotonic() < end:
+    while not (run / "metrics.csv").is_file() and time.monotonic() < end:
         time.sleep(0.2)
     process.send_signal(number)
-    out, err = process.communicate(timeout=60)
-    assert (process.returncode, err) == (0, "")
-    assert f"stopped by {number.name} at step" in out
-    step = int(out.split("at step ")[1].split()[0])
-    assert (tmp_path / f"checkpoint/digits_8_8_8/ckpt-{step}.index").is_file()
+    out, err = process.communicate(timeout=60) if reads else (process.wait(60) and "", "")
+    assert (process.returncode, err) == (status, "")
+    last = max(int(path.stem[5:]) for path in run.glob("ckpt-*.index"))
+    assert str(last) == log_rows(run)[-1]["step"] or last % 2
+    if reads:
+        assert f"stopped by {number.name} at step {last} of 100000" in out
+        call = shlex.join([sys.executable, "-u", str(ROOT / "main.py"), *words])
+        assert out.endswith(f"go on with\n{call}\n")
+
+
+def test_saves_by_time_change_no_step(cli, monkeypatch, eager):
+    """Everything is due at every step, and the state is the same to the last bit."""
+    words = ["--dataset", "digits", "--train", *SMALL, "--max_steps", 5]
+    assert cli(*words, "--name", "plain")[0] == 0
+    for name in ("LOG_SECONDS", "SAMPLE_SECONDS", "SAVE_SECONDS"):
+        monkeypatch.setattr(loop.Schedule, name, 0.0)
+    assert cli(*words, "--name", "often")[0] == 0
+    plain, often = (log_rows(f"checkpoint/{name}") for name in ("plain", "often"))
+    assert [row["step"] for row in often] == ["2", "3", "4", "5"]
+    assert [row for row in often if row["step"] != "3"] == plain
+    frames = sorted(int(path.stem) for path in Path("checkpoint/often/frames").glob("*.png"))
+    assert frames == [0, 2, 3, 4, 5]
+    assert same(checkpoint("checkpoint/plain", 5), checkpoint("checkpoint/often", 5)) == []
+
+
+def test_one_real_image_is_not_measured(cli, tmp_path, eager):
+    folder_of_images(tmp_path / "data" / "pics", count=1)
+    words = ("--dataset", "pics", *SMALL)
+    status, out, err = cli(*words, "--train", "--max_steps", 2, "--eval_every", 1)
+    assert (status, err) == (0, "")
+    reason = "an evaluation needs at least 2 real images, and there is 1"
+    assert f"\nnote: --eval_every has no effect: {reason}\n" in out
+    assert cli(*words, "--evaluate")[::2] == (1, f"main.py: {reason}\n")
+
+
+def test_two_real_images_are_measured(cli, tmp_path, eager):
+    folder_of_images(tmp_path / "data" / "pics", count=2)
+    words = ("--dataset", "pics", *SMALL, "--eval_every", 1)
+    status, out, err = cli(*words, "--train", "--max_steps", 1)
+    assert (status, err) == (0, "")
+    assert "note: ssim is not measured: images of 8x8 are too small for it\n" in out
+    assert "failed" not in out
+    assert {v != "nan" for n, v in log_rows("checkpoint/pics_8_8_8")[0].items()} == {True}
+
+
+# Windows and macOS, as far as Linux can be made like them.
+LESS = """
+import os, signal, sys
+del os.posix_fallocate, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2
+sys.modules["fcntl"] = None
+import main
+sys.exit(main.finish(main.main(["main.py", *sys.argv[1:]])))
+"""
+
+
+def test_systems_that_have_less(tmp_path):
+    words = ["--dataset", "digits", "--train", *SMALL, "--output_height", "16", "--max_steps", "2"]
+    call = [sys.executable, "-c", LESS, *words]
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(call, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.count("note: ") == 2
+    assert "note: this file system has no locks: " in done.stdout
+    assert "note: this system cannot allocate disk space: " in done.stdout
+    assert "done at step 2 of 2" in done.stdout
+    assert not list(tmp_path.rglob("*lock"))
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="no ../shared/data beside the project")
@@ -583,9 +670,10 @@ def test_compare_trains_each_mode_and_writes_a_page(cli):
 
 
 def test_compare_stops_at_a_signal(cli, monkeypatch):
-    monkeypatch.setattr(train, "fit", lambda run, *_: print(run.name))  # None: it was stopped
+    monkeypatch.setattr(train, "fit", lambda c, run, *_: print(run.name) or 143)
     status, out, _ = cli("--compare", "gp,div", "--dataset", "digits", *SMALL)
-    assert status == 0
+    assert status == 143
+    assert "\ngo on with\npython main.py --compare gp,div --dataset digits " in out
     assert "compare_digits_8_8_8\n" in out
     assert "digits_8_8_8_div" not in out
 

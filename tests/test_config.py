@@ -2,12 +2,14 @@
 
 import dataclasses
 import json
+import math
 import shlex
 import subprocess
 import sys
 
 import pytest
 
+from commands import build
 from config import fields, flags, messages, presets, tables
 from config.fields import FIELDS, FIXED
 from config.resolve import resolve
@@ -301,13 +303,13 @@ MNIST, FACES = SIZES.format(28, 28, "mnist"), SIZES.format(96, 48, "faces")
     "line, run, has",
     [
         (f"--epoch 50 {MNIST} --train True --sample_dir samples_mnist", "mnist_64_28_28", (50, 1)),
-        (f"{MNIST}  --sample_dir samples_mnist", "mnist_64_28_28", (25, 0)),
+        (f"{MNIST}  --sample_dir samples_mnist", "mnist_64_28_28", (None, 0)),
         (
             f"--epoch 200 {FACES} --train True --sample_dir samples_faces",
             "faces_64_48_48",
             (200, 1),
         ),
-        (f"{FACES}  --sample_dir samples_faces", "faces_64_48_48", (25, 0)),
+        (f"{FACES}  --sample_dir samples_faces", "faces_64_48_48", (None, 0)),
     ],
 )
 def test_the_seeds_commands(line, run, has):
@@ -341,6 +343,7 @@ SEED = {  # its 21 flags and their defaults, as one would write them
     "LAMBDA": ("10.", 10.0),
 }
 OURS = {  # where they are otherwise here
+    "epoch": None,  # more for few images
     "train_size": 0,  # all
     "input_width": 28,  # as the heights, which is what None asks for
     "output_width": 28,
@@ -356,8 +359,96 @@ def test_the_seeds_defaults():
     assert len(SEED) == 21
     assert {n: getattr(c, n) for n in SEED} == {n: v for n, (_, v) in SEED.items()} | OURS
     line = " ".join(f"--{n} {shlex.quote(text)}" for n, (text, _) in SEED.items())
-    ours = {n: OURS[n] for n in ("input_fname_pattern", "learning_rate", "beta1", "critic_num")}
+    ours = {
+        n: OURS[n] for n in ("epoch", "input_fname_pattern", "learning_rate", "beta1", "critic_num")
+    }
     assert resolve(parse(line) | ours) == c
+
+
+# ---- how long a run lasts --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "line, per_epoch, updates",
+    [
+        ("", 4, 16_000),
+        ("", 937, 23_425),  # 25 epochs
+        ("--epoch 3", 4, 12),
+        ("--epoch 3 --max_steps 10", 4, 10),
+        ("--max_steps 10", 4, 10),
+        ("--max_steps 99999", 4, 99_999),
+        ("--max_minutes 3", 4, math.inf),
+        ("--max_minutes 3 --max_steps 10", 4, 10),
+        ("--max_minutes 3 --epoch 2", 4, 8),
+        ("--arch cyclegan", 4, 800),
+        ("--preset faces_r1", 4, 4 * presets.PRESETS["faces_r1"].settings["epoch"]),
+    ],
+)
+def test_the_number_of_updates(line, per_epoch, updates):
+    assert build.count_updates(call(line), per_epoch) == updates
+
+
+def test_a_run_with_a_saved_length_keeps_it():
+    assert build.count_updates(resolve({}, {**KEPT, "epoch": 25}), 4) == 100
+
+
+@pytest.mark.parametrize(
+    "line, sizes, text",
+    [
+        ("", (16_000, 4, 300), "16,000 generator updates = 4,000 epochs of 300 images"),
+        ("", (10, 4, 300, 5), "10 generator updates = 2.5 epochs of 300 images (5 are done)"),
+        ("", (16_000, 0, 0), "16,000 generator updates"),
+        ("--max_minutes 3", (math.inf, 4, 300), "3 minutes of generator updates, 4 in an epoch"),
+        ("--max_minutes 3", (8, 4, 30), "2 epochs of 30 images, or 3 minutes, if these end first"),
+    ],
+)
+def test_the_line_on_the_length(line, sizes, text):
+    found = messages.length(call(line), *sizes)
+    assert text in found and found.endswith("; 5,000 to 30,000 are usual")
+
+
+def test_the_usual_lengths_of_other_architectures():
+    assert messages.length(call("--arch cyclegan"), 9, 3, 3).endswith(
+        "; 100 to 200 epochs are usual"
+    )
+    assert "_kimg set" in messages.length(call("--arch pggan"), 9, 3, 3)
+
+
+@pytest.mark.parametrize(
+    "words, text",
+    [
+        ((16_000, 0.13), "about 35 minutes at 0.13 s an update"),
+        ((100, 1.5, 150), "about 2 minutes at 1.5 s an update"),
+        ((100, 1.5, 120), "about 80 updates until the time is up, at 1.5 s an update"),
+        ((math.inf, 0.25, 600), "about 2,400 updates until the time is up, at 0.25 s an update"),
+        ((100_000, 2.5), "about 3 days at 2.5 s an update"),
+        ((math.inf, 2.5), "2.5 s an update"),
+    ],
+)
+def test_the_line_on_the_pace(words, text):
+    assert messages.pace(*words) == text
+    grows = messages.pace(*words, grows=True)
+    assert grows == f"{words[1]:.2g} s an update at this size; updates at larger sizes take longer"
+
+
+@pytest.mark.parametrize(
+    "line, kept",
+    [
+        ("--train --max_steps 5", "--train --max_steps 5"),
+        ("--train --resume False --seed 3", "--train --seed 3"),
+        ("--train --resume=0 --seed 3", "--train --seed 3"),
+        ("--noresume --train", "--train"),
+        ("--train -no-resume", "--train"),
+        ("--resume --train --resume n", "--train"),
+        ("--train --resume True", "--train --resume True"),
+        ("--flagfile {} --train", "--flagfile {} --train --resume=True"),
+    ],
+)
+def test_the_call_that_resumes(tmp_path, line, kept):
+    (tmp_path / "flags").write_text("--resume=False\n")
+    line, kept = (text.format(tmp_path / "flags").split() for text in (line, kept))
+    assert flags.resuming_call(["main.py", *line]) == ["main.py", *kept]
+    assert flags.parse_flags(["main.py", *kept]).get("resume") is not False
 
 
 # ---- what is kept with a run -----------------------------------------------------------------
@@ -492,7 +583,7 @@ def test_other_changes_are_listed():
     c = resolve(parse("--epoch 30 --learning_rate 0.003 --max_steps 5"), KEPT)
     refuse_changes(c, KEPT)
     rates = [(n, KEPT[n], 3e-3) for n in ("learning_rate", "d_learning_rate")]
-    assert changes(c, KEPT) == [("epoch", 25, 30), *rates]
+    assert changes(c, KEPT) == [("epoch", None, 30), *rates]
     assert changes(resolve({}, KEPT), KEPT) == []
 
 

@@ -1,6 +1,8 @@
 """Progress bars, progress lines and the time left."""
 
 import io
+import math
+import os
 import re
 import sys
 import time
@@ -71,18 +73,18 @@ def test_progress_on_a_terminal_leaves_stdout_alone(now, monkeypatch, capsys):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     with console.Progress("eating", 10, done=2) as bar:
         task = bar.bar.tasks[0]
-        assert (task.total, task.completed) == (10, 2)
-        assert task.fields == {"text": "", "left": "-:--:--"}
+        assert (task.total, task.completed) == (1.0, 0.2)
+        assert task.fields == {"text": "", "left": "-:--:--", "count": "2/10"}
         now.value += 4
         bar.update(4, "loss 1")
-        assert bar.bar.tasks[0].completed == 4
+        assert bar.bar.tasks[0].completed == 0.4
         print("a line")
         bar.update(5)
         assert bar.bar.tasks[0].fields["text"] == "loss 1"
     out, err = capsys.readouterr()
     assert out == "a line\n"
     shown = re.sub(r"\x1b\[[^A-Za-z]*[A-Za-z]", "", err)
-    assert re.search(r"\reating [━╸╺]{20}  5/10 0:00:07 left *\r?\nloss 1", shown), shown
+    assert re.search(r"\reating [━╸╺]{20} 5/10 0:00:07 left *\r?\nloss 1", shown), shown
 
 
 def test_the_time_left_ends_at_the_deadline(capsys):
@@ -90,3 +92,51 @@ def test_the_time_left_ends_at_the_deadline(capsys):
         time.sleep(0.02)
         bar.update(1, "")
     assert "0:01:30 left" in capsys.readouterr().out
+
+
+def test_a_bar_with_a_deadline_ends_full(now, monkeypatch, capsys):
+    """It shows the larger of the shares of items and of time."""
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    for total, count in ((100, "90/100"), (math.inf, "90")):
+        now.value = 1000.0
+        with console.Progress("eating", total, deadline=1020.0) as bar:
+            now.value = 1005.0
+            bar.update(1)
+            assert bar.bar.tasks[0].completed == 0.25
+            bar.update(90)
+            assert bar.bar.tasks[0].completed == (0.9 if total == 100 else 0.25)
+            now.value = 1020.5
+        assert (bar.bar.tasks[0].completed, bar.bar.tasks[0].fields["count"]) == (1.0, count)
+    capsys.readouterr()
+
+
+def test_lines_without_a_total(now, capsys):
+    with console.Progress("eating", math.inf, deadline=1020.0, patient=True) as bar:
+        for seconds in (4, 2):
+            now.value += seconds
+            bar.update(3, "")
+    assert capsys.readouterr().out == "eating 3  0:00:14 left\n"
+
+
+def test_output_to_a_closed_pipe_is_discarded(monkeypatch):
+    read, write = os.pipe()
+    os.close(read)
+    with open(write, "w") as broken:
+        monkeypatch.setattr(sys, "stdout", broken)
+        with pytest.raises(BrokenPipeError):
+            print("a", flush=True)
+        with console.open_ended_output():
+            for _ in range(2):
+                print("a", flush=True)
+        print("b", flush=True)  # the descriptor leads to nowhere now
+        assert sys.stdout is broken
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full")
+def test_a_full_disk_is_still_an_error(monkeypatch):
+    with open("/dev/full", "w") as full:
+        monkeypatch.setattr(sys, "stdout", full)
+        with pytest.raises(OSError, match="No space left"), console.open_ended_output():
+            print("a", flush=True)
+        monkeypatch.undo()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), full.fileno())

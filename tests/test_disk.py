@@ -163,8 +163,9 @@ def test_read_only_folders(cli, tmp_path, place):
 @pytest.mark.parametrize("place", PLACES)
 def test_a_file_where_a_folder_should_be(cli, tmp_path, place):
     (tmp_path / place).write_text("mine")
-    one_line(cli(*FLAGS, "--max_steps=1"), place)
+    one_line(cli(*FLAGS, "--output_height=16", "--max_steps=1"), place)
     assert (tmp_path / place).read_text() == "mine"
+    assert not (tmp_path / "data").exists()  # found before the images are packed
 
 
 def test_a_full_cache_is_replaced_by_the_default_one(cli, tmp_path, monkeypatch):

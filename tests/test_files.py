@@ -1,12 +1,14 @@
 """Atomic writes, locks, the leftovers of dead processes, and the limit of unpacked sizes."""
 
 import contextlib
+import errno
 import fcntl
 import os
 import subprocess
 import sys
 import threading
 
+import numpy as np
 import pytest
 
 import files
@@ -188,3 +190,113 @@ def test_a_copy_replaces_a_file_whole(tmp_path):
     with pytest.raises(OSError, match="cannot write"):
         files.copy(tmp_path / "absent", tmp_path / "b")
     assert sorted(os.listdir(tmp_path)) == ["a", "b"]
+
+
+# ---- systems that lack something
+
+
+@pytest.fixture
+def noted():
+    """Notes of earlier tests are forgotten."""
+    files._note.cache_clear()
+    yield
+    files._note.cache_clear()
+
+
+NO_LOCKS = "note: this file system has no locks: do not train one run twice at the same time\n"
+
+
+@pytest.mark.parametrize("lacks", [None, *files.NO_LOCKS])
+def test_without_locks_there_is_one_note(tmp_path, monkeypatch, capsys, noted, lacks):
+    def flock(*_):
+        raise OSError(lacks, os.strerror(lacks))
+
+    if lacks is None:
+        monkeypatch.setattr(files, "fcntl", None)
+    else:
+        monkeypatch.setattr(files.fcntl, "flock", flock)
+    path = tmp_path / "lock"
+    for _ in range(2):
+        with files.lock(path, pytest.fail):
+            assert path.read_text() == str(os.getpid())
+            with files.lock(path, pytest.fail):  # keeps nobody out
+                pass
+        assert os.listdir(tmp_path) == []
+    assert capsys.readouterr().out == NO_LOCKS
+
+
+def test_other_errors_of_locks_are_raised(tmp_path, monkeypatch):
+    def flock(*_):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(files.fcntl, "flock", flock)
+    with pytest.raises(OSError, match="Input/output"), files.lock(tmp_path / "lock", pytest.fail):
+        pass
+
+
+@pytest.mark.parametrize("lacks", [None, *files.NO_ALLOCATION])
+@pytest.mark.parametrize("shape", [(3, 5), (3000, 1000)])
+def test_without_allocation_zeros_are_written(tmp_path, monkeypatch, capsys, noted, lacks, shape):
+    def fallocate(*_):
+        raise OSError(lacks, os.strerror(lacks))
+
+    if lacks is None:
+        monkeypatch.delattr(os, "posix_fallocate")
+    else:
+        monkeypatch.setattr(os, "posix_fallocate", fallocate)
+    path = tmp_path / "a.npy"
+    array = np.lib.format.open_memmap(path, "w+", np.uint8, shape)
+    files.allocate(path)
+    array[...] = 7
+    array.flush()
+    assert 512 * path.stat().st_blocks >= path.stat().st_size == array.nbytes + 128
+    assert (np.load(path) == 7).all() and np.load(path).shape == shape
+    files.allocate(path)
+    note = "note: this system cannot allocate disk space: packing writes zeros first\n"
+    assert capsys.readouterr().out == note
+
+
+def test_other_errors_of_allocation_are_raised(tmp_path, monkeypatch):
+    def fallocate(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", fallocate)
+    (tmp_path / "a").write_bytes(bytes(9))
+    with pytest.raises(OSError, match="No space"):
+        files.allocate(tmp_path / "a")
+
+
+def test_windows_processes_are_never_signalled(monkeypatch):
+    """There, os.kill(pid, 0) ends the process."""
+    monkeypatch.setattr(files, "WINDOWS", True)
+    monkeypatch.setattr(os, "kill", pytest.fail)
+    assert files._is_alive(1)
+    assert not files._is_alive(os.getpid())
+
+
+# ---- folders that cannot be written
+
+
+def test_a_folder_that_can_be_written_is_left_alone(tmp_path):
+    for folder in (tmp_path, tmp_path / "a" / "b"):
+        files.check_writable(folder)
+    assert os.listdir(tmp_path) == []
+
+
+def test_what_cannot_be_written_is_named(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "link").symlink_to("gone")
+    for name in ("file", "file/in/it", "link"):
+        with pytest.raises(OSError, match=f"^cannot write {tmp_path}/{name}/: "):
+            files.check_writable(tmp_path / name)
+    assert sorted(os.listdir(tmp_path)) == ["file", "link"]
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(OSError, match=r"^cannot write file/: Not a directory"):
+        files.check_writable("file")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_without_permission(tmp_path):
+    (tmp_path / "a").mkdir(mode=0o500)
+    with pytest.raises(OSError, match=r"a/b/: Permission denied"):
+        files.check_writable(tmp_path / "a" / "b")

@@ -80,3 +80,17 @@ def test_the_frames_are_evenly_spaced(every, count, expected):
     left = sorted(film.select_steps([every * i for i in range(count)], every))
     assert len(left) == expected
     assert len({b - a for a, b in itertools.pairwise(left)}) == 1
+
+
+@pytest.mark.parametrize("every", [200, 50, 6, 7])
+def test_frames_by_time_displace_none_by_updates(every):
+    """They come at any step. A film of the regular frames alone has no other regular frames."""
+    rng = np.random.default_rng(0)
+    for last in (3, 40, 300):
+        regular = [every * i for i in range(last)]
+        odd = rng.choice(every * last, last, replace=False).tolist()
+        steps = sorted({*regular, *odd})
+        selected = film.select_steps(steps, every)
+        assert film.select_steps(regular, every) - {regular[-1]} <= selected
+        assert len(selected) <= film.MAX_FRAMES
+        assert max(selected) == steps[-1]

@@ -4,10 +4,13 @@ import contextlib
 import os
 import signal
 import time
+import types
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
+import console
 from training import loop
 
 
@@ -49,6 +52,11 @@ class Batches:
 
 
 class Run:
+    writes = True
+
+    def say(self, text):
+        self.calls.append(("say", text))
+
     def __init__(self):
         self.calls, self.kept = [], {}
 
@@ -86,8 +94,10 @@ class Evaluation:
 
     by = "fid_a"
 
-    def measure(self, draw):
+    def measure(self, draw, progress):
         time.sleep(0.05)
+        with progress("features", 9) as part:
+            part.update(4)
         name, step, labels = draw("labels")
         assert (name, labels) == ("samples", "labels")
         return {"fid_a": float(step % 10), "step": step}
@@ -99,6 +109,7 @@ class Evaluation:
 class Bar(contextlib.nullcontext):
     def update(self, done, text=None):
         self.text = text or getattr(self, "text", None)
+        self.texts = [*getattr(self, "texts", ()), (done, text)]
 
 
 def schedule(last=20, **options):
@@ -141,6 +152,7 @@ def test_the_progress_line_shows_the_deciding_measure():
     options = schedule(eval_every=7, last=7)
     loop.fit(Trainer(), Batches(), Run(), options, bar, Evaluation())
     assert bar.text.endswith("loss 7  fid_a 7")
+    assert (7, "features 4/9") in bar.texts
 
 
 def test_every_step_takes_new_images():
@@ -155,24 +167,33 @@ def test_fit_continues_from_the_trainers_step():
     assert "reals" not in [c[0] for c in run.calls]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_saves_and_stops(number):
-    before = signal.getsignal(number)
+@pytest.mark.parametrize("number", console.STOP_SIGNALS)
+def test_a_signal_saves_and_stops(number, handlers):
     stopper = Trainer(at={7: lambda: os.kill(os.getpid(), number)})
     result, run, _ = fit(stopper)
     assert result == (7, number.name)
     assert run.steps("save") == [6, 7]
     assert run.steps("sample")[-1] == 7
     assert run.calls[-1] == ("redraw",)
-    assert signal.getsignal(number) is before
+    assert signal.getsignal(number) is signal.SIG_DFL
+
+
+def test_an_ignored_signal_stays_ignored(handlers):
+    """As nohup does with SIGHUP."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    assert fit(Trainer(at={7: lambda: os.kill(os.getpid(), signal.SIGHUP)}))[0] == (20, None)
+
+
+def test_training_in_a_thread_takes_no_signals():
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(fit).result()[0] == (20, None)
 
 
 @pytest.fixture
-def interruptible():
+def interruptible(handlers):
     """SIGINT raises KeyboardInterrupt, also in a shell's background process, which ignores it."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield signal.default_int_handler
-    signal.signal(signal.SIGINT, before)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    return signal.default_int_handler
 
 
 def test_a_second_ctrl_c_interrupts(interruptible):
@@ -215,3 +236,107 @@ def test_the_progress_line_shows_epoch_speed_and_terms():
     assert bar.text.startswith("epoch 2.50")
     assert "images/s" in bar.text
     assert bar.text.endswith("loss 20")
+
+
+class Clock(Trainer):
+    """Advances a clock by so many seconds in each step."""
+
+    def __init__(self, monkeypatch, seconds, start=0):
+        super().__init__(start=start)
+        self.seconds, self.now = seconds, 1000.0
+        fake = types.SimpleNamespace(monotonic=lambda: self.now, sleep=time.sleep)
+        monkeypatch.setattr(loop, "time", fake)
+
+    def step(self, position, shape):
+        terms = super().step(position, shape)
+        self.now += self.seconds(self.count)
+        return terms
+
+
+RARELY = {"log_every": 100, "sample_every": 100, "save_every": 100}
+
+
+def test_what_is_due_by_time(monkeypatch):
+    """Ten seconds a step; the first, which compiles, has a hundred. The last step has all three."""
+    clock = Clock(monkeypatch, lambda step: 100 if step == 1 else 10)
+    run = fit(clock, last=65, **RARELY)[1]
+    assert run.steps("log") == [*range(5, 65, 4), 65]  # each sees that 30 s are over, one step on
+    assert run.steps("sample") == [0, 14, 27, 32, 45, 58, 64, 65]
+    assert run.steps("save") == [32, 63, 65]
+
+
+def test_what_is_due_by_updates_does_not_move(monkeypatch):
+    """Samples by time come between those by updates and at ends of epochs."""
+    plain = fit(last=40)[1]
+    run = fit(Clock(monkeypatch, lambda step: 50), last=40)[1]
+    for what in ("log", "sample", "save"):
+        assert set(plain.steps(what)) <= set(run.steps(what))
+    assert fit(Clock(monkeypatch, lambda step: 0.1), last=40)[1].calls == plain.calls
+
+
+@pytest.mark.parametrize("writes", [True, False])
+def test_the_leading_process_decides_what_is_due_by_time(monkeypatch, writes):
+    asked, run = [], Run()
+    run.writes = writes
+
+    def agree(step, wishes):
+        asked.append((step, *wishes))
+        return [False] * (len(wishes) - 3) + [step == 7, step == 8, step == 9]
+
+    trainer = Clock(monkeypatch, lambda step: 100)
+    loop.fit(trainer, Batches(), run, schedule(last=12, **RARELY), Bar(), agree=agree)
+    assert any(any(wishes) for _, *wishes in asked) is writes
+    assert [run.steps(what) for what in ("log", "sample", "save")] == [
+        [8, 12],
+        [0, 9, 12],
+        [10, 12],
+    ]
+
+
+def test_all_processes_stop_by_the_same_signal():
+    def agree(step, wishes):
+        names = [number.name for number in console.STOP_SIGNALS]
+        return [False, *(step == 5 and name == "SIGTERM" for name in names), *wishes[-3:]]
+
+    assert loop.fit(Trainer(), Batches(), Run(), schedule(), Bar(), agree=agree) == (5, "SIGTERM")
+
+
+def test_the_pace_is_that_of_a_dozen_updates(monkeypatch):
+    """Without the first, which compiles, and without the bursts of the first steps."""
+    told, clock = [], Clock(monkeypatch, lambda step: 100 if step < 6 else 2 + step % 2)
+    clock.batch_spec = lambda step: (25 if step < 5 else 1, 2)
+    loop.fit(clock, Batches(), Run(), schedule(30), Bar(), tell_pace=lambda *x: told.append(x))
+    assert told == [(18, 2.5)]
+    clock = Clock(monkeypatch, lambda step: 1)
+    loop.fit(clock, Batches(), Run(), schedule(12), Bar(), tell_pace=lambda *x: told.append(x))
+    assert len(told) == 1
+
+
+class OpError(Exception):
+    """Has the name of TensorFlow's class."""
+
+
+@pytest.mark.parametrize("kind", [console.Failed, PermissionError, ValueError, OpError])
+def test_an_evaluation_that_fails_does_not_end_training(kind):
+    class Failing(Evaluation):
+        def measure(self, draw, progress):
+            if draw("labels")[1] == 5:
+                raise kind("broken\nin two lines")
+            return super().measure(draw, progress)
+
+    result, run, _ = fit(evaluation=Failing(), eval_every=5, log_every=8)
+    assert result == (20, None)
+    assert run.steps("log") == [5, 8, 10, 15, 16, 20]
+    assert run.steps("measures") == [10, 15, 20]
+    note = "note: the evaluation at step 5 failed, and training goes on: broken"
+    assert [call[1] for call in run.calls if call[0] == "say"] == [note]
+
+
+@pytest.mark.parametrize("kind", [KeyError, KeyboardInterrupt])
+def test_other_errors_of_an_evaluation_end_training(kind):
+    class Failing(Evaluation):
+        def measure(self, draw, progress):
+            raise kind
+
+    with pytest.raises(kind):
+        fit(evaluation=Failing(), eval_every=5)

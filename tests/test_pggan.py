@@ -1,5 +1,6 @@
 """PGGAN: the growth schedule, the networks, the trainer, and the memory estimate."""
 
+import re
 from pathlib import Path
 
 import keras
@@ -289,10 +290,11 @@ def test_every_mode_steps(eager, mode):
 
 def test_one_trace_a_stage():
     trainer = make(max_res=8)
+    assert trainer.grows
     for i in range(5):
         trainer.step(*batch(trainer, i))
         assert trainer.compiled.experimental_get_tracing_count() == 1
-    assert int(trainer.stage) == 1
+    assert int(trainer.stage) == 1 and not trainer.grows
     assert trainer.compiled.experimental_get_tracing_count() == 1
 
 
@@ -493,9 +495,10 @@ def test_images_of_a_small_stage_are_evaluated_at_full_size(cli, tmp_path, eager
 @pytest.mark.parametrize(
     "arch", [n for n, row in tables.ARCHS.items() if row.task is tables.GENERATION]
 )
-def test_dry_run(cli, arch):
+def test_dry_run(cli, arch, monkeypatch, eager):
     small = {"output_height": 32, "g_width": 8, "d_width": 8, "fmap_max": 8, "max_res": 8}
     words = [word for name, value in small.items() for word in (f"--{name}", value)]
+    monkeypatch.setattr(dry_run, "MAX_SECONDS", 0)
     status, out, err = cli("--dataset", "digits", "--arch", arch, *words, "--train", "--dry_run")
     assert (status, err) == (0, "")
     c = resolve({"dataset": "digits", "arch": arch, "output_height": 32})
@@ -509,15 +512,25 @@ def test_dry_run(cli, arch):
     stages = dry_run.build_stages(c, ImageSpec(side, side, 1, 1, 10))
     counts = [f"{memory.parameters(network):,}" for network in stages[-1][:2]]
     assert f"generator {counts[0]} parameters, critic {counts[1]}, memory" in lines[-1]
-    assert "memory of a train step: about" in out.splitlines()[-1]
+    last = out.splitlines()[-3:]
+    assert "memory of a train step: about" in last[0]
+    length = "150,000 generator" if arch == "pggan" else "16,000 generator updates = 571 epochs"
+    assert last[1].startswith(length)
+    assert re.search(r"[\d.e+-]+ s an update", last[2])
     assert not Path("checkpoint").exists() and not Path("data").exists()
 
 
-def test_a_dry_run_needs_no_data(cli):
+def test_a_dry_run_needs_no_data(cli, monkeypatch, eager):
+    monkeypatch.setattr(dry_run, "MAX_SECONDS", 0)
     status, out, _ = cli("--dataset", "absent", "--g_width", 8, "--d_width", 8, "--dry_run")
     assert status == 0
     assert "note: no folder data/absent" in out
     assert "images 64x64x3, no classes" in out
+    assert "\n16,000 generator updates; 5,000 to 30,000 are usual\nabout " in out
+    monkeypatch.setattr(memory, "free_bytes", lambda: 400_000_000)
+    out = cli("--dataset", "absent", "--g_width", 8, "--d_width", 8, "--epoch", 3, "--dry_run")[1]
+    assert "generator updates" not in out  # the number of images is unknown
+    assert out.endswith("\nnot timed: this machine has 400 MB of free memory\n")
 
 
 def test_counts_of_the_memory_estimate():

@@ -241,7 +241,7 @@ def test_all_stop_at_one_step(start, tmp_path):
     )
     both[1].send_signal(signal.SIGTERM)
     (status, out, err), (other, _, other_err) = (ends(p, 120) for p in both)
-    assert (status, err, other, other_err) == (0, "", 0, "")
+    assert (status, err, other, other_err) == (143, "", 143, "")
     step = int(out.rpartition(" at step ")[2].split()[0])
     assert step % 10 == 0
     assert (tmp_path / f"checkpoint/two/ckpt-{step}.index").exists()

@@ -89,13 +89,14 @@ class AveragePreview:
         return draw(self.average, z, self._cycle(rows * columns)), columns
 
 
-def draw_measured(generator, latents, labels):
+def draw_measured(generator, latents, labels, show=None):
     """Return images for an evaluation, from the same latents in every run.
 
     Args:
       generator: Keras model of [z [N, z_dim], (one-hot labels [N, classes])].
       latents: (key, shape) → tensor.
       labels: int [N]. Used only if the generator takes labels.
+      show: called with the number of images done, or None.
 
     Returns:
       uint8 [N, H, W, C].
@@ -103,10 +104,10 @@ def draw_measured(generator, latents, labels):
     inputs = generator.inputs
     z = latents(tf.constant(MEASURE_KEY, tf.int32), (len(labels), inputs[0].shape[-1]))
     hot = [tf.one_hot(labels, inputs[1].shape[-1])] if len(inputs) > 1 else []
-    return utils.to_uint8(draw(generator, z, hot))
+    return utils.to_uint8(draw(generator, z, hot, show))
 
 
-def draw(generator, z, labels=()):
+def draw(generator, z, labels=(), show=None):
     """Generate images in inference mode.
 
     Each call of the generator makes at most `CHUNK` images, and fewer if they are larger than
@@ -116,6 +117,7 @@ def draw(generator, z, labels=()):
       generator: Keras model of [z, (one-hot labels)].
       z: [N, z_dim].
       labels: [one-hot labels [N, classes]], or empty.
+      show: called with the number of images done, or None.
 
     Returns:
       float32 [N, H, W, C] in [-1, 1].
@@ -126,4 +128,6 @@ def draw(generator, z, labels=()):
     for i in range(0, len(z), chunk):
         inputs = [t[i : i + chunk] for t in (z, *labels)]
         parts.append(np.asarray(generator(inputs, training=False), np.float32))
+        if show:
+            show(min(i + chunk, len(z)))
     return np.concatenate(parts)

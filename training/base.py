@@ -53,6 +53,11 @@ class TrainerBase:
         self.terms = ()
 
     @property
+    def grows(self):
+        """True if later updates have larger images."""
+        return False
+
+    @property
     def trained(self):
         """The trained networks: name → Keras model."""
         raise NotImplementedError
@@ -103,6 +108,20 @@ class TrainerBase:
         """Return the TensorSpecs of a step's images and labels."""
         images = tf.TensorSpec([None, self.batch_size, *self.image], tf.uint8)
         return images, tf.TensorSpec([None, self.batch_size], tf.int32)
+
+    def random_batch(self, step):
+        """Return a batch of random pixels for `step`, and labels of 0, to time steps with.
+
+        For the step after `step` steps, in a process that has all replicas.
+        """
+        updates, _ = self.batch_spec(step)
+        rng, batch = np.random.default_rng(step), []
+        for spec in self._inputs():
+            sizes = [n or size for n, size in zip(spec.shape[2:], self.image)]
+            high = 256 if spec.dtype == tf.uint8 else 1
+            shape = (updates, spec.shape[1], *sizes)
+            batch.append(rng.integers(0, high, shape, spec.dtype.as_numpy_dtype))
+        return batch
 
     def _updates(self, images):
         """Return n, the number of critic updates, from images [n, ...].

@@ -2,10 +2,15 @@
 
 import contextlib
 import dataclasses
-import signal
 import time
+from typing import ClassVar
 
-from console import Failed
+from console import STOP_SIGNALS, Failed, first_line, stop_requests
+
+TIMED = 12  # updates whose mean time is the pace of a training
+# Errors of an evaluation, by name because this module does not import TensorFlow: they do not end
+# the training.
+MEASURE_ERRORS = {"Failed", "OSError", "ValueError", "MemoryError", "OpError"}
 
 
 class Diverged(Failed):
@@ -22,12 +27,19 @@ class Diverged(Failed):
 class Schedule:
     """When to log, sample, save, evaluate and stop. One step is one generator update.
 
+    Logs, samples and saves are also due by time: `LOG_SECONDS`, `SAMPLE_SECONDS` and `SAVE_SECONDS`
+    after the last one.
+
     Attributes:
-      last: the step at which training ends.
+      last: the step at which training ends; infinity if only the deadline ends it.
       per_epoch: steps in an epoch.
       log_every, sample_every, save_every, eval_every: steps between two of these, or 0 for never.
       deadline: the value of `time.monotonic()`, in seconds, after which no step begins.
     """
+
+    LOG_SECONDS: ClassVar[float] = 30.0
+    SAMPLE_SECONDS: ClassVar[float] = 120.0
+    SAVE_SECONDS: ClassVar[float] = 300.0
 
     last: int
     per_epoch: int
@@ -42,38 +54,15 @@ class Schedule:
         return every > 0 and (step % every == 0 or step == self.last)
 
 
-@contextlib.contextmanager
-def stop_requests():
-    """Collect the names of SIGINT (Ctrl-C) and SIGTERM in a list, instead of ending the process.
-
-    The second signal of a kind has its usual effect.
-
-    Yields:
-      The list, empty until a signal arrives.
-    """
-    asked = []
-
-    def ask(number, _):
-        asked.append(signal.Signals(number).name)
-        signal.signal(number, before[number])
-
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    for number in before:
-        signal.signal(number, ask)
-    try:
-        yield asked
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _stop_alone(step, stop):
+def _agree_alone(step, wishes):
     """The default of `agree`, for a single process."""
     del step
-    return stop
+    return wishes
 
 
-def fit(trainer, batches, run, schedule, progress, evaluation=None, agree=_stop_alone):
+def fit(
+    trainer, batches, run, schedule, progress, evaluation=None, agree=_agree_alone, tell_pace=None
+):
     """Train from the trainer's step to the schedule's last step, its deadline, or a signal.
 
     The last step is sampled and saved.
@@ -86,12 +75,13 @@ def fit(trainer, batches, run, schedule, progress, evaluation=None, agree=_stop_
         and `refresh()`.
       batches: has `take(position, shape)` → (uint8 images, labels) of a step, and `reals(count)` →
         the first training images.
-      run: has `reals`, `log`, `sample`, `save`, `redraw`, `best` and `keep_best`.
+      run: has `writes`, `say`, `reals`, `log`, `sample`, `save`, `redraw`, `best` and `keep_best`.
       schedule: a `Schedule`.
       progress: a context manager with `update(done, text)`.
-      evaluation: has `measure(samples)` → dict of numbers, `better(new, old)` → bool, and `by`, the
-        name of the number that decides; or None.
-      agree: (step, whether this process wants to stop) → whether all processes stop.
+      evaluation: has `measure(samples, progress)` → dict of numbers, `better(new, old)` → bool, and
+        `by`, the name of the number that decides; or None.
+      agree: (step, list of bools that this process wishes) → list of bools for all processes.
+      tell_pace: called once with (step, seconds of an update) after `TIMED` updates; or None.
 
     Returns:
       (the step reached, the name of the signal that stopped the training or None).
@@ -100,46 +90,131 @@ def fit(trainer, batches, run, schedule, progress, evaluation=None, agree=_stop_
       Diverged: if a term or a weight is not finite. Such a state is never saved.
     """
     step, seen = int(trainer.count), int(trainer.seen)
-    sampled, saved = step, step
-    log = _Log(trainer, run, schedule, evaluation, seen)
+    log = _Log(trainer, run, schedule, evaluation, seen, progress)
+    clock, pace = _Clock(run, schedule, agree, step), _Pace(tell_pace)
     if step == 0:
         run.reals(batches.reals(64))
         run.sample(0, 0, 0, *trainer.preview())
     with stop_requests() as asked, progress:
-        while step < schedule.last:
-            if agree(step, bool(asked) or time.monotonic() >= schedule.deadline):
-                break
-            shape = trainer.batch_spec(step)
+        while step < schedule.last and not clock.stops(step, asked):
+            shape, start = trainer.batch_spec(step), time.monotonic()
             batch = batches.take(seen, shape)
             terms = trainer.step(*batch)
             seen += shape[0] * shape[1]
             step += 1
-            where = divmod(step, schedule.per_epoch)
+            pace.add(step, shape, start, terms)
             progress.update(step)
             measured = schedule.due(step, schedule.eval_every)
-            if measured or schedule.due(step, schedule.log_every):
+            if clock.due("log", step, measured):
                 _check(trainer)
                 terms |= trainer.measure(*batch)
                 progress.update(step, log.add(step, seen, terms, measured))
-            epoch_ends = where[1] == 0 and step - sampled >= schedule.sample_every // 4
-            if schedule.due(step, schedule.sample_every) or epoch_ends:
-                sampled = _sample(trainer, run, step, where)
-            if schedule.due(step, schedule.save_every):
-                saved = _save(trainer, run, step)
-        if sampled < step:
-            _sample(trainer, run, step, where)
-        if saved < step:
+            if clock.due("sample", step, clock.epoch_ends(step)):
+                _sample(trainer, run, schedule, step)
+            if clock.due("save", step):
+                _save(trainer, run, step)
+        if clock.done["sample"] < step:
+            _sample(trainer, run, schedule, step)
+        if clock.done["save"] < step:
             _save(trainer, run, step)
         run.redraw()
-    return step, asked[0] if asked else None
+    return step, clock.stopped_by
+
+
+class _Clock:
+    """Decides when to stop, log, sample and save: by steps, and by the time of the leading process.
+
+    Attributes:
+      done: "log", "sample" or "save" → the last step at which that was done.
+      stopped_by: name of the signal that stopped the training, in any process, or None.
+    """
+
+    def __init__(self, run, schedule, agree, step):
+        self.run, self.schedule, self.agree = run, schedule, agree
+        self.every = {n: getattr(schedule, f"{n}_every") for n in ("log", "sample", "save")}
+        self.seconds = {n: getattr(schedule, f"{n.upper()}_SECONDS") for n in self.every}
+        self.done = dict.fromkeys(self.every, step)
+        self.times = dict.fromkeys(self.every, float("inf"))  # of the last; set by the first step
+        self.late, self.stopped_by, self.by_steps = {}, None, step
+
+    def stops(self, step, asked):
+        """Return whether to stop before the next step. Decides what is due by time after it.
+
+        Args:
+          step: steps done.
+          asked: names of the signals that this process has received.
+        """
+        now, names = time.monotonic(), [number.name for number in STOP_SIGNALS]
+        late = {n: self.run.writes and now - self.times[n] >= self.seconds[n] for n in self.every}
+        wishes = [now >= self.schedule.deadline, *(n in asked for n in names), *late.values()]
+        found = self.agree(step, wishes)
+        self.late = dict(zip(self.every, found[1 + len(names) :]))
+        self.stopped_by = next((n for n, stop in zip(names, found[1:]) if stop), None)
+        return bool(found[0]) or self.stopped_by is not None
+
+    def epoch_ends(self, step):
+        """True at the end of an epoch, if the last sample by steps is not recent."""
+        long_ago = step - self.by_steps >= self.schedule.sample_every // 4
+        return step % self.schedule.per_epoch == 0 and long_ago
+
+    def due(self, what, step, also=False):
+        """Return whether "log", "sample" or "save" is due after a step, or `also` is true.
+
+        Samples by time do not move the samples by steps.
+        """
+        now = time.monotonic()
+        if self.times[what] == float("inf"):  # the first step compiles, which takes its time
+            self.times[what] = now
+        regular = also or self.schedule.due(step, self.every[what])
+        if regular and what == "sample":
+            self.by_steps = step
+        if regular or self.late[what]:
+            self.done[what], self.times[what] = step, now
+            return True
+        return False
+
+
+class _Pace:
+    """Times the updates, and tells once how long one takes, in seconds.
+
+    Only updates of one shape are compared. The first update of a shape compiles and is not timed.
+    """
+
+    def __init__(self, tell):
+        self.tell, self.times = tell, {}
+
+    def add(self, step, shape, start, terms):
+        """Add an update of the shape (critic updates, batch size) that began at `start`."""
+        if self.tell is None:
+            return
+        float(list(terms.values())[-1])  # waits for the device
+        times = self.times.setdefault(shape, [])
+        times.append(time.monotonic() - start)
+        if len(times) > TIMED:
+            self.tell(step, sum(times[1:]) / TIMED)
+            self.tell = None
+
+
+class _Part(contextlib.nullcontext):
+    """Progress of a part of a step, which is the text of the training's progress."""
+
+    def __init__(self, progress, step, label, total):
+        self.progress, self.step, self.label, self.total = progress, step, label, total
+
+    def __enter__(self):
+        return self
+
+    def update(self, done, text=None):
+        """Show that `done` items of the part are done."""
+        self.progress.update(self.step, f"{self.label} {done}/{self.total}")
 
 
 class _Log:
     """Writes the rows of the run's log. The time of evaluations does not count as training."""
 
-    def __init__(self, trainer, run, schedule, evaluation, seen):
+    def __init__(self, trainer, run, schedule, evaluation, seen, progress):
         self.trainer, self.run, self.evaluation = trainer, run, evaluation
-        self.per_epoch = schedule.per_epoch
+        self.per_epoch, self.progress = schedule.per_epoch, progress
         self.begun = time.monotonic()
         self.lap = (self.begun, seen)
 
@@ -148,29 +223,45 @@ class _Log:
         terms = {name: float(value) for name, value in terms.items()}
         now = time.monotonic()
         speed = (seen - self.lap[1]) / (now - self.lap[0])
-        measured = measured and self.evaluation is not None
-        found = self.evaluation.measure(self.trainer.samples) if measured else {}
+        found = self._measure(step) if measured and self.evaluation is not None else {}
         self.run.log(step, step // self.per_epoch, now - self.begun, terms, found)
-        if measured:
+        if found:
             if self.evaluation.better(found, self.run.best()):
                 self.run.keep_best(step, self.trainer, found)
-            self.begun += time.monotonic() - now
             terms[self.evaluation.by] = found[self.evaluation.by]
+        if measured:
+            self.begun += time.monotonic() - now
         self.lap = (time.monotonic(), seen)
         values = "  ".join(f"{name} {value:.4g}" for name, value in terms.items())
         return f"epoch {step / self.per_epoch:.2f}  {speed:.0f} images/s  {values}"
 
+    def _measure(self, step):
+        """Return the measures of the current state; {} if the evaluation fails."""
 
-def _sample(trainer, run, step, where):
+        def part(label, total):
+            return _Part(self.progress, step, label, total)
+
+        self.progress.update(step, "evaluating")
+        try:
+            return self.evaluation.measure(self.trainer.samples, part)
+        except Exception as error:
+            if MEASURE_ERRORS.isdisjoint(cls.__name__ for cls in type(error).__mro__):
+                raise
+            self.run.say(
+                f"note: the evaluation at step {step} failed, and training goes on: "
+                f"{first_line(error)}"
+            )
+            return {}
+
+
+def _sample(trainer, run, schedule, step):
     _check(trainer)
-    run.sample(step, *where, *trainer.preview())
-    return step
+    run.sample(step, *divmod(step, schedule.per_epoch), *trainer.preview())
 
 
 def _save(trainer, run, step):
     _check(trainer)
     run.save(step, trainer)
-    return step
 
 
 def _check(trainer):

@@ -1,5 +1,8 @@
 """Estimates for a dry run: parameters, and the memory of a train step from the networks' graphs."""
 
+import contextlib
+from pathlib import Path
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -58,6 +61,22 @@ def slots(optimizer):
     shape = (3, 5)
     optimizer.build([keras.Variable(np.zeros(shape))])
     return sum(tuple(v.shape) == shape for v in optimizer.variables)
+
+
+def free_bytes():
+    """Return the bytes of memory that this process can still get, or None if unknown.
+
+    Linux only: the smaller of the machine's free memory and what its control group leaves.
+    """
+    found, group = [], Path("/sys/fs/cgroup")
+    with contextlib.suppress(OSError):
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        found += [1024 * int(x.split()[1]) for x in lines if x.startswith("MemAvailable:")]
+    with contextlib.suppress(OSError, ValueError, KeyError):  # the limit may be the word "max"
+        limit, used = (int((group / f"memory.{x}").read_text()) for x in ("max", "current"))
+        stat = dict(x.split() for x in (group / "memory.stat").read_text().splitlines())
+        found.append(max(0, limit - used + int(stat["inactive_file"])))  # a cache, given back
+    return min(found, default=None)
 
 
 def size_text(count):

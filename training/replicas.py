@@ -51,19 +51,24 @@ def join_cluster():
     return tf.distribute.MultiWorkerMirroredStrategy()
 
 
-def agree(strategy, step, stop):
-    """Return whether all processes stop at this step.
+def agree(strategy, step, wishes):
+    """Return which of some wishes hold for all processes at this step.
 
-    Several processes exchange their wishes at every tenth step only, and stop if any of them
-    wants to.
+    Several processes exchange their wishes at every tenth step only. A wish of any of them then
+    holds for all of them; at other steps none does.
 
     Args:
       step: steps done, the same in all processes.
-      stop: whether this process wants to stop.
+      wishes: list of bools of this process.
+
+    Returns:
+      A list of bools of the same length.
     """
     if _is_one_process(strategy):
-        return stop
-    return step % 10 == 0 and _global_sums(strategy, [stop])[0] > 0
+        return wishes
+    if step % 10:
+        return [False] * len(wishes)
+    return [bool(count > 0) for count in _global_sums(strategy, wishes)]
 
 
 def differing(strategy, facts):

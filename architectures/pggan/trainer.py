@@ -68,6 +68,11 @@ class PGGAN(GANTrainer):
         return {"generator": stock.stock(generator), "critic": stock.stock(self.critic)}
 
     @property
+    def grows(self):
+        """True before the last stage."""
+        return int(self.stage) + 1 < len(self.growth.batches)
+
+    @property
     def last(self):
         """The step at which the growth schedule ends."""
         return int(self.count) + self.growth.steps(int(self.seen), self.critic_num)
