@@ -27,14 +27,18 @@ def find(given):
     """
     c = resolve(given, check=False)
     settle_runs(c.checkpoint_dir, c.log_dir)
+    wanted, source = identity(given), packed.place(packed.locate(c.dataset, c.data_dir))
     try:
         folder, others = trained.find_run(
-            c.checkpoint_dir, c.dataset, identity(given), add_newer_fields
+            c.checkpoint_dir, c.dataset, wanted, add_newer_fields, source
         )
     except console.Failed:
         resolve(given)  # raises WrongCall for settings that no run can have
         raise
     print(f"run {folder}" + (f" (the newest; other runs: {', '.join(others)})" if others else ""))
+    other = trained.other_source(trained.read_config(folder), c.dataset, source)
+    if other and "name" not in wanted:
+        print(f"note: this run was trained on {other}, not on {c.dataset}")
     return resolve(given, read_saved(folder / trained.CONFIG)), folder
 
 

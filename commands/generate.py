@@ -21,7 +21,7 @@ def pictures(c, folder):
 
 def samples(c, folder):
     """Generate pictures from latents; yield the paths."""
-    sampler = build_sampler(c, folder / "generator.keras")
+    sampler = build_sampler(c, folder)
     yield from sampler.all(c.visualize, c.num_samples, c.seeds, c.interpolate)
 
 
@@ -41,14 +41,14 @@ def translations(c, folder):
     )
 
 
-def build_sampler(c, path):
-    """Return a `sample.Sampler` with the generator that is saved at `path`."""
+def build_sampler(c, folder):
+    """Return a `sample.Sampler` with the generator of a run's folder."""
     from generation.sample import Sampler
     from training.average import draw
 
     row = tables.LATENTS[c.z_distribution]
     return Sampler(
-        trained.load_generator(path),
+        trained.load_generator(folder / "generator.keras"),
         import_object(row.function),
         draw,
         sweep=row.sweep,
@@ -56,4 +56,5 @@ def build_sampler(c, path):
         count=c.batch_size,
         seed=c.seed,
         label=c.label,
+        class_names=trained.class_names(folder),
     )

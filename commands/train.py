@@ -50,6 +50,8 @@ def _train(given, started, run, resume, strategy):
     refuse_changes(c, saved)
     run.say(messages.opening(c, given, saved))
     data = build.load_data(c)
+    if data.spec.class_names:
+        run.say(messages.classes(data.spec.class_names))
     if resume:
         run.check_data(vars(data.spec))
     devices.import_tensorflow(c.device)

@@ -6,6 +6,7 @@ from config import presets, tables
 from config.fields import FIELDS, TEST_MODE, is_set, text
 from config.resolve import resolve
 from config.saved import changes
+from console import plain
 
 
 def advice(c, given):
@@ -81,6 +82,12 @@ def opening(config, given, saved):
     for name, old, new in changes(config, saved):
         lines.append(f"changed: {name} {text(old)} -> {text(new)}")
     return "\n".join(lines)
+
+
+def classes(names):
+    """Return a line with the number of classes and their names, as many as fit into it."""
+    shown = textwrap.shorten(", ".join(names), 80, placeholder=" ...", break_long_words=True)
+    return f"{len(names)} classes: {plain(shown)}"
 
 
 def preset_table():

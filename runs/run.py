@@ -45,6 +45,7 @@ class Run:
         self._log = log.MetricsLog()
         self._sample_every = 1  # steps
         self._per_epoch = None  # steps; unknown in the first epoch
+        self._class_names = ()
 
     # ---- the folder ----------------------------------------------------------------------
 
@@ -65,21 +66,17 @@ class Run:
         return self.write_dir == self.folder and self.has_state()
 
     def check_data(self, spec):
-        """Check that images have the shape and classes of those that the run was trained on.
+        """Check that the run can go on with images, and say what has changed.
 
         Args:
           spec: dict of the fields of the images' `packed.ImageSpec`.
 
         Raises:
-          console.Failed: if their sizes, channels or classes differ.
+          console.Failed: see `trained.check_data`.
         """
         was = trained.read_config(self.folder)["data"]
-        for name in ("height", "width", "channels", "classes"):
-            if was.get(name) != spec[name]:
-                raise console.Failed(
-                    f"run {self.name} was trained on images with {name} {was.get(name)}, and these "
-                    f"have {spec[name]}: give another --name, or start anew with --resume False"
-                )
+        if line := trained.check_data(self.name, was, spec):
+            self.say(line)
 
     def begin(self, settings, spec, *, resume, sample_every=1):
         """Make the folders and write config.json.
@@ -93,7 +90,7 @@ class Run:
         if not resume:
             self.write_dir = self.folder / recovery.NEW
             self.events = log.EventLog(self.logs / recovery.NEW)
-        self._sample_every = sample_every
+        self._sample_every, self._class_names = sample_every, spec.get("class_names", ())
         for folder in (self.write_dir / "frames", self.samples, self.events.folder):
             folder.mkdir(parents=True, exist_ok=True)
         files.clear_parts(self.samples)
@@ -200,7 +197,9 @@ class Run:
         self._check_folders()
         self._per_epoch = (step - index) // epoch if epoch else None
         grid = utils.make_grid(utils.to_uint8(images), columns)
-        utils.save_image(self.samples / f"train_{epoch:02d}_{index:04d}.png", grid)
+        names = self._class_names if columns == len(self._class_names) else ()
+        sheet = plots.add_names(grid, names)
+        utils.save_image(self.samples / f"train_{epoch:02d}_{index:04d}.png", sheet)
         self.events.image(step, "samples", grid)
         film.add_frame(self.write_dir, step, grid, self._sample_every)
         # The film of an older run stays until this run replaces it.
