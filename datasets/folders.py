@@ -3,7 +3,8 @@
 import fnmatch
 import os
 import re
-from pathlib import PurePath
+import zlib
+from pathlib import Path, PurePath
 
 import numpy as np
 
@@ -11,6 +12,7 @@ import console
 from datasets.packed import NoImages, Source, fingerprint
 from datasets.zip_archive import Archive, is_zip
 
+CHECKED = 8  # images of a set whose contents are part of its fingerprint
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif")
 
 
@@ -57,19 +59,37 @@ def read_folder(path, *, pattern="*", conditional=False, part=None):
     at, names = list(chosen), list(chosen.values())
     if archive:
         sizes, signature = [archive.sizes[i] for i in at], archive.signature
+        mark = _mark(names, sizes, lambda i: archive.checksums[at[i]])
     else:
         stats = [os.stat(files[i]) for i in at]
         facts = [(n, s.st_size, s.st_mtime_ns) for n, s in zip(names, stats)]
         sizes, signature = [s.st_size for s in stats], fingerprint(facts)
+        mark = _mark(names, sizes, lambda i: _checksum(files[at[i]]))
     labels, classes = _folder_labels(path, names) if conditional else (None, ())
-    return Source(
-        names,
-        lambda i: open_image(at[i]),
-        signature,
-        labels,
-        classes,
-        fingerprint=fingerprint(sorted(zip(names, sizes))),
-    )
+    return Source(names, lambda i: open_image(at[i]), signature, labels, classes, fingerprint=mark)
+
+
+def _mark(names, sizes, checksum):
+    """Return the fingerprint of images: all names and sizes, and the checksums of a few.
+
+    Pictures without compression often have the same sizes in many data sets.
+
+    Args:
+      names, sizes: names and bytes of the images.
+      checksum: function of an index that returns a CRC-32.
+    """
+    order = sorted(range(len(names)), key=names.__getitem__)
+    few = np.linspace(0, len(order) - 1, min(len(order), CHECKED)).astype(int)
+    facts = [(names[i], sizes[i]) for i in order]
+    return fingerprint([*facts, *(checksum(order[i]) for i in few)])
+
+
+def _checksum(file):
+    """Return the CRC-32 of a file; 0 if it cannot be read."""
+    try:
+        return zlib.crc32(Path(file).read_bytes())
+    except OSError:
+        return 0
 
 
 def _place(path):

@@ -599,7 +599,7 @@ def test_a_single_class_is_refused(folder, load, tmp_path, names):
 
 
 def test_what_identifies_a_data_set(folder, load, tmp_path, monkeypatch):
-    """Its place, and the names and sizes of its pictures; not their times."""
+    """Its place, and the names, sizes and contents of its pictures; not their times."""
     monkeypatch.chdir(tmp_path)
     first = folder("b/1.png", size=(9, 9))
     folder("c/1.png", BLUE)
@@ -619,7 +619,12 @@ def test_what_identifies_a_data_set(folder, load, tmp_path, monkeypatch):
     first.rename(first.with_name("2.png"))
     renamed = load().spec.fingerprint
     first.with_name("2.png").write_bytes(folder("d/1.png", size=(50, 50)).read_bytes())
-    assert len({spec.fingerprint, renamed, load().spec.fingerprint}) == 3
+    resized = load().spec.fingerprint
+    assert len({spec.fingerprint, renamed, resized}) == 3
+    size = os.path.getsize(folder("c/2.bmp", RED))
+    red = load().spec.fingerprint
+    assert os.path.getsize(folder("c/2.bmp", BLUE)) == size
+    assert load().spec.fingerprint not in (red, resized)
 
 
 def test_labels_are_the_first_folders(folder, load):
