@@ -1,6 +1,7 @@
 """From a `Config` to the parts of a run: data, networks, objective, optimizers and trainer."""
 
 import contextlib
+import os
 
 import console
 from config import tables
@@ -27,7 +28,7 @@ def find(given):
     """
     c = resolve(given, check=False)
     settle_runs(c.checkpoint_dir, c.log_dir)
-    wanted, source = identity(given), packed.place(packed.locate(c.dataset, c.data_dir))
+    wanted, source = identity(given), place_data(c)
     try:
         folder, others = trained.find_run(
             c.checkpoint_dir, c.dataset, wanted, add_newer_fields, source
@@ -71,6 +72,23 @@ def load_data(c, part=None):
         part=part,
         workers=c.num_workers,
     )
+
+
+def place_data(c):
+    """Return the place of the data set of a config, as the config.json of a run names it.
+
+    It is relative if the current folder has both the data and the runs. Runs elsewhere may be used
+    from several folders, in each of which a relative path is another one.
+    """
+    path = packed.locate(c.dataset, c.data_dir)
+    elsewhere = os.path.isabs(packed.place(c.checkpoint_dir))
+    return os.path.abspath(path) if elsewhere else packed.place(path)
+
+
+def describe_spec(c, spec):
+    """Return a dict of the fields of the data's `ImageSpec`, as they are saved with a run."""
+    is_place = spec.source == packed.place(packed.locate(c.dataset, c.data_dir))
+    return {**vars(spec), "source": place_data(c) if is_place else spec.source}
 
 
 def build_reader(c):

@@ -52,8 +52,9 @@ def _train(given, started, run, resume, strategy):
     data = build.load_data(c)
     if data.spec.class_names:
         run.say(messages.classes(data.spec.class_names))
+    facts = build.describe_spec(c, data.spec)
     if resume:
-        run.check_data(vars(data.spec))
+        run.check_data(facts)
     devices.import_tensorflow(c.device)
     strategy = devices.choose(c, strategy)
     for line in devices.remarks(c, strategy):
@@ -75,7 +76,7 @@ def _train(given, started, run, resume, strategy):
         run.finish()
         return 0
     schedule = limit(schedule, trainer)
-    run.begin(c.to_json(), vars(data.spec), resume=resume, sample_every=c.sample_every)
+    run.begin(c.to_json(), facts, resume=resume, sample_every=c.sample_every)
     evaluation = build_evaluation(c, data) if c.eval_every and run.writes else None
     parts = (run, trainer, batches, schedule, evaluation)
     try:
@@ -87,7 +88,7 @@ def _train(given, started, run, resume, strategy):
         c = dataclasses.replace(c, **rates)
         step = build.restore(c, run, trainer)
         run.say(f"{error.args[0]}: back to step {step} with {messages.describe(c, rates)}")
-        run.begin(c.to_json(), vars(data.spec), resume=True, sample_every=c.sample_every)
+        run.begin(c.to_json(), facts, resume=True, sample_every=c.sample_every)
         return fit(*parts)
 
 

@@ -1,5 +1,6 @@
 """Whose data a run is: two data sets of one name, and the names and numbers of classes."""
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -9,6 +10,9 @@ import pytest
 from PIL import Image
 
 import utils
+from commands import build
+from config.resolve import resolve
+from datasets import packed
 from runs import plots
 from tests.conftest import folder_of_images
 
@@ -48,6 +52,16 @@ def test_two_data_sets_of_one_name(cli):
     Path("b/dogs/train/0.png").rename("a/cats/train/new.png")
     status, out, _ = cli("--dataset", "a/cats/train", *words)
     assert status == 0 and "the data set has changed: 20 -> 21 images" in out.splitlines()
+
+
+def test_runs_elsewhere_name_the_whole_path_of_their_data(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    spec = packed.ImageSpec(8, 8, 3, 1, 0, source="train", fingerprint="f")
+    for runs, source in (("checkpoint", "train"), (tmp_path.parent, f"{tmp_path}/train")):
+        c = resolve({"dataset": "./train", "checkpoint_dir": str(runs)})
+        assert build.place_data(c) == build.describe_spec(c, spec)["source"] == source
+    known = dataclasses.replace(spec, source="mnist")
+    assert build.describe_spec(c, known) == {**vars(spec), "source": "mnist"}
 
 
 def test_the_names_of_classes(cli):
