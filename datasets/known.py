@@ -170,8 +170,9 @@ def _download(url, digest, target, problem, path, unpack=None):
             f"interrupted: the download of {url} begins anew with the next call"
         ) from None
     except Exception as error:  # no network, no such host, a wrong checksum, a full disk
+        reason = _line(error).replace(f" on {url}", "")[:120]
         raise console.Failed(
-            f"{problem}, and a download failed ({_line(error)[:120]}). Try again, or put the files "
+            f"{problem}, and a download failed ({reason}). Try again, or put the files "
             f"of {url} into {path}, or try --dataset digits, which needs none"
         ) from None
     finally:

@@ -1,5 +1,7 @@
 """Plots of metrics.csv, a panel for each column, and the names above the columns of a sheet."""
 
+from pathlib import Path
+
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
@@ -46,8 +48,14 @@ def add_names(grid, names):
     cell = grid.shape[1] // len(names) if names else 0
     if cell < MIN_CELL:
         return grid
+    import matplotlib
+
     head = Image.new("L", (grid.shape[1], HEAD), 255)
-    draw, font = ImageDraw.Draw(head), ImageFont.load_default(10)
+    draw = ImageDraw.Draw(head)
+    # Pillow's own font has no umlauts.
+    font = ImageFont.truetype(
+        Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf"), 10
+    )
     for i, name in enumerate(names):
         text = console.plain(name)[:cell]
         while font.getlength(text) > cell - 2:

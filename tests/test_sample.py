@@ -181,6 +181,8 @@ def test_a_sheet_has_the_names_of_its_classes(tmp_path):
     assert dark == [True, False, True, True, True]
     assert (named[: plots.HEAD, [0, 15, 16, 31, 32, 47, 48]] == 255).all()
     assert plots.add_names(grid, ()) is grid
+    drawn = [plots.add_names(grid[:, :32], [name])[: plots.HEAD].tobytes() for name in "äöß"]
+    assert len({*drawn}) == 3  # and not a box for each
     assert plots.add_names(grid[:, :79], list("abcde")).shape == (32, 79, 3)
 
 
