@@ -39,8 +39,8 @@ def main(argv):
         return complain(error, 2)
     except (Failed, OSError, MemoryError) as error:
         return complain(error, 1)
-    except KeyboardInterrupt:
-        return complain("interrupted", 130)
+    except KeyboardInterrupt as error:
+        return complain(str(error) or "interrupted", 130)
     except Exception as error:
         # TensorFlow's class, compared by name because this module does not import TensorFlow.
         if type(error).__name__ != "ResourceExhaustedError":

@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+import os
 from pathlib import Path
 
 import console
@@ -29,14 +30,18 @@ def find(given):
     c = resolve(given, check=False)
     refuse_shipped(c, "sample_dir", "cache_dir")
     recovery.settle_runs(c.checkpoint_dir, c.log_dir, c.sample_dir)
+    wanted, source = identity(given), place_data(c)
     try:
         folder, remark = trained.find_run(
-            c.checkpoint_dir, c.dataset, identity(given), add_newer_fields
+            c.checkpoint_dir, c.dataset, wanted, add_newer_fields, source
         )
     except console.Failed:
         resolve(given)  # raises WrongCall for settings that no run can have
         raise
     print(f"run {folder}{remark}")
+    other = trained.other_source(trained.read_config(folder), c.dataset, source)
+    if other and "name" not in wanted:
+        print(f"note: this run was trained on {other}, not on {c.dataset}")
     return resolve(given, read_saved(folder / trained.CONFIG)), folder
 
 
@@ -103,6 +108,23 @@ def load_data(c, part=None):
         part=part,
         workers=c.num_workers,
     )
+
+
+def place_data(c):
+    """Return the place of the data set of a config, as the config.json of a run names it.
+
+    It is relative if the current folder has both the data and the runs. Runs elsewhere may be used
+    from several folders, in each of which a relative path is another one.
+    """
+    path = packed.locate(c.dataset, c.data_dir)
+    elsewhere = os.path.isabs(packed.place(c.checkpoint_dir))
+    return os.path.abspath(path) if elsewhere else packed.place(path)
+
+
+def describe_spec(c, spec):
+    """Return a dict of the fields of the data's `ImageSpec`, as they are saved with a run."""
+    is_place = spec.source == packed.place(packed.locate(c.dataset, c.data_dir))
+    return {**vars(spec), "source": place_data(c) if is_place else spec.source}
 
 
 def build_reader(c):

@@ -33,7 +33,8 @@ def describe(c):
 
     if reason:
         yield f"note: {reason}; the counts are for colour images without labels"
-    yield f"images {spec.height}x{spec.width}x{spec.channels}, {spec.classes or 'no'} classes"
+    classes = messages.classes(spec.class_names) if spec.class_names else "no classes"
+    yield f"images {spec.height}x{spec.width}x{spec.channels}, {classes}"
     peak, stages = 0, build_stages(c, spec)
     weights = sum(map(parameters, (stages[-1][0], *stages[-1][:2])))  # and the EMA
     for generator, critic, batch in stages:

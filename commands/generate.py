@@ -42,7 +42,7 @@ def translations(c, folder):
 
 
 def build_sampler(c, folder):
-    """Return a `sample.Sampler` with the generator of a run."""
+    """Return a `sample.Sampler` with the generator of a run's folder."""
     from generation.sample import Sampler
     from training.average import draw
 
@@ -56,4 +56,5 @@ def build_sampler(c, folder):
         count=c.batch_size,
         seed=c.seed,
         label=c.label,
+        class_names=trained.class_names(folder),
     )

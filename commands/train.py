@@ -70,8 +70,11 @@ def _train(given, started, run, resume, strategy):
     refuse_changes(c, saved)
     run.say(messages.opening(c, given, saved))
     data = build.load_data(c)
+    if data.spec.class_names:
+        run.say(messages.classes(data.spec.class_names))
+    facts = build.describe_spec(c, data.spec)
     if resume:
-        run.check_data(vars(data.spec))
+        run.check_data(facts)
     devices.import_tensorflow(c.device)
     strategy = devices.choose(c, strategy)
     for line in devices.remarks(c, strategy):
@@ -79,10 +82,7 @@ def _train(given, started, run, resume, strategy):
     batches = build.build_batches(c, data, strategy)
     schedule = build_schedule(c, len(batches), started)
     trainer = build.build_trainer(c, data.spec, schedule.per_epoch, data.shown, strategy)
-    if resume:
-        run.say(f"resumed {run.folder} at step {build.restore(c, run, trainer)}")
-    elif c.init_from:
-        run.say(init_networks(trainer, c.init_from, c.checkpoint_dir))
+    load_weights(c, run, trainer, resume)
     devices.check_same(c, trainer, batches)
     step = int(trainer.count)
     if resume and step >= min(trainer.last, schedule.last):
@@ -94,7 +94,7 @@ def _train(given, started, run, resume, strategy):
         return 0
     schedule = limit(schedule, trainer)
     run.say(messages.length(c, schedule.last, schedule.per_epoch, len(batches), step))
-    run.begin(c.to_json(), vars(data.spec), resume=resume, sample_every=c.sample_every)
+    run.begin(c.to_json(), facts, resume=resume, sample_every=c.sample_every)
     if resume:
         run.reals(batches.reals(64))  # a new run draws them in `loop.fit`
     evaluation = find_evaluation(c, data, run) if c.eval_every and run.writes else None
@@ -108,7 +108,7 @@ def _train(given, started, run, resume, strategy):
         c = dataclasses.replace(c, **rates)
         step = build.restore(c, run, trainer)
         run.say(f"{error.args[0]}: back to step {step} with {messages.describe(c, rates)}")
-        run.begin(c.to_json(), vars(data.spec), resume=True, sample_every=c.sample_every)
+        run.begin(c.to_json(), facts, resume=True, sample_every=c.sample_every)
         return fit(c, *parts)
 
 
@@ -146,6 +146,14 @@ def fit(c, run, trainer, batches, schedule, evaluation):
     run.say("\n".join([f"{why} at step {step}{of}; wrote", *map(str, run.written())]))
     agree(0, [True])  # no process exits before the leading one has written
     return 128 + signal.Signals[stop] if stop else 0
+
+
+def load_weights(c, run, trainer, resume):
+    """Give a trainer the weights that it starts from, and say which: --resume and --init_from."""
+    if resume:
+        run.say(f"resumed {run.folder} at step {build.restore(c, run, trainer)}")
+    elif c.init_from:
+        run.say(init_networks(trainer, c.init_from, c.checkpoint_dir))
 
 
 def init_networks(trainer, source, checkpoint_dir):

@@ -55,8 +55,8 @@ class Config:
 
     dataset: str = _flag(
         "mnist",
-        "mnist, digits, cifar10, lsun, a folder or .zip file in data_dir, or a path;"
-        " --zip is the same flag",
+        "mnist, fashion_mnist, digits, cifar10, lsun, a folder or .zip file in data_dir, or a"
+        " path; --zip is the same flag",
     )
     data_dir: str = _flag("data", "folder of the data sets", saved=False)
     cache_dir: str = _flag(
@@ -334,8 +334,11 @@ class Config:
         saved=False,
         low=0,
     )
-    label: int = _flag(
-        None, "test mode: class of all images; None: every class in turn", int, low=0, saved=False
+    label: str = _flag(
+        None,
+        "test mode: class of all images, by its name or number; None: every class in turn",
+        str,
+        saved=False,
     )
     compare: tuple = _flag(
         None,

@@ -7,6 +7,7 @@ from config import presets, tables
 from config.fields import FIELDS, TEST_MODE, is_set, text
 from config.resolve import resolve
 from config.saved import changes
+from console import plain
 
 
 def advice(c, given):
@@ -131,6 +132,12 @@ def _span(seconds):
     units = {"days": 86400, "hours": 3600, "minutes": 60, "seconds": 1}
     unit = next((name for name, size in units.items() if seconds >= 2 * size), "seconds")
     return f"{seconds / units[unit]:.0f} {unit}"
+
+
+def classes(names):
+    """Return a line with the number of classes and their names, as many as fit into it."""
+    shown = textwrap.shorten(", ".join(names), 80, placeholder=" ...", break_long_words=True)
+    return f"{len(names)} classes: {plain(shown)}"
 
 
 def preset_table():

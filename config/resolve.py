@@ -1,5 +1,6 @@
 """From the flags and the tables to the `Config` of a call. Imports no TensorFlow."""
 
+import os
 import re
 from pathlib import Path
 
@@ -38,6 +39,7 @@ def resolve(given, saved=None, *, check=True):
         return fields.FIELDS[name].default
 
     row = tables.ARCHS[take("arch")]
+    layers.insert(0, {"dataset": _data_set(take("dataset"), take("data_dir"))})
     data = tables.DATASETS.get(take("dataset"))
     layers += [row.task.settles, data.defaults if data else {}]
     layers += [row.defaults, tables.FOLDER.defaults]
@@ -47,6 +49,20 @@ def resolve(given, saved=None, *, check=True):
     if check:
         _check_combinations(config, row)
     return config
+
+
+def _data_set(dataset, data_dir):
+    """Return the name of a data set in `data_dir` instead of its path; else `dataset`.
+
+    A leading ~ is replaced by the home folder.
+    """
+    dataset = os.path.expanduser(dataset)
+    folder, name = os.path.split(os.path.abspath(dataset))
+    inside = os.path.realpath(folder) == os.path.realpath(data_dir)
+    if os.path.basename(dataset) == dataset or not inside:
+        return dataset
+    # The name alone would be that of a folder in the current one, if there is none in data_dir.
+    return dataset if os.path.exists(name) and not os.path.exists(dataset) else name
 
 
 def preset_settings(given):

@@ -349,6 +349,11 @@ DATASETS = {
     "mnist": Dataset(
         "datasets.known:read_mnist", {**_DIGITS, "input_height": 28}, test_part="test"
     ),
+    "fashion_mnist": Dataset(
+        "datasets.known:read_fashion_mnist",
+        {**_DIGITS, "input_height": 28, "extractor": "random-cnn"},
+        test_part="test",
+    ),
     "digits": Dataset("datasets.known:read_digits", {**_DIGITS, "input_height": 8}),
     "cifar10": Dataset(
         "datasets.known:read_cifar10",

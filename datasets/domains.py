@@ -1,10 +1,9 @@
-"""Unpaired images of two domains, A and B, in four folders. Imports no TensorFlow."""
+"""Unpaired images of two domains, A and B, in up to four folders. Imports no TensorFlow."""
 
 import dataclasses
 
 import numpy as np
 
-import console
 from datasets import packed
 from datasets.batches import Batches
 
@@ -19,7 +18,7 @@ SEED_OFFSET = 2**31  # added to the seed for the order of B; no seed for A is as
 
 @dataclasses.dataclass
 class Domains:
-    """The packed training images of A and B, and the first test images of each.
+    """The packed training images of A and B, and the first test images of each for the sheets.
 
     Attributes:
       train: (A, B), each a `packed.Packed` of images `LARGER` times as large as the spec says.
@@ -39,26 +38,33 @@ class Domains:
 def load(name, *, size, **kwargs):
     """Read the four folders of a data set, each by `packed.load` with these kwargs.
 
+    Without test images of a domain, its first training images are shown instead.
+
     Args:
-      name: the data set: a folder under `data_dir`, or a path.
+      name: the data set, see `packed.locate`: a folder or zip file with the `FOLDERS`.
       size: (height, width) of the networks' images.
 
     Returns:
       A `Domains`.
 
     Raises:
-      console.Failed: if a folder is missing or has no images; the message names it.
+      console.Failed: if a training folder is missing or has no images; the message names it.
     """
-    # Check all four folders before the first is packed, which may take minutes.
+    kwargs.pop("part", None)  # the parts are the folders
+    # Check all folders before the first is packed, which may take minutes.
     describe(name, size=size, **{n: kwargs[n] for n in DESCRIBED_BY if n in kwargs})
     larger = tuple(int(LARGER * n) for n in size)
-    train, test = (
-        tuple(packed.load(f"{name}/{folder}", size=side, **kwargs) for folder in folders)
-        for folders, side in ((TRAIN_FOLDERS, larger), (TEST_FOLDERS, size))
-    )
-    spec = _common_spec(size, [part.spec for part in train + test])
-    shown = tuple(to_channels(np.asarray(part.images[:SHOWN]), spec.channels) for part in test)
-    return Domains(train, shown, spec)
+    train = [packed.load(name, size=larger, part=folder, **kwargs) for folder in TRAIN_FOLDERS]
+    test = [_if_any(packed.load, name, folder, size=size, **kwargs) for folder in TEST_FOLDERS]
+    if missing := [folder for folder, part in zip(TEST_FOLDERS, test) if part is None]:
+        print(f"no {' and no '.join(missing)}: training images stand in on the sheets")
+    spec = _common_spec(size, [part.spec for part in (*train, *test) if part])
+    shown = [
+        _centre(images.images[:SHOWN], size) if part is None else part.images[:SHOWN]
+        for images, part in zip(train, test)
+    ]
+    shown = tuple(to_channels(np.asarray(images), spec.channels) for images in shown)
+    return Domains(tuple(train), shown, spec)
 
 
 def describe(name, *, size, **kwargs):
@@ -66,17 +72,36 @@ def describe(name, *, size, **kwargs):
 
     `DESCRIBED_BY` lists its kwargs, which are kwargs of `load`. It raises the errors of `load`.
     """
-    if name.lower().endswith(".zip"):
-        raise console.Failed(f"{name}: needs a folder with {', '.join(FOLDERS)}, not a zip file")
-    specs = [packed.describe(f"{name}/{folder}", size=size, **kwargs) for folder in FOLDERS]
-    return _common_spec(size, specs)
+    specs = [packed.describe(name, size=size, part=part, **kwargs) for part in TRAIN_FOLDERS]
+    test = [_if_any(packed.describe, name, part, size=size, **kwargs) for part in TEST_FOLDERS]
+    return _common_spec(size, [spec for spec in (*specs, *test) if spec])
+
+
+def _if_any(function, name, part, **kwargs):
+    """Return what `packed.load` or `packed.describe` does for a part; None if it has no images."""
+    try:
+        return function(name, part=part, **kwargs)
+    except packed.NoImages:
+        return None
+
+
+def _centre(images, size):
+    """Return the centre of images [N, H, W, C], of a (height, width)."""
+    top, left = ((old - new) // 2 for old, new in zip(images.shape[1:3], size))
+    return images[:, top : top + size[0], left : left + size[1]]
 
 
 def _common_spec(size, specs):
-    """Return the ImageSpec of both domains from the ImageSpecs of the four folders."""
-    channels = max(spec.channels for spec in specs)
-    count = max(spec.count for spec in specs[: len(TRAIN_FOLDERS)])
-    return packed.ImageSpec(*size, channels, count, 0)
+    """Return the ImageSpec of both domains from those of the folders, the training ones first."""
+    train = specs[: len(TRAIN_FOLDERS)]
+    return packed.ImageSpec(
+        *size,
+        channels=max(spec.channels for spec in specs),
+        count=max(spec.count for spec in train),
+        classes=0,
+        source=train[0].source,
+        fingerprint=packed.fingerprint([spec.fingerprint for spec in train]),
+    )
 
 
 def to_channels(images, channels):

@@ -1,15 +1,18 @@
-"""Readers of data sets of one fixed format: digits, MNIST and CIFAR-10. Imports no TensorFlow.
+"""Readers of data sets of one fixed format: digits, MNIST and others. Imports no TensorFlow.
 
 A reader is called as `reader(path, pattern=, conditional=)` and returns a `packed.Source`. The
 readers here ignore `pattern` and `conditional`: they return all images and their labels. `part`,
 "train" or "test", selects the training or the test images.
 """
 
+import contextlib
 import gzip
 import hashlib
 import math
 import os
+import shutil
 import struct
+import tarfile
 import zipfile
 import zlib
 from pathlib import Path
@@ -22,8 +25,25 @@ import utils
 from datasets.packed import Source
 
 CIFAR_RECORD = 1 + 3 * 32 * 32  # bytes: the label, then the planes of red, green and blue
-MNIST_NPZ = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/mnist.npz"
+STORAGE = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/"
+MNIST_NPZ = STORAGE + "mnist.npz"
 MNIST_SHA256 = "731c5ac602752760c8e48fbffcf8c3b850d9dc2a2aedcf2cc48468fc17b673d1"
+FASHION_MD5 = {  # the files of the parts, images before labels
+    "train-images-idx3-ubyte.gz": "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
+    "train-labels-idx1-ubyte.gz": "25c81989df183df01b3e8a0aad5dffbe",
+    "t10k-images-idx3-ubyte.gz": "bef4ecab320f06d8554ea6380940ec79",
+    "t10k-labels-idx1-ubyte.gz": "bb300cfdad3c16e7a12a480ee83cd310",
+}
+CIFAR_TAR = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
+CIFAR_MD5 = "c32a1d4ab5d03f1284b67883e8d87530"
+CIFAR_FOLDER = "cifar-10-batches-bin"  # in the archive, and in the cache
+
+IDX_PARTS = {"train": "train", "test": "t10k"}  # part → start of the names of its IDX files
+DIGITS = tuple("0123456789")
+CLOTHES = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat")
+CLOTHES += ("Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
+THINGS = ("airplane", "automobile", "bird", "cat", "deer")
+THINGS += ("dog", "frog", "horse", "ship", "truck")
 
 
 def read_digits(path, *, pattern="*", conditional=True):
@@ -44,52 +64,59 @@ def read_mnist(path, *, pattern="*", conditional=True, part="train"):
     Raises:
       console.Failed: if a file is broken, or none is found and the download fails.
     """
-    for images, labels in _idx_pairs(path, {"train": "train", "test": "t10k"}[part]):
-        return _array_source("mnist", read_idx(images, 3)[..., None], read_idx(labels, 1), images)
-    home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
-    cached = home / "datasets" / "mnist.npz"
+    for images, labels in _idx_pairs(path, IDX_PARTS[part]):
+        return _idx_source("mnist", images, labels)
+    cached = _keras_cache() / "mnist.npz"
     for file in (path / "mnist.npz", cached):
         if file.is_file():
             return _array_source("mnist", *_read_npz(file, part), file)
-    try:
-        with console.quiet_stderr():  # TensorFlow logs when it is imported
-            from keras.utils import get_file
-
-        cached.parent.mkdir(parents=True, exist_ok=True)  # Keras would fall back to /tmp
-        files.clear_parts(cached.parent)
-        name = f".mnist.{os.getpid()}.part.npz"
-        os.replace(get_file(name, MNIST_NPZ, cache_dir=str(home), file_hash=MNIST_SHA256), cached)
-    except Exception as error:  # no network, no such host, a wrong checksum, a full disk
-        raise console.Failed(
-            f"no MNIST: looked for train-images-idx3-ubyte(.gz) and mnist.npz in {path}, for "
-            f"{cached}, and a download failed ({_line(error)[:120]}). Put the files in {path}, "
-            "or try --dataset digits, which needs none"
-        ) from None
+    looked = f"looked for train-images-idx3-ubyte(.gz) and mnist.npz in {path}, for {cached}"
+    _download(MNIST_NPZ, MNIST_SHA256, cached, f"no MNIST: {looked}", path)
     return _array_source("mnist", *_read_npz(cached, part), cached)
 
 
-def _line(error):
-    """Return the message of an exception in one line."""
-    return " ".join(str(error).split())
+def read_fashion_mnist(path, *, pattern="*", conditional=True, part="train"):
+    """Read Fashion-MNIST's 60,000 training or 10,000 test images, uint8 [N, 28, 28, 1].
+
+    Looks for IDX files in `path`, then in the folder `fashion-mnist` of the cache of Keras. If
+    there are none, downloads them into that folder. They have the names of MNIST's files.
+
+    Raises:
+      console.Failed: if a file is broken, or none is found and the download fails.
+    """
+    start, cached = IDX_PARTS[part], _keras_cache() / "fashion-mnist"
+    for folder in (path, cached):
+        for images, labels in _idx_pairs(folder, start):
+            return _idx_source("fashion_mnist", images, labels, CLOTHES)
+    names = [name for name in FASHION_MD5 if name.startswith(start)]
+    looked = f"looked for {names[0].removesuffix('.gz')}(.gz) in {path} and in {cached}"
+    for name in names:
+        problem = f"no Fashion-MNIST: {looked}"
+        _download(STORAGE + name, FASHION_MD5[name], cached / name, problem, path)
+    return _idx_source("fashion_mnist", *(cached / name for name in names), CLOTHES)
 
 
 def read_cifar10(path, *, pattern="*", conditional=True, part="train"):
     """Read CIFAR-10's 50,000 training images, or its 10,000 test images, uint8 [N, 32, 32, 3].
 
     Reads the binary version: data_batch_1.bin to data_batch_5.bin, or test_batch.bin, in `path`
-    or any folder in it.
+    or any folder in it, or else in the cache of Keras. If there are none, downloads them into
+    that cache. The Python version consists of pickles and is not read.
 
     Raises:
-      console.Failed: if a file is missing or broken.
+      console.Failed: if a file is broken, or none is found and the download fails.
     """
-    found = path.glob({"train": "**/data_batch_*.bin", "test": "**/test_batch.bin"}[part])
-    batches = sorted(file for file in found if file.is_file())
+    pattern = {"train": "**/data_batch_*.bin", "test": "**/test_batch.bin"}[part]
+    cached = _keras_cache() / CIFAR_FOLDER
+    batches = _list_files(path, pattern) or _list_files(cached, pattern)
     if not batches:
-        raise console.Failed(
-            f"no CIFAR-10 {part} images: put the files of its binary version, data_batch_1.bin to "
-            f"data_batch_5.bin and test_batch.bin, into {path} (the Python version is not read: "
-            "it consists of pickles)"
+        problem = (
+            "no CIFAR-10: looked for data_batch_1.bin to data_batch_5.bin and test_batch.bin, "
+            f"the binary version, in {path} and in {cached}"
         )
+        archive = cached.with_name(f"{CIFAR_FOLDER}.tar.gz")
+        _download(CIFAR_TAR, CIFAR_MD5, archive, problem, path, unpack=cached)
+        batches = _list_files(cached, pattern)
     records = []
     for file in batches:
         body = np.fromfile(file, np.uint8)
@@ -98,11 +125,93 @@ def read_cifar10(path, *, pattern="*", conditional=True, part="train"):
         records.append(body.reshape(-1, CIFAR_RECORD))
     records = np.concatenate(records)
     images = records[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)  # planes → pixels
-    return _array_source("cifar10", np.ascontiguousarray(images), records[:, 0], path)
+    images = np.ascontiguousarray(images)
+    return _array_source("cifar10", images, records[:, 0], batches[0].parent, THINGS)
 
 
-def _array_source(name, images, labels, origin):
-    """Return a Source of uint8 images [N, H, W, C] with integer labels [N] from 0 to 9.
+# ---- downloads
+
+
+def _keras_cache():
+    """Return the folder of Keras' downloads."""
+    return Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras") / "datasets"
+
+
+def _download(url, digest, target, problem, path, unpack=None):
+    """Download a file into the cache of Keras, and check it.
+
+    Args:
+      url: address of the file.
+      digest: its MD5 or SHA-256.
+      target: Path of the file in the cache.
+      problem: start of the message of an error: what was looked for, and where.
+      path: folder in which the user may put the files instead.
+      unpack: Path in the cache for the folder of this name in the file, a tar archive, which is
+        then removed; or None.
+
+    Raises:
+      console.Failed: if the download fails, or the file is another one.
+    """
+    part = files.part_path(target)
+    try:
+        with console.quiet_stderr():  # TensorFlow logs when it is imported
+            from keras.utils import get_file
+
+        target.parent.mkdir(parents=True, exist_ok=True)  # Keras would fall back to /tmp
+        files.clear_parts(target.parent)
+        home, folder = _keras_cache().parent, target.parent.relative_to(_keras_cache().parent)
+        get_file(part.name, url, cache_subdir=str(folder), cache_dir=str(home), file_hash=digest)
+        if unpack:
+            _unpack(part, unpack)
+        else:
+            os.replace(part, target)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(
+            f"interrupted: the download of {url} begins anew with the next call"
+        ) from None
+    except Exception as error:  # no network, no such host, a wrong checksum, a full disk
+        reason = _line(error).replace(f" on {url}", "")[:120]
+        raise console.Failed(
+            f"{problem}, and a download failed ({reason}). Try again, or put the files "
+            f"of {url} into {path}, or try --dataset digits, which needs none"
+        ) from None
+    finally:
+        with contextlib.suppress(OSError):  # its folder may not exist
+            part.unlink(missing_ok=True)
+
+
+def _unpack(archive, folder):
+    """Unpack the folder of this name from a tar archive. It appears as a whole, or not at all."""
+    part = files.part_path(folder)
+    try:
+        with tarfile.open(archive) as tar:
+            tar.extractall(part, filter="data")
+        files.remove(folder)
+        os.replace(part / folder.name, folder)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def _line(error):
+    """Return the message of an exception in one line."""
+    return " ".join(str(error).split())
+
+
+# ---- files
+
+
+def _list_files(path, pattern):
+    """Return the sorted paths of the files that a glob finds under a Path."""
+    return sorted(file for file in path.glob(pattern) if file.is_file())
+
+
+def _idx_source(name, images, labels, classes=DIGITS):
+    """Return the Source of a pair of IDX files."""
+    return _array_source(name, read_idx(images, 3)[..., None], read_idx(labels, 1), images, classes)
+
+
+def _array_source(name, images, labels, origin, classes=DIGITS):
+    """Return a Source of uint8 images [N, H, W, C] with integer labels [N] of ten classes.
 
     Raises console.Failed, which names the file `origin`, for other arrays.
     """
@@ -122,8 +231,9 @@ def _array_source(name, images, labels, origin):
         open=lambda i: utils.to_pillow(images[i]),
         signature=hashlib.sha256(images.tobytes()).hexdigest(),
         labels=np.asarray(labels, np.int64),
-        classes=tuple(map(str, range(10))),
+        classes=classes,
         images=images,
+        name=name,
     )
 
 

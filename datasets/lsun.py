@@ -8,7 +8,7 @@ import numpy as np
 import console
 from datasets import folders
 from datasets.lmdb_reader import Corrupt, Database
-from datasets.packed import Source
+from datasets.packed import Source, fingerprint
 
 
 def read_lsun(path, *, pattern="*", conditional=False):
@@ -54,7 +54,8 @@ def read_lsun(path, *, pattern="*", conditional=False):
     signature = hashlib.sha256(repr(facts).encode()).hexdigest()
     labels = np.repeat(np.arange(len(databases)), [f[1] for f in facts])
     classes = tuple(d.name for d in databases)
-    return Source(names, open_image, signature, labels, classes)
+    marks = fingerprint([(name, *fact[1:3]) for name, fact in zip(classes, facts)])
+    return Source(names, open_image, signature, labels, classes, fingerprint=marks)
 
 
 def _list_databases(path):

@@ -32,7 +32,8 @@ class Archive:
       pattern: shell pattern of file names.
 
     Attributes:
-      names: the paths, without the top folders that all paths share and that hold only folders.
+      names: the paths, with "/" between folders.
+      sizes, checksums: bytes and CRC-32 of each picture, unpacked.
       signature: str that changes when the pictures change.
 
     Raises:
@@ -50,7 +51,9 @@ class Archive:
         self._members = [member for _, member in found]
         if locked := [m.filename for m in self._members if m.flag_bits & ENCRYPTED]:
             raise console.Failed(f"cannot read {path}: {locked[0]} in it is encrypted")
-        self.names = _below([parts for parts, _ in found])
+        self.names = ["/".join(parts) for parts, _ in found]
+        self.sizes = [member.file_size for member in self._members]
+        self.checksums = [member.CRC for member in self._members]
         stat = path.stat()  # a damaged copy may list the same checksums as the whole file
         facts = [stat.st_size, stat.st_mtime_ns]
         facts += [(m.filename, m.CRC, m.file_size) for m in self._members]
@@ -82,10 +85,3 @@ def _is_wanted(parts, member, suffixes, pattern):
         return False
     known = pattern != "*" or parts[-1].lower().endswith(suffixes)
     return known and fnmatch.fnmatchcase(parts[-1], pattern)
-
-
-def _below(found):
-    """Join the parts of each path, without the top folders that `Archive.names` leaves out."""
-    while found and min(map(len, found)) > 2 and len({parts[0] for parts in found}) == 1:
-        found = [parts[1:] for parts in found]
-    return ["/".join(parts) for parts in found]

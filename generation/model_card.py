@@ -98,7 +98,8 @@ def text(run, shape, inputs, files):
     head += [f"- {saved['arch']}", f"- {saved['mode']}", "---"]
     name = run.name if run.name != recovery.BEST else f"{run.parent.name}: its best state"
     summary = _summary(saved, data, shape, last_step(run), translates="x" in inputs)
-    parts = [*head, "", f"# {name}", "", summary, "", *_inputs(inputs), "", *_files(files)]
+    parts = [*head, "", f"# {name}", "", summary, ""]
+    parts += [*_inputs(inputs, trained.class_names(run)), "", *_files(files)]
     parts += ["", *_measures(run), "", *_settings(saved)]
     return "\n".join(parts) + "\n"
 
@@ -127,10 +128,13 @@ def _summary(saved, data, shape, step, *, translates):
     return summary
 
 
-def _inputs(inputs):
+def _inputs(inputs, class_names):
     """Return the section on inputs and outputs, with code that makes example inputs."""
     lines = ["## Inputs and outputs", "", "All arrays are float32; the first axis is the batch."]
     lines += ["", *(f"- input `{name}`: {INPUTS[name]}" for name in inputs)]
+    if class_names:
+        listed = (f"{i} is `{console.plain(name)}`" for i, name in enumerate(class_names))
+        lines += [f"- classes by column: {', '.join(listed)}"]
     lines += ["- output: images [N, height, width, channels] in [-1, 1]; clip values outside"]
     lines += ["", "```python", START]
     pixels = 'pixels = np.round((images.clip(-1, 1) + 1) * 127.5).astype("uint8")'

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 import console
 import utils
+from runs import plots
 from training.randomness import fold
 
 N_DRAWS = 100  # dimensions that option 2 draws, with replacement
@@ -43,13 +44,26 @@ class Sampler:
       folder: folder that the files are written to.
       count: number of images in a sheet, and of frames in a sweep.
       seed: of all random numbers.
-      label: class of every image; None for all classes in turn.
+      label: class of every image, a name or a number as text; None for all classes in turn.
+      class_names: names of the classes; () if they are unknown.
 
     Raises:
       Failed: if the generator has no class `label`.
     """
 
-    def __init__(self, generator, latents, draw, *, sweep, folder, count, seed, label=None):
+    def __init__(
+        self,
+        generator,
+        latents,
+        draw,
+        *,
+        sweep,
+        folder,
+        count,
+        seed,
+        label=None,
+        class_names=(),
+    ):
         self.generator, self.latents, self.draw = generator, latents, draw
         self.folder, self.count = Path(folder), count
         self.key = tf.constant([seed, 1], tf.int32)
@@ -57,10 +71,8 @@ class Sampler:
         self.z_dim = generator.inputs[0].shape[-1]
         self.classes = generator.inputs[1].shape[-1] if len(generator.inputs) > 1 else 0
         self.values = np.linspace(*sweep, count, dtype=np.float32)
-        if label is not None and label >= self.classes:
-            classes = f"classes 0 to {self.classes - 1}" if self.classes else "no classes"
-            raise console.Failed(f"--label={label}: this generator has {classes}")
-        self.label = label
+        self.class_names = tuple(class_names) if len(class_names) == self.classes else ()
+        self.label = class_number(label, self.classes, self.class_names)
 
     def z(self, purpose, *numbers, count=None):
         """Return latents [count, z_dim], different ones for each purpose and numbers."""
@@ -98,7 +110,10 @@ class Sampler:
         columns = utils.class_columns(self.classes) if self.label is None else None
         count = -(-self.count // columns) * columns if columns else self.count
         images = self.images(self.z(Purpose.SHEET, count=count) if z is None else z)
-        return [utils.save_image(self.folder / name, utils.make_grid(images, columns))]
+        grid = plots.add_names(
+            utils.make_grid(images, columns), self.class_names if columns else ()
+        )
+        return [utils.save_image(self.folder / name, grid)]
 
     def fresh_sheet(self):
         """Option 0: write a grid of new latents. The time is their seed and names the file."""
@@ -228,6 +243,25 @@ class Sampler:
             yield from self.of_seeds(seeds)
         if steps:
             yield from self.interpolation(steps, seeds)
+
+
+def class_number(label, classes, names):
+    """Return the number of a class, or None if `label` is None.
+
+    Args:
+      label: name of the class, or else its number as text, or None.
+      classes: number of classes.
+      names: names of the classes; () if they are unknown.
+
+    Raises:
+      Failed: if there is no such class.
+    """
+    if label is None or label in names:
+        return None if label is None else names.index(label)
+    if label.isascii() and label.isdigit() and int(label[:9]) < classes:
+        return int(label[:9])
+    found = f"the classes {', '.join(names) or f'0 to {classes - 1}'}" if classes else "no classes"
+    raise console.Failed(f"--label={label}: this generator has {found}")
 
 
 def slerp(a, b, t):

@@ -7,7 +7,7 @@ import numpy as np
 import console
 import files
 import utils
-from datasets import folders
+from datasets import folders, packed
 from runs import trained
 
 DOMAINS = (("A", "B"), ("B", "A"))  # (source, target) of each direction
@@ -31,12 +31,12 @@ def pictures(
 ):
     """Translate images with the generators of a run; yield each path once its file is written.
 
-    By default, the test images of both domains are translated: DATA_DIR/DATASET/testA into
-    SAMPLE_DIR/fakeB, and testB into fakeA.
+    By default, the test images of both domains are translated: those in the folder testA of the
+    data set into SAMPLE_DIR/fakeB, and testB into fakeA.
 
     Args:
       folder: the run's folder, with generator_A2B.keras and generator_B2A.keras.
-      dataset: name of a data set in `data_dir`, or its path.
+      dataset: the data set, see `datasets.packed.locate`.
       data_dir: folder of the data sets.
       sample_dir: folder for the translations.
       input_fname_pattern: file names to take from a folder, such as "*.png".
@@ -47,16 +47,53 @@ def pictures(
     Raises:
       Failed: if no image is found, none can be read, or the output folder holds the input.
     """
-    directions = {translate: FOLDERS[translate]} if translate else FOLDERS
-    for direction, (source, target) in directions.items():
-        path = Path(input or Path(data_dir) / dataset / source)
-        if not input and not path.exists() and (Path(dataset) / source).is_dir():
-            path = Path(dataset) / source
-        target_dir = Path(output or Path(sample_dir) / target)
-        source_dir = path if path.is_dir() else path.parent
-        _check_apart(target_dir.resolve(), source_dir.resolve(), nested=path.is_dir())
+    if translate:
+        path = Path(input)
+        found = {translate: (path, *_list_input(path, input_fname_pattern))}
+    else:
+        path = packed.locate(dataset, data_dir)
+        found = _find_tests(path, input_fname_pattern)
+    for direction, (path, names, open_image) in found.items():
+        target = Path(output or Path(sample_dir) / FOLDERS[direction][1])
+        nested = not path.is_file()
+        source_dir = path if nested else path.parent
+        _check_apart(target.resolve(), source_dir.resolve(), nested=nested)
         generator = trained.load_translator(Path(folder) / f"generator_{direction}.keras")
-        yield from _translate_all(generator, path, target_dir, input_fname_pattern)
+        yield from _translate_all(generator, path, names, open_image, target)
+
+
+def _list_input(path, pattern):
+    """Return (names, function of an index that opens an image) of an image or a folder."""
+    if path.is_dir():
+        source = folders.read_folder(path, pattern=pattern)
+        return source.names, source.open
+    if path.is_file():
+        return [path.name], lambda i: path
+    raise console.Failed(f"no image or folder {path}")
+
+
+def _find_tests(path, pattern):
+    """Find the test images of a data set, a folder or a zip file.
+
+    Returns:
+      direction → (path of the folder of test images, names, function of an index that opens one).
+
+    Raises:
+      Failed: if one of the folders is missing or has no images.
+    """
+    found, missing = {}, []
+    for direction, (folder, _) in FOLDERS.items():
+        try:
+            source = folders.read_folder(path, pattern=pattern, part=folder)
+            found[direction] = path / folder, source.names, source.open
+        except packed.NoImages:
+            missing.append(folder)
+    if missing:
+        raise console.Failed(
+            f"no test images in {path}: the folder {' and the folder '.join(missing)} is missing or"
+            " empty; to translate other images, give --translate A2B (or B2A) and --input PATH"
+        )
+    return found
 
 
 def _check_apart(target, source, *, nested):
@@ -68,25 +105,25 @@ def _check_apart(target, source, *, nested):
         raise console.Failed(f"--output={target} is where the images are: give a separate folder")
 
 
-def _translate_all(generator, path, target, pattern):
-    """Translate an image, or all images of a folder; yield each path once its file is written.
+def _translate_all(generator, path, names, open_image, target):
+    """Translate images; yield each path once its file is written.
 
     Images that cannot be read are skipped, and named at the end.
+
+    Args:
+      generator: Keras model, see `trained.load_translator`.
+      path: the place of the images, for messages.
+      names: their paths below it, and below `target`.
+      open_image: function of an index that returns a path or an open file.
+      target: Path of the folder for the translations.
     """
-    if path.is_dir():
-        source = folders.read_folder(path, pattern=pattern)
-        names, opened = source.names, [source.open(i) for i in range(len(source.names))]
-    elif path.is_file():
-        names, opened = [path.name], [path]
-    else:
-        raise console.Failed(f"no image or folder {path}")
     channels = generator.inputs[0].shape[-1]
     network = _compiled(generator, channels)
     done, skipped = 0, []
     with console.Progress(f"translating {path}", len(names)) as bar:
-        for i, (name, file) in enumerate(zip(names, opened)):
+        for i, name in enumerate(names):
             try:
-                image = _load(file, channels)
+                image = _load(open_image(i), channels)
             except Exception as error:  # decoders raise errors of any type for broken files
                 skipped.append(f"{name} ({console.first_line(error, 60)})")
                 continue

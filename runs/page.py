@@ -5,10 +5,12 @@ import html
 import io
 import json
 import string
+import textwrap
 from pathlib import Path
 
 import numpy as np
 
+import console
 import files
 import utils
 from runs import log, plots
@@ -103,6 +105,9 @@ def _summary(rows, settings, last):
     count = data.get("count", "?")
     count = min(settings.get("train_size") or count, count) if isinstance(count, int) else count
     what = f"{count} images of {Path(str(settings.get('dataset'))).name}"
+    if names := data.get("class_names"):
+        listed = textwrap.shorten(", ".join(names), 200, placeholder=" ...")
+        what += f" in {len(names)} classes ({console.plain(listed)})"
     minutes = float(rows[-1].get("seconds") or 0) / 60 if rows else 0
     networks = f"{settings.get('arch')}, {settings.get('mode')}"
     return f"{networks}: {what}; {last}, {minutes:.1f} minutes of training"

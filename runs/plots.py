@@ -1,9 +1,16 @@
-"""Plots of metrics.csv: a panel for each column."""
+"""Plots of metrics.csv, a panel for each column, and the names above the columns of a sheet."""
+
+from pathlib import Path
 
 import numpy as np
+from PIL import Image, ImageDraw, ImageFont
 
+import console
 import files
 from runs import log
+
+MIN_CELL = 16  # pixels of a column with a name above it
+HEAD = 14  # pixels of height of the names
 
 
 def save_plots(folder, rows):
@@ -31,6 +38,38 @@ def save_plots(folder, rows):
         else:
             (folder / file).unlink(missing_ok=True)
     return paths
+
+
+def add_names(grid, names):
+    """Return a sheet with the name of its class above each column.
+
+    Args:
+      grid: uint8 [H, W, C], with a column for each class.
+      names: names of the classes, cut off at the width of a column.
+
+    Returns:
+      uint8 [HEAD + H, W, C]; `grid` itself if the columns are narrower than `MIN_CELL`, or there
+      are no names.
+    """
+    cell = grid.shape[1] // len(names) if names else 0
+    if cell < MIN_CELL:
+        return grid
+    import matplotlib
+
+    head = Image.new("L", (grid.shape[1], HEAD), 255)
+    draw = ImageDraw.Draw(head)
+    # Pillow's own font has no umlauts.
+    font = ImageFont.truetype(
+        Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf"), 10
+    )
+    for i, name in enumerate(names):
+        text = console.plain(name)[:cell]
+        while font.getlength(text) > cell - 2:
+            text = text[:-1]
+        left = cell * i + (cell - font.getlength(text)) / 2
+        draw.text((left, HEAD / 2), text, 0, font, anchor="lm")
+    strip = np.asarray(head)[..., None].repeat(grid.shape[-1], -1)
+    return np.concatenate([strip, grid])
 
 
 def _save_plot(path, rows, names):

@@ -50,6 +50,7 @@ class Run:
         self._log = log.MetricsLog()
         self._sample_every = 1  # steps
         self._per_epoch = None  # steps; unknown in the first epoch
+        self._class_names = ()
 
     def _write_in_place(self):
         """Write to the run's own folders from now on."""
@@ -75,21 +76,17 @@ class Run:
         return self.write_dir == self.folder and self.has_state()
 
     def check_data(self, spec):
-        """Check that images have the shape and classes of those that the run was trained on.
+        """Check that the run can go on with images, and say what has changed.
 
         Args:
           spec: dict of the fields of the images' `packed.ImageSpec`.
 
         Raises:
-          console.Failed: if their sizes, channels or classes differ.
+          console.Failed: see `trained.check_data`.
         """
         was = trained.read_config(self.folder)["data"]
-        for name in ("height", "width", "channels", "classes"):
-            if was.get(name) != spec[name]:
-                raise console.Failed(
-                    f"run {self.name} was trained on images with {name} {was.get(name)}, and these "
-                    f"have {spec[name]}: give another --name, or start anew with --resume False"
-                )
+        if line := trained.check_data(self.name, was, spec):
+            self.say(line)
 
     def begin(self, settings, spec, *, resume, sample_every=1):
         """Make the folders and write config.json.
@@ -110,7 +107,7 @@ class Run:
             self.events = log.EventLog(self.logs / recovery.NEW)
             if recovery.pictures(self.samples):
                 self.draw_dir = self.samples / recovery.NEW
-        self._sample_every = sample_every
+        self._sample_every, self._class_names = sample_every, spec.get("class_names", ())
         for folder in (self.write_dir / "frames", self.draw_dir, self.events.folder):
             folder.mkdir(parents=True, exist_ok=True)
         for folder in (self.draw_dir, self.newest_dir):
@@ -220,7 +217,8 @@ class Run:
         self._per_epoch = (step - index) // epoch if epoch else None
         grid = utils.make_grid(utils.to_uint8(images), columns)
         path = self.draw_dir / f"train_{epoch:02d}_{index:04d}.png"
-        utils.save_image(path, grid, {"step": str(step)})
+        names = self._class_names if columns == len(self._class_names) else ()
+        utils.save_image(path, plots.add_names(grid, names), {"step": str(step)})
         self.events.image(step, "samples", grid)
         film.add_frame(self.write_dir, step, grid, self._sample_every)
         if time.monotonic() - self._redrawn > self._redraw_cost / REDRAW_FRACTION:

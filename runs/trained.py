@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import zipfile
 from pathlib import Path
 
@@ -21,6 +22,12 @@ def read_config(folder):
       ValueError, RecursionError: if it is not JSON.
     """
     return json.loads((folder / CONFIG).read_text())
+
+
+def class_names(folder):
+    """Return the names of the classes that a run was trained on; [] if it does not know them."""
+    names = read_config(folder)["data"].get("class_names")
+    return names if isinstance(names, list) and all(isinstance(n, str) for n in names) else []
 
 
 def generators(folder):
@@ -98,10 +105,11 @@ def ships(path):
     return PRETRAINED in (path, *path.parents)
 
 
-def find_run(checkpoint_dir, dataset, wanted, complete=lambda saved: None):
+def find_run(checkpoint_dir, dataset, wanted, complete=lambda saved: None, source=None):
     """Find the newest run that has a generator of a data set, or else a run that ships.
 
-    Prefers runs with the wanted batch size.
+    Prefers runs that were trained on the data set itself to those of another one whose path ends
+    in the same name, and then runs with the wanted batch size.
 
     Args:
       checkpoint_dir: path of the folder that holds the runs' folders.
@@ -109,6 +117,7 @@ def find_run(checkpoint_dir, dataset, wanted, complete=lambda saved: None):
       wanted: dict of settings that the run must have. It may hold the run's `name`. A
         `batch_size` is only preferred, as test mode also takes it as the number of images.
       complete: adds settings that are newer than a run to the dict of its settings.
+      source: the place of the data set, as `datasets.packed.place` returns; None if unknown.
 
     Returns:
       (path of the run's folder, text to print behind it: the other runs, or that it ships).
@@ -116,11 +125,11 @@ def find_run(checkpoint_dir, dataset, wanted, complete=lambda saved: None):
     Raises:
       console.Failed: if no run fits; says what was looked for and which runs there are.
     """
-    own = _search(checkpoint_dir, dataset, wanted, complete)
+    own = _search(checkpoint_dir, dataset, wanted, complete, source)
     if own.fitting:
         others = ", ".join(folder.name for folder in own.fitting[1:])
         return own.fitting[0], f" (the newest; other runs: {others})" if others else ""
-    shipped = _search(shipped_dir(), dataset, wanted, complete)
+    shipped = _search(shipped_dir(), dataset, wanted, complete, source)
     if shipped.fitting:
         none, rest = f"none of your own in {checkpoint_dir}", own.rest()
         why = f"{none} fits{rest}" if rest else f"you have {none}"
@@ -149,7 +158,7 @@ class _Found:
         return found + (f" (no settings can be read in {unreadable})" if unreadable else "")
 
 
-def _search(top, dataset, wanted, complete):
+def _search(top, dataset, wanted, complete, source):
     """Return the `_Found` of the runs in the folder `top`; see `find_run`."""
     fitting, others, unreadable = [], [], []
     for folder in sorted(Path(top).glob("*/")):
@@ -168,10 +177,82 @@ def _search(top, dataset, wanted, complete):
         equal = {
             k: saved.get(k) == (list(v) if isinstance(v, tuple) else v) for k, v in wanted.items()
         }
-        rank = (equal.pop("batch_size", True), paths[-1].stat().st_mtime, folder)
+        exact = "name" in wanted or other_source(saved, dataset, source) is None
+        rank = (exact, equal.pop("batch_size", True), paths[-1].stat().st_mtime, folder)
         (fitting if all(equal.values()) else others).append(rank)
     folders = [rank[-1] for rank in sorted(fitting, reverse=True)]
     return _Found(folders, [rank[-1].name for rank in others], unreadable)
+
+
+def other_source(saved, dataset, source):
+    """Return the place of the data set that a run was trained on, or None if it is this one.
+
+    Args:
+      saved: dict of the contents of the run's config.json.
+      dataset: name or path of the data set.
+      source: its place, as `datasets.packed.place` returns; None if unknown.
+    """
+    trained_on, data = saved["dataset"], saved.get("data")
+    place = data.get("source") if isinstance(data, dict) else None
+    if place:
+        return None if place in (dataset, source) else place
+    same = trained_on == dataset or os.path.abspath(trained_on) == os.path.abspath(dataset)
+    return None if same else trained_on
+
+
+def check_data(name, was, spec):
+    """Check that a run can go on with images. Return a line to show, or None.
+
+    Args:
+      name: name of the run.
+      was: dict of the run's images, as in its config.json. Older runs lack some facts.
+      spec: dict of the fields of the `datasets.packed.ImageSpec` of the images.
+
+    Raises:
+      console.Failed: if their sizes, channels or classes differ, or if they are another data set.
+    """
+    anew = "give another --name, or start anew with --resume False"
+    _check_classes(name, was, spec, anew)
+    for fact in ("height", "width", "channels", "classes"):
+        if was.get(fact) != spec[fact]:
+            raise console.Failed(
+                f"run {name} was trained on images with {fact} {was.get(fact)}, and these have "
+                f"{spec[fact]}: {anew}"
+            )
+    if not was.get("fingerprint") or was["fingerprint"] == spec.get("fingerprint"):
+        return None  # the run is older than fingerprints, or the data are the same
+    if was.get("source") != spec["source"]:
+        raise console.Failed(
+            f"run {name} was trained on {was.get('source')}, not on {spec['source']}: give another "
+            f"--name (with --init_from {name}, it starts from this run's networks), or start anew "
+            "with --resume False"
+        )
+    counts = [f"{facts.get('count')}" for facts in (was, spec)]
+    change = " -> ".join(counts) if counts[0] != counts[1] else f"other files, still {counts[0]}"
+    return f"the data set has changed: {change} images"
+
+
+def _check_classes(name, was, spec, anew):
+    """Raise console.Failed if the classes of a run's images have other names or numbers now."""
+    old, new = was.get("class_names"), list(spec.get("class_names") or ())
+    if old is None and new != sorted(new) and was.get("classes") == len(new):
+        raise console.Failed(
+            f"run {name} numbers its classes in the order of text, {_listed(sorted(new))}, and the "
+            f"order is {_listed(new)} now: {anew}"
+        )
+    if old is None or old == new:
+        return
+    lost, found = ([n for n in a if n not in b] for a, b in ((old, new), (new, old)))
+    changes = [f"{_listed(lost)} missing"] * bool(lost) + [f"{_listed(found)} new"] * bool(found)
+    raise console.Failed(
+        f"run {name} was trained on other classes: {', '.join(changes) or 'their order differs'}; "
+        f"restore them, {anew}"
+    )
+
+
+def _listed(names):
+    """Return names as text, at most eight of them."""
+    return console.plain(", ".join(names[:8]) + (", ..." if len(names) > 8 else ""))
 
 
 def _no_run(checkpoint_dir, dataset, wanted, own, shipped):

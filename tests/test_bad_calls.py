@@ -191,7 +191,7 @@ VALUES = [  # a flag, what it must be, and what it does not take
     ("interpolate", "a whole number, at least 0, at most 1000", ["1001", "-1"]),
     ("eval_every", "a whole number, at least 0, at most 2147483647", ["-1"]),
     ("eval_samples", "a whole number, at least 100, at most 2147483647", ["99", "many"]),
-    ("label", "a whole number, at least 0, at most 2147483647", ["-1", "seven", "1,2"]),
+    ("label", "a printable text that is not empty", ["", " "]),
     ("penalty_every", "a whole number, at least 1, at most 2147483647", ["0"]),
     ("penalty_fraction", "a finite number, at least 0.01, at most 1", ["0", "1.1", "nan"]),
     ("compare", "one of {MODES}", ["gp,", "gp,xyz", ""]),

@@ -44,6 +44,26 @@ def example(name):
     return table[FIELDS[name].type]
 
 
+def test_a_path_into_data_dir_is_the_name_of_a_data_set(tmp_path, monkeypatch):
+    """Other paths are paths, whatever they are called."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    faces = resolve({"dataset": "faces"})
+    for path in ("data/faces", "./data/faces/", f"{tmp_path}/data/faces", "x/../data/faces"):
+        assert call(f"--dataset {path}") == faces
+    assert call("--dataset ./mnist --data_dir .").dataset == "mnist"
+    assert call("--dataset '~/sets/faces' --data_dir home/sets").dataset == "faces"
+    for path, size in (("./faces", 64), ("data/faces/a", 64), ("faces/", 64), (".", 64)):
+        c = call(f"--dataset {path}")
+        assert (c.dataset, c.output_height) == (path, size)
+    assert call("--dataset '~/faces'").dataset == str(tmp_path / "home" / "faces")
+    assert call("--dataset data/cats.zip").run_name == "cats_64_64_64"
+    (tmp_path / "cats").mkdir()  # `cats` alone would be this folder
+    assert call("--dataset data/cats").dataset == "data/cats"
+    (tmp_path / "data/cats").mkdir(parents=True)
+    assert call("--dataset data/cats").dataset == "cats"
+
+
 # ---- parse_flags -----------------------------------------------------------------------------
 
 

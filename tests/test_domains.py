@@ -2,7 +2,9 @@
 
 import csv
 import runpy
+import shutil
 import sys
+import zipfile
 
 import numpy as np
 import pytest
@@ -77,23 +79,59 @@ def test_the_larger_domain_is_an_epoch(tmp_path):
     assert len(found.stream(seed=0, train_size=4)) == 4
 
 
-@pytest.mark.parametrize("folder", domains.FOLDERS)
-def test_a_folder_is_missing_or_empty(tmp_path, folder):
+@pytest.mark.parametrize("folder", domains.TRAIN_FOLDERS)
+def test_a_training_folder_is_missing_or_empty(tmp_path, folder):
     make_domains(tmp_path / "set")
     path = tmp_path / "set" / folder
     for file in path.iterdir():
         file.unlink()
-    with pytest.raises(console.Failed, match=f"no images .* in {path}"):
-        load(tmp_path)
-    path.rmdir()
-    with pytest.raises(console.Failed, match=f"no folder {path}"):
-        load(tmp_path)
+    for remove in (False, True):
+        if remove:
+            path.rmdir()
+        with pytest.raises(console.Failed, match=f"no folder {folder} with images .* in .*/set$"):
+            load(tmp_path)
     assert not (tmp_path / "cache").exists()  # all folders are checked before the first is packed
 
 
-def test_a_zip_file_of_domains_is_refused(tmp_path):
-    with pytest.raises(console.Failed, match=r"pics\.ZIP: needs a folder with trainA, trainB"):
-        load(tmp_path, "pics.ZIP")
+def test_training_images_stand_in_for_test_images(tmp_path, capsys):
+    """At the size of the networks' images: the centre of the larger images that are packed."""
+    make_domains(tmp_path / "set", (9, 3, 2, 2))
+    whole = load(tmp_path)
+    assert "stand in" not in capsys.readouterr().out
+    shutil.rmtree(tmp_path / "set" / "testB")
+    found = load(tmp_path)
+    assert "no testB: training images stand in on the sheets" in capsys.readouterr().out
+    np.testing.assert_array_equal(found.shown[0], whole.shown[0])
+    assert found.train[1].images.shape[1:3] == (17, 13)
+    np.testing.assert_array_equal(found.shown[1], found.train[1].images[:, :16, :12])
+    shutil.rmtree(tmp_path / "set" / "testA")
+    found = load(tmp_path)
+    assert "no testA and no testB: training images" in capsys.readouterr().out
+    assert [x.shape for x in found.shown] == [(8, 16, 12, 3), (3, 16, 12, 3)]
+    kwargs = {"reader": folders.read_folder, "data_dir": tmp_path}
+    assert domains.describe("set", size=(16, 12), **kwargs) == found.spec == whole.spec
+
+
+@pytest.mark.parametrize("wrapping", ["", "in/", "in/deep/"])
+def test_domains_in_a_zip_file(tmp_path, wrapping):
+    make_domains(tmp_path / "set")
+    with zipfile.ZipFile(tmp_path / "pics.ZIP", "w") as archive:
+        for file in sorted((tmp_path / "set").rglob("*.png")):
+            archive.write(file, f"{wrapping}{file.relative_to(tmp_path / 'set')}")
+    a, b = load(tmp_path), load(tmp_path, "pics.ZIP")
+    assert a.spec == b.spec and a.spec.fingerprint == b.spec.fingerprint
+    assert (a.spec.source, b.spec.source) == (f"{tmp_path}/set", f"{tmp_path}/pics.ZIP")
+    for x, y in zip((*a.train, *a.shown), (*b.train, *b.shown)):
+        np.testing.assert_array_equal(getattr(x, "images", x), getattr(y, "images", y))
+
+
+def test_the_training_images_identify_the_domains(tmp_path):
+    make_domains(tmp_path / "set")
+    marks = []
+    for name in ("testA/new.png", "trainB/new.png"):
+        marks.append(load(tmp_path).spec.fingerprint)
+        shutil.copy(tmp_path / "set/trainA/0.png", tmp_path / "set" / name)
+    assert marks[0] == marks[1] != load(tmp_path).spec.fingerprint
 
 
 HAIR = {"1.jpg": "black", "2.jpg": "blonde", "3.jpg": "red", "4.jpg": "black", "5.jpg": "blonde"}

@@ -37,7 +37,9 @@ def put_run(name="digits_4_8_8", classes=10, **given):
     folder = Path("checkpoint", name)
     folder.mkdir(parents=True)
     generator.save(folder / "generator.keras")
-    (folder / "config.json").write_text(json.dumps(settings(c, classes=classes)))
+    names = [f"class {i}" for i in range(classes)]
+    text = json.dumps(settings(c, classes=classes, class_names=names))
+    (folder / "config.json").write_text(text)
     return generator
 
 
@@ -92,6 +94,7 @@ def test_every_format_makes_the_same_images_as_the_generator(cli):
         exec(code.replace('("generator', '("export/digits_4_8_8/generator'), space)
         np.testing.assert_allclose(space["images"], expected, atol=1e-6)
     assert "the 100 images of 10 classes of `digits`, after 7 updates" in text
+    assert "- classes by column: 0 is `class 0`, 1 is `class 1`, 2 " in text
     assert "| `fid_x` | 3.25 |" in text and "After 4 updates." in text
     assert "| `z_dim` | `4` |" in text
     assert len(list(Path("export").iterdir())) == 1

@@ -2,9 +2,12 @@
 
 import gzip
 import hashlib
+import io
 import os
+import shutil
 import struct
 import sys
+import tarfile
 import types
 from pathlib import Path
 
@@ -72,13 +75,13 @@ def put_npz(path, images, labels, part="train"):
     return path
 
 
-def check(source, images, labels):
+def check(source, images, labels, classes=tuple("0123456789")):
     """Assert that a source holds these images and labels."""
     np.testing.assert_array_equal(source.images[..., 0], images)
     np.testing.assert_array_equal(source.labels, labels)
     assert source.images.shape == (*images.shape, 1) and source.images.dtype == np.uint8
     assert len(source.names) == len(images) == len(set(source.names))
-    assert source.classes == tuple("0123456789")
+    assert source.classes == classes
 
 
 def failure(path, named, read=known.read_mnist):
@@ -230,7 +233,7 @@ def test_no_mnist_anywhere(tmp_path, keras_home, monkeypatch):
         f"mnist.npz in {tmp_path / 'mnist'}",
         str(keras_home / "datasets" / "mnist.npz"),
         "URL fetch failure: no such host",
-        f"Put the files in {tmp_path / 'mnist'}",
+        f"put the files of {known.MNIST_NPZ} into {tmp_path / 'mnist'}",
         "--dataset digits",
     ):
         assert part in line, part
@@ -400,6 +403,125 @@ def test_cifar10_of_faulty_records(tmp_path, records, says):
 def test_no_cifar10(tmp_path):
     with pytest.raises(console.Failed, match="no CIFAR-10"):
         known.read_cifar10(tmp_path)
+
+
+# ---- Fashion-MNIST, and downloads
+
+
+def serve(monkeypatch, folder):
+    """Let the readers download from a folder, by Keras' own function."""
+    for name in ("keras", "keras.utils"):
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setattr(known, "STORAGE", f"file://{folder}/")
+    monkeypatch.setattr(known, "CIFAR_TAR", f"file://{folder}/cifar.tar.gz")
+
+
+def md5(path):
+    return hashlib.md5(path.read_bytes()).hexdigest()
+
+
+@pytest.fixture
+def fashion(tmp_path, monkeypatch):
+    """Two images of each part on a server; returns {part: (images, labels)}."""
+    parts = {"train": digit_set(2, seed=1), "test": digit_set(2, seed=2)}
+    for part, arrays in parts.items():
+        put_idx(tmp_path / "served", *arrays, suffix=".gz", part=known.IDX_PARTS[part])
+    sums = {name: md5(tmp_path / "served" / name) for name in known.FASHION_MD5}
+    monkeypatch.setattr(known, "FASHION_MD5", sums)
+    serve(monkeypatch, tmp_path / "served")
+    return parts
+
+
+def test_fashion_mnist_is_downloaded_into_the_cache_of_keras(tmp_path, keras_home, fashion):
+    for part in ("test", "train", "train"):
+        check(known.read_fashion_mnist(tmp_path / "no", part=part), *fashion[part], known.CLOTHES)
+        shutil.rmtree(tmp_path / "served", ignore_errors=part == "train")  # nothing is served
+        if part == "test":
+            put_idx(tmp_path / "served", *fashion["train"], suffix=".gz")
+    assert sorted(os.listdir(keras_home / "datasets/fashion-mnist")) == sorted(known.FASHION_MD5)
+    source = known.read_fashion_mnist(tmp_path / "no")
+    assert source.name == "fashion_mnist" and source.classes[9] == "Ankle boot"
+
+
+def test_fashion_mnist_in_data_dir_comes_first(tmp_path, fashion):
+    put_idx(tmp_path / "here", *digit_set(4))
+    check(known.read_fashion_mnist(tmp_path / "here"), *digit_set(4), known.CLOTHES)
+    check(known.read_fashion_mnist(tmp_path / "here", part="test"), *fashion["test"], known.CLOTHES)
+
+
+def test_no_reader_takes_the_files_of_another_set(tmp_path, keras_home):
+    put_npz(keras_home / "datasets" / "mnist.npz", *digit_set())
+    put_npz(tmp_path / "set" / "mnist.npz", *digit_set())
+    put_idx(keras_home / "datasets", *digit_set())
+    line = failure(tmp_path / "set", "no Fashion-MNIST", known.read_fashion_mnist)
+    assert "train-images-idx3-ubyte(.gz)" in line and f"put the files of {known.STORAGE}" in line
+    put_idx(keras_home / "datasets" / "fashion-mnist", *digit_set())
+    (keras_home / "datasets" / "mnist.npz").unlink()
+    failure(tmp_path / "none", "no MNIST")
+    failure(tmp_path / "none", "no CIFAR-10", known.read_cifar10)
+
+
+def test_a_download_that_is_cut_short_or_changed(tmp_path, keras_home, fashion):
+    file = tmp_path / "served" / "train-images-idx3-ubyte.gz"
+    body = file.read_bytes()
+    for wrong in (body[:-9], body + b"1", b"<html>", None):
+        file.unlink() if wrong is None else file.write_bytes(wrong)
+        line = failure(tmp_path / "no", tmp_path / "no", known.read_fashion_mnist)
+        reason = "URL fetch failure" if wrong is None else "Incomplete or corrupted file"
+        assert reason in line and "Try again" in line
+        assert os.listdir(keras_home / "datasets/fashion-mnist") == []  # nothing is left behind
+    file.write_bytes(body)
+    check(known.read_fashion_mnist(tmp_path / "no"), *fashion["train"], known.CLOTHES)
+
+
+def test_an_interrupted_download_says_what_to_do(tmp_path, keras_home, monkeypatch):
+    def get_file(name, *_, cache_dir, cache_subdir, **__):
+        put(Path(cache_dir) / cache_subdir / name, b"half")
+        raise KeyboardInterrupt
+
+    fake_keras(monkeypatch, get_file)
+    with pytest.raises(KeyboardInterrupt, match=r"the download of .* begins anew"):
+        known.read_mnist(tmp_path)
+    assert os.listdir(keras_home / "datasets") == []
+
+
+def put_tar(path, files):
+    with tarfile.open(path, "w:gz") as archive:
+        for name, body in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(body)
+            archive.addfile(member, io.BytesIO(body))
+
+
+def test_cifar10_is_downloaded_and_unpacked(tmp_path, keras_home, monkeypatch):
+    (tmp_path / "served").mkdir()
+    served = tmp_path / "served/cifar.tar.gz"
+    record = bytes([3]) + bytes(3071) + b"\7"
+    names = ("data_batch_1.bin", "test_batch.bin", "readme.html")
+    files = {f"{known.CIFAR_FOLDER}/{name}": record for name in names}
+    put_tar(served, {**files, "../outside": b"x"})  # refused as a whole
+    monkeypatch.setattr(known, "CIFAR_MD5", md5(served))
+    serve(monkeypatch, served.parent)
+    line = failure(tmp_path / "cifar10", "no CIFAR-10", known.read_cifar10)
+    assert "outside" in line and os.listdir(keras_home / "datasets") == []
+    put_tar(served, files)
+    line = failure(tmp_path / "cifar10", tmp_path / "cifar10", known.read_cifar10)
+    assert "Incomplete or corrupted file" in line and os.listdir(keras_home / "datasets") == []
+    monkeypatch.setattr(known, "CIFAR_MD5", md5(served))
+    for part in ("train", "test"):
+        source = known.read_cifar10(tmp_path / "cifar10", part=part)
+        assert source.images.shape == (1, 32, 32, 3) and source.images[0, 31, 31, 2] == 7
+        assert source.classes[source.labels[0]] == "cat" and len(source.classes) == 10
+        served.unlink(missing_ok=True)
+    assert os.listdir(keras_home / "datasets") == [known.CIFAR_FOLDER]
+    assert not (tmp_path / "outside").exists() and not (keras_home / "outside").exists()
+
+
+def test_the_published_checksums():
+    assert all(len(int(x, 16).to_bytes(16)) == 16 for x in known.FASHION_MD5.values())
+    assert len(known.FASHION_MD5) == len({*known.FASHION_MD5.values()}) == 4
+    assert len(known.CIFAR_MD5) == 32 and known.CIFAR_TAR.startswith("https://")
+    assert len({*known.CLOTHES}) == len({*known.THINGS}) == 10
 
 
 # ---- the real MNIST

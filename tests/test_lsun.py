@@ -14,14 +14,14 @@ from tests.conftest import ROOT, put_lmdb, webp
 COLOURS = {b"k0": (255, 0, 0), b"k1": (0, 255, 0), b"k2": (0, 0, 255)}
 
 
-def lsun(path):
+def lsun(path, conditional=False):
     return packed.load(
         path.name,
         reader=read_lsun,
         data_dir=path.parent,
         cache_dir=path.parent / "cache",
         size=(4, 4),
-        conditional=True,
+        conditional=conditional,
     )
 
 
@@ -29,14 +29,18 @@ def test_lsun_from_a_database(tmp_path):
     file = put_lmdb(tmp_path / "lsun" / "bed_lmdb", {k: webp(c) for k, c in COLOURS.items()})
     data = lsun(tmp_path / "lsun")
     assert data.images[:, 1, 1].tolist() == [list(c) for c in COLOURS.values()]
-    assert data.spec == packed.ImageSpec(4, 4, 3, 3, 1) and data.skipped == []
+    assert data.spec == packed.ImageSpec(4, 4, 3, 3, 0) and data.skipped == []
     assert os.listdir(file.parent) == ["data.mdb"]  # it is only read
 
 
 def test_lsun_from_two_databases(tmp_path):
     for name, keys in (("tower_lmdb", [b"k2"]), ("deep/bed_lmdb", [b"k0", b"k1"])):
         put_lmdb(tmp_path / "lsun" / name, {k: webp(COLOURS[k]) for k in keys})
-    data = lsun(tmp_path / "lsun")
+    data = lsun(tmp_path / "lsun", conditional=True)
+    assert data.spec.class_names == ("bed_lmdb", "tower_lmdb")
+    (tmp_path / "lsun").rename(tmp_path / "moved")
+    assert lsun(tmp_path / "moved").spec.fingerprint == data.spec.fingerprint
+    (tmp_path / "moved").rename(tmp_path / "lsun")
     assert data.images[:, 1, 1].tolist() == [list(c) for c in COLOURS.values()]
     assert data.labels.tolist() == [0, 0, 1] and data.spec.classes == 2
     source = read_lsun(tmp_path / "lsun")
@@ -112,7 +116,7 @@ def test_lsun_from_a_plain_folder(tmp_path):
         path = tmp_path / "lsun" / name
         path.parent.mkdir(parents=True)
         path.write_bytes(webp(colour))
-    data = lsun(tmp_path / "lsun")
+    data = lsun(tmp_path / "lsun", conditional=True)
     assert data.images[:, 1, 1].tolist() == [[255, 0, 0], [0, 0, 255]]
     assert data.labels.tolist() == [0, 1]
 

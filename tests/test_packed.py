@@ -2,8 +2,11 @@
 
 import json
 import os
+import shutil
 import threading
 import time
+import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -252,13 +255,22 @@ def test_no_images(folder, load):
     assert str(folder.path) in str(error.value) and ".webp" in str(error.value)
 
 
-@pytest.mark.parametrize("name", ["absent", "a/b", "file"])
-def test_missing_folder(load, tmp_path, name):
-    (tmp_path / "data").mkdir()
-    (tmp_path / "data" / "file").write_text("not a folder")
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        *(("absent", "data/absent"), ("a/b", "a/b"), ("file", "data/file")),
+        *(("./absent", "./absent"), ("absent/", "./absent"), ("data/a/", "data/a")),
+    ],
+)
+def test_missing_folder(load, tmp_path, name, shown, monkeypatch):
+    """The message names the place as it was given."""
+    monkeypatch.chdir(tmp_path)
+    Path("data").mkdir()
+    Path("data/file").write_text("not a folder")
     with pytest.raises(console.Failed) as error:
-        load(name)
-    assert str(tmp_path / "data" / name) in str(error.value) and "\n" not in str(error.value)
+        load(name, data_dir="data")
+    assert str(error.value).startswith(f"no folder {shown}: put images there")
+    assert "\n" not in str(error.value)
 
 
 # ---- channels
@@ -542,6 +554,77 @@ def test_name_in_data_dir_wins_over_a_path(folder, load, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert colours(load("set")) == [RED]
     assert colours(load("set", data_dir="nothing")) == [BLUE]
+    assert colours(load("./set")) == colours(load("set/")) == [BLUE]  # paths are taken as they are
+    monkeypatch.chdir("set")
+    assert colours(load(".")) == colours(load("../set")) == [BLUE]
+
+
+@pytest.mark.parametrize("wrapping", ["", "set/", "in/set/"])
+def test_classes_have_natural_order(folder, load, tmp_path, wrapping):
+    """In a folder and in a zip file; top folders that hold one folder only are left out."""
+    names = ["1", "2", "10", "007", "Ant", "bee", "bee 9a", "bee 10a", "bee 10b"]
+    for i, name in enumerate(names):
+        folder(f"{wrapping}{name}/deep/{i}.png")
+    (folder.path / "notes.txt").write_text("no picture")
+    (folder.path / ".hidden").mkdir()
+    put_zip(folder.path, tmp_path / "data" / "set.zip")
+    order = ("1", "2", "007", "10", "Ant", "bee", "bee 9a", "bee 10a", "bee 10b")
+    a, b = load(conditional=True), load("set.zip", conditional=True)
+    assert a.spec.class_names == b.spec.class_names == order
+    numbers = dict(zip(map(str, range(9)), map(order.index, names)))
+    for data, source in ((a, folder.path), (b, tmp_path / "data" / "set.zip")):
+        stems = [Path(name).stem for name in folders.read_folder(source).names]
+        assert data.labels.tolist() == [numbers[stem] for stem in stems]
+    assert load().spec.class_names == ()
+
+
+def put_zip(source, path):
+    """Write a zip file of all files in a folder."""
+    with zipfile.ZipFile(path, "w") as archive:
+        for file in sorted(source.rglob("*.*")):
+            archive.write(file, file.relative_to(source))
+
+
+@pytest.mark.parametrize(
+    "names", [["a/1.png", "a/2.png"], ["in/a/1.png"], ["a/1.png", "a/b/2.png"]]
+)
+def test_a_single_class_is_refused(folder, load, tmp_path, names):
+    for name in names:
+        folder(name)
+    put_zip(folder.path, tmp_path / "data" / "set.zip")
+    for name in ("set", "set.zip"):
+        with pytest.raises(console.Failed, match=f"{name} has the single class a: .*conditional"):
+            load(name, conditional=True)
+        assert load(name).spec.classes == 0
+
+
+def test_what_identifies_a_data_set(folder, load, tmp_path, monkeypatch):
+    """Its place, and the names, sizes and contents of its pictures; not their times."""
+    monkeypatch.chdir(tmp_path)
+    first = folder("b/1.png", size=(9, 9))
+    folder("c/1.png", BLUE)
+    spec = load().spec
+    assert spec.source == "data/set" and len(spec.fingerprint) == 64
+    assert load("data/../data/set").spec.source == load("./data/set/").spec.source == "data/set"
+    put_zip(folder.path, tmp_path / "data" / "set.zip")
+    packed_in_zip = load("set.zip").spec
+    assert (packed_in_zip.source, packed_in_zip.fingerprint) == ("data/set.zip", spec.fingerprint)
+    os.utime(first, (1, 1))
+    shutil.copytree("data/set", "elsewhere")
+    moved = load("./elsewhere").spec
+    assert (moved.source, moved.fingerprint) == ("elsewhere", spec.fingerprint)
+    monkeypatch.chdir(tmp_path / "data")
+    assert load("../elsewhere").spec.source == str(tmp_path / "elsewhere")
+    assert load(".").spec.source == "." and load("set").spec.source == "set"
+    first.rename(first.with_name("2.png"))
+    renamed = load().spec.fingerprint
+    first.with_name("2.png").write_bytes(folder("d/1.png", size=(50, 50)).read_bytes())
+    resized = load().spec.fingerprint
+    assert len({spec.fingerprint, renamed, resized}) == 3
+    size = os.path.getsize(folder("c/2.bmp", RED))
+    red = load().spec.fingerprint
+    assert os.path.getsize(folder("c/2.bmp", BLUE)) == size
+    assert load().spec.fingerprint not in (red, resized)
 
 
 def test_labels_are_the_first_folders(folder, load):

@@ -9,6 +9,7 @@ from PIL import Image
 import console
 import utils
 from generation import sample
+from runs import plots
 from training import average, randomness
 
 
@@ -141,15 +142,48 @@ def test_a_seeds_image_does_not_depend_on_the_others(tmp_path):
 
 
 def test_one_label(tmp_path):
-    image = read(*sampler(tmp_path, classes=5, label=3).sheet())
+    image = read(*sampler(tmp_path, classes=5, label="3").sheet())
     assert image.shape == (16, 8)
     assert set(image[3::4].ravel().tolist()) == {int(utils.to_uint8(np.float32(3 / 5)))}
 
 
 @pytest.mark.parametrize("classes", [0, 3])
 def test_a_label_that_the_generator_lacks(tmp_path, classes):
-    with pytest.raises(console.Failed, match="--label=3: this generator has"):
-        sampler(tmp_path, classes=classes, label=3)
+    for label in ("3", "-1", "cat", "9" * 30, "²"):
+        with pytest.raises(console.Failed, match=f"--label={label}: this generator has"):
+            sampler(tmp_path, classes=classes, label=label)
+
+
+def test_a_label_is_a_name_or_else_a_number():
+    names = ("1", "2", "10", "cat")
+    found = [sample.class_number(label, 4, names) for label in ("1", "2", "10", "cat", "3", None)]
+    assert found == [0, 1, 2, 3, 3, None]
+    assert sample.class_number("2", 3, ()) == 2
+    for label in ("4", "Cat", "0x1"):
+        with pytest.raises(console.Failed) as error:
+            sample.class_number(label, 4, names)
+        assert str(error.value) == (
+            f"--label={label}: this generator has the classes 1, 2, 10, cat"
+        )
+
+
+def test_a_sheet_has_the_names_of_its_classes(tmp_path):
+    """They stand above columns of 16 pixels and more, and are cut off at the column's width."""
+    s = sampler(tmp_path, classes=5)
+    s.class_names = tuple("abcde")
+    plain = read(*s.sheet())
+    assert plain.shape == (16, 10)  # narrower
+    grid = np.full((32, 80, 3), 7, np.uint8)
+    named = plots.add_names(grid, ["cat", "", "W" * 99, "a\nb", "\udc80"])
+    assert named.shape == (32 + plots.HEAD, 80, 3) and named.dtype == np.uint8
+    np.testing.assert_array_equal(named[plots.HEAD :], grid)
+    dark = [(named[: plots.HEAD, 16 * i : 16 * i + 16] < 128).any() for i in range(5)]
+    assert dark == [True, False, True, True, True]
+    assert (named[: plots.HEAD, [0, 15, 16, 31, 32, 47, 48]] == 255).all()
+    assert plots.add_names(grid, ()) is grid
+    drawn = [plots.add_names(grid[:, :32], [name])[: plots.HEAD].tobytes() for name in "äöß"]
+    assert len({*drawn}) == 3  # and not a box for each
+    assert plots.add_names(grid[:, :79], list("abcde")).shape == (32, 79, 3)
 
 
 def test_interpolation_passes_through_the_seeds_and_comes_back(tmp_path):

@@ -9,7 +9,7 @@ import pytest
 
 import console
 from runs import trained
-from runs.trained import find_run, load_network
+from runs.trained import check_data, find_run, load_network, other_source, read_config
 from tests.conftest import ROOT
 
 
@@ -85,6 +85,84 @@ def test_find_run_compares_the_last_parts_of_data_sets_paths(tmp_path):
     b = put_run(tmp_path, "b", dataset="pictures/e.ZIP")
     for name in ("e", "e.zip", "elsewhere/e.Zip"):
         assert find_run(tmp_path, name, {})[0] == b
+
+
+def test_find_run_prefers_runs_of_the_data_set_itself(tmp_path):
+    """To those of another folder of this name. Older runs know only what was given."""
+    a, b, c = (
+        put_run(tmp_path, name, dataset=dataset, **more)
+        for name, dataset, more in (
+            ("a", "far/a/d", {"data": {"source": "far/a/d"}}),
+            ("b", "d", {"data": {"source": "/elsewhere/data/d"}}),
+            ("c", "old/d", {}),
+        )
+    )
+    for folder, time in ((a, 1e9), (b, 2e9), (c, 3e9)):
+        (folder / "checkpoint").write_text("")
+        os.utime(folder / "generator.keras", (time, time))
+    for dataset, source, found in (
+        *(("far/a/d", "far/a/d", a), ("./far/a/d/", "far/a/d", a), ("d", "/elsewhere/data/d", b)),
+        *(("old/d", "old/d", c), ("./old/d/", "old/d", c), ("new/d", "new/d", c)),
+    ):
+        folder, others = find_run(tmp_path, dataset, {}, source=source)
+        assert (folder, len(others)) == (found, 2)
+    places = [other_source(read_config(folder), "new/d", "new/d") for folder in (a, b, c)]
+    assert places == ["far/a/d", "/elsewhere/data/d", "old/d"]
+    assert (
+        other_source({"dataset": "x", "data": {"source": "mnist"}}, "mnist", "data/mnist") is None
+    )
+
+
+SPEC = {"height": 8, "width": 8, "channels": 3, "count": 300, "classes": 3}
+SPEC |= {"class_names": ("1", "2", "10"), "source": "data/d", "fingerprint": "f"}
+OLD = {name: SPEC[name] for name in ("height", "width", "channels", "count", "classes")}
+
+
+@pytest.mark.parametrize(
+    ("was", "line"),
+    [
+        ({**SPEC, "class_names": ["1", "2", "10"]}, None),
+        ({**SPEC, "source": "elsewhere"}, None),  # moved
+        ({**SPEC, "fingerprint": "g"}, "the data set has changed: other files, still 300 images"),
+        ({**SPEC, "fingerprint": "g", "count": 280}, "the data set has changed: 280 -> 300 images"),
+        ({**OLD, "class_names": ["1", "2", "10"]}, None),
+    ],
+)
+def test_data_that_a_run_goes_on_with(was, line):
+    was |= {"class_names": list(was["class_names"])}
+    assert check_data("r", was, SPEC) == line
+
+
+NAMES = ["1", "2", "10"]
+
+
+@pytest.mark.parametrize(
+    ("was", "says"),
+    [
+        (
+            {**SPEC, "source": "b/d", "fingerprint": "g"},
+            "run r was trained on b/d, not on data/d: give another --name (with --init_from r, ",
+        ),
+        ({**SPEC, "class_names": ["1", "2", "cat"]}, "other classes: cat missing, 10 new; restore"),
+        ({**SPEC, "class_names": ["1", "2"], "classes": 2}, "other classes: 10 new; restore"),
+        ({**SPEC, "class_names": [*NAMES, "11"], "classes": 4}, "other classes: 11 missing; "),
+        ({**SPEC, "class_names": ["1", "10", "2"]}, "other classes: their order differs; "),
+        (OLD, "in the order of text, 1, 10, 2, and the order is 1, 2, 10 now: give another --name"),
+        ({**OLD, "classes": 2}, "with classes 2, and these have 3"),
+    ],
+)
+def test_data_that_are_refused(was, says):
+    if "class_names" in was:
+        was |= {"class_names": list(was["class_names"])}
+    with pytest.raises(console.Failed) as error:
+        check_data("r", was, SPEC)
+    line = str(error.value)
+    assert says in line and "--name" in line and "--resume False" in line and "\n" not in line
+
+
+def test_an_older_run_goes_on_if_its_classes_keep_their_numbers():
+    spec = {**SPEC, "class_names": ("ant", "bee", "cat")}
+    assert check_data("r", OLD, spec) is None
 
 
 def test_a_file_that_is_no_network_is_refused_in_one_line(tmp_path):

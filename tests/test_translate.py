@@ -1,5 +1,6 @@
 """CycleGAN on the command line: training, resuming, and translating images of any size."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -226,7 +227,30 @@ def test_a_missing_folder_ends_a_run_in_one_line(cli, tmp_path):
     (tmp_path / "data/pics/trainB").rename(tmp_path / "data/pics/other")
     status, _, err = cli(*WORDS, "--train")
     assert (status, err.count("\n")) == (1, 1)
-    assert "no folder data/pics/trainB" in err
+    assert "no folder trainB with images (.jpg" in err and "in data/pics\n" in err
     status, _, err = cli("--arch", "cyclegan", "--dataset", "mnist", "--train")
     assert (status, err.count("\n")) == (1, 1)
-    assert "no folder data/mnist/trainA" in err
+    assert "no folder data/mnist: " in err
+
+
+def test_domains_without_test_images(cli, tmp_path, eager):
+    """In a zip file. Training images stand in on the sheets, but are not translated."""
+    make_domains(tmp_path / "pics", (2, 3, 1, 1), (30, 26))
+    shutil.rmtree(tmp_path / "pics/testB")
+    whole = shutil.make_archive(tmp_path / "pics", "zip", tmp_path, "pics")
+    words = ("--dataset", "pics.zip", "--max_steps", 1, "--train")
+    status, out, _ = cli(*WORDS, *words)
+    assert status == 0
+    assert "no testB: training images stand in on the sheets" in out.splitlines()
+    with Image.open("samples/train_01_0000.png") as sheet:
+        assert sheet.size == (6 * 24, 1 * 24)
+    status, _, err = cli("--dataset", "pics.zip")
+    assert (status, err.count("\n")) == (1, 1)
+    assert err.startswith("main.py: no test images in pics.zip: the folder testB is missing or ")
+    assert "--translate A2B (or B2A) and --input PATH" in err
+    save(tmp_path / "pics/testB/odd.png", (37, 29))
+    shutil.make_archive(whole.removesuffix(".zip"), "zip", tmp_path, "pics")
+    status, out, _ = cli("--dataset", "pics.zip", "--sample_dir", "made")
+    assert status == 0
+    made = {str(p.relative_to("made")): Image.open(p).size for p in Path("made").rglob("*.png")}
+    assert made == {"fakeB/0.png": (26, 30), "fakeA/odd.png": (37, 29)}

@@ -68,14 +68,14 @@ def test_a_zip_is_read_like_the_folder_in_it(tmp_path):
 @pytest.mark.parametrize(
     ("files", "names", "labels"),
     [
-        (["set/b/1.png", "set/a/2.png"], ["a/2.png", "b/1.png"], [0, 1]),
-        (["in/set/b/1.png", "in/set/a/2.png"], ["a/2.png", "b/1.png"], [0, 1]),
+        (["set/b/1.png", "set/a/2.png"], ["set/a/2.png", "set/b/1.png"], [0, 1]),
+        (["in/s/b/1.png", "in/s/a/2.png"], ["in/s/a/2.png", "in/s/b/1.png"], [0, 1]),
         (["a/1.png", "a/2.png"], ["a/1.png", "a/2.png"], [0, 0]),
-        (["set\\b\\1.png", "./set/a/2.png"], ["a/2.png", "b/1.png"], [0, 1]),
+        (["set\\b\\1.png", "./set/a/2.png"], ["set/a/2.png", "set/b/1.png"], [0, 1]),
         (["set/1.png", "set/a/2.png"], ["set/1.png", "set/a/2.png"], [0, 0]),
     ],
 )
-def test_the_top_folder_is_left_out_of_names(files, names, labels):
+def test_the_top_folder_is_no_class(files, names, labels):
     path = put_zip({name: png() for name in files})
     assert zip_archive.Archive(path, (".png",)).names == names
     assert folders.read_folder(path, conditional=True).labels.tolist() == labels
@@ -214,7 +214,9 @@ def test_a_zip_that_cannot_be_read(make, says, train):
 
 def test_a_missing_zip(train):
     status, line = train("--zip", "far/set.zip")
-    assert status == 1 and line == "no file data/far/set.zip"
+    assert status == 1 and line == "no file far/set.zip"
+    assert train("--zip", "set.zip") == (1, "no file data/set.zip")
+    assert train("--zip", "./set.zip") == (1, "no file ./set.zip")
     os.mkfifo("pipe.zip")  # would wait for ever
     assert train("--zip", "pipe.zip")[0] == 1
     put_zip({"a.png": png()})

@@ -1,0 +1,113 @@
+"""Whose data a run is: two data sets of one name, and the names and numbers of classes."""
+
+import dataclasses
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import utils
+from commands import build
+from config.resolve import resolve
+from datasets import packed
+from runs import plots
+from tests.conftest import folder_of_images
+
+SMALL = {"arch": "mlp", "output_height": 16, "g_width": 4, "d_width": 4, "z_dim": 4}
+SMALL = [f"--{name}={value}" for name, value in {**SMALL, "batch_size": 4}.items()]
+pytestmark = pytest.mark.usefixtures("eager")
+
+
+def test_two_data_sets_of_one_name(cli):
+    folder_of_images(Path("a/cats/train"))
+    folder_of_images(Path("b/dogs/train"), seed=1)
+    words, run = (*SMALL, "--train", "--max_steps", 1), "train_4_16_16_mlp"
+    assert cli("--dataset", "a/cats/train", *words)[0] == 0
+    config = json.loads(Path("checkpoint", run, "config.json").read_text())
+    assert config["data"]["source"] == "a/cats/train" and config["data"]["class_names"] == []
+
+    status, _, err = cli("--dataset", "b/dogs/train", *words)
+    assert (status, err.count("\n")) == (1, 1)
+    assert f"run {run} was trained on a/cats/train, not on b/dogs/train: give another --name" in err
+    assert f"--init_from {run}" in err
+
+    status, out, _ = cli("--dataset", "b/dogs/train", "--visualize", 0)
+    note = "note: this run was trained on a/cats/train, not on b/dogs/train"
+    assert status == 0 and note in out.splitlines()
+    status, out, _ = cli("--dataset", "./a/cats/train/", "--visualize", 0)
+    assert status == 0 and "note" not in out
+    shutil.copytree(Path("checkpoint", run), "checkpoint/dogs")
+    config["data"]["source"] = "b/dogs/train"
+    Path("checkpoint/dogs/config.json").write_text(json.dumps(config))
+    status, out, _ = cli("--dataset", "b/dogs/train", "--visualize", 0)
+    assert status == 0 and "run checkpoint/dogs (the newest" in out and "note" not in out
+
+    Path("a").rename("moved")
+    status, out, _ = cli("--dataset", "moved/cats/train", *words)
+    assert status == 0 and "nothing left to do" in out and "has changed" not in out
+    Path("moved").rename("a")
+    Path("b/dogs/train/0.png").rename("a/cats/train/new.png")
+    status, out, _ = cli("--dataset", "a/cats/train", *words)
+    assert status == 0 and "the data set has changed: 20 -> 21 images" in out.splitlines()
+
+
+def test_runs_elsewhere_name_the_whole_path_of_their_data(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    spec = packed.ImageSpec(8, 8, 3, 1, 0, source="train", fingerprint="f")
+    for runs, source in (("checkpoint", "train"), (tmp_path.parent, f"{tmp_path}/train")):
+        c = resolve({"dataset": "./train", "checkpoint_dir": str(runs)})
+        assert build.place_data(c) == build.describe_spec(c, spec)["source"] == source
+    known = dataclasses.replace(spec, source="mnist")
+    assert build.describe_spec(c, known) == {**vars(spec), "source": "mnist"}
+
+
+def test_the_names_of_classes(cli):
+    for i, name in enumerate(("10", "2", "cat & dog")):
+        folder_of_images(Path("data/pics/in", name), 4, seed=i)
+    words = ("--dataset", "data/pics", "--conditional", *SMALL, "--train", "--max_steps")
+    status, out, _ = cli(*words, 1)
+    assert status == 0 and "3 classes: 2, 10, cat & dog" in out.splitlines()
+    run = Path("checkpoint/pics_4_16_16_mlp")
+    config = json.loads((run / "config.json").read_text())
+    assert config["dataset"] == "pics" and config["data"]["classes"] == 3
+    assert config["data"]["class_names"] == ["2", "10", "cat & dog"]
+    sheet, frame = (
+        utils.read_image(p) for p in ("samples/train_00_0001.png", run / "frames/00000001.png")
+    )
+    assert frame.shape == (8 * 16, 3 * 16, 3)
+    np.testing.assert_array_equal(sheet, plots.add_names(frame, ["2", "10", "cat & dog"]))
+    assert (
+        "12 images of pics in 3 classes (2, 10, cat &amp; dog)"
+        in Path("samples/index.html").read_text()
+    )
+    check_labels(cli)
+    status, out, _ = cli(*words[:-1], "--dry_run")
+    assert status == 0 and "images 16x16x3, 3 classes: 2, 10, cat & dog" in out
+
+    Path("data/pics/in/10").rename("data/pics/in/11")
+    status, _, err = cli(*words, 2)
+    assert (status, err.count("\n")) == (1, 1)
+    assert "was trained on other classes: 10 missing, 11 new; restore them" in err
+    Path("data/pics/in/11").rename("data/pics/in/10")
+    del config["data"]["class_names"], config["data"]["fingerprint"], config["data"]["source"]
+    (run / "config.json").write_text(json.dumps(config))  # an older run's
+    status, _, err = cli(*words, 2)
+    assert (status, err.count("\n")) == (1, 1)
+    assert "in the order of text, 10, 2, cat & dog, and the order is 2, 10, cat & dog now" in err
+
+
+def check_labels(cli):
+    """The names win over the numbers: 2 is the first class."""
+    made = {}
+    for label in ("2", "1", "None"):
+        assert cli("--dataset", "pics", "--label", label, "--seeds", "3")[0] == 0
+        made[label] = Path("samples/seed_0003.png").read_bytes()
+    assert made["2"] == made["None"] != made["1"]  # seed 3 has class 0
+    with Image.open("samples/test.png") as sheet:
+        assert sheet.size == (3 * 16, 2 * 16 + plots.HEAD)
+    status, _, err = cli("--dataset", "pics", "--label", "cat")
+    assert (status, err.count("\n")) == (1, 1)
+    assert err.endswith("--label=cat: this generator has the classes 2, 10, cat & dog\n")
