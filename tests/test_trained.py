@@ -104,8 +104,8 @@ def test_find_run_prefers_runs_of_the_data_set_itself(tmp_path):
         *(("far/a/d", "far/a/d", a), ("./far/a/d/", "far/a/d", a), ("d", "/elsewhere/data/d", b)),
         *(("old/d", "old/d", c), ("./old/d/", "old/d", c), ("new/d", "new/d", c)),
     ):
-        folder, others = find_run(tmp_path, dataset, {}, source=source)
-        assert (folder, len(others)) == (found, 2)
+        folder, remark = find_run(tmp_path, dataset, {}, source=source)
+        assert (folder, remark.count(",")) == (found, 1)
     places = [other_source(read_config(folder), "new/d", "new/d") for folder in (a, b, c)]
     assert places == ["far/a/d", "/elsewhere/data/d", "old/d"]
     assert (
