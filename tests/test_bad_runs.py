@@ -252,7 +252,8 @@ def test_a_run_with_unreadable_settings_is_named(body):
     Path("checkpoint/r/generator.keras").touch()
     Path("checkpoint/r/config.json").write_text(body, errors="surrogateescape")
     with pytest.raises(console.Failed, match="no settings can be read in r"):
-        find_run("checkpoint", "mnist", {})
+        find_run("checkpoint", "pics", {})
+    assert "no settings can be read in r" in find_run("checkpoint", "mnist", {})[1]  # one ships
 
 
 # ---- networks
