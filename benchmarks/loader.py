@@ -22,7 +22,7 @@ import utils
 from benchmarks import step, timing
 from commands import build, devices
 from config.resolve import resolve
-from datasets.batches import Batches
+from datasets.packed import Batches
 
 TARGET = 20
 

@@ -1,6 +1,8 @@
 """From a `Config` to the parts of a run: data, networks, objective, optimizers and trainer."""
 
 import contextlib
+import functools
+from pathlib import Path
 
 import console
 from config import tables
@@ -66,13 +68,22 @@ def load_data(c, part=None):
         conditional=c.conditional,
         part=part,
         workers=c.num_workers,
+        background=c.background,
+        output=(c.output_height, c.output_width, 0 if arch.growth else max(8, arch.multiple_of)),
     )
 
 
 def build_reader(c):
-    """Return the function that reads the data set of a config."""
-    row = tables.DATASETS.get(c.dataset, tables.FOLDER)
-    return import_object(tables.ARCHS[c.arch].task.reader or row.reader)
+    """Return the function that reads the data set of a config. It passes over the outputs."""
+    row, own = tables.DATASETS.get(c.dataset, tables.FOLDER), tables.ARCHS[c.arch].task.reader
+    reader = import_object(own or row.reader)
+    return functools.partial(reader, outputs=outputs(c)) if own or row.in_folder else reader
+
+
+def outputs(c):
+    """Return the paths that calls with this config write to: folders, and two pictures of runs."""
+    pictures = [Path(c.sample_dir) / name for name in ("training.gif", "index.html")]
+    return [c.sample_dir, c.checkpoint_dir, c.log_dir, c.cache_dir, "export", *pictures]
 
 
 def describe_data(c):

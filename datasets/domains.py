@@ -6,7 +6,7 @@ import numpy as np
 
 import console
 from datasets import packed
-from datasets.batches import Batches
+from datasets.packed import Batches
 
 TRAIN_FOLDERS = ("trainA", "trainB")
 TEST_FOLDERS = ("testA", "testB")

@@ -74,8 +74,8 @@ class Run:
           console.Failed: if their sizes, channels or classes differ.
         """
         was = trained.read_config(self.folder)["data"]
-        for name in ("height", "width", "channels", "classes"):
-            if was.get(name) != spec[name]:
+        for name in ("height", "width", "channels", "classes", "value_range"):
+            if was.get(name) != spec.get(name):
                 raise console.Failed(
                     f"run {self.name} was trained on images with {name} {was.get(name)}, and these "
                     f"have {spec[name]}: give another --name, or start anew with --resume False"

@@ -145,10 +145,10 @@ def _no_run(checkpoint_dir, dataset, wanted, others, unreadable):
 def _dataset_name(dataset):
     """Return the name by which `find_run` matches runs to a data set.
 
-    It is the last part of a path, without the suffix .zip.
+    It is the last part of a path, without the suffix .zip, .npy or .npz.
     """
     path = Path(dataset)
-    return path.stem if path.suffix.lower() == ".zip" else path.name
+    return path.stem if path.suffix.lower() in (".zip", ".npy", ".npz") else path.name
 
 
 def _flag_text(value):

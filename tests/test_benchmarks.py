@@ -12,7 +12,7 @@ from benchmarks import convs, limit, loader, overhead, quality, soak, startup, s
 from commands import build
 from commands.evaluate import build_evaluation
 from config.resolve import resolve
-from datasets.batches import Batches
+from datasets.packed import Batches
 from tests.conftest import ROOT
 from tests.test_design import long_functions
 

@@ -87,7 +87,7 @@ TYPES = {
     "e.png": ("RGBA", (0, 0, 0, 0), (255, 255, 255)),
     "f.png": ("P", 0, (0, 0, 0)),
     "g.png": ("LA", (9, 255), (9, 9, 9)),
-    "h.png": ("I;16", 257 * 33, (33, 33, 33)),
+    "h.png": ("I;16", 257 * 133, (133, 133, 133)),
     "i.png": ("1", 1, (255, 255, 255)),
 }
 
@@ -97,7 +97,7 @@ def test_every_type_and_mode_in_nested_folders(folder, load):
         options = {"lossless": True} if name.endswith("webp") else {}
         folder(name, colour, mode, **options)
     data = load()
-    assert data.spec == packed.ImageSpec(4, 4, 3, len(TYPES), 0)
+    assert data.spec == packed.ImageSpec(4, 4, 3, len(TYPES), 0, [0, 65535])
     assert data.images.shape == (len(TYPES), 4, 4, 3) and data.images.dtype == np.uint8
     assert data.labels.dtype == np.int32 and not data.labels.any()
     assert data.skipped == []
@@ -128,14 +128,14 @@ def test_pattern_selects(folder, load):
     folder("a.png", RED)
     folder("b/c.jpg", BLUE)
     folder("d.bmp", GREEN)
-    assert colours(load(pattern="*.bmp")) == [GREEN]
+    assert colours(load(pattern="*.bmp")) == colours(load(pattern="*.BMP")) == [GREEN]
     assert colours(load(pattern="[ab]*")) == [RED]
     assert load(pattern="*.jpg").spec.count == 1
     folder("e.tif", BLUE)
     assert colours(load(pattern="*.tif")) == [BLUE]
 
 
-@pytest.mark.parametrize("pattern", ["*.tif", "", "*.PNG"])
+@pytest.mark.parametrize("pattern", ["*.tif", "", "*.png.*"])
 def test_pattern_that_selects_nothing(folder, load, pattern):
     folder("a.png")
     with pytest.raises(console.Failed) as error:
@@ -230,10 +230,10 @@ def test_skipped_files_are_named_again_from_the_cache(folder, load, capsys, no_d
     folder("a.png")
     break_file(folder("b.png"))
     first = load()
-    said = [x for x in capsys.readouterr().out.splitlines() if x.startswith("skipped")]
+    said = [x for x in capsys.readouterr().out.splitlines() if not x.startswith("pack")]
     no_decoder()
     second = load()
-    assert second.skipped == first.skipped and len(first.skipped) == 1
+    assert second.skipped == first.skipped and len(first.skipped) == 1 < len(said)
     assert capsys.readouterr().out.splitlines() == said
 
 
