@@ -109,7 +109,10 @@ def _translate_all(generator, path, target, pattern, background):
         raise console.Failed(
             console.plain(f"none of {len(skipped)} images can be translated: {skipped[0]}")
         )
-    for line in decoding.notes(decoding.summarise(seen), background):
+    facts = decoding.summarise(seen)
+    if facts.pop("value_range", None):
+        print(f"{facts['bits']}-bit pictures: each by its own range of values")
+    for line in decoding.notes(facts, background):
         print(line)
     if skipped:
         listed = console.plain(", ".join(skipped[:5]))
@@ -134,7 +137,6 @@ def _load(file, channels, background):
             raise ValueError(f"{image.width}x{image.height} are more than {MAX_PIXELS} pixels")
         seen = decoding.Seen()
         pixels = np.asarray(decoding.to_mode(image, channels, background, seen=seen))
-    seen.bits = 0  # it has its own range of values, not one of all images
     return pixels.reshape(*pixels.shape[:2], channels), seen
 
 
