@@ -78,7 +78,7 @@ class Run:
             if was.get(name) != spec.get(name):
                 raise console.Failed(
                     f"run {self.name} was trained on images with {name} {was.get(name)}, and these "
-                    f"have {spec[name]}: give another --name, or start anew with --resume False"
+                    f"have {spec.get(name)}: give another --name, or start anew with --resume False"
                 )
 
     def begin(self, settings, spec, *, resume, sample_every=1):
