@@ -108,11 +108,12 @@ def _pack(source, part, size, crop, workers, background):
     with _strict_pillow():
         channels = 1 if all_gray(source) else 3
     array = _new_array(part, (count, *size, channels))
-    bad, seen = {}, [pictures.Seen() for _ in range(count)]
+    bad, seen, aspects = {}, {}, np.ones(count)  # `seen` has only what is told: a set may be large
 
     def decode(i, value_range=None):
+        found = pictures.Seen()
         convert = functools.partial(
-            pictures.to_mode, background=background, value_range=value_range, seen=seen[i]
+            pictures.to_mode, background=background, value_range=value_range, seen=found
         )
         try:
             array[i] = utils.load_image(source.open(i), size, channels, crop, convert)
@@ -120,17 +121,21 @@ def _pack(source, part, size, crop, workers, background):
             raise
         except Exception as error:  # decoders raise many types for a broken file
             bad[i] = console.plain(f"{source.names[i]} ({_reason(error)})")
+            return
+        aspects[i] = found.aspect
+        if found.is_told():
+            seen[i] = found
 
     _for_each(decode, range(count), workers)
     if len(bad) == count:
         raise console.Failed(f"none of {count} images can be read, the first is {bad[0]}")
-    kept = [i for i in range(count) if i not in bad]
-    facts = pictures.summarise([seen[i] for i in kept], size, crop)
+    cut = None if crop else np.delete(aspects, list(bad))
+    facts = pictures.summarise([seen[i] for i in sorted(seen)], cut, size)
     if "value_range" in facts:  # of the whole set; the first pass took each picture's own
-        wide = [i for i in kept if seen[i].bits]
+        wide = [i for i in sorted(seen) if seen[i].bits]
         _for_each(functools.partial(decode, value_range=facts["value_range"]), wide, workers)
     if bad:
-        _compact(array, part, [i for i in kept if i not in bad])
+        _compact(array, part, [i for i in range(count) if i not in bad])
     return {str(i): bad[i] for i in sorted(bad)}, facts
 
 

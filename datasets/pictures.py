@@ -6,7 +6,6 @@ Imports no TensorFlow.
 import dataclasses
 import functools
 import io
-import math
 
 import numpy as np
 from PIL import Image, ImageCms, ImageOps
@@ -17,6 +16,7 @@ SRGB_TOLERANCE = 3  # levels by which a profile may differ from sRGB and still c
 MAX_CUT = 0.1  # mean share of a picture that is cut away without a word
 SIZES = (8, 1024)  # limits of the sizes that a note names, as of --output_height
 PROFILE_MODES = {"RGB ": "RGB", "CMYK": "CMYK"}  # colour space of a profile → Pillow's mode
+COUNTED = ("cut_bits", "transparent", "converted", "broken")  # attributes of `Seen`
 
 
 @dataclasses.dataclass(slots=True)
@@ -24,7 +24,7 @@ class Seen:
     """What was found in one picture.
 
     Attributes:
-      size: (width, height) in pixels, upright.
+      aspect: width / height, upright.
       bits: bits of a value if the picture is gray and has more than 8, else 0.
       extremes: (lowest, highest) value of such a picture, as an array, or None.
       cut_bits: True if it has 16 bits a channel in colour, of which Pillow keeps the high byte.
@@ -32,13 +32,17 @@ class Seen:
       converted, broken: True if its colour profile was used; if the profile cannot be read.
     """
 
-    size: tuple = (1, 1)
+    aspect: float = 1.0
     bits: int = 0
     extremes: np.ndarray | None = None
     cut_bits: bool = False
     transparent: bool = False
     converted: bool = False
     broken: bool = False
+
+    def is_told(self):
+        """Return whether a note counts this picture."""
+        return self.bits > 0 or any(getattr(self, name) for name in COUNTED)
 
 
 def to_mode(image, channels, background="white", value_range=None, seen=None):
@@ -54,7 +58,7 @@ def to_mode(image, channels, background="white", value_range=None, seen=None):
     profile = image.info.get("icc_profile")
     seen.cut_bits = not utils.is_wide(image) and ";16" in _raw_mode(image)
     ImageOps.exif_transpose(image, in_place=True)
-    seen.size = image.size
+    seen.aspect = image.width / image.height
     coloured = image.mode not in utils.GRAY_MODES
     if utils.is_wide(image):
         stored = np.asarray(image)
@@ -135,35 +139,30 @@ def srgb_transform(profile, mode):
 # ---- the notes on a set ------------------------------------------------------------------
 
 
-def summarise(seen, size=None, crop=None):
+def summarise(seen, aspects=None, size=None):
     """Return the facts of a set, a dict that JSON can hold. Facts that need no note are left out.
 
     Args:
-      seen: list of `Seen`, one for each picture that could be read.
-      size: (height, width) of the packed images, or None if nothing is cut away.
-      crop: (height, width) of the centre box that the user asked for, or None.
+      seen: list of the `Seen` of all pictures that a note counts.
+      aspects: float [N], width / height of all pictures that are cut to an output's shape.
+      size: (height, width) of the output.
     """
-    counts = {
-        name: sum(getattr(s, name) for s in seen)
-        for name in ("transparent", "converted", "broken", "cut_bits")
-    }
+    counts = {name: sum(getattr(s, name) for s in seen) for name in COUNTED}
     facts = {name: count for name, count in counts.items() if count}
     if wide := [s for s in seen if s.bits]:
         facts["bits"] = max(s.bits for s in wide)
         facts["value_range"] = list(utils.find_range([s.extremes for s in wide]))
-    cut = _mean_cut(seen, size) if size and not crop else 0
-    if cut > MAX_CUT:
-        aspect = math.exp(sum(math.log(s.size[0] / s.size[1]) for s in seen) / len(seen))
-        facts |= {"cut": cut}
-        if _mean_cut(seen, (1, aspect)) <= MAX_CUT:
-            facts["aspect"] = aspect
+    if aspects is not None and _mean_cut(aspects, size[1] / size[0]) > MAX_CUT:
+        facts["cut"] = _mean_cut(aspects, size[1] / size[0])
+        mean = float(np.exp(np.log(aspects).mean()))
+        if _mean_cut(aspects, mean) <= MAX_CUT:
+            facts["aspect"] = mean
     return facts
 
 
-def _mean_cut(seen, size):
-    """Return the mean share of the pictures that a crop to the shape (height, width) cuts away."""
-    aspects = [s.size[0] / s.size[1] * size[0] / size[1] for s in seen]
-    return sum(1 - min(a, 1 / a) for a in aspects) / len(seen)
+def _mean_cut(aspects, wanted):
+    """Return the mean share of pictures that a crop to another width / height cuts away."""
+    return float(np.mean(1 - np.minimum(aspects / wanted, wanted / aspects)))
 
 
 def notes(facts, background="white", output=None):

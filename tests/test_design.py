@@ -20,7 +20,7 @@ MODULES = sorted(
 MAY_IMPORT = {
     "main": {"commands", "config", "console"},
     "commands": {"config", "datasets", "evaluation", "generation", "runs", "training"}
-    | {"losses", "layers", "console"},
+    | {"losses", "layers", "files", "console"},
     "config": {"console"},
     "generation": {"datasets", "runs", "training", "utils", "files", "console"},
     "evaluation": {"runs", "utils", "files", "console"},

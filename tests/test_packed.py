@@ -253,6 +253,18 @@ def test_a_set_has_one_range_of_values(tmp_path, load, capsys, monkeypatch):
     assert load().spec.value_range == [0, 8191]
 
 
+def test_a_crop_that_cuts_much_is_told(folder, load, capsys):
+    folder("a.png", RED, size=(30, 20))
+    folder("b.jpg", RED, size=(1500, 1000))  # decoded at a smaller size
+    (folder.path / "c.png").write_bytes(b"broken")
+    line = "the centre crop cuts away 33 % of a picture on average: --output_width 24 would keep it"
+    for _ in range(2):  # as packed, and from the cache
+        load(size=(16, 16), output=(16, 16, 8))
+        assert line in capsys.readouterr().out.splitlines()
+    load(size=(16, 16), crop=(20, 20))  # a box that the user has chosen
+    assert "cuts away" not in capsys.readouterr().out
+
+
 def test_the_background_is_part_of_the_cache(folder, load, capsys, tmp_path):
     folder("a.png", (255, 0, 0, 0), "RGBA", size=(4, 4))
     assert colours(load()) == [(255, 255, 255)]

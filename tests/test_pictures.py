@@ -220,10 +220,10 @@ def test_the_low_bytes_of_colours_are_told(tmp_path, kind, values, cut):
         assert found.tolist() == [[0x12, 0x80, 0]]
 
 
-def test_the_size_is_that_of_the_upright_picture():
+def test_the_aspect_is_that_of_the_upright_picture():
     exif = Image.Exif()
     exif[0x0112] = 6
-    assert convert(reopened(Image.new("RGB", (6, 3)), "JPEG", exif=exif))[1].size == (3, 6)
+    assert convert(reopened(Image.new("RGB", (6, 3)), "JPEG", exif=exif))[1].aspect == 0.5
 
 
 # ---- the notes
@@ -234,15 +234,17 @@ def seen(count=1, **facts):
 
 
 def test_plain_pictures_have_no_notes():
-    assert pictures.summarise(seen(3, size=(9, 9)), (4, 4)) == {}
+    assert pictures.summarise([], np.ones(3), (4, 4)) == {} == pictures.summarise([])
     assert pictures.notes({}) == []
+    assert not pictures.Seen(aspect=3).is_told()
+    assert pictures.Seen(bits=16).is_told() and pictures.Seen(broken=True).is_told()
 
 
 def test_every_note():
     found = seen(2, transparent=True) + seen(1, converted=True) + seen(3, broken=True)
     found += seen(4, cut_bits=True) + seen(bits=16, extremes=np.uint16([5, 700]))
     found += seen(bits=16, extremes=np.uint16([0, 3000]))
-    facts = pictures.summarise(found, (8, 8))
+    facts = pictures.summarise(found)
     assert facts["value_range"] == [0, 4095]
     assert pictures.notes(facts, "#102030") == [
         "16-bit pictures: values 0 to 4095 become 0 to 255",
@@ -269,9 +271,8 @@ CUTS = {  # sizes of the pictures, (height, width, multiple) of the output, the 
 
 @pytest.mark.parametrize(("sizes", "output", "says"), CUTS.values(), ids=CUTS)
 def test_the_note_on_cropping(sizes, output, says):
-    found = [pictures.Seen(size=size) for size in sizes]
-    notes = pictures.notes(pictures.summarise(found, output[:2]), output=output)
+    aspects = np.array([width / height for width, height in sizes])
+    notes = pictures.notes(pictures.summarise([], aspects, output[:2]), output=output)
     share, _, flag = (says or "").partition(": ")
     line = f"the centre crop cuts away {share} of a picture on average"
     assert notes == ([line + (f": {flag} would keep it" if flag else "")] if says else [])
-    assert pictures.summarise(found, output[:2], (9, 9)) == {}  # a box that the user has chosen
