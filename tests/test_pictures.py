@@ -259,7 +259,7 @@ CUTS = {  # sizes of the pictures, (height, width, multiple) of the output, the 
     "a third": ([(96, 64)], (64, 64, 8), "33 %: --output_width 96"),
     "two thirds": ([(64, 192)], (64, 64, 8), "67 %: --output_height 192"),
     "by the mean": ([(128, 64), (72, 64)], (64, 64, 8), "31 %"),
-    "nearest multiple": ([(100, 64)], (64, 64, 16), "36 %: --output_width 96"),
+    "nearest multiple": ([(90, 64)], (64, 64, 16), "29 %: --output_width 96"),
     "a wide output": ([(64, 64)], (64, 128, 8), "50 %: --output_height 128"),
     "too wide": ([(6400, 64)], (64, 64, 8), "99 %"),
     "the nearest is the same": ([(72, 64)], (8, 8, 8), "11 %"),
