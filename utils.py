@@ -4,7 +4,7 @@ Images are NumPy arrays, uint8 in [0, 255] or float32 in [-1, 1], of shape [H, W
 [N, H, W, C], where C is 1 or 3. Imports no TensorFlow.
 """
 
-import importlib.util
+import contextlib
 import math
 import threading
 from pathlib import Path
@@ -42,39 +42,84 @@ def crop_box(width, height, target, crop=None):
     return left, top, left + box_w, top + box_h
 
 
-def to_mode(image, channels):
-    """Return a Pillow image in mode "L" or "RGB", upright by EXIF, composed onto white.
+def to_mode(image, channels, background="white", value_range=None):
+    """Return a Pillow image in mode "L" or "RGB", upright by EXIF, composed onto a colour.
 
     Args:
       image: a Pillow image of any mode.
       channels: 1 for "L" or 3 for "RGB".
+      background: name or #rrggbb of the colour behind transparent pixels.
+      value_range: (low, high) of the values that become 0 to 255, for gray images of 16 or 32
+        bits; None for the image's own `find_range`.
     """
     image = ImageOps.exif_transpose(image)
-    if image.mode[0] in "IF":  # 16 or 32 bits a pixel: Pillow would clip them to 8
-        image = _to_8_bits(image)
-    if "A" in image.getbands() or "a" in image.getbands() or "transparency" in image.info:
+    if is_wide(image):  # Pillow would clip the values to 8 bits
+        stored = np.asarray(image)
+        image = Image.fromarray(to_8_bits(stored, value_range or find_range([stored])))
+    if has_alpha(image):
         image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+        image = Image.alpha_composite(Image.new("RGBA", image.size, background), image)
     return image.convert("L" if channels == 1 else "RGB")
 
 
-def _to_8_bits(image):
-    """Scale a gray image of 16 or 32 bits to 8, in blocks of rows: float64 may take 700 MB."""
-    stored = np.asarray(image)
-    wide = image.mode.startswith("I;16") or stored.max() > 255
+def is_wide(image):
+    """Return whether a Pillow image is gray with 16 or 32 bits a pixel."""
+    return image.mode[0] in "IF"
+
+
+def has_alpha(image):
+    """Return whether a Pillow image has an alpha channel or a transparent colour."""
+    return bool({"A", "a"} & {*image.getbands()}) or "transparency" in image.info
+
+
+def find_range(blocks):
+    """Return the (low, high) range in which the values of arrays lie.
+
+    For whole numbers, `high` is the smallest 2^k - 1 of k >= 8 that no value exceeds, and `low` is
+    0, or the minimum if that is negative. For floats, the range is (0, 1) if it holds all values,
+    and else the minimum and the maximum. Values that are not finite do not count.
+
+    Args:
+      blocks: iterable of arrays of one dtype.
+    """
+    lows, highs, whole = [], [], True
+    for block in blocks:
+        whole = whole and block.dtype.kind in "iu"
+        values = block if whole else block[np.isfinite(block)]
+        if values.size:
+            lows.append(values.min().item())
+            highs.append(values.max().item())
+    low, high = min(lows, default=0), max(highs, default=0)
+    if whole:
+        return min(low, 0), max(255, 2 ** int(high).bit_length() - 1) if high > 0 else 255
+    if low >= 0 and high <= 1:
+        return 0.0, 1.0
+    return low, high if high > low else low + 1.0
+
+
+def to_8_bits(stored, value_range):
+    """Map values linearly to uint8, (low, high) to 0 and 255. Others are clipped; NaN becomes low.
+
+    Works in blocks of rows: float64 of a whole picture may take 700 MB.
+    """
+    low, high = value_range
     out = np.empty(stored.shape, np.uint8)
     for top in range(0, len(stored), ROWS):
-        values = np.nan_to_num(stored[top : top + ROWS].astype(np.float64))
-        out[top : top + ROWS] = (values / 257 if wide else values).clip(0, 255).round()
-    return Image.fromarray(out)
+        values = stored[top : top + ROWS].astype(np.float64)
+        values = np.nan_to_num((values - low) * (255 / (high - low)))
+        out[top : top + ROWS] = values.clip(0, 255).round()
+    return out
 
 
 def open_image(file):
-    """Open a file or path as a Pillow image. Raises OSError if it has none of `FORMATS`."""
-    return Image.open(file, formats=FORMATS)
+    """Open a file or path as a Pillow image, or return a Pillow image as it is.
+
+    Raises OSError if the file has none of `FORMATS`.
+    """
+    return file if isinstance(file, Image.Image) else Image.open(file, formats=FORMATS)
 
 
-def load_image(image, size, channels, crop=None):
+def load_image(image, size, channels, crop=None, convert=None):
     """Load an image, crop it at the centre and resize it.
 
     Args:
@@ -83,6 +128,7 @@ def load_image(image, size, channels, crop=None):
         stretched.
       channels: 1 or 3.
       crop: (height, width) of a centre box to crop to first.
+      convert: function like `to_mode`, of (image, channels).
 
     Returns:
       uint8 [height, width, channels].
@@ -91,15 +137,16 @@ def load_image(image, size, channels, crop=None):
       OSError, ValueError, SyntaxError: if Pillow cannot read the file; a broken file may raise
         other errors.
     """
-    if not isinstance(image, Image.Image):
+    convert = convert or to_mode
+    if isinstance(image, Image.Image):
+        image = convert(image, channels)
+    else:
         with open_image(image) as file:
             if file.format == "JPEG" and not crop:  # decode at 1/2, 1/4 or 1/8 size
                 file.draft(None, (2 * size[1], 2 * size[0]))
-            if file.width * file.height > LARGE:
-                with _LARGE_LOCK:
-                    return load_image(to_mode(file, channels), size, channels, crop)
-            return load_image(to_mode(file, channels), size, channels, crop)
-    image = to_mode(image, channels)
+            large = file.width * file.height > LARGE
+            with _LARGE_LOCK if large else contextlib.nullcontext():
+                image = convert(file, channels)
     box = crop_box(*image.size, size, crop)
     if (image.height, image.width) != tuple(size) or box != (0, 0, *image.size):
         image = image.resize((size[1], size[0]), Image.Resampling.BILINEAR, box=box)
@@ -240,27 +287,4 @@ def save_animation(path, frames, seconds=None, hold=1.0):
     with files.atomic_path(path) as part:
         options |= {"append_images": others, "duration": duration, "loop": 0}
         first.save(part, save_all=True, **options)
-    return path
-
-
-def save_video(path, frames, rate):
-    """Write an MP4 (H.264) and return the path, or None if the package `av` is not installed.
-
-    Args:
-      path: ends with .mp4.
-      frames: list of uint8 [H, W, C]. H.264 takes even sizes only: an odd last row or column is
-        repeated.
-      rate: frames per second.
-
-    Raises:
-      OSError: if the file cannot be written.
-    """
-    if importlib.util.find_spec("av") is None:
-        return None
-    import imageio.v3 as iio
-
-    frames = [np.pad(f, ((0, f.shape[0] % 2), (0, f.shape[1] % 2), (0, 0)), "edge") for f in frames]
-    frames = np.stack([np.broadcast_to(f, (*f.shape[:2], 3)) for f in frames])
-    with files.atomic_path(path) as part:
-        iio.imwrite(part, frames, plugin="pyav", codec="libx264", fps=rate)
     return path

@@ -20,9 +20,9 @@ from PIL import Image
 
 import utils
 from benchmarks import step, timing
-from commands import build, devices
+from commands import devices, sources
 from config.resolve import resolve
-from datasets.batches import Batches
+from datasets.packed import Batches
 
 TARGET = 20
 
@@ -45,7 +45,7 @@ def pack(folder, cache):
     c = resolve({"dataset": str(folder), **given})
     begun = time.perf_counter()
     with contextlib.redirect_stdout(io.StringIO()):
-        data = build.load_data(c)
+        data = sources.load_data(c)
     return time.perf_counter() - begun, data
 
 

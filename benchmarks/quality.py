@@ -20,7 +20,7 @@ from matplotlib.ticker import NullFormatter, StrMethodFormatter
 
 import files
 from benchmarks import timing
-from commands import build, devices
+from commands import build, devices, sources
 from commands.evaluate import build_evaluation
 from config.resolve import resolve
 from evaluation import metrics
@@ -74,9 +74,9 @@ def curve(flags, marks, *, by_updates=False):
       (minutes, updates, name of the measure, its value) at each mark.
     """
     c = resolve(flags)
-    data = build.load_data(c)
+    data = sources.load_data(c)
     trainer = build.build_trainer(c, data.spec, len(data.images) // c.batch_size)
-    batches = build.build_batches(c, data)
+    batches = sources.build_batches(c, data)
     evaluation = build_evaluation(c, data)
     labels = evaluation.labels
     labels = np.zeros(len(evaluation.real), np.int32) if labels is None else labels

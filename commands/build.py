@@ -1,16 +1,15 @@
-"""From a `Config` to the parts of a run: data, networks, objective, optimizers and trainer."""
+"""From a `Config` to the parts of a run: networks, objective, optimizers and trainer."""
 
 import contextlib
 import math
-import os
 from pathlib import Path
 
 import console
+from commands import sources
 from config import tables
 from config.resolve import resolve
 from config.rows import import_object
 from config.saved import add_newer_fields, identity, read_saved
-from datasets import packed
 from runs import film, recovery, trained
 
 
@@ -30,7 +29,7 @@ def find(given):
     c = resolve(given, check=False)
     refuse_shipped(c, "sample_dir", "cache_dir")
     recovery.settle_runs(c.checkpoint_dir, c.log_dir, c.sample_dir)
-    wanted, source = identity(given), place_data(c)
+    wanted, source = identity(given), sources.place_data(c)
     try:
         folder, remark = trained.find_run(
             c.checkpoint_dir, c.dataset, wanted, add_newer_fields, source
@@ -80,96 +79,6 @@ def pictures_dir(c, folder):
 
 
 FIRST_SCALE = 1024.0  # of float16 losses; larger scales overflow in the first steps
-
-
-def load_data(c, part=None):
-    """Read and pack the images of a config.
-
-    Args:
-      c: a `Config`.
-      part: name of a part of the data set, for example "test"; None for the training part.
-
-    Returns:
-      A `packed.Packed`, or a `domains.Domains` for translation.
-
-    Raises:
-      Failed: if the data cannot be read.
-    """
-    arch = tables.ARCHS[c.arch]
-    return import_object(arch.task.load)(
-        c.dataset,
-        reader=build_reader(c),
-        data_dir=c.data_dir,
-        cache_dir=c.cache_dir,
-        size=(c.output_height, c.output_width),
-        crop=(c.input_height, c.input_width) if c.crop else None,
-        pattern=c.input_fname_pattern,
-        conditional=c.conditional,
-        part=part,
-        workers=c.num_workers,
-    )
-
-
-def place_data(c):
-    """Return the place of the data set of a config, as the config.json of a run names it.
-
-    It is relative if the current folder has both the data and the runs. Runs elsewhere may be used
-    from several folders, in each of which a relative path is another one.
-    """
-    path = packed.locate(c.dataset, c.data_dir)
-    elsewhere = os.path.isabs(packed.place(c.checkpoint_dir))
-    return os.path.abspath(path) if elsewhere else packed.place(path)
-
-
-def describe_spec(c, spec):
-    """Return a dict of the fields of the data's `ImageSpec`, as they are saved with a run."""
-    is_place = spec.source == packed.place(packed.locate(c.dataset, c.data_dir))
-    return {**vars(spec), "source": place_data(c) if is_place else spec.source}
-
-
-def build_reader(c):
-    """Return the function that reads the data set of a config."""
-    row = tables.DATASETS.get(c.dataset, tables.FOLDER)
-    return import_object(tables.ARCHS[c.arch].task.reader or row.reader)
-
-
-def describe_data(c):
-    """Find the `packed.ImageSpec` of the data set of a config, without packing the images.
-
-    Returns:
-      (ImageSpec, None), or if the data cannot be read, (an ImageSpec of colour images without
-      labels, text with the reason).
-    """
-    size, arch = (c.output_height, c.output_width), tables.ARCHS[c.arch]
-    try:
-        return import_object(arch.task.describe)(
-            c.dataset,
-            reader=build_reader(c),
-            data_dir=c.data_dir,
-            size=size,
-            pattern=c.input_fname_pattern,
-            conditional=c.conditional,
-        ), None
-    except console.Failed as error:
-        return packed.ImageSpec(*size, 3, 0, 0), str(error)
-
-
-def build_batches(c, data, strategy=None):
-    """Return the stream of training images, a `batches.Batches` or `domains.Pairs`.
-
-    Args:
-      c: a `Config`.
-      data: the packed data.
-      strategy: a tf.distribute strategy. The stream then has only the rows of this process's
-        replicas. None for all rows.
-    """
-    from training import replicas
-
-    kwargs = {"rows": replicas.local_replicas(strategy)} if strategy else {}
-    batches = data.stream(seed=c.seed, train_size=c.train_size, **kwargs)
-    if len(batches) < c.batch_size:
-        print(f"{len(batches)} images are fewer than a batch of {c.batch_size}: images repeat")
-    return batches
 
 
 def count_updates(c, per_epoch):

@@ -3,6 +3,7 @@
 import time
 from pathlib import Path
 
+import files
 from commands import build
 from commands.train import train
 from config import tables
@@ -25,6 +26,7 @@ def compare(given):
         c = resolve({**given, "mode": mode})
         folder = Path(c.sample_dir) / "compare"
         name = f"{c.name}_{mode}" if c.name else f"compare_{c.run_name}"
+        files.mark_output(folder)  # the pictures of one mode are not data of the next
         flags = {**given, "mode": mode, "name": name, "sample_dir": str(folder)}
         if status := train(flags, time.monotonic(), c.sample_dir):
             return status

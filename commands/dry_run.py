@@ -3,7 +3,7 @@
 import math
 import time
 
-from commands import build, devices
+from commands import build, devices, sources
 from config import messages, tables
 from config.resolve import resolve
 from config.rows import import_object
@@ -27,7 +27,7 @@ def dry_run(given):
 
 def describe(c):
     """Yield lines on the images, the sizes of the networks, the memory and the time of a config."""
-    spec, reason = build.describe_data(c)
+    spec, reason = sources.describe_data(c)
     devices.import_tensorflow(c.device)
     from training.memory import parameters, size_text
 

@@ -3,7 +3,7 @@
 import os
 
 import console
-from commands import build, devices
+from commands import build, devices, sources
 from config import tables
 from config.rows import import_object
 from runs import trained
@@ -58,7 +58,7 @@ def build_evaluation(c, data):
     from evaluation.evaluation import Evaluation
 
     part = tables.DATASETS.get(c.dataset, tables.FOLDER).test_part
-    real = build.load_data(c, part) if part else data
+    real = sources.load_data(c, part) if part else data
     if len(real.images) < 2:
         raise TooFewImages("an evaluation needs at least 2 real images, and there is 1")
     return Evaluation(
@@ -86,7 +86,7 @@ def measure(c, folder):
     Raises:
       Failed: if the generator cannot be loaded, or its images have another shape than the data's.
     """
-    data = build.load_data(c)
+    data = sources.load_data(c)
     devices.import_tensorflow(c.device)
     from training.average import draw_measured
 

@@ -38,6 +38,7 @@ def translations(c, folder):
         translate=c.translate,
         input=c.input,
         output=c.output,
+        background=c.background,
     )
 
 

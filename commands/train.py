@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import files
-from commands import build, devices
+from commands import build, devices, sources
 from commands.evaluate import TooFewImages, build_evaluation
 from config import messages
 from config.resolve import resolve
@@ -69,17 +69,17 @@ def _train(given, started, run, resume, strategy):
     c = resolve(given, saved)
     refuse_changes(c, saved)
     run.say(messages.opening(c, given, saved))
-    data = build.load_data(c)
+    data = sources.load_data(c)
     if data.spec.class_names:
         run.say(messages.classes(data.spec.class_names))
-    facts = build.describe_spec(c, data.spec)
+    facts = sources.describe_spec(c, data.spec)
     if resume:
         run.check_data(facts)
     devices.import_tensorflow(c.device)
     strategy = devices.choose(c, strategy)
     for line in devices.remarks(c, strategy):
         run.say(line)
-    batches = build.build_batches(c, data, strategy)
+    batches = sources.build_batches(c, data, strategy)
     schedule = build_schedule(c, len(batches), started)
     trainer = build.build_trainer(c, data.spec, schedule.per_epoch, data.shown, strategy)
     load_weights(c, run, trainer, resume)

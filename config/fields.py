@@ -55,7 +55,8 @@ class Config:
 
     dataset: str = _flag(
         "mnist",
-        "mnist, fashion_mnist, digits, cifar10, lsun, a folder or .zip file in data_dir, or a"
+        "mnist, fashion_mnist, digits, cifar10, lsun, a folder or a .zip, .npy or .npz file in"
+        " data_dir, or a"
         " path; --zip is the same flag",
     )
     data_dir: str = _flag("data", "folder of the data sets", saved=False)
@@ -78,6 +79,9 @@ class Config:
     )
     crop: bool = _flag(
         False, "crop images to a centre box of input_height x input_width before they are resized"
+    )
+    background: str = _flag(
+        "white", "colour behind transparent pixels, a name or #rrggbb", values.colour
     )
     mirror: bool = _flag(None, "mirror training images left-right at random", bool)
     conditional: bool = _flag(None, "give the class labels to both networks", bool)
@@ -414,7 +418,7 @@ class Config:
             return self.name
         # The path may be "." or end in "/".
         dataset = os.path.basename(os.path.abspath(self.dataset))
-        dataset = re.sub(r"(?<=.)\.zip$", "", dataset, flags=re.IGNORECASE)
+        dataset = re.sub(r"(?<=.)\.(zip|npy|npz)$", "", dataset, flags=re.IGNORECASE)
         defaults = tables.MODES[self.mode].defaults
         parts = [dataset, self.batch_size, self.output_height, self.output_width]
         parts += [self.arch] if self.arch != FIELDS["arch"].default else []

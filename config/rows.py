@@ -144,11 +144,13 @@ class Dataset:
       reader: function of (path, pattern=, conditional=) that returns a `Source`.
       defaults: values of Config fields.
       test_part: name of the part that generators are measured against; None: the training part.
+      in_folder: True if the reader lists a folder, and takes `outputs`, the paths to pass over.
     """
 
     reader: str
     defaults: Mapping
     test_part: str | None = None
+    in_folder: bool = False
 
 
 @dataclasses.dataclass(frozen=True)

@@ -57,11 +57,13 @@ def _check_values(saved, read):
 def add_newer_fields(saved):
     """Add the fields that are newer than a run, with the values that it was trained with.
 
-    These are the penalty and the fields of the networks. `saved` is a dict of Config field → value.
+    These are the background, the penalty and the fields of the networks. `saved` is a dict of
+    Config field → value.
     """
     row, mode = tables.ARCHS.get(saved.get("arch")), tables.MODES.get(saved.get("mode"))
     if row and row.growth and "penalty" not in saved:
         saved["critic_norm"] = "none"  # the run is older than norms in growing networks
+    saved.setdefault("background", FIELDS["background"].default)
     if mode:
         saved.setdefault("penalty", mode.defaults["penalty"])
     for name in row.network if row else ():
@@ -111,7 +113,7 @@ def _refuse_precision(config, saved):
 
 def _fixed(row):
     """Return the fields that a resumed run cannot change, in the order of the checks."""
-    return ("arch", *row.network, *row.fixed, *FIXED)
+    return ("arch", *row.network, *row.fixed, *FIXED, "background")
 
 
 def changes(config, saved):

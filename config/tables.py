@@ -340,7 +340,7 @@ MEASURES = {  # `swd` needs no extractor
 def _folder(reader="datasets.folders:read_folder", **defaults):
     """Return the row of a folder of images."""
     plain = {"output_height": 64, "extractor": "random-cnn", "conditional": False, "mirror": False}
-    return Dataset(reader, {**plain, **defaults})
+    return Dataset(reader, {**plain, **defaults}, in_folder=True)
 
 
 _DIGITS = {"output_height": 28, "extractor": "mnist-cnn", "conditional": True, "mirror": False}
@@ -366,7 +366,7 @@ DATASETS = {
         },
         test_part="test",
     ),
-    "lsun": _folder("datasets.lsun:read_lsun", input_height=256),
+    "lsun": _folder("datasets.folders:read_lsun", input_height=256),
     "selfie2anime": _folder(),
     "hair": _folder(input_height=96, output_height=48),
     "celebA": _folder(input_height=108, mirror=True),

@@ -55,6 +55,15 @@ def is_stage(size):
     return 4 <= size <= 1024 and size & (size - 1) == 0
 
 
+def colour(text):
+    """Parse the name of a colour, or #rrggbb, as "white" or #rrggbb."""
+    from PIL import ImageColor
+
+    red, green, blue = ImageColor.getrgb(text)
+    code = f"#{red:02x}{green:02x}{blue:02x}"
+    return "white" if code == "#ffffff" else code
+
+
 def option(text):
     """Parse the value of --visualize: 0 to 4, or "true" as 1, or "false" as None."""
     return {"true": 1, "false": None, "0": 0, "1": 1, "2": 2, "3": 3, "4": 4}[text]
@@ -74,6 +83,7 @@ def allowed(field):
         seeds: f"up to {MAX_SEEDS} seeds, for example 0-31 or 3,7",
         truth: "True or False",
         option: "True, False or 0 to 4",
+        colour: "the name of a colour, or #rrggbb",
         batches: "size:batch pairs, for example 128:16,256:14; a size is a power of two from 4 to "
         "1024, and a batch has at least 2 images",
     }

@@ -1,10 +1,11 @@
 """The cache of packed data sets: all pictures decoded once, into one uint8 array on the disk.
 
-`NAME.npy` holds the images. `NAME.json` holds the signature of the pictures and lists the
-unreadable ones. Imports no TensorFlow.
+`NAME.npy` holds the images. `NAME.json` holds the signature of the pictures, lists the unreadable
+ones, and has the facts that are told of them. Imports no TensorFlow.
 """
 
 import contextlib
+import functools
 import json
 import os
 import warnings
@@ -17,11 +18,12 @@ from PIL import Image
 import console
 import files
 import utils
+from datasets import pictures
 
 JOB = 64  # pictures that a thread decodes before it takes the next
 
 
-def read_or_pack(source, stem, cache_dir, size, crop, workers):
+def read_or_pack(source, stem, cache_dir, size, crop, workers, background="white"):
     """Return the packed images of a source from the cache; pack them first if needed.
 
     Args:
@@ -31,10 +33,11 @@ def read_or_pack(source, stem, cache_dir, size, crop, workers):
       size: (height, width) of the images.
       crop: (height, width) of the centre box to take first, or None.
       workers: number of decoding threads; 0 takes one for each CPU.
+      background: the colour behind transparent pixels.
 
     Returns:
       (uint8 images [K, H, W, C], memory-mapped; the indices of the K readable pictures, int [K];
-      names of the skipped pictures, each with the reason).
+      names of the skipped pictures, each with the reason; dict of `pictures.summarise`).
 
     Raises:
       console.Failed: if no picture can be read, or no cache can be written.
@@ -54,20 +57,20 @@ def read_or_pack(source, stem, cache_dir, size, crop, workers):
             folder.mkdir(parents=True, exist_ok=True)
             with files.lock(folder / f".{stem}.lock", busy):
                 found = _read_cache(meta, array, source, size)  # another process may have packed
-                return found or _fill(meta, array, source, size, crop, workers)
+                return found or _fill(meta, array, source, size, crop, workers, background)
         except OSError as error:
             reason = error
     raise console.Failed(f"cannot write the packed images to {cache_dir}: {reason}")
 
 
-def _fill(meta, array, source, size, crop, workers):
+def _fill(meta, array, source, size, crop, workers, background):
     """Pack a source into the cache, and read it back."""
     files.clear_parts(array.parent)
     meta.unlink(missing_ok=True)  # written last, so that it never describes half an array
     with files.atomic_path(array) as part:
-        bad = _pack(source, part, size, crop, workers)
+        bad, facts = _pack(source, part, size, crop, workers, background)
     text = {"signature": source.signature, "skipped": bad, "count": len(source.names)}
-    files.save_text(meta, json.dumps(text))
+    files.save_text(meta, json.dumps({**text, "facts": facts}))
     print(console.plain(f"packed {len(source.names) - len(bad)} images into {array}"))
     return _read_cache(meta, array, source, size)
 
@@ -89,29 +92,61 @@ def _read_cache(meta, array, source, size):
         shapes = [(len(keep), *size, channels) for channels in (1, 3)]
         if images.dtype != np.uint8 or images.shape not in shapes or not len(keep):
             return None
-        return images, keep, list(skipped.values())
+        pictures.notes(kept["facts"])  # raises an error if they cannot be told
+        return images, keep, list(skipped.values()), kept["facts"]
     except Exception:  # JSON and NumPy raise many types of error for a broken file
         return None
 
 
-def _pack(source, part, size, crop, workers):
-    """Decode all pictures into the .npy file `part`; return {index: name} of unreadable ones."""
+def _pack(source, part, size, crop, workers, background):
+    """Decode all pictures into the .npy file `part`.
+
+    Returns:
+      ({index: name} of unreadable pictures, dict of `pictures.summarise`).
+    """
     count = len(source.names)
     with _strict_pillow():
         channels = 1 if all_gray(source) else 3
     array = _new_array(part, (count, *size, channels))
-    bad = {}
+    bad, seen, aspects = {}, {}, np.ones(count)  # `seen` has only what is told: a set may be large
+
+    def decode(i, value_range=None):
+        found = pictures.Seen()
+        convert = functools.partial(
+            pictures.to_mode, background=background, value_range=value_range, seen=found
+        )
+        try:
+            array[i] = utils.load_image(source.open(i), size, channels, crop, convert)
+        except console.Failed:
+            raise
+        except Exception as error:  # decoders raise many types for a broken file
+            bad[i] = console.plain(f"{source.names[i]} ({_reason(error)})")
+            return
+        aspects[i] = found.aspect
+        if found.is_told():
+            seen[i] = found
+
+    _for_each(decode, range(count), workers)
+    if len(bad) == count:
+        raise console.Failed(f"none of {count} images can be read, the first is {bad[0]}")
+    cut = None if crop else np.delete(aspects, list(bad))
+    facts = pictures.summarise([seen[i] for i in sorted(seen)], cut, size)
+    if "value_range" in facts:  # of the whole set; the first pass took each picture's own
+        wide = [i for i in sorted(seen) if seen[i].bits]
+        _for_each(functools.partial(decode, value_range=facts["value_range"]), wide, workers)
+    if bad:
+        _compact(array, part, [i for i in range(count) if i not in bad])
+    return {str(i): bad[i] for i in sorted(bad)}, facts
+
+
+def _for_each(function, indices, workers):
+    """Call a function with each index, in threads, and show the progress."""
+    done, count = 0, len(indices)
 
     def job(start):
-        for i in range(start, min(start + JOB, count)):
-            try:
-                array[i] = utils.load_image(source.open(i), size, channels, crop)
-            except console.Failed:
-                raise
-            except Exception as error:  # decoders raise many types for a broken file
-                bad[i] = console.plain(f"{source.names[i]} ({_reason(error)})")
+        for i in indices[start : start + JOB]:
+            function(i)
 
-    done = 0
     with (
         ThreadPoolExecutor(workers or os.cpu_count()) as pool,
         console.Progress("packing images", count) as bar,
@@ -125,11 +160,6 @@ def _pack(source, part, size, crop, workers):
         except BaseException:  # also on Ctrl-C: drop the queued jobs
             pool.shutdown(cancel_futures=True)
             raise
-    if len(bad) == count:
-        raise console.Failed(f"none of {count} images can be read, the first is {bad[0]}")
-    if bad:
-        _compact(array, part, [i for i in range(count) if i not in bad])
-    return {str(i): bad[i] for i in sorted(bad)}
 
 
 @contextlib.contextmanager

@@ -5,7 +5,6 @@ import dataclasses
 import numpy as np
 
 from datasets import packed
-from datasets.batches import Batches
 
 TRAIN_FOLDERS = ("trainA", "trainB")
 TEST_FOLDERS = ("testA", "testB")
@@ -112,19 +111,19 @@ def to_channels(images, channels):
 class Pairs:
     """An endless stream of images of A and of B, each domain in its own order.
 
-    As in `Batches`, the images depend on the seed and the position alone. `len()` is the number
-    of images of the larger domain.
+    As in `packed.Batches`, the images depend on the seed and the position alone. `len()` is the
+    number of images of the larger domain.
 
     Args:
       a, b: `packed.Packed` of each domain.
       channels: number of channels of the images taken.
       seed: int.
-      **kwargs: the other kwargs of `Batches`.
+      **kwargs: the other kwargs of `packed.Batches`.
     """
 
     def __init__(self, a, b, channels, *, seed, **kwargs):
         self.streams = [
-            Batches(part.images, part.labels, seed=own_seed, **kwargs)
+            packed.Batches(part.images, part.labels, seed=own_seed, **kwargs)
             for part, own_seed in ((a, seed), (b, seed + SEED_OFFSET))
         ]
         self.channels = channels

@@ -1,33 +1,51 @@
-"""The reader of folders and zip files of images. Imports no TensorFlow."""
+"""The readers of folders: of image files, and of LSUN's LMDB databases of image files.
 
-import fnmatch
+Imports no TensorFlow.
+"""
+
+import functools
 import os
 import re
 import zlib
+from io import BytesIO
 from pathlib import Path, PurePath
 
 import numpy as np
+from PIL import Image
 
 import console
+import files
+import utils
+from datasets import arrays, zip_archive
+from datasets.lmdb_reader import Corrupt, Database
 from datasets.packed import NoImages, Source, fingerprint
 from datasets.zip_archive import Archive, is_zip
 
 CHECKED = 8  # images of a set whose contents are part of its fingerprint
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif")
+USUAL = ".jpg .png .webp .gif .bmp .tif or another image format"
+FILE_SUFFIXES = (".zip", *arrays.SUFFIXES)  # of data sets that are one file
 
 
-def read_folder(path, *, pattern="*", conditional=False, part=None):
-    """Read a folder or zip file of images, and all folders in it.
+@functools.cache
+def image_suffixes():
+    """Return the lower-case file name endings of `utils.FORMATS`, a tuple."""
+    known = Image.registered_extensions()
+    return tuple(ending for ending, kind in known.items() if kind in utils.FORMATS)
+
+
+def read_folder(path, *, pattern="*", conditional=False, part=None, outputs=()):
+    """Read a folder or zip file of images, and all folders in it, or a file of arrays.
 
     `conditional` and `part` leave out top folders that hold nothing but one folder: archives often
     unpack into such folders.
 
     Args:
-      path: Path of the folder or zip file.
-      pattern: shell pattern of file names; "*" selects those that end in `IMAGE_SUFFIXES`.
+      path: Path of the folder or file.
+      pattern: shell pattern of file names, of any case; "*" selects the `image_suffixes`.
       conditional: label each image with the first folder of its path. Classes are numbered in
         natural order: 2 before 10.
       part: read only the images in this top folder; None reads all images.
+      outputs: paths that are not read, as in `_list_images`.
 
     Returns:
       A `packed.Source`.
@@ -37,19 +55,23 @@ def read_folder(path, *, pattern="*", conditional=False, part=None):
       console.Failed: if the path cannot be read, or some images have no class and `conditional`
         is set.
     """
-    archive, kinds = None, " ".join(IMAGE_SUFFIXES) if pattern == "*" else pattern
-    if is_zip(path):
-        archive = Archive(path, IMAGE_SUFFIXES, pattern)
-        names, open_image = archive.names, archive.get
-    elif path.suffix.lower() == ".zip" and not path.exists():
+    archive, kinds = None, USUAL if pattern == "*" else pattern
+    if path.suffix.lower() in FILE_SUFFIXES and not path.exists():
         raise console.Failed(f"no file {_place(path)}")
+    if arrays.is_arrays(path):
+        if part:
+            raise console.Failed(f"{path} has no folder {part}: it is a file of arrays")
+        return arrays.read_arrays(path, conditional=conditional)
+    if is_zip(path):
+        archive = Archive(path, image_suffixes(), pattern)
+        names, open_image, left_out = archive.names, archive.get, archive.left_out
     elif path.is_dir():
-        files = _list_images(path, pattern)
-        names, open_image = [os.path.relpath(f, path) for f in files], files.__getitem__
+        found, left_out = _list_images(path, pattern, outputs)
+        names, open_image = [os.path.relpath(f, path) for f in found], found.__getitem__
     else:
         raise console.Failed(
             f"no folder {_place(path)}: put images there, or give --dataset the path of a folder "
-            "or a zip file"
+            "or of a .zip, .npy or .npz file"
         )
     if not names:
         raise NoImages(f"no images ({kinds}) in {path} or the folders in it")
@@ -61,12 +83,20 @@ def read_folder(path, *, pattern="*", conditional=False, part=None):
         sizes, signature = [archive.sizes[i] for i in at], archive.signature
         mark = _mark(names, sizes, lambda i: archive.checksums[at[i]])
     else:
-        stats = [os.stat(files[i]) for i in at]
+        stats = [os.stat(found[i]) for i in at]
         facts = [(n, s.st_size, s.st_mtime_ns) for n, s in zip(names, stats)]
         sizes, signature = [s.st_size for s in stats], fingerprint(facts)
-        mark = _mark(names, sizes, lambda i: _checksum(files[at[i]]))
+        mark = _mark(names, sizes, lambda i: _checksum(found[at[i]]))
     labels, classes = _folder_labels(path, names) if conditional else (None, ())
-    return Source(names, lambda i: open_image(at[i]), signature, labels, classes, fingerprint=mark)
+    return Source(
+        names,
+        lambda i: open_image(at[i]),
+        signature,
+        labels,
+        classes,
+        fingerprint=mark,
+        notes=tuple(zip_archive.count_endings(left_out)),
+    )
 
 
 def _mark(names, sizes, checksum):
@@ -97,29 +127,34 @@ def _place(path):
     return f".{os.sep}{path}" if path.name == str(path) else str(path)
 
 
-def _list_images(path, pattern):
-    """Return the sorted paths of the images under `path`.
+def _list_images(path, pattern, outputs):
+    """Return (sorted paths of the images under `path`, names of the files that are left out).
 
-    Follows links, enters each folder once, and leaves out hidden files and folders.
+    Follows links, enters each folder once, and passes over hidden files and folders, `outputs`,
+    and what `files.mark_output` has marked, but reads `path` itself in any case.
     """
-    found, seen, closed = [], set(), []
-    for folder, inner, files in os.walk(path, followlinks=True, onerror=closed.append):
+    found, left_out, seen, closed = [], [], set(), []
+    outputs = {os.path.realpath(output) for output in outputs}
+    for folder, inner, names in os.walk(path, followlinks=True, onerror=closed.append):
         real = os.path.realpath(folder)
-        if real in seen:
+        is_top = not seen
+        if real in seen or (not is_top and (real in outputs or files.is_output(Path(folder)))):
             inner.clear()
             continue
         seen.add(real)
-        inner[:] = sorted(d for d in inner if not d.startswith("."))
-        for name in files:
-            if name.startswith(".") or not os.path.isfile(os.path.join(folder, name)):
+        inner[:] = sorted(d for d in inner if not d.startswith(".") and d != "__MACOSX")
+        made = files.output_names(Path(folder))
+        for name in names:
+            file = os.path.join(folder, name)
+            if name.startswith(".") or name in made or os.path.join(real, name) in outputs:
                 continue
-            if pattern == "*" and not name.lower().endswith(IMAGE_SUFFIXES):
+            if not os.path.isfile(file):
                 continue
-            if fnmatch.fnmatchcase(name, pattern):
-                found.append(os.path.join(folder, name))
+            wanted = zip_archive.is_wanted(name, image_suffixes(), pattern)
+            (found if wanted else left_out).append(file if wanted else name)
     for error in closed:
         print(console.plain(f"left out a folder: {error}"))
-    return sorted(found)
+    return sorted(found), left_out
 
 
 def _unwrap(names, kept=None):
@@ -156,3 +191,66 @@ def _folder_labels(path, names):
     classes = tuple(sorted(sorted(set(firsts)), key=_natural))
     numbers = {name: number for number, name in enumerate(classes)}
     return np.array([numbers[name] for name in firsts]), classes
+
+
+def read_lsun(path, *, pattern="*", conditional=False, outputs=()):
+    """Read all LMDB databases in a folder; if there are none, read it as a folder of images.
+
+    Each database is a class. A database that cannot be read any further ends the packing; a
+    single unreadable value is skipped.
+
+    Args:
+      path: Path of the folder; LSUN ships databases as folders `*_lmdb`.
+      pattern, conditional, outputs: as in `read_folder`, for a folder of images.
+
+    Returns:
+      A `packed.Source`.
+
+    Raises:
+      console.Failed: if a database is corrupt, or all are empty.
+    """
+    databases = _list_databases(path)
+    if not databases:
+        return read_folder(path, pattern=pattern, conditional=conditional, outputs=outputs)
+    items, names, facts = [], [], []
+    for folder in databases:
+        database = _open_database(folder)
+        items += [(database, key) for key in database.keys]
+        names += [f"{folder.name}/{key.decode(errors='replace')}" for key in database.keys]
+        stat = (folder / "data.mdb").stat()
+        facts.append((str(folder), len(database.keys), stat.st_size, stat.st_mtime_ns))
+    if not items:
+        raise console.Failed(f"the databases in {path} are empty")
+
+    def open_image(i):
+        database, key = items[i]
+        try:
+            return BytesIO(database.get(key))
+        except Corrupt as error:
+            if database.given_up:
+                raise console.Failed(
+                    f"cannot read the database {database.folder}: {error}"
+                ) from None
+            raise
+
+    labels = np.repeat(np.arange(len(databases)), [f[1] for f in facts])
+    classes = tuple(d.name for d in databases)
+    marks = fingerprint([(name, *fact[1:3]) for name, fact in zip(classes, facts)])
+    return Source(names, open_image, fingerprint(facts), labels, classes, fingerprint=marks)
+
+
+def _list_databases(path):
+    """Return the sorted paths of the LMDB folders under `path`, each once.
+
+    Follows links in `path` itself, not in the folders below it.
+    """
+    found = sorted({f for depth in ("*", "**") for f in path.glob(f"{depth}/data.mdb")})
+    return sorted({f.parent.resolve(): f.parent for f in found}.values())
+
+
+def _open_database(folder):
+    """Return the Database of an LMDB folder. Raises console.Failed if it is corrupt."""
+    try:
+        return Database(folder)
+    except Corrupt as error:
+        raise console.Failed(f"cannot read the database {folder}: {error}") from None

@@ -13,8 +13,7 @@ from pathlib import Path
 import numpy as np
 
 import console
-from datasets import cache
-from datasets.batches import Batches
+from datasets import cache, pictures
 
 
 class NoImages(console.Failed):
@@ -33,6 +32,8 @@ class ImageSpec:
       source: path of the data set, relative to the current folder if it is in it; or the name of a
         data set that has no place of its own.
       fingerprint: str that changes when the images change, but not when they move.
+      value_range: [low, high], the values that become 0 to 255, if pictures are of 16 or 32 bits;
+        None for 8 bits.
     """
 
     height: int
@@ -43,6 +44,7 @@ class ImageSpec:
     class_names: tuple = dataclasses.field(default=(), compare=False)
     source: str = dataclasses.field(default="", compare=False)
     fingerprint: str = dataclasses.field(default="", compare=False)
+    value_range: list | None = None
 
 
 @dataclasses.dataclass
@@ -58,6 +60,8 @@ class Source:
       images: uint8 [N, H, W, C] if they are decoded already, or None.
       name: name of a data set that is the same wherever its files are, or "".
       fingerprint: as `ImageSpec.fingerprint`; "" if the signature is one.
+      notes: lines on the pictures that were left out, and on their values.
+      value_range: as in `ImageSpec`, if the reader has mapped the values.
     """
 
     names: list
@@ -68,6 +72,8 @@ class Source:
     images: np.ndarray | None = None
     name: str = ""
     fingerprint: str = ""
+    notes: tuple = ()
+    value_range: list | None = None
 
 
 @dataclasses.dataclass
@@ -105,6 +111,8 @@ def load(
     conditional=False,
     part=None,
     workers=0,
+    background="white",
+    output=None,
 ):
     """Load a data set, from the cache if its pictures are unchanged.
 
@@ -120,6 +128,8 @@ def load(
       conditional: keep the labels.
       part: "train", "test" or the name of a folder, for a reader that takes it, or None.
       workers: number of decoding threads; 0 takes one for each CPU.
+      background: the colour behind transparent pixels.
+      output: (height, width, multiple) of the run's images, as in `pictures.notes`.
 
     Returns:
       A `Packed`.
@@ -131,20 +141,36 @@ def load(
     kwargs = {"part": part} if part else {}
     path, source = _read(name, reader, data_dir, pattern, conditional, **kwargs)
     if source.images is not None and source.images.shape[1:3] == tuple(size) and not crop:
-        images, keep, skipped = source.images, slice(None), []
+        images, keep, skipped, facts = source.images, slice(None), [], {}
     else:
-        key = [str(path.resolve()), pattern, size, crop, *kwargs.values()]
-        digest = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:8]
-        stem = f"{path.name}_{size[0]}_{size[1]}_{digest}"
-        images, keep, skipped = cache.read_or_pack(source, stem, cache_dir, size, crop, workers)
+        key = [background] if background != "white" else []  # as in caches older than the setting
+        stem = _stem(path, size, pattern, size, crop, *kwargs.values(), *key)
+        images, keep, skipped, facts = cache.read_or_pack(
+            source, stem, cache_dir, size, crop, workers, background
+        )
     if not len(images):
         raise console.Failed(f"{path} holds no images")
+    _tell(source, skipped, pictures.notes(facts, background, output))
+    labels = source.labels[keep] if conditional else np.zeros(len(images))
+    spec = _spec(images.shape[1:], len(images), path, source, conditional)
+    value_range = facts.get("value_range", source.value_range)
+    spec = dataclasses.replace(spec, value_range=value_range)
+    return Packed(images, labels.astype(np.int32), spec, skipped)
+
+
+def _stem(path, size, *key):
+    """Return the name of the cache's files for a path: its own, the size, and a digest of a key."""
+    text = json.dumps([str(path.resolve()), *key])
+    return f"{path.name}_{size[0]}_{size[1]}_{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+
+
+def _tell(source, skipped, notes):
+    """Print the notes on a set, and the first names of the list of the skipped pictures."""
+    for line in (*source.notes, *notes):
+        print(line)
     if skipped:
         names = ", ".join(skipped[:5]) + (", ..." if len(skipped) > 5 else "")
         print(f"skipped {len(skipped)} of {len(source.names)} images as unreadable: {names}")
-    labels = source.labels[keep] if conditional else np.zeros(len(images))
-    spec = _spec(images.shape[1:], len(images), path, source, conditional)
-    return Packed(images, labels.astype(np.int32), spec, skipped)
 
 
 def locate(name, data_dir):
@@ -205,3 +231,64 @@ def describe(name, *, reader, data_dir, size, pattern="*", conditional=False, pa
     path, source = _read(name, reader, data_dir, pattern, conditional, **kwargs)
     channels = 1 if cache.all_gray(source) else 3
     return _spec((*size, channels), len(source.names), path, source, conditional)
+
+
+class Batches:
+    """An endless stream of training images: one seeded permutation of the set after another.
+
+    The images at a position depend on the seed and the position alone, so a resumed run goes on
+    with the images it would have seen. `len()` is the number of images in one pass.
+
+    Args:
+      images: uint8 [N, H, W, C], possibly memory-mapped.
+      labels: int32 [N].
+      seed: int.
+      train_size: number of images to train on, drawn by the seed; 0 takes all of them.
+      rows: (replicas of this process, number of all replicas). Of R replicas, replica r has the
+        rows r, r + R, r + 2R, … of each batch. By default one replica has all rows.
+    """
+
+    def __init__(self, images, labels, *, seed, train_size=0, rows=((0,), 1)):
+        order = np.random.default_rng([seed, 1]).permutation(len(images))
+        self.subset = np.sort(order[: train_size or len(images)])
+        self.images, self.labels, self.seed = images, labels, seed
+        self.rows = rows
+        self._pass, self._order = -1, None
+
+    def __len__(self):
+        return len(self.subset)
+
+    def _permutation(self, number):
+        if number != self._pass:
+            rng = np.random.default_rng([self.seed, 0, number])
+            self._pass, self._order = number, rng.permutation(self.subset)
+        return self._order
+
+    def indices(self, position, count):
+        """Return the indices of `count` images from `position` on, int [count].
+
+        Args:
+          position: number of images taken before, over all passes.
+        """
+        parts = []
+        while count:
+            number, offset = divmod(position, len(self.subset))
+            part = self._permutation(number)[offset : offset + count]
+            parts.append(part)
+            position, count = position + len(part), count - len(part)
+        return np.concatenate(parts)
+
+    def reals(self, count):
+        """Return the first `count` images, uint8 [count, H, W, C]."""
+        return self.take(0, (count,))[0]
+
+    def take(self, position, shape):
+        """Return (uint8 images [*shape, H, W, C], int32 labels [*shape]) from `position` on.
+
+        For a shape [updates, batch], returns only this process's rows of each batch.
+        """
+        chosen = self.indices(position, int(np.prod(shape))).reshape(shape)
+        replicas, count = self.rows
+        if len(shape) > 1 and len(replicas) < count:
+            chosen = chosen.reshape(shape[0], -1, count)[..., replicas].reshape(shape[0], -1)
+        return self.images[chosen], self.labels[chosen]

@@ -1,8 +1,9 @@
-"""Pictures in a zip file, read one by one without unpacking to the disk.
+"""Pictures in a zip file, read one by one without unpacking to the disk; the choice by file name.
 
 Imports no TensorFlow.
 """
 
+import collections
 import fnmatch
 import hashlib
 import io
@@ -14,6 +15,8 @@ import files
 from datasets.lmdb_reader import MAX_BYTES
 
 ENCRYPTED = 1  # bit of `ZipInfo.flag_bits`
+JUNK = ("thumbs.db", "desktop.ini")  # what Windows writes into folders of pictures
+MAX_ENDINGS = 6  # that a note names
 
 
 def is_zip(path):
@@ -28,13 +31,13 @@ class Archive:
 
     Args:
       path: Path of the zip file.
-      suffixes: tuple of lower-case file name endings, used if `pattern` is "*".
-      pattern: shell pattern of file names.
+      suffixes, pattern: as in `is_wanted`.
 
     Attributes:
       names: the paths, with "/" between folders.
       sizes, checksums: bytes and CRC-32 of each picture, unpacked.
       signature: str that changes when the pictures change.
+      left_out: names of the files that `is_wanted` refuses.
 
     Raises:
       console.Failed: if the file is not a zip file, is broken, or is encrypted.
@@ -46,7 +49,10 @@ class Archive:
         except Exception as error:  # zipfile raises many types for a broken directory
             raise console.Failed(f"cannot read {path}: {console.first_line(error)}") from None
         found = [(_parts(member), member) for member in self._file.infolist()]
-        found = [(parts, m) for parts, m in found if _is_wanted(parts, m, suffixes, pattern)]
+        found = [(parts, m) for parts, m in found if _is_inside(parts, m)]
+        wanted = [is_wanted(parts[-1], suffixes, pattern) for parts, _ in found]
+        self.left_out = [parts[-1] for (parts, _), take in zip(found, wanted) if not take]
+        found = [pair for pair, take in zip(found, wanted) if take]
         found.sort(key=lambda pair: pair[0])
         self._members = [member for _, member in found]
         if locked := [m.filename for m in self._members if m.flag_bits & ENCRYPTED]:
@@ -79,9 +85,34 @@ def _parts(member):
     return PurePosixPath(member.filename.replace("\\", "/")).parts
 
 
-def _is_wanted(parts, member, suffixes, pattern):
-    """Return whether a member is a picture with a relative path, not hidden, and without ".."."""
-    if member.is_dir() or not parts or any(p[0] in "./" or p == "__MACOSX" for p in parts):
-        return False
-    known = pattern != "*" or parts[-1].lower().endswith(suffixes)
-    return known and fnmatch.fnmatchcase(parts[-1], pattern)
+def _is_inside(parts, member):
+    """Return whether a member is a file with a relative path, not hidden, and without ".."."""
+    return bool(parts) and not (
+        member.is_dir() or any(p[0] in "./" or p == "__MACOSX" for p in parts)
+    )
+
+
+def is_wanted(name, suffixes, pattern):
+    """Return whether a file is taken for a picture by its name, in which case does not count.
+
+    Args:
+      name: file name.
+      suffixes: tuple of lower-case file name endings, used if `pattern` is "*".
+      pattern: shell pattern of file names.
+    """
+    name = name.lower()
+    return name.endswith(suffixes) if pattern == "*" else fnmatch.fnmatchcase(name, pattern.lower())
+
+
+def count_endings(names):
+    """Return a list of the one line that counts files left out by name; [] without such files.
+
+    Files that systems write by themselves do not count.
+    """
+    endings = [PurePosixPath(name.lower()).suffix for name in names if name.lower() not in JUNK]
+    counts = collections.Counter(endings)
+    ranked = sorted(counts.items(), key=lambda item: (not item[0], -item[1], item[0]))
+    parts = [f"{count} {ending or 'without an ending'}" for ending, count in ranked]
+    if len(parts) > MAX_ENDINGS:
+        parts[MAX_ENDINGS:] = [f"{sum(count for _, count in ranked[MAX_ENDINGS:])} others"]
+    return [console.plain(f"left out: {', '.join(parts)}")] if parts else []

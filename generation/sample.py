@@ -9,6 +9,7 @@ import tensorflow as tf
 
 import console
 import utils
+from generation import video
 from runs import plots
 from training.randomness import fold
 
@@ -220,8 +221,8 @@ class Sampler:
         seconds = len(frames) / FRAME_RATE
         names = [self.folder / f"interpolation.{suffix}" for suffix in ("gif", "webp")]
         paths = [utils.save_animation(name, frames, seconds, hold=0) for name in names]
-        video = utils.save_video(self.folder / "interpolation.mp4", frames, FRAME_RATE)
-        return paths + ([video] if video else [])
+        mp4 = video.save_video(self.folder / "interpolation.mp4", frames, FRAME_RATE)
+        return paths + ([mp4] if mp4 else [])
 
     def all(self, option=None, count=0, seeds=None, steps=0):
         """Write everything that is asked for; yield each path once its file is written.

@@ -8,6 +8,7 @@ import console
 import files
 import utils
 from datasets import folders, packed
+from datasets import pictures as decoding
 from runs import trained
 
 DOMAINS = (("A", "B"), ("B", "A"))  # (source, target) of each direction
@@ -27,7 +28,16 @@ FORMATS = {
 
 
 def pictures(
-    folder, *, dataset, data_dir, sample_dir, input_fname_pattern, translate, input, output
+    folder,
+    *,
+    dataset,
+    data_dir,
+    sample_dir,
+    input_fname_pattern,
+    translate,
+    input,
+    output,
+    background="white",
 ):
     """Translate images with the generators of a run; yield each path once its file is written.
 
@@ -43,6 +53,7 @@ def pictures(
       translate: "A2B" or "B2A", to translate `input` alone; None for the default.
       input: path of an image or folder.
       output: folder for the translations of `input`.
+      background: the colour behind transparent pixels.
 
     Raises:
       Failed: if no image is found, none can be read, or the output folder holds the input.
@@ -59,7 +70,7 @@ def pictures(
         source_dir = path if nested else path.parent
         _check_apart(target.resolve(), source_dir.resolve(), nested=nested)
         generator = trained.load_translator(Path(folder) / f"generator_{direction}.keras")
-        yield from _translate_all(generator, path, names, open_image, target)
+        yield from _translate_all(generator, path, names, open_image, target, background)
 
 
 def _list_input(path, pattern):
@@ -105,7 +116,7 @@ def _check_apart(target, source, *, nested):
         raise console.Failed(f"--output={target} is where the images are: give a separate folder")
 
 
-def _translate_all(generator, path, names, open_image, target):
+def _translate_all(generator, path, names, open_image, target, background):
     """Translate images; yield each path once its file is written.
 
     Images that cannot be read are skipped, and named at the end.
@@ -116,24 +127,31 @@ def _translate_all(generator, path, names, open_image, target):
       names: their paths below it, and below `target`.
       open_image: function of an index that returns a path or an open file.
       target: Path of the folder for the translations.
+      background: the colour behind transparent pixels.
     """
     channels = generator.inputs[0].shape[-1]
     network = _compiled(generator, channels)
-    done, skipped = 0, []
+    done, skipped, seen = 0, [], []
     with console.Progress(f"translating {path}", len(names)) as bar:
         for i, name in enumerate(names):
             try:
-                image = _load(open_image(i), channels)
+                image, found = _load(open_image(i), channels, background)
             except Exception as error:  # decoders raise errors of any type for broken files
                 skipped.append(f"{name} ({console.first_line(error, 60)})")
                 continue
             yield _save(target / name, translate_image(network, image))
             done += 1
+            seen.append(found)
             bar.update(i + 1)
     if not done:
         raise console.Failed(
             console.plain(f"none of {len(skipped)} images can be translated: {skipped[0]}")
         )
+    facts = decoding.summarise(seen)
+    if facts.pop("value_range", None):
+        print(f"{facts['bits']}-bit pictures: each by its own range of values")
+    for line in decoding.notes(facts, background):
+        print(line)
     if skipped:
         listed = console.plain(", ".join(skipped[:5]))
         print(f"skipped {len(skipped)} of {len(names)} images: {listed}")
@@ -147,16 +165,17 @@ def _compiled(generator, channels):
     return tf.function(lambda x: generator(x, training=False), input_signature=signature)
 
 
-def _load(file, channels):
-    """Load a file as uint8 [H, W, C], upright and at its own size.
+def _load(file, channels, background):
+    """Return a file as uint8 [H, W, C], upright, in sRGB and at its own size, and its `Seen`.
 
     Raises ValueError if it has more than `MAX_PIXELS`, and Pillow's errors if it cannot be read.
     """
     with utils.open_image(file) as image:
         if image.width * image.height > MAX_PIXELS:
             raise ValueError(f"{image.width}x{image.height} are more than {MAX_PIXELS} pixels")
-        pixels = np.asarray(utils.to_mode(image, channels))
-    return pixels.reshape(*pixels.shape[:2], channels)
+        seen = decoding.Seen()
+        pixels = np.asarray(decoding.to_mode(image, channels, background, seen=seen))
+    return pixels.reshape(*pixels.shape[:2], channels), seen
 
 
 def translate_image(network, image):

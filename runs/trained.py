@@ -213,11 +213,11 @@ def check_data(name, was, spec):
     """
     anew = "give another --name, or start anew with --resume False"
     _check_classes(name, was, spec, anew)
-    for fact in ("height", "width", "channels", "classes"):
-        if was.get(fact) != spec[fact]:
+    for fact in ("height", "width", "channels", "classes", "value_range"):
+        if was.get(fact) != spec.get(fact):
             raise console.Failed(
                 f"run {name} was trained on images with {fact} {was.get(fact)}, and these have "
-                f"{spec[fact]}: {anew}"
+                f"{spec.get(fact)}: {anew}"
             )
     if not was.get("fingerprint") or was["fingerprint"] == spec.get("fingerprint"):
         return None  # the run is older than fingerprints, or the data are the same
@@ -268,10 +268,10 @@ def _no_run(checkpoint_dir, dataset, wanted, own, shipped):
 def _dataset_name(dataset):
     """Return the name by which `find_run` matches runs to a data set.
 
-    It is the last part of a path, without the suffix .zip.
+    It is the last part of a path, without the suffix .zip, .npy or .npz.
     """
     path = Path(dataset)
-    return path.stem if path.suffix.lower() == ".zip" else path.name
+    return path.stem if path.suffix.lower() in (".zip", ".npy", ".npz") else path.name
 
 
 def _flag_text(value):

@@ -32,6 +32,7 @@ VALUES = [  # a flag, what it must be, and what it does not take
     ("dry_run", "True or False", ["2"]),
     ("on_nan", "one of stop, rollback", ["restart"]),
     ("mirror", "True or False", ["x"]),
+    ("background", "the name of a colour, or #rrggbb", ["beig", "#12345", "#11223344", ""]),
     ("jit", "True or False", ["gpu"]),
     ("export", "one of keras, savedmodel, onnx", ["tflite", "keras,h5"]),
     ("strategy", "one of auto, none, mirrored, multiworker", ["all", "Mirrored", "2", ""]),

@@ -71,7 +71,7 @@ ODD_PICTURES = {  # unusual, but readable
     "flat.jpg": encoded(Image.new("RGB", (20_000, 1), RED), "JPEG"),
     "tall.webp": encoded(Image.new("RGB", (1, 16_000), RED), "WEBP", lossless=True),
     "tall.bmp": encoded(Image.new("RGB", (1, 20_000), RED), "BMP"),
-    "sixteen.png": encoded(Image.fromarray(np.full((9, 9), 257 * 40, np.uint16)), "PNG"),
+    "sixteen.png": encoded(Image.fromarray(np.full((9, 9), 257 * 140, np.uint16)), "PNG"),
     "cmyk.jpg": encoded(Image.new("CMYK", (9, 9), (0, 255, 255, 0)), "JPEG"),
     "moves.gif": encoded(
         Image.new("RGB", (9, 9), RED),
@@ -137,7 +137,7 @@ def test_a_bad_picture_is_named(name, capfd):
 def test_odd_pictures_are_read(name, capfd):
     assert pair(name, ODD_PICTURES[name], capfd)
     image = np.load(next(Path("cache").glob("*.npy")))[1]
-    wanted = {"sixteen.png": (40,) * 3, "clear.png": (255,) * 3}.get(name, RED)
+    wanted = {"sixteen.png": (140,) * 3, "clear.png": (255,) * 3}.get(name, RED)
     np.testing.assert_allclose(image[4, 4], wanted, atol=2)
 
 

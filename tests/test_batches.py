@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from datasets.batches import Batches
+from datasets.packed import Batches
 
 
 def batches(count=10, seed=0, **options):

@@ -9,10 +9,10 @@ import pytest
 
 import console
 from benchmarks import convs, limit, loader, overhead, quality, soak, startup, step, timing
-from commands import build
+from commands import build, sources
 from commands.evaluate import build_evaluation
 from config.resolve import resolve
-from datasets.batches import Batches
+from datasets.packed import Batches
 from tests.conftest import ROOT
 from tests.test_design import long_functions
 
@@ -301,9 +301,9 @@ def test_quality_is_measured_as_evaluate_does(tmp_path, monkeypatch):
     ]
     assert {r["measure"] for r in rows} == {"fid_mnist-cnn"}
     c = resolve({**flags, "seed": 3})
-    data = build.load_data(c)
+    data = sources.load_data(c)
     trainer = build.build_trainer(c, data.spec)
-    batches = build.build_batches(c, data)
+    batches = sources.build_batches(c, data)
     for step_number in range(2):
         trainer.step(*batches.take(64 * step_number, (1, 64)))
     found = build_evaluation(c, data).measure(trainer.samples)

@@ -438,6 +438,29 @@ def test_a_set_smaller_than_the_batch_wraps_around(cli, tmp_path):
     assert "3 images are fewer than a batch of 8" in out
 
 
+def test_a_run_goes_on_with_the_pictures_that_it_began_with(cli, tmp_path, eager):
+    """Its own pictures are not data, and another background or range of values is refused."""
+    Image.new("LA", (8, 8), (9, 0)).save(tmp_path / "alpha.png")
+    Image.fromarray(np.full((8, 8), 3000, np.uint16)).save(tmp_path / "wide.png")
+    (tmp_path / "notes.txt").write_text("text")
+    lines = {"left out: 1 .txt", "16-bit pictures: values 0 to 4095 become 0 to 255"}
+    lines |= {"#102030 is laid behind 1 picture with transparency (--background chooses another"}
+    words = ("--dataset", tmp_path, "--train", *SMALL, "--name", "r", "--sample_dir", "pictures")
+    for step, given in ((1, ("--background", "#102030")), (2, ())):
+        status, out, err = cli(*words, *given, "--max_steps", step)
+        assert status == 0, err
+        assert all(f"\n{line}" in out for line in lines)
+        data = json.loads((tmp_path / "checkpoint/r/config.json").read_text())["data"]
+        assert (data["count"], data["value_range"]) == (2, [0, 4095])
+    status, _, err = cli(*words, "--background", "black", "--max_steps", 3)
+    assert (status, err.count("\n")) == (2, 1)
+    assert "run r has background=#102030, not #000000" in err
+    Image.fromarray(np.full((8, 8), 5000, np.uint16)).save(tmp_path / "wider.png")
+    status, _, err = cli(*words, "--max_steps", 3)
+    assert (status, err.count("\n")) == (1, 1)
+    assert "value_range [0, 4095], and these have [0, 8191]" in err
+
+
 def test_divergence_is_one_line_and_saves_nothing(cli, monkeypatch):
     words = ("--dataset", "digits", "--train", *SMALL)
     assert cli(*words, "--max_steps", 5)[0] == 0

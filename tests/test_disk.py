@@ -11,7 +11,7 @@ from pathlib import Path
 import keras
 import pytest
 
-from datasets.batches import Batches
+from datasets.packed import Batches
 from files import OUTPUT_MARK
 from runs.checkpoints import read_index
 from tests.conftest import ROOT, checkpoint, log_rows, same

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 import utils
-from commands import build
+from commands import sources
 from config.resolve import resolve
 from datasets import packed
 from runs import plots
@@ -59,9 +59,9 @@ def test_runs_elsewhere_name_the_whole_path_of_their_data(tmp_path, monkeypatch)
     spec = packed.ImageSpec(8, 8, 3, 1, 0, source="train", fingerprint="f")
     for runs, source in (("checkpoint", "train"), (tmp_path.parent, f"{tmp_path}/train")):
         c = resolve({"dataset": "./train", "checkpoint_dir": str(runs)})
-        assert build.place_data(c) == build.describe_spec(c, spec)["source"] == source
+        assert sources.place_data(c) == sources.describe_spec(c, spec)["source"] == source
     known = dataclasses.replace(spec, source="mnist")
-    assert build.describe_spec(c, known) == {**vars(spec), "source": "mnist"}
+    assert sources.describe_spec(c, known) == {**vars(spec), "source": "mnist"}
 
 
 def test_the_names_of_classes(cli):

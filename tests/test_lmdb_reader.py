@@ -13,7 +13,7 @@ import pytest
 
 import console
 from datasets import lmdb_reader, packed
-from datasets.lsun import read_lsun
+from datasets.folders import read_lsun
 from tests.conftest import ROOT, damaged, put_lmdb, run_main, webp
 
 pytestmark = pytest.mark.usefixtures("limited")

@@ -8,7 +8,7 @@ import pytest
 
 import console
 from datasets import packed
-from datasets.lsun import read_lsun
+from datasets.folders import read_lsun
 from tests.conftest import ROOT, put_lmdb, webp
 
 COLOURS = {b"k0": (255, 0, 0), b"k1": (0, 255, 0), b"k2": (0, 0, 255)}
@@ -93,7 +93,7 @@ def test_lsun_of_a_database_cut_short(tmp_path, pages):
     code = (
         "import pathlib, sys\n"
         "from console import Failed\n"
-        "from datasets.lsun import read_lsun\n"
+        "from datasets.folders import read_lsun\n"
         "try: read_lsun(pathlib.Path(sys.argv[1]))\n"
         "except Failed as error: print(error)\n"
     )

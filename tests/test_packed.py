@@ -1,5 +1,6 @@
 """Packing pictures into one array, the cache of it, and the labels."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -15,8 +16,11 @@ from PIL import Image
 import console
 import files
 import utils
-from datasets import cache, folders, packed
+from commands import sources
+from config.resolve import resolve
+from datasets import cache, folders, packed, zip_archive
 
+PACKED = "9ff58d65d314ad5b"  # of images packed before there were ranges of values and profiles
 RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
 
 
@@ -90,7 +94,7 @@ TYPES = {
     "e.png": ("RGBA", (0, 0, 0, 0), (255, 255, 255)),
     "f.png": ("P", 0, (0, 0, 0)),
     "g.png": ("LA", (9, 255), (9, 9, 9)),
-    "h.png": ("I;16", 257 * 33, (33, 33, 33)),
+    "h.png": ("I;16", 257 * 133, (133, 133, 133)),
     "i.png": ("1", 1, (255, 255, 255)),
 }
 
@@ -100,7 +104,7 @@ def test_every_type_and_mode_in_nested_folders(folder, load):
         options = {"lossless": True} if name.endswith("webp") else {}
         folder(name, colour, mode, **options)
     data = load()
-    assert data.spec == packed.ImageSpec(4, 4, 3, len(TYPES), 0)
+    assert data.spec == packed.ImageSpec(4, 4, 3, len(TYPES), 0, [0, 65535])
     assert data.images.shape == (len(TYPES), 4, 4, 3) and data.images.dtype == np.uint8
     assert data.labels.dtype == np.int32 and not data.labels.any()
     assert data.skipped == []
@@ -131,14 +135,14 @@ def test_pattern_selects(folder, load):
     folder("a.png", RED)
     folder("b/c.jpg", BLUE)
     folder("d.bmp", GREEN)
-    assert colours(load(pattern="*.bmp")) == [GREEN]
+    assert colours(load(pattern="*.bmp")) == colours(load(pattern="*.BMP")) == [GREEN]
     assert colours(load(pattern="[ab]*")) == [RED]
     assert load(pattern="*.jpg").spec.count == 1
     folder("e.tif", BLUE)
     assert colours(load(pattern="*.tif")) == [BLUE]
 
 
-@pytest.mark.parametrize("pattern", ["*.tif", "", "*.PNG"])
+@pytest.mark.parametrize("pattern", ["*.tif", "", "*.png.*"])
 def test_pattern_that_selects_nothing(folder, load, pattern):
     folder("a.png")
     with pytest.raises(console.Failed) as error:
@@ -146,13 +150,151 @@ def test_pattern_that_selects_nothing(folder, load, pattern):
     assert f"({pattern})" in str(error.value) and str(folder.path) in str(error.value)
 
 
-def test_hidden_files_and_folders_are_left_out(folder, load):
-    folder("a.png", RED)
+def test_hidden_files_and_folders_are_left_out(folder, load, capsys):
+    folder("a.png", RED, size=(5, 5))
     folder(".b.png", BLUE)
     folder(".thumbnails/c.png", BLUE)
     folder("d/.e/f.png", BLUE)
+    folder("__MACOSX/g.png", BLUE)
+    for name in (".DS_Store", "Thumbs.db", "d/desktop.ini"):
+        (folder.path / name).write_text("")
     data = load()
     assert colours(data) == [RED] and data.skipped == []
+    load()
+    assert [x for x in capsys.readouterr().out.splitlines() if not x.startswith("pack")] == []
+
+
+def test_files_left_out_by_name_are_counted(folder, load, capsys):
+    folder("a.png", RED, size=(5, 5))
+    endings = {".txt": 3, "": 2, ".json": 3, ".PSD": 1}
+    for ending, count in endings.items():
+        for i in range(count):
+            (folder.path / f"{i}{ending}").write_text("")
+    line = "left out: 3 .json, 3 .txt, 1 .psd, 2 without an ending"
+    for _ in range(2):  # as packed, and from the cache
+        load()
+        assert [x for x in capsys.readouterr().out.splitlines() if not x.startswith("pack")] == [
+            line
+        ]
+    load(pattern="*.PN?")
+    assert line in capsys.readouterr().out
+    for ending in "abcdef":
+        (folder.path / f"x.{ending}").write_text("")
+    load()
+    line = "left out: 3 .json, 3 .txt, 1 .a, 1 .b, 1 .c, 1 .d, 5 others"
+    assert line in capsys.readouterr().out.splitlines()
+    assert zip_archive.count_endings(["a.b\n"]) == ["left out: 1 .b\\n"]
+
+
+def test_every_format_is_taken_by_default(tmp_path, load):
+    (tmp_path / "data" / "set").mkdir(parents=True)
+    suffixes = "jpg jpe jfif JPEG png apng webp gif bmp dib tif tiff ppm pnm jp2 j2k avif"
+    for suffix in suffixes.split():
+        kind = Image.registered_extensions()["." + suffix.lower()]
+        path = tmp_path / "data" / "set" / f"a.{suffix}"
+        Image.new("RGB", (8, 8), (90, 90, 90)).save(path, kind)
+    for suffix in ("pgm", "pbm"):
+        Image.new("L" if suffix == "pgm" else "1", (8, 8), 0).save(
+            tmp_path / "data" / "set" / f"b.{suffix}"
+        )
+    data = load()
+    assert data.spec.count == len(suffixes.split()) + 2 and data.skipped == []
+    assert {Image.registered_extensions()[e] for e in folders.image_suffixes()} == {*utils.FORMATS}
+
+
+# ---- what the program writes is not read
+
+
+def test_marked_folders_and_own_outputs_are_not_read(folder, load):
+    files.mark_output(folder.path)  # the folder that the user has named is read in any case
+    for name in ("a.png", "in/b.png", "run/deep/c.png", "samples/d.png", "samples.png"):
+        folder(name)
+    for name in ("training.gif", "in/training.gif"):
+        folder(name, BLUE)
+    files.mark_output(folder.path / "run")
+    outputs = [folder.path / "in" / ".." / "samples", folder.path / "training.gif"]
+    found = folders.read_folder(folder.path, outputs=outputs)
+    assert found.names == ["a.png", "in/b.png", "in/training.gif", "samples.png"]
+    assert folders.read_folder(folder.path / "run").names == ["deep/c.png"]
+    assert folders.read_folder(folder.path, outputs=[folder.path, folder.path.parent]).names
+    (folder.path / "in" / "link").symlink_to(folder.path / "samples")
+    assert folders.read_folder(folder.path, outputs=outputs).names == found.names
+
+
+@pytest.mark.parametrize("arch", ["dcgan", "cyclegan"])
+@pytest.mark.parametrize("dataset", ["here", "lsun"])
+def test_the_outputs_of_a_call(tmp_path, monkeypatch, arch, dataset):
+    monkeypatch.chdir(tmp_path)
+    inside = ("a.png", "s/b.png", "c/r/frames/d.png", "l/e.png", "k/f.png", "export/r/g.png")
+    for name in (*inside, "training.gif", "index.html"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (5, 5)).save(tmp_path / name, "PNG")
+    flags = {"checkpoint_dir": "c", "log_dir": "l", "cache_dir": "k", "arch": arch}
+    for sample_dir, names in (("s", ["a.png", "training.gif"]), (".", ["a.png", "s/b.png"])):
+        c = resolve({"dataset": dataset, "sample_dir": sample_dir, **flags}, check=False)
+        assert sources.build_reader(c)(tmp_path, pattern="*").names == names
+
+
+# ---- values, profiles and transparency
+
+
+def test_a_set_has_one_range_of_values(tmp_path, load, capsys, monkeypatch):
+    monkeypatch.setattr(cache, "JOB", 1)
+    (tmp_path / "data" / "set").mkdir(parents=True)
+    for i, top in enumerate((1000, 4095, 300)):
+        array = np.full((4, 4), top, np.uint16)
+        Image.fromarray(array).save(tmp_path / "data" / "set" / f"{i}.png")
+    Image.new("L", (4, 4), 77).save(tmp_path / "data" / "set" / "3.tif")  # 8 bits stay
+    (tmp_path / "data" / "set" / "4.png").write_bytes(b"broken")
+    line = "16-bit pictures: values 0 to 4095 become 0 to 255"
+    for _ in range(2):  # as packed, and from the cache
+        data = load()
+        assert data.images[:, 0, 0, 0].tolist() == [62, 255, 19, 77]  # / 4095 * 255
+        assert data.spec.value_range == [0, 4095] and len(data.skipped) == 1
+        assert capsys.readouterr().out.splitlines().count(line) == 1
+    Image.fromarray(np.full((4, 4), 4096, np.uint16)).save(tmp_path / "data" / "set" / "5.png")
+    assert load().spec.value_range == [0, 8191]
+
+
+def test_a_crop_that_cuts_much_is_told(folder, load, capsys):
+    folder("a.png", RED, size=(30, 20))
+    folder("b.jpg", RED, size=(1500, 1000))  # decoded at a smaller size
+    (folder.path / "c.png").write_bytes(b"broken")
+    line = "the centre crop cuts away 33 % of a picture on average: --output_width 24 would keep it"
+    for _ in range(2):  # as packed, and from the cache
+        load(size=(16, 16), output=(16, 16, 8))
+        assert line in capsys.readouterr().out.splitlines()
+    load(size=(16, 16), crop=(20, 20))  # a box that the user has chosen
+    assert "cuts away" not in capsys.readouterr().out
+
+
+def test_the_background_is_part_of_the_cache(folder, load, capsys, tmp_path):
+    folder("a.png", (255, 0, 0, 0), "RGBA", size=(4, 4))
+    assert colours(load()) == [(255, 255, 255)]
+    assert colours(load(background="#00ff00")) == [GREEN]
+    assert colours(load(background="black")) == [(0, 0, 0)]
+    capsys.readouterr()
+    assert colours(load(background="#00ff00")) == [GREEN]
+    assert capsys.readouterr().out == (
+        "#00ff00 is laid behind 1 picture with transparency (--background chooses another colour)\n"
+    )
+    assert len(list((tmp_path / "cache").glob("*.npy"))) == 3
+
+
+def test_the_cache_of_plain_pictures_is_the_one_it_always_was(tmp_path, load, capsys):
+    """The bytes and the name of an array that an older version packed, on any machine."""
+    for i in range(6):
+        y, x, c = np.mgrid[:12, :12, :3]
+        array = ((37 * x + 11 * y * (i + 1) + 91 * c) % 256).astype(np.uint8)
+        image, suffix = Image.fromarray(array), ("png", "bmp", "tif")[i % 3]
+        (tmp_path / "data" / "set").mkdir(parents=True, exist_ok=True)
+        image.convert("RGB" if i else "L").save(tmp_path / "data" / "set" / f"{i}.{suffix}")
+    data = load()
+    assert hashlib.sha256(data.images.tobytes()).hexdigest()[:16] == PACKED
+    key = json.dumps([str((tmp_path / "data" / "set").resolve()), "*", (4, 4), None])
+    digest = hashlib.sha256(key.encode()).hexdigest()[:8]
+    assert cached(tmp_path, "npy").name == f"set_4_4_{digest}.npy"
+    assert [x for x in capsys.readouterr().out.splitlines() if not x.startswith("pack")] == []
 
 
 def test_links_are_followed_once(folder, load, tmp_path):
@@ -233,10 +375,10 @@ def test_skipped_files_are_named_again_from_the_cache(folder, load, capsys, no_d
     folder("a.png")
     break_file(folder("b.png"))
     first = load()
-    said = [x for x in capsys.readouterr().out.splitlines() if x.startswith("skipped")]
+    said = [x for x in capsys.readouterr().out.splitlines() if not x.startswith("pack")]
     no_decoder()
     second = load()
-    assert second.skipped == first.skipped and len(first.skipped) == 1
+    assert second.skipped == first.skipped and len(first.skipped) == 1 < len(said)
     assert capsys.readouterr().out.splitlines() == said
 
 
@@ -395,6 +537,9 @@ BREAKS = {
     "notes of a list": ("json", lambda body: b"[1, 2]"),
     "notes that lack all": ("json", lambda body: b"{}"),
     "notes that lack the count": ("json", lambda body: _without(body, "count")),
+    "notes that lack the facts": ("json", lambda body: _without(body, "facts")),
+    "facts are a list": ("json", lambda body: _with(body, facts=["cut"])),
+    "facts are numbers": ("json", lambda body: _with(body, facts={"value_range": 3, "bits": 8})),
     "notes that lack the skipped": ("json", lambda body: _without(body, "skipped")),
     "skipped is a list": ("json", lambda body: _with(body, skipped=["a"])),
     "skipped is an empty list": ("json", lambda body: _with(body, skipped=[])),

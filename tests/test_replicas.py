@@ -7,7 +7,7 @@ import tensorflow as tf
 from commands import build, devices
 from config.resolve import resolve
 from datasets import packed as packing
-from datasets.batches import Batches
+from datasets.packed import Batches
 from tests import test_cyclegan
 from tests.conftest import TINY, batch, checkpoint, values
 from training import replicas

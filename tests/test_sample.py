@@ -8,7 +8,7 @@ from PIL import Image
 
 import console
 import utils
-from generation import sample
+from generation import sample, video
 from runs import plots
 from training import average, randomness
 
@@ -233,9 +233,9 @@ def test_slerp():
 @pytest.mark.parametrize("here", [True, False])
 def test_a_video_if_av_is_installed(tmp_path, monkeypatch, here):
     written = []
-    monkeypatch.setattr(utils.importlib.util, "find_spec", lambda name: {"av": here or None}[name])
+    monkeypatch.setattr(video.importlib.util, "find_spec", lambda name: {"av": here or None}[name])
     monkeypatch.setattr(iio, "imwrite", lambda p, f, **k: (p.touch(), written.append((f, k))))
-    path = utils.save_video(tmp_path / "a.mp4", [np.full((5, 4, 1), 7, np.uint8)] * 3, 12)
+    path = video.save_video(tmp_path / "a.mp4", [np.full((5, 4, 1), 7, np.uint8)] * 3, 12)
     assert path == (tmp_path / "a.mp4" if here else None)
     assert len(written) == here
     for frames, options in written:

@@ -66,10 +66,10 @@ def run(tmp_path):
     for direction in translate.FOLDERS:
         negative().save(folder / f"generator_{direction}.keras")
 
-    def translate_path(path, pattern="*"):
+    def translate_path(path, pattern="*", **more):
         given = {"dataset": "x", "data_dir": tmp_path, "sample_dir": tmp_path / "s"}
         given |= {"input": str(path), "output": str(tmp_path / "out"), "translate": "A2B"}
-        paths = list(translate.pictures(folder, **given, input_fname_pattern=pattern))
+        paths = list(translate.pictures(folder, **given, **more, input_fname_pattern=pattern))
         assert all(path.is_file() for path in paths)
         return {str(p.relative_to(tmp_path / "out")): Image.open(p).size for p in paths}
 
@@ -92,6 +92,20 @@ def test_names_sizes_and_formats_are_kept(run, tmp_path):
         assert Image.open(tmp_path / "out" / name).format == Image.open(home / name).format
     assert run(home / "a.jpg") == {"a.jpg": (9, 6)}
     assert run(home, "*.bmp") == {"e.bmp": (3, 3)}
+
+
+def test_what_changes_in_an_input_is_told(run, tmp_path, capsys):
+    (tmp_path / "in").mkdir()
+    Image.new("RGBA", (16, 16), (9, 9, 9, 0)).save(tmp_path / "in/a.png")
+    Image.fromarray(np.full((16, 16), 819, np.uint16)).save(tmp_path / "in/b.png")
+    (tmp_path / "in/c.txt").write_text("text")
+    assert len(run(tmp_path / "in", background="#0000ff")) == 2
+    values = [np.asarray(Image.open(tmp_path / "out" / name))[8, 8] for name in ("a.png", "b.png")]
+    assert values[0].tolist() == [255, 255, 0]
+    assert values[1].tolist() == [51] * 3  # 819 of 1023 is 204
+    out = capsys.readouterr().out.splitlines()
+    assert "16-bit pictures: each by its own range of values" in out
+    assert any(line.startswith("#0000ff is laid behind 1 picture with") for line in out)
 
 
 def test_images_that_cannot_be_translated_are_named(run, tmp_path, monkeypatch, capsys):

@@ -205,11 +205,14 @@ MODES = {
         [WHITE, BLACK, RED],
     ),
     "16 bits": (lambda: sixteen_bits(0, 257, 33020, 65535), [0, 1, 128, 255]),
-    "16 bits, dark": (lambda: sixteen_bits(0, 100, 200), [0, 0, 1]),
+    "16 bits holding 8": (lambda: sixteen_bits(0, 100, 200), [0, 100, 200]),
+    "16 bits holding 12": (lambda: sixteen_bits(0, 273, 3900), [0, 17, 243]),  # / 4095 * 255
     "32 bits holding 8": (lambda: one_row("I", 0, 200, 255), [0, 200, 255]),
-    "32 bits holding 9": (lambda: one_row("I", 0, 255, 256), [0, 1, 1]),
-    "32 bits, too bright": (lambda: one_row("I", 0, 65535, 10**6), [0, 255, 255]),
-    "floats": (lambda: one_row("F", -3.0, 99.6, 255.0), [0, 100, 255]),
+    "32 bits holding 9": (lambda: one_row("I", 0, 256, 511), [0, 128, 255]),
+    "32 bits holding 20": (lambda: one_row("I", 0, 65535, 10**6), [0, 16, 243]),
+    "32 bits below 0": (lambda: one_row("I", -255, 0, 255), [0, 128, 255]),
+    "floats": (lambda: one_row("F", -50.0, 0.0, 205.0), [0, 50, 255]),
+    "floats up to 1": (lambda: one_row("F", 0.25, 0.5, float("nan")), [64, 128, 0]),
 }
 
 
@@ -261,7 +264,7 @@ def test_load_decodes_large_jpegs_small(tmp_path, monkeypatch):
     monkeypatch.setattr(utils, "to_mode", lambda i, c: seen.append(i.size) or to_mode(i, c))
     utils.load_image(path, (48, 48), 3)
     utils.load_image(path, (48, 48), 3, (400, 400))
-    assert [seen[0], seen[2]] == [(160, 120), (640, 480)]  # the box to crop is in whole pixels
+    assert seen == [(160, 120), (640, 480)]  # the box to crop is in whole pixels
 
 
 def test_a_jpeg_decoded_small_is_close_to_one_decoded_whole(tmp_path):
@@ -304,7 +307,7 @@ def test_large_pictures_are_decoded_one_at_a_time(tmp_path, monkeypatch):
     for most in (240, 239):
         monkeypatch.setattr(utils, "LARGE", most)
         np.testing.assert_array_equal(utils.load_image(*call), want)
-    assert held == [False, False, True, True]
+    assert held == [False, True]
 
 
 def test_load_crops_an_image_of_the_size_wanted():
@@ -323,7 +326,28 @@ def test_all_rows_of_sixteen_bits_become_eight():
     stored = np.arange(200, dtype=np.uint16)[:, None] * 257
     image = reopened(Image.fromarray(stored), "PNG")
     assert utils.load_image(image, (200, 1), 1).ravel().tolist() == list(range(200))
-    assert utils._to_8_bits(image).mode == "L"
+    assert utils.to_8_bits(np.float32([[0.5], [3]]), (0, 2)).tolist() == [[64], [255]]
+
+
+@pytest.mark.parametrize(
+    ("blocks", "found"),
+    [
+        ([np.uint16([0, 255])], (0, 255)),
+        ([np.uint16([3]), np.uint16([256])], (0, 511)),
+        ([np.uint16([4095])], (0, 4095)),
+        ([np.uint16([4096])], (0, 8191)),
+        ([np.uint16([65535])], (0, 65535)),
+        ([np.int32([-7, 0])], (-7, 255)),
+        ([np.uint64([2**63])], (0, 2**64 - 1)),
+        ([np.float32([0, 0.5])], (0, 1)),
+        ([np.float32([-1, 0.5]), np.float32([np.nan, np.inf])], (-1, 0.5)),
+        ([np.float32([2, 2])], (2, 3)),
+        ([np.float32([np.nan])], (0, 1)),
+        ([], (0, 255)),
+    ],
+)
+def test_find_range(blocks, found):
+    assert utils.find_range(blocks) == found
 
 
 def test_formats_that_start_another_program_are_not_opened():

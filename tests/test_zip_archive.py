@@ -87,6 +87,13 @@ def test_the_pattern_works_as_in_folders():
     assert colours(load(pattern="*.dat")) == [(4, 5, 6)]
 
 
+def test_members_that_are_left_out_are_counted(capsys):
+    files = dict.fromkeys(("b.txt", "in/c.TXT", "LICENSE", "Thumbs.db", "__MACOSX/d.txt"), b"")
+    put_zip({"a.png": png(), "e.tif": b"", ".f.txt": b"", "in/g/": b"", **files})
+    load()
+    assert "left out: 2 .txt, 1 without an ending" in capsys.readouterr().out.splitlines()
+
+
 def test_names_outside_of_the_archive_are_left_out(tmp_path):
     (tmp_path / "here").mkdir()
     os.chdir("here")

@@ -1,0 +1,212 @@
+"""Pictures of any kind as 8-bit sRGB, and the notes on what that changed in a set.
+
+Imports no TensorFlow.
+"""
+
+import dataclasses
+import functools
+import io
+
+import numpy as np
+from PIL import Image, ImageCms, ImageOps
+
+import utils
+
+SRGB_TOLERANCE = 3  # levels by which a profile may differ from sRGB and still count as sRGB
+MAX_CUT = 0.1  # mean share of a picture that is cut away without a word
+SIZES = (8, 1024)  # limits of the sizes that a note names, as of --output_height
+PROFILE_MODES = {"RGB ": "RGB", "CMYK": "CMYK"}  # colour space of a profile → Pillow's mode
+COUNTED = ("cut_bits", "transparent", "converted", "broken")  # attributes of `Seen`
+
+
+@dataclasses.dataclass(slots=True)
+class Seen:
+    """What was found in one picture.
+
+    Attributes:
+      aspect: width / height, upright.
+      bits: bits of a value if the picture is gray and has more than 8, else 0.
+      extremes: (lowest, highest) value of such a picture, as an array, or None.
+      cut_bits: True if it has 16 bits a channel in colour, of which Pillow keeps the high byte.
+      transparent: True if the background shows through.
+      converted, broken: True if its colour profile was used; if the profile cannot be read.
+    """
+
+    aspect: float = 1.0
+    bits: int = 0
+    extremes: np.ndarray | None = None
+    cut_bits: bool = False
+    transparent: bool = False
+    converted: bool = False
+    broken: bool = False
+
+    def is_told(self):
+        """Return whether a note counts this picture."""
+        return self.bits > 0 or any(getattr(self, name) for name in COUNTED)
+
+
+def to_mode(image, channels, background="white", value_range=None, seen=None):
+    """Return a Pillow image as `utils.to_mode` does, with its colours converted to sRGB.
+
+    The image itself is turned upright. A profile of a gray image is ignored.
+
+    Args:
+      image, channels, background, value_range: as in `utils.to_mode`.
+      seen: a `Seen` to fill in, or None.
+    """
+    seen = seen or Seen()
+    profile = image.info.get("icc_profile")
+    seen.cut_bits = not utils.is_wide(image) and ";16" in _raw_mode(image)
+    ImageOps.exif_transpose(image, in_place=True)
+    seen.aspect = image.width / image.height
+    coloured = image.mode not in utils.GRAY_MODES
+    if utils.is_wide(image):
+        stored = np.asarray(image)
+        finite = stored[np.isfinite(stored)] if stored.dtype.kind == "f" else stored
+        seen.bits = 16 if image.mode.startswith("I;16") else 32
+        seen.extremes = np.array([finite.min(), finite.max()]) if finite.size else finite
+    elif utils.has_alpha(image):
+        image = image.convert("RGBA")
+        seen.transparent = image.getchannel("A").getextrema()[0] < 255
+    if profile and coloured:
+        image = _to_srgb(image, profile, seen)
+    return utils.to_mode(image, channels, background, value_range)
+
+
+def _raw_mode(image):
+    """Return how an opened file stores its pixels, such as "RGB;16B", or "" if unknown."""
+    args = image.tile[0].args if getattr(image, "tile", None) else ""
+    return str(args[0] if isinstance(args, tuple) and args else args)
+
+
+# ---- colour profiles ---------------------------------------------------------------------
+
+
+def _to_srgb(image, profile, seen):
+    """Return an image in colour converted by its ICC profile, bytes, with its alpha channel."""
+    alpha = image.getchannel("A") if image.mode == "RGBA" else None
+    colours = image if image.mode == "CMYK" else image.convert("RGB")
+    try:
+        transform = srgb_transform(profile, colours.mode)
+        if transform is None:
+            return image
+        colours = ImageCms.applyTransform(colours, transform)
+    except (ImageCms.PyCMSError, OSError, ValueError):
+        seen.broken = True
+        return image
+    if alpha is not None:
+        colours.putalpha(alpha)
+    seen.converted = True
+    return colours
+
+
+@functools.lru_cache(256)  # the pictures of one camera have the same profile
+def srgb_transform(profile, mode):
+    """Return the ImageCms transform from a profile to sRGB, or None if the profile is sRGB.
+
+    Relative colorimetric with black point compensation: colours inside sRGB are kept, and the
+    white of paper becomes white. The transform may be used by several threads.
+
+    Args:
+      profile: bytes of an ICC profile.
+      mode: "RGB" or "CMYK", the mode of the images.
+
+    Raises:
+      ImageCms.PyCMSError, OSError, ValueError: if the profile is broken, or is of another mode.
+    """
+    opened = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+    space = opened.profile.xcolor_space
+    if PROFILE_MODES.get(space) != mode:
+        raise ValueError(f"a profile of {space} in an image of {mode}")
+    transform = ImageCms.buildTransform(
+        opened,
+        ImageCms.createProfile("sRGB"),
+        mode,
+        "RGB",
+        ImageCms.Intent.RELATIVE_COLORIMETRIC,
+        # Without the cache of the last pixel, threads can share a transform.
+        ImageCms.Flags.BLACKPOINTCOMPENSATION | ImageCms.Flags.NOCACHE,
+    )
+    if space == "RGB ":  # judged by its effect: sRGB profiles have many names
+        levels = np.linspace(0, 255, 9).round().astype(np.uint8)
+        cube = np.stack(np.meshgrid(levels, levels, levels), -1).reshape(1, -1, 3)
+        found = np.asarray(ImageCms.applyTransform(Image.fromarray(cube), transform))
+        if np.abs(found.astype(int) - cube).max() <= SRGB_TOLERANCE:
+            return None
+    return transform
+
+
+# ---- the notes on a set ------------------------------------------------------------------
+
+
+def summarise(seen, aspects=None, size=None):
+    """Return the facts of a set, a dict that JSON can hold. Facts that need no note are left out.
+
+    Args:
+      seen: list of the `Seen` of all pictures that a note counts.
+      aspects: float [N], width / height of all pictures that are cut to an output's shape.
+      size: (height, width) of the output.
+    """
+    counts = {name: sum(getattr(s, name) for s in seen) for name in COUNTED}
+    facts = {name: count for name, count in counts.items() if count}
+    if wide := [s for s in seen if s.bits]:
+        facts["bits"] = max(s.bits for s in wide)
+        facts["value_range"] = list(utils.find_range([s.extremes for s in wide]))
+    if aspects is not None and _mean_cut(aspects, size[1] / size[0]) > MAX_CUT:
+        facts["cut"] = _mean_cut(aspects, size[1] / size[0])
+        mean = float(np.exp(np.log(aspects).mean()))
+        if _mean_cut(aspects, mean) <= MAX_CUT:
+            facts["aspect"] = mean
+    return facts
+
+
+def _mean_cut(aspects, wanted):
+    """Return the mean share of pictures that a crop to another width / height cuts away."""
+    return float(np.mean(1 - np.minimum(aspects / wanted, wanted / aspects)))
+
+
+def notes(facts, background="white", output=None):
+    """Return the lines that tell what `summarise` found.
+
+    Args:
+      facts: dict of `summarise`.
+      background: the colour behind transparent pixels.
+      output: (height, width, multiple) of the run's images and of the sizes that it could have; a
+        multiple of 0 allows no other size. None if they are not known.
+    """
+    texts = {
+        "cut_bits": "the higher 8 of 16 bits a channel are used in {}",
+        "transparent": f"{background} is laid behind {{}} with transparency (--background chooses "
+        "another colour)",
+        "converted": "the colours of {} are converted to sRGB, by the profiles in the files",
+        "broken": "the colour profiles of {} cannot be used, and are ignored",
+    }
+    lines = []
+    if "value_range" in facts:
+        lines.append(range_note(facts["bits"], facts["value_range"]))
+    for name, line in texts.items():
+        if count := facts.get(name):
+            lines.append(line.format(f"{count} picture{'s' if count > 1 else ''}"))
+    if "cut" in facts:
+        cut = f"the centre crop cuts away {100 * facts['cut']:.0f} % of a picture on average"
+        lines.append(cut + _advice(facts.get("aspect"), output))
+    return lines
+
+
+def range_note(bits, value_range):
+    """Return the line on the range of a set of gray pictures of 16 or 32 bits, or of arrays."""
+    low, high = (f"{value:.10g}" for value in value_range)
+    return f"{bits}-bit pictures: values {low} to {high} become 0 to 255"
+
+
+def _advice(aspect, output):
+    """Return the end of the line on cropping: the flag that would keep most of the pictures."""
+    if not aspect or not output or not output[2]:
+        return ""
+    height, width, multiple = output
+    wider = aspect > width / height
+    flag, side = ("width", height * aspect) if wider else ("height", width / aspect)
+    side = multiple * round(side / multiple)
+    if not SIZES[0] <= side <= SIZES[1] or side == (width if wider else height):
+        return ""
+    return f": --output_{flag} {side} would keep it"
