@@ -55,48 +55,58 @@ def read_folder(path, *, pattern="*", conditional=False, part=None, outputs=()):
       console.Failed: if the path cannot be read, or some images have no class and `conditional`
         is set.
     """
-    archive, kinds = None, USUAL if pattern == "*" else pattern
     if path.suffix.lower() in FILE_SUFFIXES and not path.exists():
         raise console.Failed(f"no file {_place(path)}")
     if arrays.is_arrays(path):
         if part:
             raise console.Failed(f"{path} has no folder {part}: it is a file of arrays")
         return arrays.read_arrays(path, conditional=conditional)
-    if is_zip(path):
-        archive = Archive(path, image_suffixes(), pattern)
-        names, open_image, left_out = archive.names, archive.get, archive.left_out
-    elif path.is_dir():
-        found, left_out = _list_images(path, pattern, outputs)
-        names, open_image = [os.path.relpath(f, path) for f in found], found.__getitem__
-    else:
+    if not is_zip(path) and not path.is_dir():
         raise console.Failed(
             f"no folder {_place(path)}: put images there, or give --dataset the path of a folder "
             "or of a .zip, .npy or .npz file"
         )
-    if not names:
+    suffixes, kinds = image_suffixes(), USUAL if pattern == "*" else pattern
+    found = Archive(path, suffixes, pattern) if is_zip(path) else Folder(path, pattern, outputs)
+    if not found.names:
         raise NoImages(f"no images ({kinds}) in {path} or the folders in it")
-    chosen = _in_part(names, part) if part else dict(enumerate(names))
+    chosen = _in_part(found.names, part) if part else dict(enumerate(found.names))
     if not chosen:
         raise NoImages(f"no folder {part} with images ({kinds}) in {path}")
     at, names = list(chosen), list(chosen.values())
-    if archive:
-        sizes, signature = [archive.sizes[i] for i in at], archive.signature
-        mark = _mark(names, sizes, lambda i: archive.checksums[at[i]])
-    else:
-        stats = [os.stat(found[i]) for i in at]
-        facts = [(n, s.st_size, s.st_mtime_ns) for n, s in zip(names, stats)]
-        sizes, signature = [s.st_size for s in stats], fingerprint(facts)
-        mark = _mark(names, sizes, lambda i: _checksum(found[at[i]]))
     labels, classes = _folder_labels(path, names) if conditional else (None, ())
     return Source(
         names,
-        lambda i: open_image(at[i]),
-        signature,
+        lambda i: found.get(at[i]),
+        found.signature,
         labels,
         classes,
-        fingerprint=mark,
-        notes=tuple(zip_archive.count_endings(left_out)),
+        fingerprint=_mark(names, [found.sizes[i] for i in at], lambda i: found.checksum(at[i])),
+        notes=tuple(zip_archive.count_endings(found.left_out)),
     )
+
+
+class Folder:
+    """The pictures of a folder, with the attributes and methods of an `Archive`."""
+
+    def __init__(self, path, pattern, outputs):
+        self.paths, self.left_out = _list_images(path, pattern, outputs)
+        self.names = [os.path.relpath(file, path) for file in self.paths]
+        stats = [os.stat(file) for file in self.paths]
+        self.sizes = [stat.st_size for stat in stats]
+        facts = [(n, s.st_size, s.st_mtime_ns) for n, s in zip(self.names, stats)]
+        self.signature = fingerprint(facts)
+
+    def get(self, i):
+        """Return the path of picture `i`."""
+        return self.paths[i]
+
+    def checksum(self, i):
+        """Return the CRC-32 of picture `i`; 0 if it cannot be read."""
+        try:
+            return zlib.crc32(Path(self.paths[i]).read_bytes())
+        except OSError:
+            return 0
 
 
 def _mark(names, sizes, checksum):
@@ -112,14 +122,6 @@ def _mark(names, sizes, checksum):
     few = np.linspace(0, len(order) - 1, min(len(order), CHECKED)).astype(int)
     facts = [(names[i], sizes[i]) for i in order]
     return fingerprint([*facts, *(checksum(order[i]) for i in few)])
-
-
-def _checksum(file):
-    """Return the CRC-32 of a file; 0 if it cannot be read."""
-    try:
-        return zlib.crc32(Path(file).read_bytes())
-    except OSError:
-        return 0
 
 
 def _place(path):

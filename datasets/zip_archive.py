@@ -35,7 +35,7 @@ class Archive:
 
     Attributes:
       names: the paths, with "/" between folders.
-      sizes, checksums: bytes and CRC-32 of each picture, unpacked.
+      sizes: bytes of each picture, unpacked.
       signature: str that changes when the pictures change.
       left_out: names of the files that `is_wanted` refuses.
 
@@ -59,11 +59,14 @@ class Archive:
             raise console.Failed(f"cannot read {path}: {locked[0]} in it is encrypted")
         self.names = ["/".join(parts) for parts, _ in found]
         self.sizes = [member.file_size for member in self._members]
-        self.checksums = [member.CRC for member in self._members]
         stat = path.stat()  # a damaged copy may list the same checksums as the whole file
         facts = [stat.st_size, stat.st_mtime_ns]
         facts += [(m.filename, m.CRC, m.file_size) for m in self._members]
         self.signature = hashlib.sha256(repr(facts).encode(errors="replace")).hexdigest()
+
+    def checksum(self, i):
+        """Return the CRC-32 of picture `i`."""
+        return self._members[i].CRC
 
     def get(self, i):
         """Return the file of picture `i` as a BytesIO.

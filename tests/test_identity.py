@@ -74,16 +74,15 @@ def test_the_names_of_classes(cli):
     config = json.loads((run / "config.json").read_text())
     assert config["dataset"] == "pics" and config["data"]["classes"] == 3
     assert config["data"]["class_names"] == ["2", "10", "cat & dog"]
-    sheet, frame = (
-        utils.read_image(p) for p in ("samples/train_00_0001.png", run / "frames/00000001.png")
-    )
+    drawn = Path("samples", run.name)
+    sheet, frame = map(utils.read_image, (drawn / "train_00_0001.png", run / "frames/00000001.png"))
     assert frame.shape == (8 * 16, 3 * 16, 3)
     np.testing.assert_array_equal(sheet, plots.add_names(frame, ["2", "10", "cat & dog"]))
     assert (
         "12 images of pics in 3 classes (2, 10, cat &amp; dog)"
-        in Path("samples/index.html").read_text()
+        in (drawn / "index.html").read_text()
     )
-    check_labels(cli)
+    check_labels(cli, drawn)
     status, out, _ = cli(*words[:-1], "--dry_run")
     assert status == 0 and "images 16x16x3, 3 classes: 2, 10, cat & dog" in out
 
@@ -99,14 +98,14 @@ def test_the_names_of_classes(cli):
     assert "in the order of text, 10, 2, cat & dog, and the order is 2, 10, cat & dog now" in err
 
 
-def check_labels(cli):
+def check_labels(cli, drawn):
     """The names win over the numbers: 2 is the first class."""
     made = {}
     for label in ("2", "1", "None"):
         assert cli("--dataset", "pics", "--label", label, "--seeds", "3")[0] == 0
-        made[label] = Path("samples/seed_0003.png").read_bytes()
+        made[label] = (drawn / "seed_0003.png").read_bytes()
     assert made["2"] == made["None"] != made["1"]  # seed 3 has class 0
-    with Image.open("samples/test.png") as sheet:
+    with Image.open(drawn / "test.png") as sheet:
         assert sheet.size == (3 * 16, 2 * 16 + plots.HEAD)
     status, _, err = cli("--dataset", "pics", "--label", "cat")
     assert (status, err.count("\n")) == (1, 1)

@@ -104,7 +104,7 @@ def test_every_type_and_mode_in_nested_folders(folder, load):
         options = {"lossless": True} if name.endswith("webp") else {}
         folder(name, colour, mode, **options)
     data = load()
-    assert data.spec == packed.ImageSpec(4, 4, 3, len(TYPES), 0, [0, 65535])
+    assert data.spec == packed.ImageSpec(4, 4, 3, len(TYPES), 0, value_range=[0, 65535])
     assert data.images.shape == (len(TYPES), 4, 4, 3) and data.images.dtype == np.uint8
     assert data.labels.dtype == np.int32 and not data.labels.any()
     assert data.skipped == []
