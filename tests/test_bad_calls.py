@@ -9,6 +9,7 @@ import pytest
 import main
 from config import fields, presets, tables
 from config.resolve import resolve
+from runs import trained
 from tests.conftest import run_main
 
 pytestmark = pytest.mark.usefixtures("limited")
@@ -444,8 +445,9 @@ CALLS += [
 
 
 @pytest.fixture
-def end(capsys):
+def end(capsys, monkeypatch, tmp_path):
     """A function of a command line: (exit status, the one line on stderr). Nothing is left."""
+    monkeypatch.setattr(trained, "PRETRAINED", tmp_path / "nothing ships")
 
     def call(line):
         before = list(Path().rglob("*"))
