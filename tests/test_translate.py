@@ -267,5 +267,6 @@ def test_domains_without_test_images(cli, tmp_path, eager):
     shutil.make_archive(whole.removesuffix(".zip"), "zip", tmp_path, "pics")
     status, out, _ = cli("--dataset", "pics.zip", "--sample_dir", "made")
     assert status == 0
-    made = {str(p.relative_to("made")): Image.open(p).size for p in Path("made").rglob("*.png")}
+    top = Path("made") / drawn.name
+    made = {str(p.relative_to(top)): Image.open(p).size for p in top.rglob("*.png")}
     assert made == {"fakeB/0.png": (26, 30), "fakeA/odd.png": (37, 29)}
