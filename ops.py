@@ -137,10 +137,8 @@ def norm(x, name, *, affine=True):
         return x
     layers = {
         "batch": lambda: fast.BatchNorm(momentum=0.9, epsilon=1e-5),
-        "layer": lambda: keras.layers.GroupNormalization(groups=1, epsilon=1e-5),
-        "instance": lambda: keras.layers.GroupNormalization(
-            groups=-1, epsilon=1e-5, center=affine, scale=affine
-        ),
+        "layer": lambda: fast.GroupNorm(groups=1, epsilon=1e-5),
+        "instance": lambda: fast.GroupNorm(groups=-1, epsilon=1e-5, center=affine, scale=affine),
     }
     if name == "instance" and len(x.shape) == 2:  # a dense layer has no H and W
         name = "layer"

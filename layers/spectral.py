@@ -29,12 +29,12 @@ class Spectral(stock.Stocked):
         )
 
     def _matrix(self):
-        kernel = tf.cast(tf.convert_to_tensor(self.kernel), tf.float32)
+        kernel = stock.at_least_float32(tf.convert_to_tensor(self.kernel))
         return tf.reshape(kernel, [-1, self.kernel.shape[-1]])
 
     def sigma(self):
         """Return σ, a scalar, whose gradient with respect to the kernel is u vᵀ (eq. 12)."""
-        right = tf.math.l2_normalize(tf.cast(tf.convert_to_tensor(self.vector), tf.float32))
+        right = tf.math.l2_normalize(stock.at_least_float32(tf.convert_to_tensor(self.vector)))
         product = tf.linalg.matvec(self._matrix(), tf.stop_gradient(right))
         return tf.sqrt(tf.reduce_sum(tf.square(product)) + 1e-12)
 

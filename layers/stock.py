@@ -6,6 +6,7 @@ weights.
 """
 
 import keras
+import tensorflow as tf
 
 
 class Stocked:
@@ -22,6 +23,11 @@ class Stocked:
     def set_stock_weights(self, weights):
         """Set the weights to those of the Keras layer, a list of arrays."""
         self.set_weights(weights)
+
+
+def at_least_float32(x):
+    """Cast a float16 or bfloat16 tensor to float32. Return float32 and float64 unchanged."""
+    return x if x.dtype in (tf.float32, tf.float64) else tf.cast(x, tf.float32)
 
 
 def layers_of(network):

@@ -3,6 +3,8 @@
 import keras
 import tensorflow as tf
 
+from layers import stock
+
 
 class Fade(keras.layers.Layer):
     """Multiplies its input by α, or by 1 - α if `old`. One side of a cross-fade.
@@ -58,7 +60,7 @@ class BatchDeviation(keras.layers.Layer):
         batch, height, width, channels = x.shape
         batch = batch or tf.shape(x)[0]
         size = group_size(batch) if isinstance(batch, int) else batch
-        groups = tf.reshape(tf.cast(x, tf.float32), [size, -1, height, width, channels])
+        groups = tf.reshape(stock.at_least_float32(x), [size, -1, height, width, channels])
         deviation = tf.sqrt(tf.math.reduce_variance(groups, 0) + 1e-8)
         mean = tf.reduce_mean(deviation, [1, 2, 3])  # [groups]
         maps = tf.cast(tf.reshape(tf.tile(mean, [size]), [-1, 1, 1, 1]), x.dtype)
