@@ -79,7 +79,6 @@ VALUES = [  # a flag, what it must be, and what it does not take
             "0",
             "-3",
             "three",
-            "None",
             "inf",
             "",
             "3=4",
