@@ -39,6 +39,7 @@ def translations(c, folder):
         input=c.input,
         output=c.output,
         background=c.background,
+        value_ranges=trained.read_config(folder)["data"].get("value_range") or (None, None),
     )
 
 

@@ -23,7 +23,7 @@ from datasets import pictures
 JOB = 64  # pictures that a thread decodes before it takes the next
 
 
-def read_or_pack(source, stem, cache_dir, size, crop, workers, background="white"):
+def read_or_pack(source, stem, cache_dir, size, crop, workers, **colours):
     """Return the packed images of a source from the cache; pack them first if needed.
 
     Args:
@@ -33,7 +33,8 @@ def read_or_pack(source, stem, cache_dir, size, crop, workers, background="white
       size: (height, width) of the images.
       crop: (height, width) of the centre box to take first, or None.
       workers: number of decoding threads; 0 takes one for each CPU.
-      background: the colour behind transparent pixels.
+      **colours: the kwargs `background` and `value_range` of `pictures.to_mode`. Without a
+        `value_range`, the pictures decide it.
 
     Returns:
       (uint8 images [K, H, W, C], memory-mapped; the indices of the K readable pictures, int [K];
@@ -57,18 +58,18 @@ def read_or_pack(source, stem, cache_dir, size, crop, workers, background="white
             folder.mkdir(parents=True, exist_ok=True)
             with files.lock(folder / f".{stem}.lock", busy):
                 found = _read_cache(meta, array, source, size)  # another process may have packed
-                return found or _fill(meta, array, source, size, crop, workers, background)
+                return found or _fill(meta, array, source, size, crop, workers, **colours)
         except OSError as error:
             reason = error
     raise console.Failed(f"cannot write the packed images to {cache_dir}: {reason}")
 
 
-def _fill(meta, array, source, size, crop, workers, background):
+def _fill(meta, array, source, size, crop, workers, **colours):
     """Pack a source into the cache, and read it back."""
     files.clear_parts(array.parent)
     meta.unlink(missing_ok=True)  # written last, so that it never describes half an array
     with files.atomic_path(array) as part:
-        bad, facts = _pack(source, part, size, crop, workers, background)
+        bad, facts = _pack(source, part, size, crop, workers, **colours)
     text = {"signature": source.signature, "skipped": bad, "count": len(source.names)}
     files.save_text(meta, json.dumps({**text, "facts": facts}))
     print(console.plain(f"packed {len(source.names) - len(bad)} images into {array}"))
@@ -98,7 +99,7 @@ def _read_cache(meta, array, source, size):
         return None
 
 
-def _pack(source, part, size, crop, workers, background):
+def _pack(source, part, size, crop, workers, background="white", value_range=None):
     """Decode all pictures into the .npy file `part`.
 
     Returns:
@@ -110,7 +111,7 @@ def _pack(source, part, size, crop, workers, background):
     array = _new_array(part, (count, *size, channels))
     bad, seen, aspects = {}, {}, np.ones(count)  # `seen` has only what is told: a set may be large
 
-    def decode(i, value_range=None):
+    def decode(i, value_range=value_range):
         found = pictures.Seen()
         convert = functools.partial(
             pictures.to_mode, background=background, value_range=value_range, seen=found
@@ -131,7 +132,9 @@ def _pack(source, part, size, crop, workers, background):
         raise console.Failed(f"none of {count} images can be read, the first is {bad[0]}")
     cut = None if crop else np.delete(aspects, list(bad))
     facts = pictures.summarise([seen[i] for i in sorted(seen)], cut, size)
-    if "value_range" in facts:  # of the whole set; the first pass took each picture's own
+    if "value_range" in facts and value_range:
+        facts["value_range"] = value_range
+    elif "value_range" in facts:  # of the whole set; the first pass took each picture's own
         wide = [i for i in sorted(seen) if seen[i].bits]
         _for_each(functools.partial(decode, value_range=facts["value_range"]), wide, workers)
     if bad:

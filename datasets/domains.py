@@ -23,6 +23,7 @@ class Domains:
       train: (A, B), each a `packed.Packed` of images `LARGER` times as large as the spec says.
       shown: (A, B), each uint8 [at most SHOWN, H, W, C].
       spec: `packed.ImageSpec` of the networks' images. Its count is that of the larger domain.
+        Its value_range is a list of that of A and that of B, or None if both have 8 bits.
     """
 
     train: tuple
@@ -54,7 +55,10 @@ def load(name, *, size, **kwargs):
     describe(name, size=size, **{n: kwargs[n] for n in DESCRIBED_BY if n in kwargs})
     larger = tuple(int(LARGER * n) for n in size)
     train = [packed.load(name, size=larger, part=folder, **kwargs) for folder in TRAIN_FOLDERS]
-    test = [_if_any(packed.load, name, folder, size=size, **kwargs) for folder in TEST_FOLDERS]
+    test = [
+        _if_any(packed.load, name, f, size=size, value_range=part.spec.value_range, **kwargs)
+        for f, part in zip(TEST_FOLDERS, train)
+    ]
     if missing := [folder for folder, part in zip(TEST_FOLDERS, test) if part is None]:
         print(f"no {' and no '.join(missing)}: training images stand in on the sheets")
     spec = _common_spec(size, [part.spec for part in (*train, *test) if part])
@@ -93,6 +97,7 @@ def _centre(images, size):
 def _common_spec(size, specs):
     """Return the ImageSpec of both domains from those of the folders, the training ones first."""
     train = specs[: len(TRAIN_FOLDERS)]
+    ranges = [spec.value_range for spec in train]
     return packed.ImageSpec(
         *size,
         channels=max(spec.channels for spec in specs),
@@ -100,6 +105,7 @@ def _common_spec(size, specs):
         classes=0,
         source=train[0].source,
         fingerprint=packed.fingerprint([spec.fingerprint for spec in train]),
+        value_range=ranges if any(ranges) else None,
     )
 
 

@@ -112,6 +112,7 @@ def load(
     part=None,
     workers=0,
     background="white",
+    value_range=None,
     output=None,
 ):
     """Load a data set, from the cache if its pictures are unchanged.
@@ -129,6 +130,7 @@ def load(
       part: "train", "test" or the name of a folder, for a reader that takes it, or None.
       workers: number of decoding threads; 0 takes one for each CPU.
       background: the colour behind transparent pixels.
+      value_range: as in `ImageSpec`; None finds that of the pictures.
       output: (height, width, multiple) of the run's images, as in `pictures.notes`.
 
     Returns:
@@ -143,10 +145,12 @@ def load(
     if source.images is not None and source.images.shape[1:3] == tuple(size) and not crop:
         images, keep, skipped, facts = source.images, slice(None), [], {}
     else:
-        key = [background] if background != "white" else []  # as in caches older than the setting
+        colours = {"background": background, "value_range": value_range}
+        # Old caches have neither in their key.
+        key = [v for n, v in colours.items() if v != {"background": "white"}.get(n)]
         stem = _stem(path, size, pattern, size, crop, *kwargs.values(), *key)
         images, keep, skipped, facts = cache.read_or_pack(
-            source, stem, cache_dir, size, crop, workers, background
+            source, stem, cache_dir, size, crop, workers, **colours
         )
     if not len(images):
         raise console.Failed(f"{path} holds no images")

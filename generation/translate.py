@@ -38,6 +38,7 @@ def pictures(
     input,
     output,
     background="white",
+    value_ranges=(None, None),
 ):
     """Translate images with the generators of a run; yield each path once its file is written.
 
@@ -54,6 +55,7 @@ def pictures(
       input: path of an image or folder.
       output: folder for the translations of `input`.
       background: the colour behind transparent pixels.
+      value_ranges: of A and of B, each as in `utils.to_mode`: those of the training images.
 
     Raises:
       Failed: if no image is found, none can be read, or the output folder holds the input.
@@ -70,7 +72,8 @@ def pictures(
         source_dir = path if nested else path.parent
         _check_apart(target.resolve(), source_dir.resolve(), nested=nested)
         generator = trained.load_translator(Path(folder) / f"generator_{direction}.keras")
-        yield from _translate_all(generator, path, names, open_image, target, background)
+        colours = background, value_ranges[list(FOLDERS).index(direction)]
+        yield from _translate_all(generator, path, names, open_image, target, *colours)
 
 
 def _list_input(path, pattern):
@@ -116,7 +119,7 @@ def _check_apart(target, source, *, nested):
         raise console.Failed(f"--output={target} is where the images are: give a separate folder")
 
 
-def _translate_all(generator, path, names, open_image, target, background):
+def _translate_all(generator, path, names, open_image, target, background, value_range):
     """Translate images; yield each path once its file is written.
 
     Images that cannot be read are skipped, and named at the end.
@@ -128,6 +131,7 @@ def _translate_all(generator, path, names, open_image, target, background):
       open_image: function of an index that returns a path or an open file.
       target: Path of the folder for the translations.
       background: the colour behind transparent pixels.
+      value_range: as in `utils.to_mode`: that of the training images.
     """
     channels = generator.inputs[0].shape[-1]
     network = _compiled(generator, channels)
@@ -135,7 +139,7 @@ def _translate_all(generator, path, names, open_image, target, background):
     with console.Progress(f"translating {path}", len(names)) as bar:
         for i, name in enumerate(names):
             try:
-                image, found = _load(open_image(i), channels, background)
+                image, found = _load(open_image(i), channels, background, value_range)
             except Exception as error:  # decoders raise errors of any type for broken files
                 skipped.append(f"{name} ({console.first_line(error, 60)})")
                 continue
@@ -148,7 +152,9 @@ def _translate_all(generator, path, names, open_image, target, background):
             console.plain(f"none of {len(skipped)} images can be translated: {skipped[0]}")
         )
     facts = decoding.summarise(seen)
-    if facts.pop("value_range", None):
+    if "value_range" in facts and value_range:
+        facts["value_range"] = value_range
+    elif facts.pop("value_range", None):
         print(f"{facts['bits']}-bit pictures: each by its own range of values")
     for line in decoding.notes(facts, background):
         print(line)
@@ -165,7 +171,7 @@ def _compiled(generator, channels):
     return tf.function(lambda x: generator(x, training=False), input_signature=signature)
 
 
-def _load(file, channels, background):
+def _load(file, channels, background, value_range):
     """Return a file as uint8 [H, W, C], upright, in sRGB and at its own size, and its `Seen`.
 
     Raises ValueError if it has more than `MAX_PIXELS`, and Pillow's errors if it cannot be read.
@@ -174,7 +180,7 @@ def _load(file, channels, background):
         if image.width * image.height > MAX_PIXELS:
             raise ValueError(f"{image.width}x{image.height} are more than {MAX_PIXELS} pixels")
         seen = decoding.Seen()
-        pixels = np.asarray(decoding.to_mode(image, channels, background, seen=seen))
+        pixels = np.asarray(decoding.to_mode(image, channels, background, value_range, seen))
     return pixels.reshape(*pixels.shape[:2], channels), seen
 
 

@@ -36,6 +36,19 @@ def test_images_that_are_packed(tmp_path):
     assert domains.describe("set", size=(16, 12), **kwargs) == found.spec
 
 
+def test_each_domain_has_one_range(tmp_path):
+    """Test images are mapped by the range of the training images of their domain."""
+    for folder, highest in zip(domains.FOLDERS, (4095, 255, 1000, 200)):
+        (tmp_path / "set" / folder).mkdir(parents=True)
+        pixels = np.full((17, 13), highest, np.uint16 if highest > 255 else np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "set" / folder / "a.png")
+    found = load(tmp_path)
+    assert found.spec.value_range == [[0, 4095], None]
+    assert [part.images.max() for part in found.train] == [255, 255]
+    assert [images.max() for images in found.shown] == [62, 200]  # 1000 of 4095
+    assert load(tmp_path).spec == found.spec  # from the cache
+
+
 def test_gray_beside_colour(tmp_path):
     make_domains(tmp_path / "set")
     for folder in ("trainA", "testA"):

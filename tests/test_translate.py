@@ -105,6 +105,9 @@ def test_what_changes_in_an_input_is_told(run, tmp_path, capsys):
     assert values[1].tolist() == [51] * 3  # 819 of 1023 is 204
     out = capsys.readouterr().out.splitlines()
     assert "16-bit pictures: each by its own range of values" in out
+    run(tmp_path / "in", value_ranges=([0, 4095], None))
+    assert np.asarray(Image.open(tmp_path / "out/b.png"))[8, 8].tolist() == [204] * 3  # 819 is 51
+    assert "16-bit pictures: values 0 to 4095 become 0 to 255" in capsys.readouterr().out
     assert any(line.startswith("#0000ff is laid behind 1 picture with") for line in out)
 
 
