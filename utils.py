@@ -20,6 +20,7 @@ FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "PPM", "JPEG2000"
 LARGE = 1 << 23  # pixels; pictures above this are decoded one at a time, to bound the memory
 _LARGE_LOCK = threading.Lock()
 ROWS = 64  # rows of a 16-bit picture that are converted at a time
+ORIENTATION, TURNED = 0x0112, (5, 6, 7, 8)  # EXIF's tag, and its values for a quarter turn
 GRAY_MODES = ("1", "L", "LA", "La", "I", "F", "I;16", "I;16B", "I;16L", "I;16N")
 
 
@@ -143,7 +144,9 @@ def load_image(image, size, channels, crop=None, convert=None):
     else:
         with open_image(image) as file:
             if file.format == "JPEG" and not crop:  # decode at 1/2, 1/4 or 1/8 size
-                file.draft(None, (2 * size[1], 2 * size[0]))
+                wanted = 2 * size[1], 2 * size[0]
+                turned = file.getexif().get(ORIENTATION, 1) in TURNED
+                file.draft(None, wanted[::-1] if turned else wanted)
             large = file.width * file.height > LARGE
             with _LARGE_LOCK if large else contextlib.nullcontext():
                 image = convert(file, channels)

@@ -9,7 +9,8 @@ _SEED_001 = {"arch": "dcgan", "dataset": "mnist", "conditional": False, **_NORMA
 _SEED_001 |= {"output_height": 64, "kernel_size": 4, "bias": "unnormed"}
 _SEED_001_F64 = {"g_width": (1024, 512, 256, 128), "d_width": (64, 128, 256, 512)}
 _ADAM_2E_4 = {"optimizer": "adam", "learning_rate": 2e-4, "beta1": 0.5, "beta2": 0.999}
-_RMSPROP = {"optimizer": "rmsprop", "rho": 0.99, "epsilon": 1e-10}
+# PyTorch adds 1e-8 outside the root, which is 1e-16 inside it.
+_RMSPROP = {"optimizer": "rmsprop", "rho": 0.99, "epsilon": 1e-16}
 _SEED_002 = {
     "arch": "dcgan",
     **_GP,

@@ -63,7 +63,7 @@ MODES = {
             "optimizer": "rmsprop",
             "learning_rate": 5e-5,
             "rho": 0.99,
-            "epsilon": 1e-10,  # Keras adds it inside the root: (1e-5)²
+            "epsilon": 1e-16,  # Keras adds it inside the root, PyTorch 1e-8 outside
             "critic_num": 5,
             "critic_norm": "batch",
         },

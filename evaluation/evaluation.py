@@ -56,8 +56,9 @@ class Evaluation:
     ):
         order = np.random.default_rng(0).permutation(len(real))[:count]
         self.extractor, self.cache_dir = extractor, Path(cache_dir)
-        self.real = np.ascontiguousarray(real[np.sort(order)])
-        self.labels = None if labels is None else labels[np.sort(order)]
+        # In random order, because some measures take the first images only: sets lie by class.
+        self.real = np.ascontiguousarray(real[order])
+        self.labels = None if labels is None else labels[order]
         self.by, self.higher = by if by == "swd" else f"{by}_{extractor.name}", higher
         self.shares, self.progress = None, progress
         self.features = self._cached(self.real)

@@ -262,6 +262,15 @@ def test_the_generators_loss_by_hand():
         assert float(total) == pytest.approx(by_hand, abs=1e-5)
 
 
+@pytest.mark.parametrize("size", [24, 32])
+def test_a_critic_of_large_patches_sees_small_images(size):
+    """Instance norm would make the last maps 0, where they are single pixels."""
+    critic = networks(patch="16", output_height=size)[1][0]
+    images = np.random.default_rng(0).uniform(-1, 1, (2, size, size, 3)).astype(np.float32)
+    scores = np.asarray(critic(images))
+    assert np.abs(scores[0] - scores[1]).max() > 1e-6
+
+
 def test_the_score_of_an_image_is_the_mean_of_its_patches():
     """The scores are 3·x at 4x4 pixels. The gradient of their mean is 3/16 at each, of norm 3/4."""
     x = tf.zeros((2, 4, 4, 1))

@@ -321,6 +321,7 @@ def test_measures_are_the_formulas_of_the_features(make):
     real, fake = noise(40, 24, 24, 1), noise(40, 24, 24, 1, seed=1) // 2
     extractor = pixels(levels=4, every=4)
     found = make(extractor, real, np.arange(40) % 4).measure(lambda labels: fake)
+    real = real[np.random.default_rng(0).permutation(40)]
     a, b = (extractor(images)[0] for images in (real, fake))
     kid = metrics.kernel_distance(a, b)
     precision, recall = metrics.precision_recall(a, b)
@@ -536,7 +537,22 @@ def test_the_sheet_shows_the_labels_of_the_first_reals(make, tmp_path):
 
     evaluation = make(pixels(), real, labels)
     evaluation.write(tmp_path, draw, {}, real, False)
-    assert asked == evaluation.labels[:8].tolist() == [0, 1, 2, 3, 4, 5, 6, 0]
+    assert asked == evaluation.labels[:8].tolist()
+    order = np.random.default_rng(0).permutation(20)
+    np.testing.assert_array_equal(evaluation.labels, labels[order])
+    np.testing.assert_array_equal(evaluation.real, real[order])
+
+
+def test_measures_of_a_part_see_all_classes(make, monkeypatch):
+    """Images of a folder lie by class: the first half here is white, the second black."""
+    monkeypatch.setattr("evaluation.evaluation.SWD_IMAGES", 20)
+    real = np.repeat(np.array([255, 0], np.uint8), 40)[:, None, None, None] + np.zeros(
+        (80, 16, 16, 1), np.uint8
+    )
+    labels = np.repeat([0, 1], 40)
+    evaluation = make(pixels(), real, labels)
+    assert 4 < evaluation.labels[:20].sum() < 16
+    assert evaluation.measure(lambda wanted: real[40 * wanted])["swd"] == 0
 
 
 def test_the_sheet_searches_a_limited_number_of_training_images(make, tmp_path, monkeypatch):

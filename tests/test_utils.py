@@ -258,6 +258,17 @@ def smooth_jpeg(path, width=640, height=480):
     return path
 
 
+def test_a_large_jpeg_is_decoded_for_the_size_it_has_upright(tmp_path, monkeypatch):
+    """A wide file that stands upright by EXIF would else be decoded too small, and enlarged."""
+    exif, seen, to_mode = Image.Exif(), [], utils.to_mode
+    exif[0x0112] = 6
+    Image.fromarray(noise(500, 2000, 3)).save(tmp_path / "a.jpg", exif=exif)
+    monkeypatch.setattr(utils, "to_mode", lambda i, c: seen.append(i.size) or to_mode(i, c))
+    utils.load_image(tmp_path / "a.jpg", (32, 128), 3)
+    utils.load_image(tmp_path / "a.jpg", (128, 32), 3)
+    assert seen == [(2000, 500), (500, 125)]
+
+
 def test_load_decodes_large_jpegs_small(tmp_path, monkeypatch):
     path, seen = smooth_jpeg(tmp_path / "a.jpg"), []
     to_mode = utils.to_mode

@@ -82,7 +82,9 @@ def _critic(name, spec, width, patch, norm):
     norm, weights = ops.critic_norm(norm)
     for i, stride in enumerate(STRIDES[patch]):
         x = _conv(keras.layers.ZeroPadding2D(1)(x), width * 2**i, 4, stride, weights=weights)
-        x = ops.leaky_relu(ops.norm(x, norm, affine=norm != "instance") if i else x)
+        # Instance norm of a single pixel is 0.
+        normed = i and not (norm == "instance" and tuple(x.shape[1:3]) == (1, 1))
+        x = ops.leaky_relu(ops.norm(x, norm, affine=norm != "instance") if normed else x)
     more = 1 if patch == "16" else 0  # seed 004 pads one more pixel at the top and on the left
     x = _conv(keras.layers.ZeroPadding2D(((1 + more, 1), (1 + more, 1)))(x), 1, 4, weights=weights)
     return keras.Model([images], keras.layers.Activation("linear", dtype="float32")(x), name=name)
