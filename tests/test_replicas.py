@@ -286,7 +286,8 @@ def test_cyclegan_on_two_replicas_equals_one_device(two, eager):
     fraction of the batch, and images are cropped.
     """
     given = {"mode": "gp", "batch_size": 4, "critic_num": 2, "pool_size": 3, "mirror": True}
-    given |= {"lambda_identity": 1.0}
+    # Biases before an instance norm have no gradient but rounding errors, which Adam enlarges.
+    given |= {"lambda_identity": 1.0, "critic_norm": "layer"}
     one, other = (test_cyclegan.make(**given, strategy=strategy) for strategy in (None, two))
     for i in range(2):
         fed = test_cyclegan.batch(one, seed=i)
