@@ -76,8 +76,9 @@ def has_alpha(image):
 def find_range(blocks):
     """Return the (low, high) range in which the values of arrays lie.
 
-    For whole numbers, `high` is the smallest 2^k - 1 of k >= 8 that no value exceeds, and `low` is
-    0, or the minimum if that is negative. For floats, the range is (0, 1) if it holds all values,
+    For whole numbers, `high` is the smallest 2^k - 1 that no value exceeds, and `low` is 0, or the
+    minimum if that is negative. Without negative values, k is at most 5, as for the digits of 0 to
+    16 of scikit-learn, or else at least 8. For floats, the range is (0, 1) if it holds all values,
     and else the minimum and the maximum. Values that are not finite do not count.
 
     Args:
@@ -92,7 +93,9 @@ def find_range(blocks):
             highs.append(values.max().item())
     low, high = min(lows, default=0), max(highs, default=0)
     if whole:
-        return min(low, 0), max(255, 2 ** int(high).bit_length() - 1) if high > 0 else 255
+        bits = int(max(high, 0)).bit_length()
+        bits = max(bits, 8) if low >= 0 and not 1 <= bits <= 5 else bits
+        return min(low, 0), 2**bits - 1
     if low >= 0 and high <= 1:
         return 0.0, 1.0
     return low, high if high > low else low + 1.0
