@@ -16,7 +16,7 @@ SRGB_TOLERANCE = 3  # levels by which a profile may differ from sRGB and still c
 MAX_CUT = 0.1  # mean share of a picture that is cut away without a word
 SIZES = (8, 1024)  # limits of the sizes that a note names, as of --output_height
 PROFILE_MODES = {"RGB ": "RGB", "CMYK": "CMYK"}  # colour space of a profile → Pillow's mode
-COUNTED = ("cut_bits", "transparent", "converted", "broken")  # attributes of `Seen`
+COUNTED = ("animated", "cut_bits", "transparent", "converted", "broken")  # attributes of `Seen`
 
 
 @dataclasses.dataclass(slots=True)
@@ -27,6 +27,7 @@ class Seen:
       aspect: width / height, upright.
       bits: bits of a value if the picture is gray and has more than 8, else 0.
       extremes: (lowest, highest) value of such a picture, as an array, or None.
+      animated: True if its file has more pictures, as an animation or a stack; the first is used.
       cut_bits: True if it has 16 bits a channel in colour, of which Pillow keeps the high byte.
       transparent: True if the background shows through.
       converted, broken: True if its colour profile was used; if the profile cannot be read.
@@ -35,6 +36,7 @@ class Seen:
     aspect: float = 1.0
     bits: int = 0
     extremes: np.ndarray | None = None
+    animated: bool = False
     cut_bits: bool = False
     transparent: bool = False
     converted: bool = False
@@ -56,6 +58,8 @@ def to_mode(image, channels, background="white", value_range=None, seen=None):
     """
     seen = seen or Seen()
     profile = image.info.get("icc_profile")
+    # The other pictures in a JPEG file are previews and maps of depth.
+    seen.animated = image.format not in ("JPEG", "MPO") and getattr(image, "is_animated", False)
     seen.cut_bits = not utils.is_wide(image) and ";16" in _raw_mode(image)
     ImageOps.exif_transpose(image, in_place=True)
     seen.aspect = image.width / image.height
@@ -175,6 +179,7 @@ def notes(facts, background="white", output=None):
         multiple of 0 allows no other size. None if they are not known.
     """
     texts = {
+        "animated": "only the first frame or page is used of {} with several",
         "cut_bits": "the higher 8 of 16 bits a channel are used in {}",
         "transparent": f"{background} is laid behind {{}} with transparency (--background chooses "
         "another colour)",

@@ -220,6 +220,18 @@ def test_the_low_bytes_of_colours_are_told(tmp_path, kind, values, cut):
         assert found.tolist() == [[0x12, 0x80, 0]]
 
 
+@pytest.mark.parametrize("kind", ["GIF", "TIFF", "PNG", "WEBP", "AVIF", "MPO"])
+def test_other_frames_are_told(tmp_path, kind):
+    first, path = Image.new("RGB", (16, 16), (200, 0, 0)), tmp_path / "a"
+    for count in (1, 2):
+        others = [Image.new("RGB", (16, 16), (0, 0, 200))] * (count - 1)
+        first.save(path, kind, save_all=True, append_images=others)
+        with utils.open_image(path) as image:
+            found, seen = convert(image)
+        assert seen.animated == (count > 1 and kind != "MPO"), count
+        assert found[0][0] > 150 > found[0][2]
+
+
 def test_the_aspect_is_that_of_the_upright_picture():
     exif = Image.Exif()
     exif[0x0112] = 6
@@ -242,12 +254,14 @@ def test_plain_pictures_have_no_notes():
 
 def test_every_note():
     found = seen(2, transparent=True) + seen(1, converted=True) + seen(3, broken=True)
-    found += seen(4, cut_bits=True) + seen(bits=16, extremes=np.uint16([5, 700]))
+    found += seen(4, cut_bits=True) + seen(5, animated=True)
+    found += seen(bits=16, extremes=np.uint16([5, 700]))
     found += seen(bits=16, extremes=np.uint16([0, 3000]))
     facts = pictures.summarise(found)
     assert facts["value_range"] == [0, 4095]
     assert pictures.notes(facts, "#102030") == [
         "16-bit pictures: values 0 to 4095 become 0 to 255",
+        "only the first frame or page is used of 5 pictures with several",
         "the higher 8 of 16 bits a channel are used in 4 pictures",
         "#102030 is laid behind 2 pictures with transparency (--background chooses another colour)",
         "the colours of 1 picture are converted to sRGB, by the profiles in the files",
