@@ -36,6 +36,7 @@ FASHION_MD5 = {  # the files of the parts, images before labels
 }
 CIFAR_TAR = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
 CIFAR_MD5 = "c32a1d4ab5d03f1284b67883e8d87530"
+CIFAR_COUNTS = {"train": 50_000, "test": 10_000}
 CIFAR_FOLDER = "cifar-10-batches-bin"  # in the archive, and in the cache
 
 IDX_PARTS = {"train": "train", "test": "t10k"}  # part → start of the names of its IDX files
@@ -101,7 +102,8 @@ def read_cifar10(path, *, pattern="*", conditional=True, part="train"):
 
     Reads the binary version: data_batch_1.bin to data_batch_5.bin, or test_batch.bin, in `path`
     or any folder in it, or else in the cache of Keras. If there are none, downloads them into
-    that cache. The Python version consists of pickles and is not read.
+    that cache. The Python version consists of pickles and is not read. The source has a note if
+    images are missing, or are there twice.
 
     Raises:
       console.Failed: if a file is broken, or none is found and the download fails.
@@ -126,7 +128,11 @@ def read_cifar10(path, *, pattern="*", conditional=True, part="train"):
     records = np.concatenate(records)
     images = records[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)  # planes → pixels
     images = np.ascontiguousarray(images)
-    return _array_source("cifar10", images, records[:, 0], batches[0].parent, THINGS)
+    source = _array_source("cifar10", images, records[:, 0], batches[0].parent, THINGS)
+    if len(images) != CIFAR_COUNTS[part]:
+        found = f"{len(images):,} images of CIFAR-10, not {CIFAR_COUNTS[part]:,}, are in "
+        source.notes = (found + ", ".join(map(str, batches)),)
+    return source
 
 
 # ---- downloads

@@ -400,6 +400,14 @@ def test_cifar10_of_faulty_records(tmp_path, records, says):
         known.read_cifar10(tmp_path)
 
 
+def test_cifar10_with_files_missing_is_told(tmp_path, monkeypatch):
+    cifar(tmp_path, [bytes(known.CIFAR_RECORD)] * 2)
+    says = f"2 images of CIFAR-10, not 50,000, are in {tmp_path / 'data_batch_1.bin'}"
+    assert known.read_cifar10(tmp_path).notes == (says,)
+    monkeypatch.setitem(known.CIFAR_COUNTS, "train", 2)
+    assert known.read_cifar10(tmp_path).notes == ()
+
+
 def test_no_cifar10(tmp_path):
     with pytest.raises(console.Failed, match="no CIFAR-10"):
         known.read_cifar10(tmp_path)
