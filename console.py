@@ -152,6 +152,20 @@ def stop_requests():
             signal.signal(number, handler)
 
 
+def open_closed_streams():
+    """Open the standard streams that the caller has closed, such as by `>&-`, to nowhere.
+
+    Else the next files that are opened would have their numbers, and get what libraries in C print.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(number, "rww"[number], closefd=False))
+
+
 CLOSED = (errno.EPIPE, errno.EIO)  # the reader of a pipe, or the terminal, has gone
 
 

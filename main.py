@@ -10,7 +10,7 @@ from commands.generate import generate
 from config import messages
 from config.flags import parse_flags, resuming_call
 from config.resolve import resolve
-from console import Failed, WrongCall, open_ended_output, plain
+from console import Failed, WrongCall, open_closed_streams, open_ended_output, plain
 
 
 def main(argv):
@@ -23,6 +23,7 @@ def main(argv):
       The exit status: 0 for success, 1 for a failure, 2 for an invalid call, and 128 + the number
       of a signal that ended the call early.
     """
+    open_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # for names that the terminal cannot encode
             stream.reconfigure(errors="backslashreplace")

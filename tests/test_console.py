@@ -4,6 +4,7 @@ import io
 import math
 import os
 import re
+import subprocess
 import sys
 import time
 import types
@@ -11,6 +12,7 @@ import types
 import pytest
 
 import console
+from tests.conftest import ROOT
 
 
 @pytest.mark.parametrize(
@@ -116,6 +118,29 @@ def test_lines_without_a_total(now, capsys):
             now.value += seconds
             bar.update(3, "")
     assert capsys.readouterr().out == "eating 3  0:00:14 left\n"
+
+
+def test_closed_streams_lead_nowhere(tmp_path):
+    code = """
+import sys, console
+console.open_closed_streams()
+print("lost", flush=True), print("lost", file=sys.stderr, flush=True)
+with console.open_ended_output(), open("file", "w") as file:
+    print(sys.stdin.read(), sys.stderr.isatty(), file.fileno() > 2, file=file)
+"""
+    for closed in ("<&- >&- 2>&-", ">&-", "2>&- </dev/null", "</dev/null"):
+        call = f"exec '{sys.executable}' -c '{code}' {closed}"
+        done = subprocess.run(
+            ["/bin/sh", "-c", call],
+            cwd=tmp_path,
+            env={"PYTHONPATH": str(ROOT)},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert (tmp_path / "file").read_text() == " False True\n", closed
+        assert (done.stdout == "lost\n") == (">&-" not in closed.replace("2>&-", "")), closed
 
 
 def test_output_to_a_closed_pipe_is_discarded(monkeypatch):
