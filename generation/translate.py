@@ -58,7 +58,8 @@ def pictures(
       value_ranges: of A and of B, each as in `utils.to_mode`: those of the training images.
 
     Raises:
-      Failed: if no image is found, none can be read, or the output folder holds the input.
+      Failed: if no image is found, none can be read, the output folder holds the input, or a file
+        of others would be overwritten.
     """
     if translate:
         path = Path(input)
@@ -72,6 +73,7 @@ def pictures(
         source_dir = path if nested else path.parent
         _check_apart(target.resolve(), source_dir.resolve(), nested=nested)
         generator = trained.load_translator(Path(folder) / f"generator_{direction}.keras")
+        _claim(target, names)
         colours = background, value_ranges[list(FOLDERS).index(direction)]
         yield from _translate_all(generator, path, names, open_image, target, *colours)
 
@@ -117,6 +119,35 @@ def _check_apart(target, source, *, nested):
     """
     if target == source or (nested and (target in source.parents or source in target.parents)):
         raise console.Failed(f"--output={target} is where the images are: give a separate folder")
+
+
+def _claim(target, names):
+    """Mark the translations in the folder `target` as outputs, which are never read as data.
+
+    Args:
+      target: Path of the folder for the translations. A new or empty folder is marked as a whole.
+      names: paths of the images below their folder.
+
+    Raises:
+      Failed: if a file of others would be overwritten.
+    """
+    if any(files.is_output(folder) for folder in (target, *target.parents)):
+        return
+    if not target.exists() or (target.is_dir() and not any(target.iterdir())):
+        files.mark_output(target)
+        return
+    found = {}
+    for path in (_written(target / name) for name in names):
+        found.setdefault(path.parent, set()).add(path.name)
+    for folder, made in found.items():
+        for name in sorted(made - files.output_names(folder)):
+            if (folder / name).exists():
+                raise console.Failed(
+                    f"{folder / name} is there, and not a translation of this program: give "
+                    "another --output"
+                )
+    for folder, made in found.items():
+        files.mark_output(folder, made)
 
 
 def _translate_all(generator, path, names, open_image, target, background, value_range):
@@ -208,9 +239,12 @@ def translate_image(network, image):
 
 def _save(path, image):
     """Write an image in the format of its suffix, or as NAME.png; return the path."""
-    options = FORMATS.get(path.suffix.lower())
-    if options is None:
-        path, options = path.with_name(path.name + ".png"), {}
+    path = _written(path)
     with files.atomic_path(path) as part:
-        utils.to_pillow(image).save(part, **options)
+        utils.to_pillow(image).save(part, **FORMATS[path.suffix.lower()])
     return path
+
+
+def _written(path):
+    """Return the path that the translation of an image is written to instead of `path`."""
+    return path if path.suffix.lower() in FORMATS else path.with_name(path.name + ".png")

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 import console
+from datasets import folders
 from generation import translate
 from tests.conftest import checkpoint, log_rows, make_domains, same
 
@@ -56,6 +57,7 @@ def save(path, size=(9, 6), mode="RGB"):
     pixels = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(pixels).save(path)
+    return path
 
 
 @pytest.fixture
@@ -92,6 +94,33 @@ def test_names_sizes_and_formats_are_kept(run, tmp_path):
         assert Image.open(tmp_path / "out" / name).format == Image.open(home / name).format
     assert run(home / "a.jpg") == {"a.jpg": (9, 6)}
     assert run(home, "*.bmp") == {"e.bmp": (3, 3)}
+
+
+def test_translations_are_no_data_and_overwrite_no_others(run, tmp_path):
+    """Into a new folder, and into one that has other files."""
+
+    def read():
+        return folders.read_folder(tmp_path / "set").names
+
+    save(tmp_path / "set/a.png")
+    save(tmp_path / "set/b.png")
+    (tmp_path / "set/new/deep").mkdir(parents=True)
+    (tmp_path / "out").symlink_to(tmp_path / "set/new/deep")
+    for _ in range(2):
+        run(tmp_path / "set/a.png")
+        assert read() == ["a.png", "b.png"]
+    assert folders.read_folder(tmp_path / "set/new/deep").names == ["a.png"]
+    (tmp_path / "out").unlink()
+    (tmp_path / "out").mkdir()
+    save(tmp_path / "out/mine.png")
+    for _ in range(2):
+        run(tmp_path / "set/b.png")
+        assert folders.read_folder(tmp_path / "out").names == ["mine.png"]
+    save(tmp_path / "out/a.png")
+    with pytest.raises(console.Failed, match=r"out/a.png is there, and not a translation"):
+        run(tmp_path / "set/a.png")
+    with pytest.raises(console.Failed, match=r"out/mine.png is there"):
+        run(save(tmp_path / "other/mine.png"))
 
 
 def test_what_changes_in_an_input_is_told(run, tmp_path, capsys):
