@@ -4,6 +4,7 @@ Imports no TensorFlow.
 """
 
 import collections
+import contextlib
 import fnmatch
 import hashlib
 import io
@@ -16,6 +17,7 @@ from datasets.lmdb_reader import MAX_BYTES
 
 ENCRYPTED = 1  # bit of `ZipInfo.flag_bits`
 JUNK = ("thumbs.db", "desktop.ini")  # what Windows writes into folders of pictures
+MAX_MARK = 1_000_000  # bytes of the mark of outputs in a folder
 MAX_ENDINGS = 6  # that a note names
 
 
@@ -27,7 +29,8 @@ def is_zip(path):
 class Archive:
     """The pictures of a zip file, sorted by their paths.
 
-    Hidden files, `__MACOSX` and paths that lead out of the archive are left out.
+    Hidden files, `__MACOSX` and paths that lead out of the archive are left out, and so is what
+    `files.mark_output` has marked, if there are other files.
 
     Args:
       path: Path of the zip file.
@@ -49,7 +52,10 @@ class Archive:
         except Exception as error:  # zipfile raises many types for a broken directory
             raise console.Failed(f"cannot read {path}: {console.first_line(error)}") from None
         found = [(_parts(member), member) for member in self._file.infolist()]
+        made = self._outputs(found)
         found = [(parts, m) for parts, m in found if _is_inside(parts, m)]
+        others = [(p, m) for p, m in found if made.isdisjoint(p[:n] for n in range(1, len(p) + 1))]
+        found = others or found
         wanted = [is_wanted(parts[-1], suffixes, pattern) for parts, _ in found]
         self.left_out = [parts[-1] for (parts, _), take in zip(found, wanted) if not take]
         found = [pair for pair, take in zip(found, wanted) if take]
@@ -63,6 +69,21 @@ class Archive:
         facts = [stat.st_size, stat.st_mtime_ns]
         facts += [(m.filename, m.CRC, m.file_size) for m in self._members]
         self.signature = hashlib.sha256(repr(facts).encode(errors="replace")).hexdigest()
+
+    def _outputs(self, found):
+        """Return the folders and files that `files.mark_output` has marked, as a set of parts.
+
+        Args:
+          found: list of (parts, member) of all members.
+        """
+        made = set()
+        for parts, member in found:
+            if parts[-1:] == (files.OUTPUT_MARK,) and member.file_size < MAX_MARK:
+                with contextlib.suppress(Exception):  # zipfile raises many types for a broken file
+                    names = self._file.read(member).decode(errors="replace").splitlines()
+                    made.update((*parts[:-1], name) for name in names)
+                    made.update([] if names else [parts[:-1]])
+        return made
 
     def checksum(self, i):
         """Return the CRC-32 of picture `i`."""

@@ -49,6 +49,16 @@ def colours(data):
     return [tuple(image[4, 4].tolist()) for image in data.images]
 
 
+def test_outputs_in_a_zip_are_no_data():
+    made = {"top/run/.gan-output": b"", "top/run/a/0.png": png(), "top/.gan-output": b"x.gif\n"}
+    made["top/x.gif"] = png()
+    mine = {"top/a.png": png(), "top/run2/x.gif": png()}
+    path = put_zip({**made, **mine})
+    assert folders.read_folder(path).names == list(mine)
+    path = put_zip({name: made[name] for name in ("top/run/.gan-output", "top/run/a/0.png")})
+    assert folders.read_folder(path).names == ["top/run/a/0.png"]  # a set of outputs alone
+
+
 def test_a_zip_is_read_like_the_folder_in_it(tmp_path):
     files = {f"{n}/deep/{i}.png": png(c) for i, (n, c) in enumerate(COLOURS.items())}
     files |= {"a/notes.txt": b"no picture", "a/.hidden.png": png(), ".trash/x.png": png()}
