@@ -56,7 +56,7 @@ def load(name, *, size, **kwargs):
     train = [packed.load(name, size=larger, part=folder, **kwargs) for folder in TRAIN_FOLDERS]
     test = [_if_any(packed.load, name, folder, size=size, **kwargs) for folder in TEST_FOLDERS]
     if missing := [folder for folder, part in zip(TEST_FOLDERS, test) if part is None]:
-        print(f"no {' and no '.join(missing)}: training images stand in on the sheets")
+        print(f"no {' and no '.join(missing)}: the sheets show training images")
     spec = _common_spec(size, [part.spec for part in (*train, *test) if part])
     shown = [
         _centre(images.images[:SHOWN], size) if part is None else part.images[:SHOWN]

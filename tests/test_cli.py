@@ -341,8 +341,8 @@ def test_a_run_can_start_from_a_generator_without_its_critic(cli, shipped):
     words += ("--d_learning_rate", 0, "--ema", 0, "--seed", 3)
     status, out, _ = cli(*words, "--name", "new", "--init_from", "s")
     assert status == 0
-    line = f"the networks start from those of {shipped}/s; it has no critic.keras: that critic"
-    assert f"{line} starts from random weights\n" in out
+    line = f"the networks start from the weights in {shipped}/s; there is no critic.keras, so this"
+    assert f"{line} critic starts from random weights\n" in out
     assert cli(*words, "--name", "other")[0] == 0
     paths = ("checkpoint/new", shipped / "s", "checkpoint/other")
     new, old, other = (keras.saving.load_model(f"{p}/generator.keras") for p in paths)

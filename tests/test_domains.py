@@ -97,10 +97,10 @@ def test_training_images_stand_in_for_test_images(tmp_path, capsys):
     """At the size of the networks' images: the centre of the larger images that are packed."""
     make_domains(tmp_path / "set", (9, 3, 2, 2))
     whole = load(tmp_path)
-    assert "stand in" not in capsys.readouterr().out
+    assert "the sheets show" not in capsys.readouterr().out
     shutil.rmtree(tmp_path / "set" / "testB")
     found = load(tmp_path)
-    assert "no testB: training images stand in on the sheets" in capsys.readouterr().out
+    assert "no testB: the sheets show training images" in capsys.readouterr().out
     np.testing.assert_array_equal(found.shown[0], whole.shown[0])
     assert found.train[1].images.shape[1:3] == (17, 13)
     np.testing.assert_array_equal(found.shown[1], found.train[1].images[:, :16, :12])
