@@ -177,7 +177,7 @@ def notes(facts, background="white", output=None):
     """
     texts = {
         "cut_bits": "the higher 8 of 16 bits a channel are used in {}",
-        "transparent": f"{background} is laid behind {{}} with transparency (--background chooses "
+        "transparent": f"{background} fills the transparent pixels of {{}} (--background chooses "
         "another colour)",
         "converted": "the colours of {} are converted to sRGB, by the profiles in the files",
         "broken": "the colour profiles of {} cannot be used, and are ignored",

@@ -54,7 +54,7 @@ def test_alpha_is_composed(background, capsys):
     data = load(background=background)
     np.testing.assert_array_equal(data.images[0], COLOUR[0])
     assert (data.images[1:] == (255 if background == "white" else 0)).all()
-    assert f"{background} is laid behind 4 pictures" in capsys.readouterr().out
+    assert f"{background} fills the transparent pixels of 4 pictures" in capsys.readouterr().out
 
 
 def test_a_change_of_the_file_is_seen():

@@ -105,7 +105,7 @@ def test_what_changes_in_an_input_is_told(run, tmp_path, capsys):
     assert values[1].tolist() == [51] * 3  # 819 of 1023 is 204
     out = capsys.readouterr().out.splitlines()
     assert "16-bit pictures: each has its own range of values" in out
-    assert any(line.startswith("#0000ff is laid behind 1 picture with") for line in out)
+    assert any(line.startswith("#0000ff fills the transparent pixels of 1 picture") for line in out)
 
 
 def test_images_that_cannot_be_translated_are_named(run, tmp_path, monkeypatch, capsys):
