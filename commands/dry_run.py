@@ -1,4 +1,4 @@
-"""Print the settings, the parameter counts, the memory and the time of a run, without training."""
+"""Print the settings, the parameter counts, the memory and the time of a run, and exit."""
 
 import math
 import time

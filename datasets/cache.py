@@ -108,7 +108,7 @@ def _pack(source, part, size, crop, workers, background):
     with _strict_pillow():
         channels = 1 if all_gray(source) else 3
     array = _new_array(part, (count, *size, channels))
-    bad, seen, aspects = {}, {}, np.ones(count)  # `seen` has only pictures with a note: few
+    bad, seen, aspects = {}, {}, np.ones(count)  # `seen`: pictures that need a note
 
     def decode(i, value_range=None):
         found = pictures.Seen()
