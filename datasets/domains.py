@@ -91,7 +91,7 @@ def _centre(images, size):
 
 
 def _common_spec(size, specs):
-    """Return the ImageSpec of both domains from the specs of the folders, training folders first."""
+    """Return the ImageSpec of both domains from those of the folders, training folders first."""
     train = specs[: len(TRAIN_FOLDERS)]
     return packed.ImageSpec(
         *size,
