@@ -146,12 +146,9 @@ def load(
         images, keep, skipped, facts = source.images, slice(None), [], {}
     else:
         colours = {"background": background, "value_range": value_range}
-        # Old caches have neither in their key.
-        key = [v for n, v in colours.items() if v != {"background": "white"}.get(n)]
-        stem = _stem(path, size, pattern, size, crop, *kwargs.values(), *key)
-        images, keep, skipped, facts = cache.read_or_pack(
-            source, stem, cache_dir, size, crop, workers, **colours
-        )
+        stem = _stem(path, size, pattern, size, crop, *kwargs.values(), **colours)
+        found = cache.read_or_pack(source, stem, cache_dir, size, crop, workers, **colours)
+        images, keep, skipped, facts = found
     if not len(images):
         raise console.Failed(f"{path} holds no images")
     _tell(source, skipped, pictures.notes(facts, background, output))
@@ -162,8 +159,9 @@ def load(
     return Packed(images, labels.astype(np.int32), spec, skipped)
 
 
-def _stem(path, size, *key):
+def _stem(path, size, *key, **colours):
     """Return the stem of the cache's files: the path's name, the size, and a digest of the key."""
+    key = [*key, *(v for v in colours.values() if v not in ("white", None))]  # older caches: none
     text = json.dumps([str(path.resolve()), *key])
     return f"{path.name}_{size[0]}_{size[1]}_{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
