@@ -71,6 +71,12 @@ def eager():
     tf.config.run_functions_eagerly(False)
 
 
+@pytest.fixture
+def compiled(eager):
+    """Steps in this test are compiled, although its file has the mark `eager`."""
+    tf.config.run_functions_eagerly(False)
+
+
 def batch(trainer, n=2, seed=0):
     """Random (images, labels) for one step of a trainer."""
     rng = np.random.default_rng(seed)

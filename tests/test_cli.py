@@ -30,6 +30,7 @@ from runs.recovery import PICTURES
 from tests.conftest import ROOT, checkpoint, folder_of_images, log_rows, same
 from training import average, loop
 
+pytestmark = pytest.mark.usefixtures("eager")
 SHARED = ROOT.parent / "shared" / "data"
 TINY = {"g_width": 4, "d_width": 4, "z_dim": 4, "batch_size": 8, "critic_num": 2, "log_every": 2}
 SMALL = {**TINY, "output_height": 8, "sample_every": 4, "save_every": 5}
@@ -49,7 +50,9 @@ SMALL = [f"--{name}={value}" for name, value in SMALL.items()]
         ("dragan", "pics", ["--penalty_fraction", "0.5", "--optimizer", "sgd"]),
     ],
 )
-def test_a_resumed_run_is_the_unbroken_one(cli, tmp_path, mode, dataset, more):
+def test_a_resumed_run_is_the_unbroken_one(request, cli, tmp_path, mode, dataset, more):
+    if dataset == "digits":
+        request.getfixturevalue("compiled")
     folder_of_images(tmp_path / "data" / "pics")
     words = ["--dataset", dataset, "--mode", mode, "--train", *SMALL, "--epoch", 9, *more]
     assert cli(*words, "--name", "whole", "--max_steps", 8)[0] == 0
@@ -200,20 +203,14 @@ def test_resume_false_keeps_the_old_run_until_the_first_save(cli):
     assert json.loads((run / "config.json").read_text())["seed"] == 4
 
 
-@pytest.mark.parametrize(
-    ("flag", "value"),
-    [
-        *(("z_dim", 5), ("g_width", 6), ("critic_norm", "layer"), ("mode", "div")),
-        *(("optimizer", "sgd"), ("z_distribution", "normal")),
-    ],
-)
-def test_a_changed_network_is_refused(cli, flag, value):
+def test_a_changed_network_is_refused(cli):
     words = ("--dataset", "digits", "--train", *SMALL, "--name", "r")
     assert cli(*words, "--max_steps", 1)[0] == 0
-    status, _, err = cli(*words, "--max_steps", 2, f"--{flag}", value)
-    assert status == 2
-    assert err.count("\n") == 1
-    assert f"{flag}=" in err
+    others = {"z_dim": 5, "g_width": 6, "critic_norm": "layer", "mode": "div", "optimizer": "sgd"}
+    for flag, value in {**others, "z_distribution": "normal"}.items():
+        status, _, err = cli(*words, "--max_steps", 2, f"--{flag}", value)
+        assert (status, err.count("\n")) == (2, 1)
+        assert f"{flag}=" in err
     assert cli(*words, "--max_steps", 2)[0] == 0
 
 
@@ -341,8 +338,8 @@ def test_a_run_can_start_from_a_generator_without_its_critic(cli, shipped):
     words += ("--d_learning_rate", 0, "--ema", 0, "--seed", 3)
     status, out, _ = cli(*words, "--name", "new", "--init_from", "s")
     assert status == 0
-    line = f"the networks start from those of {shipped}/s; it has no critic.keras: that critic"
-    assert f"{line} starts from random weights\n" in out
+    line = f"the networks start from the weights in {shipped}/s; there is no critic.keras, so this"
+    assert f"{line} critic starts from random weights\n" in out
     assert cli(*words, "--name", "other")[0] == 0
     paths = ("checkpoint/new", shipped / "s", "checkpoint/other")
     new, old, other = (keras.saving.load_model(f"{p}/generator.keras") for p in paths)
@@ -444,7 +441,7 @@ def test_a_run_goes_on_with_the_pictures_that_it_began_with(cli, tmp_path, eager
     Image.fromarray(np.full((8, 8), 3000, np.uint16)).save(tmp_path / "wide.png")
     (tmp_path / "notes.txt").write_text("text")
     lines = {"left out: 1 .txt", "16-bit pictures: values 0 to 4095 become 0 to 255"}
-    lines |= {"#102030 is laid behind 1 picture with transparency (--background chooses another"}
+    lines |= {"#102030 fills the transparent pixels of 1 picture (--background chooses another"}
     words = ("--dataset", tmp_path, "--train", *SMALL, "--name", "r", "--sample_dir", "pictures")
     for step, given in ((1, ("--background", "#102030")), (2, ())):
         status, out, err = cli(*words, *given, "--max_steps", step)
