@@ -103,7 +103,7 @@ def length(c, updates, per_epoch, images, done=0):
         epochs = f"{epochs:,.0f}" if epochs >= 10 or epochs == int(epochs) else f"{epochs:.2g}"
         text = f"{updates:,} generator updates"
         text += f" = {epochs} epochs of {images:,} images" if per_epoch else ""
-        text += f", or {c.max_minutes:g} minutes, if these end first" if c.max_minutes else ""
+        text += f", or {c.max_minutes:g} minutes, whichever is first" if c.max_minutes else ""
     text += f" ({done:,} are done)" if done else ""
     return f"{text}; {tables.ARCHS[c.arch].usual}"
 
