@@ -3,6 +3,7 @@
 import itertools
 import re
 
+import console
 from commands import build, devices
 from config import tables
 from config.rows import import_object
@@ -25,8 +26,14 @@ def pictures(c, folder):
 
 
 def samples(c, folder):
-    """Generate pictures from latents; yield the paths, or one line for a series of many."""
+    """Generate pictures from latents; yield the paths, or one line for a series of many.
+
+    The first line names the class that --label gives by its number.
+    """
     sampler = build_sampler(c, folder)
+    if c.label is not None and sampler.class_names and c.label not in sampler.class_names:
+        name = console.plain(sampler.class_names[sampler.label])
+        yield f"--label={c.label} is the number of the class {name}, counted from 0"
     paths = sampler.all(c.visualize, c.num_samples, c.seeds, c.interpolate)
     for _, series in itertools.groupby(map(str, paths), _series):
         yield from _lines(list(series))
