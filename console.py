@@ -68,7 +68,7 @@ class Progress:
         return f"{done}" if self.total == math.inf else f"{done}/{self.total}"
 
     def _share(self, done, now):
-        """Return the share of the items or of the time that is over, the larger, in [0, 1]."""
+        """Return the share of the items that are done or of the time, whichever is larger."""
         time_share = (now - self.begun) / max(self.deadline - self.begun, 1e-9)
         return min(1.0, max(done / max(self.total, 1), time_share))
 
@@ -94,7 +94,7 @@ class Progress:
 
 
 def no_progress(label, total):
-    """Return progress that shows nothing, with the members of `Progress`."""
+    """Return an object with the methods of `Progress` that shows nothing."""
     del label, total
     return _NoProgress()
 
@@ -185,14 +185,14 @@ class _OpenEnded:
         except OSError as error:
             if error.errno not in CLOSED:
                 raise
-            # What is still buffered goes to nowhere, too.
+            # Discard what is still buffered, too.
             with contextlib.suppress(OSError), open(os.devnull, "w") as nowhere:
                 os.dup2(nowhere.fileno(), self._stream.fileno())
 
 
 @contextlib.contextmanager
 def open_ended_output():
-    """Discard in the block what is printed to a closed pipe or terminal."""
+    """Discard output to a closed pipe or terminal in the block, instead of raising an error."""
     before = sys.stdout, sys.stderr
     sys.stdout, sys.stderr = map(_OpenEnded, before)
     try:

@@ -21,12 +21,12 @@ except ImportError:  # Windows
 
 MAX_UNPACKED = 100  # unpacked bytes for each stored byte; MNIST's files have 5
 PART_PATTERN = ".*.part*"  # matches the names that `part_path` makes
-# File in each folder of pictures that this program makes. It is empty, or has the name of each file
-# that the program has made in a folder of the user's.
+# File that marks an output folder of this program. It is empty, or in a folder with other files, it
+# lists the files that the program has made there.
 OUTPUT_MARK = ".gan-output"
 WINDOWS = os.name == "nt"
-NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)  # of file systems without locks
-HEAD, BLOCK = 4096, 2**20  # bytes of a new array that `allocate` keeps, and that it writes at once
+NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)  # errors of file systems without locks
+HEAD, BLOCK = 4096, 2**20  # bytes that `allocate` keeps at the start, and bytes of a write
 NO_ALLOCATION = (errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
 
 
@@ -93,10 +93,10 @@ def writing_by_tensorflow(path):
 def check_writable(folder):
     """Check that files can be made in a folder, or in the nearest existing folder above it.
 
-    Leaves nothing there.
+    Leaves no file there.
 
     Raises:
-      OSError: if not. Its message names `folder`.
+      OSError: if no file can be made. The message names `folder`.
     """
     place = Path(os.path.abspath(folder))
     while not os.path.lexists(place):
@@ -106,12 +106,12 @@ def check_writable(folder):
 
 
 def allocate(path):
-    """Allocate the disk space of a file of holes, so that writing to it cannot fill the disk.
+    """Allocate the disk space of a sparse file, so that later writes cannot fill the disk.
 
-    Writes zeros where the system cannot allocate.
+    Writes zeros if the system cannot allocate space.
 
     Raises:
-      OSError: if there is no room.
+      OSError: if the disk is full.
     """
     size = path.stat().st_size
     with open(path, "r+b") as file:
@@ -155,7 +155,8 @@ def _is_alive(pid):
     """True if another process of this id is running.
 
     False for this process's own id. This process has no temporary file yet, so a file with its id
-    is from an older process. Windows cannot ask without ending the process: True for all others.
+    is from an older process. True for every other id on Windows, where the question would end the
+    process.
     """
     if WINDOWS:
         return pid != os.getpid()
@@ -208,7 +209,7 @@ def lock(path, busy):
 
 
 def _take(file, busy):
-    """Take the lock of an open file, see `lock`; return False if there are no locks."""
+    """Take the lock of an open file, as in `lock`. Return False if there are no locks."""
     try:
         if fcntl is None:
             raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
@@ -239,7 +240,8 @@ def mark_output(folder, names=()):
 
     Args:
       folder: path of the folder.
-      names: if any, only these files in the folder are marked. For a folder of the user's.
+      names: names of the files to mark, if the folder may have files of the user; empty to mark
+        the whole folder.
     """
     folder.mkdir(parents=True, exist_ok=True)
     marked, names = output_names(folder), {*names}
@@ -249,13 +251,13 @@ def mark_output(folder, names=()):
 
 
 def is_output(folder):
-    """True if `mark_output` has marked all of a folder."""
+    """True if `mark_output` has marked a whole folder."""
     mark = folder / OUTPUT_MARK
     return mark.is_file() and not mark.stat().st_size
 
 
 def output_names(folder):
-    """Return the set of the files that `mark_output` has marked in a folder by their names."""
+    """Return the set of the names of the files that `mark_output` has marked in a folder."""
     mark = folder / OUTPUT_MARK
     return set(mark.read_text(errors="replace").splitlines()) if mark.is_file() else set()
 

@@ -51,7 +51,7 @@ def main(argv):
 def run_command(given, argv):
     """Run the command of a call; return its exit status.
 
-    If a signal stopped a training, prints the call that goes on.
+    If a signal stopped a training, prints the command that resumes it.
 
     Args:
       given: dict of the flags of the call.

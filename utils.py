@@ -50,7 +50,7 @@ def to_mode(image, channels, background="white", value_range=None):
       image: a Pillow image of any mode.
       channels: 1 for "L" or 3 for "RGB".
       background: name or #rrggbb of the colour behind transparent pixels.
-      value_range: (low, high) of the values that become 0 to 255, for gray images of 16 or 32
+      value_range: (low, high), the values that become 0 and 255, for gray images of 16 or 32
         bits; None for the image's own `find_range`.
     """
     image = ImageOps.exif_transpose(image)
@@ -76,9 +76,9 @@ def has_alpha(image):
 def find_range(blocks):
     """Return the (low, high) range in which the values of arrays lie.
 
-    For whole numbers, `high` is the smallest 2^k - 1 of k >= 8 that no value exceeds, and `low` is
-    0, or the minimum if that is negative. For floats, the range is (0, 1) if it holds all values,
-    and else the minimum and the maximum. Values that are not finite do not count.
+    For integers, `high` is the smallest 2^k - 1 with k >= 8 that no value exceeds, and `low` is 0,
+    or the minimum if it is negative. For floats, the range is (0, 1) if it holds all values, or
+    else the minimum and the maximum. Ignores values that are not finite.
 
     Args:
       blocks: iterable of arrays of one dtype.
@@ -99,9 +99,9 @@ def find_range(blocks):
 
 
 def to_8_bits(stored, value_range):
-    """Map values linearly to uint8, (low, high) to 0 and 255. Others are clipped; NaN becomes low.
+    """Map values linearly to uint8: (low, high) to (0, 255). Clips other values; NaN becomes 0.
 
-    Works in blocks of rows: float64 of a whole picture may take 700 MB.
+    Works in blocks of rows, because a large picture in float64 may take 700 MB.
     """
     low, high = value_range
     out = np.empty(stored.shape, np.uint8)

@@ -1,7 +1,7 @@
 """The commands of the program.
 
-A command is a function that takes a dict of the call's flags. It returns the exit status; None
-is 0, and over 128 is a signal that stopped it.
+A command is a function that takes a dict of the call's flags. It returns the exit status: None
+means 0, and 128 + N means that signal N stopped it.
 """
 
 from commands import compare, dry_run, evaluate, export, train
@@ -15,5 +15,5 @@ COMMANDS = {
     "evaluate": evaluate.evaluate,
     "export": export.export,
 }
-# These save and stop on a signal, and go on without a reader of their output.
+# These save and stop on a signal, and continue if nobody reads their output.
 TRAINING = ("compare", "train")

@@ -45,27 +45,27 @@ def find(given):
 
 
 def refuse_shipped(c, *names):
-    """Raise WrongCall if one of the named fields of a config is where the shipped runs are."""
+    """Raise WrongCall if a named field of a config is the folder of the shipped runs, or in it."""
     for name in names:
         if trained.ships(getattr(c, name)):
             raise console.WrongCall(
-                f"--{name}={getattr(c, name)} has the runs that ship with the project, which no "
-                "call changes: give another folder"
+                f"--{name}={getattr(c, name)} has the runs that ship with the project, and no call "
+                "writes there: give another folder"
             )
 
 
 def pictures_dir(c, folder):
     """Make the folder for pictures of a trained run, SAMPLE_DIR/RUN, and return its path.
 
-    Lays the film of a run that ships into it and into SAMPLE_DIR. If the user has a run of the same
-    name, the folder is RUN_pretrained.
+    Copies the film of a run that ships into it and into SAMPLE_DIR. The folder of such a run is
+    SAMPLE_DIR/RUN_pretrained if the user has a run of the same name.
 
     Args:
       c: the `Config` of the call.
       folder: path of the run's folder.
 
     Raises:
-      Failed: if the folder has files of others.
+      Failed: if the folder has files that this program did not make.
     """
     name, shipped = recovery.title(folder), trained.ships(folder)
     if shipped and (own := Path(c.checkpoint_dir) / name).is_dir() and not trained.ships(own):

@@ -113,7 +113,7 @@ def catch_lost_workers(team):
 
 
 def agreement(trainer):
-    """Return the function `agree` of `loop.fit`, which makes all processes decide alike."""
+    """Return the function `agree` of `loop.fit`, by which all processes decide the same."""
     from training import replicas
 
     return functools.partial(replicas.agree, trainer.strategy)

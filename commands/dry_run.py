@@ -1,4 +1,4 @@
-"""Print the settings, the parameter counts, the memory and the time of a run, without training."""
+"""Print the settings, the parameter counts, the memory and the time of a run, and exit."""
 
 import math
 import time
@@ -8,8 +8,8 @@ from config import messages, tables
 from config.resolve import resolve
 from config.rows import import_object
 
-TENSORFLOW_BYTES = 5e8  # of a process that has imported it
-MAX_SECONDS = 20.0  # of timed updates; the first of them ends later if it takes longer
+TENSORFLOW_BYTES = 5e8  # memory of a process that has imported TensorFlow
+MAX_SECONDS = 20.0  # for the timed updates; at least one is timed
 
 
 def dry_run(given):
@@ -26,7 +26,7 @@ def dry_run(given):
 
 
 def describe(c):
-    """Yield lines on the images, the sizes of the networks, the memory and the time of a config."""
+    """Yield lines on the images, the networks, the memory and the time of a config."""
     spec, reason = sources.describe_data(c)
     devices.import_tensorflow(c.device)
     from training.memory import parameters, size_text
@@ -50,7 +50,7 @@ def describe(c):
 
 
 def describe_length(c, spec, step_bytes):
-    """Yield lines on the number of updates of a config and on their time here.
+    """Yield lines on the number of updates of a config and on their time on this machine.
 
     Args:
       c: a `Config`.
@@ -71,7 +71,7 @@ def describe_length(c, spec, step_bytes):
     if known and (updates < math.inf or c.max_minutes):
         yield messages.length(c, updates, per_epoch, images)
     if trainer is None:
-        yield f"not timed: this machine has {memory.size_text(free)} of free memory"
+        yield f"not timed: {memory.size_text(free)} of free memory are too little"
         return
     seconds = time_updates(trainer)
     yield messages.pace(updates, seconds, 60 * c.max_minutes or math.inf, trainer.grows)

@@ -42,7 +42,7 @@ class TooFewImages(console.Failed):
 
 
 def progress(label, total):
-    """Return the `Progress` of a part of an evaluation. A short part prints no line."""
+    """Return the `Progress` of a part of an evaluation. It prints no line if the part is short."""
     return console.Progress(label, total, patient=True)
 
 

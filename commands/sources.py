@@ -41,10 +41,10 @@ def load_data(c, part=None):
 
 
 def place_data(c):
-    """Return the place of the data set of a config, as the config.json of a run names it.
+    """Return the path of the data set of a config, as text for the config.json of a run.
 
-    It is relative if the current folder has both the data and the runs. Runs elsewhere may be used
-    from several folders, in each of which a relative path is another one.
+    It is relative if the data and the runs are in the current folder. If the runs are elsewhere, it
+    is absolute: such runs may be used from several folders.
     """
     path = packed.locate(c.dataset, c.data_dir)
     elsewhere = os.path.isabs(packed.place(c.checkpoint_dir))
@@ -58,14 +58,14 @@ def describe_spec(c, spec):
 
 
 def build_reader(c):
-    """Return the function that reads the data set of a config. It passes over the outputs."""
+    """Return the function that reads the data set of a config. It skips the `outputs`."""
     row, own = tables.DATASETS.get(c.dataset, tables.FOLDER), tables.ARCHS[c.arch].task.reader
     reader = import_object(own or row.reader)
     return functools.partial(reader, outputs=outputs(c)) if own or row.in_folder else reader
 
 
 def outputs(c):
-    """Return the paths that calls with this config write to: folders, and two pictures of runs."""
+    """Return the paths that calls with this config write to: folders, the newest film and page."""
     pictures = [Path(c.sample_dir) / name for name in ("training.gif", "index.html")]
     return [c.sample_dir, c.checkpoint_dir, c.log_dir, c.cache_dir, "export", *pictures]
 

@@ -54,12 +54,12 @@ def train(given, started=STARTED, newest_dir=None):
 
 
 def refuse_networks(folder):
-    """Raise Failed if a folder has a generator but no checkpoint: a new run would replace it."""
+    """Raise Failed if a folder has a generator but no checkpoint. A new run would replace it."""
     if trained.generators(folder):
         raise Failed(
             f"{folder} has a trained generator, but no checkpoint to go on from: give another "
-            f"--name, with --init_from {folder.name} to start from it, or replace it with --resume "
-            "False"
+            f"--name (with --init_from {folder.name}, it starts from this generator), or replace "
+            "it with --resume False"
         )
 
 
@@ -115,7 +115,7 @@ def _train(given, started, run, resume, strategy):
 def find_evaluation(c, data, run):
     """Return the `Evaluation` of a training, or None if the data cannot be measured.
 
-    Says what cannot be measured. Raises Failed if the extractor cannot be loaded.
+    Prints what cannot be measured. Raises Failed if the extractor cannot be loaded.
     """
     try:
         evaluation = build_evaluation(c, data)
@@ -149,7 +149,7 @@ def fit(c, run, trainer, batches, schedule, evaluation):
 
 
 def load_weights(c, run, trainer, resume):
-    """Give a trainer the weights that it starts from, and say which: --resume and --init_from."""
+    """Load the first weights of a trainer, and say where they come from."""
     if resume:
         run.say(f"resumed {run.folder} at step {build.restore(c, run, trainer)}")
     elif c.init_from:
@@ -178,7 +178,7 @@ def init_networks(trainer, source, checkpoint_dir):
     for name, networks in trainer.starters.items():
         path = folder / f"{name}.keras"
         if name.startswith("critic") and not path.exists():
-            text += f"; it has no {path.name}: that critic starts from random weights"
+            text += f"; there is no {path.name}, so this critic starts from random weights"
             continue
         saved = trained.load_network(path)
         for network in networks:
@@ -188,7 +188,7 @@ def init_networks(trainer, source, checkpoint_dir):
                 raise Failed(
                     f"--init_from={source}: {path} is another network than the new one"
                 ) from None
-    return f"the networks start from those of {folder}{text}"
+    return f"the networks start from the weights in {folder}{text}"
 
 
 def find_source(source, checkpoint_dir):

@@ -56,8 +56,7 @@ class Config:
     dataset: str = _flag(
         "mnist",
         "mnist, fashion_mnist, digits, cifar10, lsun, a folder or a .zip, .npy or .npz file in"
-        " data_dir, or a"
-        " path; --zip is the same flag",
+        " data_dir, or a path; --zip is the same flag",
     )
     data_dir: str = _flag("data", "folder of the data sets", saved=False)
     cache_dir: str = _flag(
@@ -94,8 +93,8 @@ class Config:
     epoch: int = _flag(
         None,
         "number of epochs; one epoch is floor(images / batch_size) generator updates; None:"
-        f" {tables.DEFAULT_EPOCHS} epochs or {tables.DEFAULT_UPDATES:,} updates, whichever is more,"
-        " or only as --max_steps and --max_minutes say",
+        f" {tables.DEFAULT_EPOCHS} epochs or {tables.DEFAULT_UPDATES:,} updates, whichever is more;"
+        " no limit with --max_steps or --max_minutes",
         int,
         low=1,
     )

@@ -101,7 +101,7 @@ def resuming_call(argv):
             kept.append(word)
         elif "=" not in word and "no" not in word and words and not words[0].startswith("-"):
             words.pop(0)
-    anew = parse_flags(kept).get("resume") is False  # says a --flagfile
+    anew = parse_flags(kept).get("resume") is False  # set by a --flagfile
     return [*kept, "--resume=True"] if anew else kept
 
 

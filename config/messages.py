@@ -86,7 +86,7 @@ def opening(config, given, saved):
 
 
 def length(c, updates, per_epoch, images, done=0):
-    """Return a line on the length of a training, and on what is a reasonable length.
+    """Return a line with the length of a training, and the usual length of such trainings.
 
     Args:
       c: a `Config`.
@@ -96,20 +96,20 @@ def length(c, updates, per_epoch, images, done=0):
       done: number of updates that a resumed run has done.
     """
     if updates == math.inf:
-        text = f"{c.max_minutes:g} minutes of generator updates"
+        text = f"generator updates for {c.max_minutes:g} minutes"
         text += f", {per_epoch:,} in an epoch of {images:,} images" if per_epoch else ""
     else:
         epochs = updates / (per_epoch or 1)
         epochs = f"{epochs:,.0f}" if epochs >= 10 or epochs == int(epochs) else f"{epochs:.2g}"
         text = f"{updates:,} generator updates"
         text += f" = {epochs} epochs of {images:,} images" if per_epoch else ""
-        text += f", or {c.max_minutes:g} minutes, whichever is first" if c.max_minutes else ""
+        text += f", but at most {c.max_minutes:g} minutes" if c.max_minutes else ""
     text += f" ({done:,} are done)" if done else ""
     return f"{text}; {tables.ARCHS[c.arch].usual}"
 
 
 def pace(left, seconds, seconds_left=math.inf, grows=False):
-    """Return a line on how long the rest of a training takes here.
+    """Return a line with the time that the rest of a training takes on this machine.
 
     Args:
       left: number of generator updates that are left; infinity if only --max_minutes ends it.
@@ -128,7 +128,7 @@ def pace(left, seconds, seconds_left=math.inf, grows=False):
 
 
 def _span(seconds):
-    """Return a length of time in its largest unit of which there are at least two."""
+    """Format a time in the largest unit that it has at least two of, for example 90 minutes."""
     units = {"days": 86400, "hours": 3600, "minutes": 60, "seconds": 1}
     unit = next((name for name, size in units.items() if seconds >= 2 * size), "seconds")
     return f"{seconds / units[unit]:.0f} {unit}"

@@ -61,7 +61,7 @@ def _data_set(dataset, data_dir):
     inside = os.path.realpath(folder) == os.path.realpath(data_dir)
     if os.path.basename(dataset) == dataset or not inside:
         return dataset
-    # The name alone would be that of a folder in the current one, if there is none in data_dir.
+    # If data_dir has no such entry, the name alone would mean an entry of the current folder.
     return dataset if os.path.exists(name) and not os.path.exists(dataset) else name
 
 

@@ -118,7 +118,7 @@ class Architecture:
       stages: function that returns a list of (generator, critic, batch size), one for each stage of
         training. None: a single stage with the pair that `builder` returns.
       growth: a `Growth`, or None if the networks do not grow.
-      usual: a clause that says what a reasonable number of generator updates is.
+      usual: a clause with the usual number of generator updates, for the line on the length.
     """
 
     builder: str
@@ -144,7 +144,7 @@ class Dataset:
       reader: function of (path, pattern=, conditional=) that returns a `Source`.
       defaults: values of Config fields.
       test_part: name of the part that generators are measured against; None: the training part.
-      in_folder: True if the reader lists a folder, and takes `outputs`, the paths to pass over.
+      in_folder: True if the reader lists a folder, and takes `outputs`, the paths to skip.
     """
 
     reader: str

@@ -19,8 +19,8 @@ from config.rows import (
     Task,
 )
 
-# Without --epoch, --max_steps and --max_minutes a run has so many epochs or generator updates,
-# whichever is more.
+# The length of a run without --epoch, --max_steps and --max_minutes: this many epochs or generator
+# updates, whichever is more.
 DEFAULT_EPOCHS, DEFAULT_UPDATES = 25, 16_000
 
 _ADAM = {"optimizer": "adam", "beta1": 0.5, "beta2": 0.999, "epsilon": 1e-8}

@@ -56,7 +56,7 @@ def is_stage(size):
 
 
 def colour(text):
-    """Parse the name of a colour, or #rrggbb, as "white" or #rrggbb."""
+    """Parse a colour, a name or #rrggbb, and return #rrggbb, or "white" for #ffffff."""
     from PIL import ImageColor
 
     red, green, blue = ImageColor.getrgb(text)

@@ -12,9 +12,9 @@ from datasets import pictures
 from datasets.packed import Source
 
 SUFFIXES = (".npy", ".npz")
-IMAGES = ("images", "x", "x_train", "arr_0")  # names of arrays of images, the first is taken
+IMAGES = ("images", "x", "x_train", "arr_0")  # names of the array of images; the first one wins
 LABELS = ("labels", "y", "y_train")
-BLOCK = 256  # pictures in which the range of values is looked for at a time
+BLOCK = 256  # pictures a block, in the search for the range of values
 
 
 def is_arrays(path):
@@ -23,15 +23,15 @@ def is_arrays(path):
 
 
 def read_arrays(path, *, conditional=False):
-    """Read images [N, H, W, C] or [N, H, W]; C is 1, 3 or 4, of which the last is the alpha.
+    """Read images [N, H, W, C] or [N, H, W]. C is 1, 3, or 4 with an alpha channel.
 
-    uint8 is taken as it is. The `utils.find_range` of other numbers becomes 0 to 255, and that of
-    bool is 0 to 1. A .npy file is memory-mapped. In a .npz file, the images are the first array of
-    `IMAGES`, or else the only one of four dimensions.
+    uint8 values are used as they are. Other numbers are mapped to 0 to 255 from their
+    `utils.find_range`, and bool from 0 to 1. A .npy file is memory-mapped. In a .npz file, the
+    images are the first array of `IMAGES` that it has, or else the only array of four dimensions.
 
     Args:
       path: Path of the file.
-      conditional: read the labels, whole numbers [N] from 0 on, from the first array of `LABELS`.
+      conditional: read the labels, int [N] from 0 on, from the first array of `LABELS`.
 
     Returns:
       A `packed.Source`.
@@ -90,7 +90,7 @@ def _read_npz(path):
         large = [x for x in (found[name] for name in found.files) if x.ndim == 4]
         if len(large) != 1:
             raise ValueError(
-                f"it has the arrays {', '.join(found.files)}: call that of the images images"
+                f"it has the arrays {', '.join(found.files)}: name the array of images 'images'"
             )
         return large[0], labels
 

@@ -1,7 +1,7 @@
 """The cache of packed data sets: all pictures decoded once, into one uint8 array on the disk.
 
-`NAME.npy` holds the images. `NAME.json` holds the signature of the pictures, lists the unreadable
-ones, and has the facts that are told of them. Imports no TensorFlow.
+`NAME.npy` holds the images. `NAME.json` holds the signature of the pictures, the list of the
+unreadable ones, and the facts for the notes. Imports no TensorFlow.
 """
 
 import contextlib
@@ -93,7 +93,7 @@ def _read_cache(meta, array, source, size):
         shapes = [(len(keep), *size, channels) for channels in (1, 3)]
         if images.dtype != np.uint8 or images.shape not in shapes or not len(keep):
             return None
-        pictures.notes(kept["facts"])  # raises an error if they cannot be told
+        pictures.notes(kept["facts"])  # raises an error for broken facts
         return images, keep, list(skipped.values()), kept["facts"]
     except Exception:  # JSON and NumPy raise many types of error for a broken file
         return None
@@ -109,7 +109,7 @@ def _pack(source, part, size, crop, workers, background="white", value_range=Non
     with _strict_pillow():
         channels = 1 if all_gray(source) else 3
     array = _new_array(part, (count, *size, channels))
-    bad, seen, aspects = {}, {}, np.ones(count)  # `seen` has only what is told: a set may be large
+    bad, seen, aspects = {}, {}, np.ones(count)  # `seen`: pictures that need a note
 
     def decode(i, value_range=value_range):
         found = pictures.Seen()
@@ -134,7 +134,7 @@ def _pack(source, part, size, crop, workers, background="white", value_range=Non
     facts = pictures.summarise([seen[i] for i in sorted(seen)], cut, size)
     if "value_range" in facts and value_range:
         facts["value_range"] = value_range
-    elif "value_range" in facts:  # of the whole set; the first pass took each picture's own
+    elif "value_range" in facts:  # the first pass used each picture's own range
         wide = [i for i in sorted(seen) if seen[i].bits]
         _for_each(functools.partial(decode, value_range=facts["value_range"]), wide, workers)
     if bad:

@@ -60,7 +60,7 @@ def load(name, *, size, **kwargs):
         for f, part in zip(TEST_FOLDERS, train)
     ]
     if missing := [folder for folder, part in zip(TEST_FOLDERS, test) if part is None]:
-        print(f"no {' and no '.join(missing)}: training images stand in on the sheets")
+        print(f"no {' and no '.join(missing)}: the sheets show training images")
     spec = _common_spec(size, [part.spec for part in (*train, *test) if part])
     shown = [
         _centre(images.images[:SHOWN], size) if part is None else part.images[:SHOWN]
@@ -95,7 +95,7 @@ def _centre(images, size):
 
 
 def _common_spec(size, specs):
-    """Return the ImageSpec of both domains from those of the folders, the training ones first."""
+    """Return the ImageSpec of both domains from those of the folders, training folders first."""
     train = specs[: len(TRAIN_FOLDERS)]
     ranges = [spec.value_range for spec in train]
     return packed.ImageSpec(

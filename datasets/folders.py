@@ -36,8 +36,8 @@ def image_suffixes():
 def read_folder(path, *, pattern="*", conditional=False, part=None, outputs=()):
     """Read a folder or zip file of images, and all folders in it, or a file of arrays.
 
-    `conditional` and `part` leave out top folders that hold nothing but one folder: archives often
-    unpack into such folders.
+    `conditional` and `part` ignore a top folder that holds only one folder, because archives often
+    unpack into such a folder.
 
     Args:
       path: Path of the folder or file.
@@ -45,7 +45,7 @@ def read_folder(path, *, pattern="*", conditional=False, part=None, outputs=()):
       conditional: label each image with the first folder of its path. Classes are numbered in
         natural order: 2 before 10.
       part: read only the images in this top folder; None reads all images.
-      outputs: paths that are not read, as in `_list_images`.
+      outputs: paths to skip in a folder, as in `_list_images`.
 
     Returns:
       A `packed.Source`.
@@ -112,7 +112,7 @@ class Folder:
 def _mark(names, sizes, checksum):
     """Return the fingerprint of images: all names and sizes, and the checksums of a few.
 
-    Pictures without compression often have the same sizes in many data sets.
+    Names and sizes alone can be equal in two data sets of uncompressed pictures.
 
     Args:
       names, sizes: names and bytes of the images.
@@ -125,15 +125,15 @@ def _mark(names, sizes, checksum):
 
 
 def _place(path):
-    """Return a Path as text for messages. One in the current folder begins with a dot."""
+    """Return a Path as text for messages. It begins with a dot for the current folder."""
     return f".{os.sep}{path}" if path.name == str(path) else str(path)
 
 
 def _list_images(path, pattern, outputs):
     """Return (sorted paths of the images under `path`, names of the files that are left out).
 
-    Follows links, enters each folder once, and passes over hidden files and folders, `outputs`,
-    and what `files.mark_output` has marked, but reads `path` itself in any case.
+    Follows links and enters each folder once. Skips hidden files and folders, `outputs`, and what
+    `files.mark_output` has marked. Never skips `path` itself.
     """
     found, left_out, seen, closed = [], [], set(), []
     outputs = {os.path.realpath(output) for output in outputs}
@@ -160,9 +160,9 @@ def _list_images(path, pattern, outputs):
 
 
 def _unwrap(names, kept=None):
-    """Split paths into tuples of their parts, without the top folders that hold one folder only.
+    """Split paths into tuples of their parts, without a top folder that holds only one folder.
 
-    The top folder `kept` is never left out.
+    Removes such folders one after another, but never the top folder `kept`.
     """
     found = [PurePath(name).parts for name in names]
     while min(map(len, found)) > 2 and {parts[0] for parts in found} == {found[0][0]} - {kept}:
@@ -187,7 +187,7 @@ def _folder_labels(path, names):
     firsts = [parts[0] if len(parts) > 1 else None for parts in _unwrap(names)]
     if None in firsts:
         raise console.Failed(
-            f"{path} has images outside of the folders of its classes: "
+            f"{path} has images outside its class folders: "
             "put each class in a folder of its own, or leave --conditional out"
         )
     classes = tuple(sorted(sorted(set(firsts)), key=_natural))

@@ -28,7 +28,7 @@ CIFAR_RECORD = 1 + 3 * 32 * 32  # bytes: the label, then the planes of red, gree
 STORAGE = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/"
 MNIST_NPZ = STORAGE + "mnist.npz"
 MNIST_SHA256 = "731c5ac602752760c8e48fbffcf8c3b850d9dc2a2aedcf2cc48468fc17b673d1"
-FASHION_MD5 = {  # the files of the parts, images before labels
+FASHION_MD5 = {  # files of each part, the images before the labels
     "train-images-idx3-ubyte.gz": "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
     "train-labels-idx1-ubyte.gz": "25c81989df183df01b3e8a0aad5dffbe",
     "t10k-images-idx3-ubyte.gz": "bef4ecab320f06d8554ea6380940ec79",
@@ -146,8 +146,8 @@ def _download(url, digest, target, problem, path, unpack=None):
       target: Path of the file in the cache.
       problem: start of the message of an error: what was looked for, and where.
       path: folder in which the user may put the files instead.
-      unpack: Path in the cache for the folder of this name in the file, a tar archive, which is
-        then removed; or None.
+      unpack: for a tar archive, Path in the cache for its folder of this name. The archive is
+        unpacked and removed. None for other files.
 
     Raises:
       console.Failed: if the download fails, or the file is another one.
@@ -181,7 +181,7 @@ def _download(url, digest, target, problem, path, unpack=None):
 
 
 def _unpack(archive, folder):
-    """Unpack the folder of this name from a tar archive. It appears as a whole, or not at all."""
+    """Unpack the folder of this name from a tar archive, as a whole or not at all."""
     part = files.part_path(folder)
     try:
         with tarfile.open(archive) as tar:

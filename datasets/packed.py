@@ -22,17 +22,17 @@ class NoImages(console.Failed):
 
 @dataclasses.dataclass(frozen=True)
 class ImageSpec:
-    """The shape of the images [height, width, channels], their number, and what they are.
+    """The shape [height, width, channels] of a set's images, their number, and their identity.
 
-    Specs are equal if the shapes and the numbers are.
+    Two specs are equal if shape, count, number of classes and value range are.
 
     Attributes:
       classes: number of classes, 0 without labels.
       class_names: their names, () without labels.
-      source: path of the data set, relative to the current folder if it is in it; or the name of a
-        data set that has no place of its own.
+      source: path of the data set, relative if it is in the current folder; or the name of a known
+        data set, which is the same wherever its files are.
       fingerprint: str that changes when the images change, but not when they move.
-      value_range: [low, high], the values that become 0 to 255, if pictures are of 16 or 32 bits;
+      value_range: [low, high], the values that become 0 and 255, if pictures have 16 or 32 bits;
         None for 8 bits.
     """
 
@@ -59,8 +59,8 @@ class Source:
       classes: names of the classes.
       images: uint8 [N, H, W, C] if they are decoded already, or None.
       name: name of a data set that is the same wherever its files are, or "".
-      fingerprint: as `ImageSpec.fingerprint`; "" if the signature is one.
-      notes: lines on the pictures that were left out, and on their values.
+      fingerprint: as `ImageSpec.fingerprint`; "" if `signature` is the fingerprint.
+      notes: lines to print, on the files that were left out and on the range of values.
       value_range: as in `ImageSpec`, if the reader has mapped the values.
     """
 
@@ -146,12 +146,9 @@ def load(
         images, keep, skipped, facts = source.images, slice(None), [], {}
     else:
         colours = {"background": background, "value_range": value_range}
-        # Old caches have neither in their key.
-        key = [v for n, v in colours.items() if v != {"background": "white"}.get(n)]
-        stem = _stem(path, size, pattern, size, crop, *kwargs.values(), *key)
-        images, keep, skipped, facts = cache.read_or_pack(
-            source, stem, cache_dir, size, crop, workers, **colours
-        )
+        stem = _stem(path, size, pattern, size, crop, *kwargs.values(), **colours)
+        found = cache.read_or_pack(source, stem, cache_dir, size, crop, workers, **colours)
+        images, keep, skipped, facts = found
     if not len(images):
         raise console.Failed(f"{path} holds no images")
     _tell(source, skipped, pictures.notes(facts, background, output))
@@ -162,14 +159,15 @@ def load(
     return Packed(images, labels.astype(np.int32), spec, skipped)
 
 
-def _stem(path, size, *key):
-    """Return the name of the cache's files for a path: its own, the size, and a digest of a key."""
+def _stem(path, size, *key, **colours):
+    """Return the stem of the cache's files: the path's name, the size, and a digest of the key."""
+    key = [*key, *(v for v in colours.values() if v not in ("white", None))]  # older caches: none
     text = json.dumps([str(path.resolve()), *key])
     return f"{path.name}_{size[0]}_{size[1]}_{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
 def _tell(source, skipped, notes):
-    """Print the notes on a set, and the first names of the list of the skipped pictures."""
+    """Print the notes on a set, and the first names of the skipped pictures."""
     for line in (*source.notes, *notes):
         print(line)
     if skipped:
@@ -192,7 +190,7 @@ def locate(name, data_dir):
 
 
 def place(path):
-    """Return a path as text: relative to the current folder if it is in it, else absolute."""
+    """Return a path as text: relative if it is in the current folder, else absolute."""
     whole, here = os.path.abspath(path), os.path.join(os.getcwd(), "")
     return os.path.relpath(whole) if os.path.join(whole, "").startswith(here) else whole
 

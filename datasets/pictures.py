@@ -1,4 +1,4 @@
-"""Pictures of any kind as 8-bit sRGB, and the notes on what that changed in a set.
+"""Converts pictures of any kind to 8-bit sRGB, and makes notes on what this changes.
 
 Imports no TensorFlow.
 """
@@ -13,8 +13,8 @@ from PIL import Image, ImageCms, ImageOps
 import utils
 
 SRGB_TOLERANCE = 3  # levels by which a profile may differ from sRGB and still count as sRGB
-MAX_CUT = 0.1  # mean share of a picture that is cut away without a word
-SIZES = (8, 1024)  # limits of the sizes that a note names, as of --output_height
+MAX_CUT = 0.1  # mean share of a picture that is cut away without a note
+SIZES = (8, 1024)  # limits of the sizes that a note names, those of --output_height
 PROFILE_MODES = {"RGB ": "RGB", "CMYK": "CMYK"}  # colour space of a profile → Pillow's mode
 COUNTED = ("cut_bits", "transparent", "converted", "broken")  # attributes of `Seen`
 
@@ -27,9 +27,10 @@ class Seen:
       aspect: width / height, upright.
       bits: bits of a value if the picture is gray and has more than 8, else 0.
       extremes: (lowest, highest) value of such a picture, as an array, or None.
-      cut_bits: True if it has 16 bits a channel in colour, of which Pillow keeps the high byte.
+      cut_bits: True for 16 bits a channel in colour. Pillow keeps the high byte.
       transparent: True if the background shows through.
-      converted, broken: True if its colour profile was used; if the profile cannot be read.
+      converted: True if its colours were converted by its profile.
+      broken: True if its profile cannot be used.
     """
 
     aspect: float = 1.0
@@ -83,7 +84,7 @@ def _raw_mode(image):
 
 
 def _to_srgb(image, profile, seen):
-    """Return an image in colour converted by its ICC profile, bytes, with its alpha channel."""
+    """Convert a colour image from its ICC profile, bytes, to sRGB. Keeps an alpha channel."""
     alpha = image.getchannel("A") if image.mode == "RGBA" else None
     colours = image if image.mode == "CMYK" else image.convert("RGB")
     try:
@@ -140,11 +141,11 @@ def srgb_transform(profile, mode):
 
 
 def summarise(seen, aspects=None, size=None):
-    """Return the facts of a set, a dict that JSON can hold. Facts that need no note are left out.
+    """Return the facts of a set that need a note, as a dict for JSON.
 
     Args:
       seen: list of the `Seen` of all pictures that a note counts.
-      aspects: float [N], width / height of all pictures that are cut to an output's shape.
+      aspects: float [N], width / height of all pictures, if they are cropped to an output's shape.
       size: (height, width) of the output.
     """
     counts = {name: sum(getattr(s, name) for s in seen) for name in COUNTED}
@@ -171,12 +172,12 @@ def notes(facts, background="white", output=None):
     Args:
       facts: dict of `summarise`.
       background: the colour behind transparent pixels.
-      output: (height, width, multiple) of the run's images and of the sizes that it could have; a
-        multiple of 0 allows no other size. None if they are not known.
+      output: (height, width, multiple): the size of the run's images, and the number that divides
+        all sizes it may have, 0 if it has no other size. None if unknown.
     """
     texts = {
         "cut_bits": "the higher 8 of 16 bits a channel are used in {}",
-        "transparent": f"{background} is laid behind {{}} with transparency (--background chooses "
+        "transparent": f"{background} fills the transparent pixels of {{}} (--background chooses "
         "another colour)",
         "converted": "the colours of {} are converted to sRGB, by the profiles in the files",
         "broken": "the colour profiles of {} cannot be used, and are ignored",
@@ -200,7 +201,7 @@ def range_note(bits, value_range):
 
 
 def _advice(aspect, output):
-    """Return the end of the line on cropping: the flag that would keep most of the pictures."""
+    """Return the end of the note on cropping: a flag that keeps more, or ""."""
     if not aspect or not output or not output[2]:
         return ""
     height, width, multiple = output

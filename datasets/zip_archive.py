@@ -1,4 +1,4 @@
-"""Pictures in a zip file, read one by one without unpacking to the disk; the choice by file name.
+"""Pictures in a zip file, read without unpacking to the disk; the choice of files by their names.
 
 Imports no TensorFlow.
 """
@@ -96,7 +96,7 @@ def _is_inside(parts, member):
 
 
 def is_wanted(name, suffixes, pattern):
-    """Return whether a file is taken for a picture by its name, in which case does not count.
+    """Return whether a file name is that of a picture. Ignores case.
 
     Args:
       name: file name.
@@ -108,9 +108,9 @@ def is_wanted(name, suffixes, pattern):
 
 
 def count_endings(names):
-    """Return a list of the one line that counts files left out by name; [] without such files.
+    """Return a list with one line that counts left-out files by ending, or [] if there are none.
 
-    Files that systems write by themselves do not count.
+    Ignores files that operating systems write (`JUNK`).
     """
     endings = [PurePosixPath(name.lower()).suffix for name in names if name.lower() not in JUNK]
     counts = collections.Counter(endings)

@@ -66,7 +66,7 @@ class Evaluation:
 
     @property
     def gaps(self):
-        """Lines on the measures that the images are too small for."""
+        """Lines that name the measures for which the images are too small."""
         height, width = self.real.shape[1:3]
         if metrics.ssim_scales((height, width)):
             return []

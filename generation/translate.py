@@ -155,7 +155,7 @@ def _translate_all(generator, path, names, open_image, target, background, value
     if "value_range" in facts and value_range:
         facts["value_range"] = value_range
     elif facts.pop("value_range", None):
-        print(f"{facts['bits']}-bit pictures: each by its own range of values")
+        print(f"{facts['bits']}-bit pictures: each has its own range of values")
     for line in decoding.notes(facts, background):
         print(line)
     if skipped:

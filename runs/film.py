@@ -99,7 +99,7 @@ def save_animation(path, images):
 def show_newest(folder, newest_dir):
     """Copy the film in a folder to `newest_dir`; return its path.
 
-    Marks the film there as an output, and the page of a run, which follows it.
+    Marks the film there, and the page of the run, as outputs. The caller writes the page later.
     """
     files.mark_output(newest_dir, (NAME, page.NAME))
     files.copy(folder / NAME, newest_dir / NAME)

@@ -16,7 +16,7 @@ HEAD = 14  # pixels of height of the names
 def save_plots(folder, rows):
     """Draw losses.png and, if any row has measures of an evaluation, measures.png.
 
-    Removes an older one of the two if there is nothing to draw.
+    If there is nothing to draw in one of them, removes an old file of its name.
 
     Args:
       folder: path of the folder to write to.

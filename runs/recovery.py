@@ -20,8 +20,8 @@ BEST_PART, BEST_WHOLE = ".best-part", ".best"  # a new best: incomplete; about t
 # What a run writes into its folder. A new run of the same name deletes it.
 RUN_FILES = (trained.CONFIG, "*.keras", "ckpt-*", checkpoints.INDEX, "metrics.csv", log.BAD)
 RUN_FILES += ("frames", BEST)
-# What the program writes into the folder of a run's pictures: the grids of the training, its other
-# pictures, and those of test mode and of an evaluation. A new run of the same name deletes them.
+# What training, test mode and an evaluation write into the folder of a run's pictures. A new run of
+# the same name deletes it.
 GRID = re.compile(r"train_\d{2,}_\d{4,}\.png")
 PICTURES = re.compile(
     rf"{GRID.pattern}|(reals|real_vs_fake|losses|measures|nearest|test)\.png|measures\.json"
@@ -34,7 +34,10 @@ INCOMPLETE = (NEW, BEST_PART, files.PART_PATTERN, "ckpt-*_temp", f"{checkpoints.
 
 
 def title(folder):
-    """Return the name of a run's other folders: RUN, or RUN_best for the folder RUN/best."""
+    """Return the name of the folders of a run's pictures, events and exports.
+
+    It is RUN, or RUN_best for the run's folder RUN/best.
+    """
     return f"{folder.absolute().parent.name}_best" if folder.name == BEST else folder.name
 
 
@@ -136,7 +139,8 @@ def claim_pictures(samples):
     """Make the folder of a run's pictures, and mark it as an output.
 
     Raises:
-      console.Failed: if it has files of others: as an output, it would not be read as data.
+      console.Failed: if it has files that this program did not make. The mark would hide them from
+        the readers of data.
     """
     if samples.is_dir() and not files.is_output(samples):
         own = {path.name for path in pictures(samples)}.union(TRANSLATIONS)
@@ -158,7 +162,7 @@ def swap_best(folder):
 
 
 def delete_after(write_dir, events_dir, samples, last):
-    """Delete the frames, the TensorBoard events and the grids of the steps after `last`."""
+    """Delete the frames, the TensorBoard events and the grids of steps after `last`."""
     for path in film.frame_paths(write_dir):
         if int(path.stem) > last:
             path.unlink()

@@ -19,8 +19,8 @@ class Run:
     """The folders of one run. The process that leads a training writes them.
 
     A new run is written to the hidden folder `.new` of its own folder. Its first save replaces
-    the older run of the same name, if there is one. The same is true of its pictures, if there are
-    pictures of an older run.
+    the older run of the same name, if there is one. If there are pictures of an older run, the new
+    pictures are written to a folder `.new`, too, and replace them at the first save.
 
     Args:
       name: name of the run, and of its folder in `checkpoint_dir`.
@@ -76,7 +76,7 @@ class Run:
         return self.write_dir == self.folder and self.has_state()
 
     def check_data(self, spec):
-        """Check that the run can go on with images, and say what has changed.
+        """Check that the run can go on with these images, and say what has changed.
 
         Args:
           spec: dict of the fields of the images' `packed.ImageSpec`.
@@ -98,7 +98,7 @@ class Run:
           sample_every: steps between two calls of `sample`.
 
         Raises:
-          console.Failed: if the folder of the pictures has files of others.
+          console.Failed: if the folder of the pictures has files that this program did not make.
         """
         recovery.claim_pictures(self.samples)
         files.mark_output(self.folder)
@@ -227,8 +227,7 @@ class Run:
     def redraw(self):
         """Write the animations, the plots, `real_vs_fake.png` and the page, if there are frames.
 
-        Removes those that there is nothing to show in. Copies the film and the page to
-        `newest_dir`.
+        Removes plots that would be empty. Copies the film and the page to `newest_dir`.
         """
         start = time.monotonic()
         grids = film.load_frames(self.write_dir)

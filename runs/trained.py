@@ -25,7 +25,7 @@ def read_config(folder):
 
 
 def class_names(folder):
-    """Return the names of the classes that a run was trained on; [] if it does not know them."""
+    """Return the names of the classes that a run was trained on, or [] if none are saved."""
     names = read_config(folder)["data"].get("class_names")
     return names if isinstance(names, list) and all(isinstance(n, str) for n in names) else []
 
@@ -94,13 +94,13 @@ def _shapes(network):
 
 
 def shipped_dir():
-    """Return the path of `PRETRAINED`, relative to the working folder if that holds it."""
+    """Return the path of `PRETRAINED`, relative if it is in the working folder."""
     here = Path.cwd()
     return PRETRAINED.relative_to(here) if PRETRAINED.is_relative_to(here) else PRETRAINED
 
 
 def ships(path):
-    """True if a path is `PRETRAINED`, or inside it. No call writes there."""
+    """True if a path is `PRETRAINED` or inside it."""
     path = Path(path).resolve()
     return PRETRAINED in (path, *path.parents)
 
@@ -108,8 +108,8 @@ def ships(path):
 def find_run(checkpoint_dir, dataset, wanted, complete=lambda saved: None, source=None):
     """Find the newest run that has a generator of a data set, or else a run that ships.
 
-    Prefers runs that were trained on the data set itself to those of another one whose path ends
-    in the same name, and then runs with the wanted batch size.
+    Prefers runs that were trained on this data set to runs of another one of the same name, then
+    runs with the wanted batch size.
 
     Args:
       checkpoint_dir: path of the folder that holds the runs' folders.
@@ -120,7 +120,8 @@ def find_run(checkpoint_dir, dataset, wanted, complete=lambda saved: None, sourc
       source: the place of the data set, as `datasets.packed.place` returns; None if unknown.
 
     Returns:
-      (path of the run's folder, text to print behind it: the other runs, or that it ships).
+      (path of the run's folder, text to print after it: names the other runs, or says that it
+      ships).
 
     Raises:
       console.Failed: if no run fits; says what was looked for and which runs there are.
@@ -201,7 +202,7 @@ def other_source(saved, dataset, source):
 
 
 def check_data(name, was, spec):
-    """Check that a run can go on with images. Return a line to show, or None.
+    """Check that a run can go on with these images. Return a line to print, or None.
 
     Args:
       name: name of the run.
@@ -233,12 +234,12 @@ def check_data(name, was, spec):
 
 
 def _check_classes(name, was, spec, anew):
-    """Raise console.Failed if the classes of a run's images have other names or numbers now."""
+    """Raise console.Failed if the names or the order of a run's classes have changed."""
     old, new = was.get("class_names"), list(spec.get("class_names") or ())
     if old is None and new != sorted(new) and was.get("classes") == len(new):
         raise console.Failed(
-            f"run {name} numbers its classes in the order of text, {_listed(sorted(new))}, and the "
-            f"order is {_listed(new)} now: {anew}"
+            f"run {name} has its classes in the order {_listed(sorted(new))}, and the order is now "
+            f"{_listed(new)}: {anew}"
         )
     if old is None or old == new:
         return

@@ -54,7 +54,7 @@ def test_alpha_is_composed(background, capsys):
     data = load(background=background)
     np.testing.assert_array_equal(data.images[0], COLOUR[0])
     assert (data.images[1:] == (255 if background == "white" else 0)).all()
-    assert f"{background} is laid behind 4 pictures" in capsys.readouterr().out
+    assert f"{background} fills the transparent pixels of 4 pictures" in capsys.readouterr().out
 
 
 def test_a_change_of_the_file_is_seen():
@@ -158,7 +158,10 @@ REFUSED = {
     "two channels": ({"images": COLOUR[..., :2]}, "images are [5, 8, 8, 2], not"),
     "none": ({"images": COLOUR[:0]}, "it holds no images"),
     "no pixels": ({"images": np.zeros((10**9, 0, 9), np.uint8)}, "it holds no images"),
-    "two": ({"a": COLOUR, "b": COLOUR}, "it has the arrays a, b: call that of the images images"),
+    "two": (
+        {"a": COLOUR, "b": COLOUR},
+        "it has the arrays a, b: name the array of images 'images'",
+    ),
     "a bomb": ({"images": np.zeros((3000, 64, 64), np.uint8)}, "images.npy: too many bytes for "),
     "alpha": ({"x": -np.ones((5, 8, 8, 4)), "y": LABELS}, "with an alpha channel, no value may be"),
     "no labels": ({"x": COLOUR}, "it has no array labels or y or y_train: leave --cond"),

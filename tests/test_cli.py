@@ -345,8 +345,8 @@ def test_a_run_can_start_from_a_generator_without_its_critic(cli, shipped):
     words += ("--d_learning_rate", 0, "--ema", 0, "--seed", 3)
     status, out, _ = cli(*words, "--name", "new", "--init_from", "s")
     assert status == 0
-    line = f"the networks start from those of {shipped}/s; it has no critic.keras: that critic"
-    assert f"{line} starts from random weights\n" in out
+    line = f"the networks start from the weights in {shipped}/s; there is no critic.keras, so this"
+    assert f"{line} critic starts from random weights\n" in out
     assert cli(*words, "--name", "other")[0] == 0
     paths = ("checkpoint/new", shipped / "s", "checkpoint/other")
     new, old, other = (keras.saving.load_model(f"{p}/generator.keras") for p in paths)
@@ -448,7 +448,7 @@ def test_a_run_goes_on_with_the_pictures_that_it_began_with(cli, tmp_path, eager
     Image.fromarray(np.full((8, 8), 3000, np.uint16)).save(tmp_path / "wide.png")
     (tmp_path / "notes.txt").write_text("text")
     lines = {"left out: 1 .txt", "16-bit pictures: values 0 to 4095 become 0 to 255"}
-    lines |= {"#102030 is laid behind 1 picture with transparency (--background chooses another"}
+    lines |= {"#102030 fills the transparent pixels of 1 picture (--background chooses another"}
     words = ("--dataset", tmp_path, "--train", *SMALL, "--name", "r", "--sample_dir", "pictures")
     for step, given in ((1, ("--background", "#102030")), (2, ())):
         status, out, err = cli(*words, *given, "--max_steps", step)

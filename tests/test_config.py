@@ -419,8 +419,8 @@ def test_a_run_with_a_saved_length_keeps_it():
         ("", (16_000, 4, 300), "16,000 generator updates = 4,000 epochs of 300 images"),
         ("", (10, 4, 300, 5), "10 generator updates = 2.5 epochs of 300 images (5 are done)"),
         ("", (16_000, 0, 0), "16,000 generator updates"),
-        ("--max_minutes 3", (math.inf, 4, 300), "3 minutes of generator updates, 4 in an epoch"),
-        ("--max_minutes 3", (8, 4, 30), "2 epochs of 30 images, or 3 minutes, whichever is first"),
+        ("--max_minutes 3", (math.inf, 4, 300), "generator updates for 3 minutes, 4 in an epoch"),
+        ("--max_minutes 3", (8, 4, 30), "2 epochs of 30 images, but at most 3 minutes"),
     ],
 )
 def test_the_line_on_the_length(line, sizes, text):

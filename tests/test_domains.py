@@ -106,20 +106,20 @@ def test_a_training_folder_is_missing_or_empty(tmp_path, folder):
     assert not (tmp_path / "cache").exists()  # all folders are checked before the first is packed
 
 
-def test_training_images_stand_in_for_test_images(tmp_path, capsys):
+def test_training_images_are_shown_without_test_images(tmp_path, capsys):
     """At the size of the networks' images: the centre of the larger images that are packed."""
     make_domains(tmp_path / "set", (9, 3, 2, 2))
     whole = load(tmp_path)
-    assert "stand in" not in capsys.readouterr().out
+    assert "the sheets show" not in capsys.readouterr().out
     shutil.rmtree(tmp_path / "set" / "testB")
     found = load(tmp_path)
-    assert "no testB: training images stand in on the sheets" in capsys.readouterr().out
+    assert "no testB: the sheets show training images" in capsys.readouterr().out
     np.testing.assert_array_equal(found.shown[0], whole.shown[0])
     assert found.train[1].images.shape[1:3] == (17, 13)
     np.testing.assert_array_equal(found.shown[1], found.train[1].images[:, :16, :12])
     shutil.rmtree(tmp_path / "set" / "testA")
     found = load(tmp_path)
-    assert "no testA and no testB: training images" in capsys.readouterr().out
+    assert "no testA and no testB: the sheets show training images" in capsys.readouterr().out
     assert [x.shape for x in found.shown] == [(8, 16, 12, 3), (3, 16, 12, 3)]
     kwargs = {"reader": folders.read_folder, "data_dir": tmp_path}
     assert domains.describe("set", size=(16, 12), **kwargs) == found.spec == whole.spec

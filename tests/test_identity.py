@@ -95,7 +95,7 @@ def test_the_names_of_classes(cli):
     (run / "config.json").write_text(json.dumps(config))  # an older run's
     status, _, err = cli(*words, 2)
     assert (status, err.count("\n")) == (1, 1)
-    assert "in the order of text, 10, 2, cat & dog, and the order is 2, 10, cat & dog now" in err
+    assert "in the order 10, 2, cat & dog, and the order is now 2, 10, cat & dog: " in err
 
 
 def check_labels(cli, drawn):

@@ -276,7 +276,7 @@ def test_the_background_is_part_of_the_cache(folder, load, capsys, tmp_path):
     capsys.readouterr()
     assert colours(load(background="#00ff00")) == [GREEN]
     assert capsys.readouterr().out == (
-        "#00ff00 is laid behind 1 picture with transparency (--background chooses another colour)\n"
+        "#00ff00 fills the transparent pixels of 1 picture (--background chooses another colour)\n"
     )
     assert len(list((tmp_path / "cache").glob("*.npy"))) == 3
 

@@ -530,7 +530,7 @@ def test_a_dry_run_needs_no_data(cli, monkeypatch, eager):
     monkeypatch.setattr(memory, "free_bytes", lambda: 400_000_000)
     out = cli("--dataset", "absent", "--g_width", 8, "--d_width", 8, "--epoch", 3, "--dry_run")[1]
     assert "generator updates" not in out  # the number of images is unknown
-    assert out.endswith("\nnot timed: this machine has 400 MB of free memory\n")
+    assert out.endswith("\nnot timed: 400 MB of free memory are too little\n")
 
 
 def test_counts_of_the_memory_estimate():

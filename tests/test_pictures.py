@@ -249,7 +249,7 @@ def test_every_note():
     assert pictures.notes(facts, "#102030") == [
         "16-bit pictures: values 0 to 4095 become 0 to 255",
         "the higher 8 of 16 bits a channel are used in 4 pictures",
-        "#102030 is laid behind 2 pictures with transparency (--background chooses another colour)",
+        "#102030 fills the transparent pixels of 2 pictures (--background chooses another colour)",
         "the colours of 1 picture are converted to sRGB, by the profiles in the files",
         "the colour profiles of 3 pictures cannot be used, and are ignored",
     ]

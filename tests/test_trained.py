@@ -147,7 +147,7 @@ NAMES = ["1", "2", "10"]
         ({**SPEC, "class_names": ["1", "2"], "classes": 2}, "other classes: 10 new; restore"),
         ({**SPEC, "class_names": [*NAMES, "11"], "classes": 4}, "other classes: 11 missing; "),
         ({**SPEC, "class_names": ["1", "10", "2"]}, "other classes: their order differs; "),
-        (OLD, "in the order of text, 1, 10, 2, and the order is 1, 2, 10 now: give another --name"),
+        (OLD, "in the order 1, 10, 2, and the order is now 1, 2, 10: give another --name"),
         ({**OLD, "classes": 2}, "with classes 2, and these have 3"),
     ],
 )

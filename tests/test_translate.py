@@ -104,11 +104,11 @@ def test_what_changes_in_an_input_is_told(run, tmp_path, capsys):
     assert values[0].tolist() == [255, 255, 0]
     assert values[1].tolist() == [51] * 3  # 819 of 1023 is 204
     out = capsys.readouterr().out.splitlines()
-    assert "16-bit pictures: each by its own range of values" in out
+    assert "16-bit pictures: each has its own range of values" in out
+    assert any(line.startswith("#0000ff fills the transparent pixels of 1 picture") for line in out)
     run(tmp_path / "in", value_ranges=([0, 4095], None))
     assert np.asarray(Image.open(tmp_path / "out/b.png"))[8, 8].tolist() == [204] * 3  # 819 is 51
     assert "16-bit pictures: values 0 to 4095 become 0 to 255" in capsys.readouterr().out
-    assert any(line.startswith("#0000ff is laid behind 1 picture with") for line in out)
 
 
 def test_images_that_cannot_be_translated_are_named(run, tmp_path, monkeypatch, capsys):
@@ -251,14 +251,14 @@ def test_a_missing_folder_ends_a_run_in_one_line(cli, tmp_path):
 
 
 def test_domains_without_test_images(cli, tmp_path, eager):
-    """In a zip file. Training images stand in on the sheets, but are not translated."""
+    """In a zip file. The sheets show training images, which are not translated."""
     make_domains(tmp_path / "pics", (2, 3, 1, 1), (30, 26))
     shutil.rmtree(tmp_path / "pics/testB")
     whole = shutil.make_archive(tmp_path / "pics", "zip", tmp_path, "pics")
     words = ("--dataset", "pics.zip", "--max_steps", 1, "--train")
     status, out, _ = cli(*WORDS, *words)
     assert status == 0
-    assert "no testB: training images stand in on the sheets" in out.splitlines()
+    assert "no testB: the sheets show training images" in out.splitlines()
     (drawn,) = Path("samples").glob("pics_*")
     with Image.open(drawn / "train_01_0000.png") as sheet:
         assert sheet.size == (6 * 24, 1 * 24)

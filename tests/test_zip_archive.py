@@ -228,7 +228,7 @@ def test_a_missing_zip(train):
     assert train("--zip", "pipe.zip")[0] == 1
     put_zip({"a.png": png()})
     status, line = train("--zip", "set.zip", "--conditional")
-    assert status == 1 and "images outside of the folders of its classes" in line
+    assert status == 1 and "images outside its class folders" in line
 
 
 FILES = {"a/0.png": png((1, 2, 3)), "b/1.png": png((200, 100, 0)), "b/2.txt": b"text"}

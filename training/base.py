@@ -110,9 +110,9 @@ class TrainerBase:
         return images, tf.TensorSpec([None, self.batch_size], tf.int32)
 
     def random_batch(self, step):
-        """Return a batch of random pixels for `step`, and labels of 0, to time steps with.
+        """Return a batch of random pixels and labels of 0, to time updates.
 
-        For the step after `step` steps, in a process that has all replicas.
+        It fits the update after `step` steps, in a process that has all replicas.
         """
         updates, _ = self.batch_spec(step)
         rng, batch = np.random.default_rng(step), []

@@ -8,8 +8,8 @@ from typing import ClassVar
 from console import STOP_SIGNALS, Failed, first_line, stop_requests
 
 TIMED = 12  # updates whose mean time is the pace of a training
-# Errors of an evaluation, by name because this module does not import TensorFlow: they do not end
-# the training.
+# Errors of an evaluation that do not end the training. By name, because this module does not import
+# TensorFlow.
 MEASURE_ERRORS = {"Failed", "OSError", "ValueError", "MemoryError", "OpError"}
 
 
@@ -27,8 +27,8 @@ class Diverged(Failed):
 class Schedule:
     """When to log, sample, save, evaluate and stop. One step is one generator update.
 
-    Logs, samples and saves are also due by time: `LOG_SECONDS`, `SAMPLE_SECONDS` and `SAVE_SECONDS`
-    after the last one.
+    Logs, samples and saves are also due `LOG_SECONDS`, `SAMPLE_SECONDS` and `SAVE_SECONDS` after
+    the last one.
 
     Attributes:
       last: the step at which training ends; infinity if only the deadline ends it.
@@ -80,7 +80,7 @@ def fit(
       progress: a context manager with `update(done, text)`.
       evaluation: has `measure(samples, progress)` → dict of numbers, `better(new, old)` → bool, and
         `by`, the name of the number that decides; or None.
-      agree: (step, list of bools that this process wishes) → list of bools for all processes.
+      agree: (step, bools that this process wishes) → list of bools that hold for all processes.
       tell_pace: called once with (step, seconds of an update) after `TIMED` updates; or None.
 
     Returns:
@@ -122,7 +122,7 @@ def fit(
 
 
 class _Clock:
-    """Decides when to stop, log, sample and save: by steps, and by the time of the leading process.
+    """Decides when to stop, log, sample and save: by steps, or by the leading process's clock.
 
     Attributes:
       done: "log", "sample" or "save" → the last step at which that was done.
@@ -134,11 +134,11 @@ class _Clock:
         self.every = {n: getattr(schedule, f"{n}_every") for n in ("log", "sample", "save")}
         self.seconds = {n: getattr(schedule, f"{n.upper()}_SECONDS") for n in self.every}
         self.done = dict.fromkeys(self.every, step)
-        self.times = dict.fromkeys(self.every, float("inf"))  # of the last; set by the first step
+        self.times = dict.fromkeys(self.every, float("inf"))  # of the last; first set after a step
         self.late, self.stopped_by, self.by_steps = {}, None, step
 
     def stops(self, step, asked):
-        """Return whether to stop before the next step. Decides what is due by time after it.
+        """Return whether to stop before the next step. Decides what is due by time after that step.
 
         Args:
           step: steps done.
@@ -153,17 +153,20 @@ class _Clock:
         return bool(found[0]) or self.stopped_by is not None
 
     def epoch_ends(self, step):
-        """True at the end of an epoch, if the last sample by steps is not recent."""
+        """True at the end of an epoch, unless a sample is less than `sample_every` // 4 steps old.
+
+        Ignores samples by time.
+        """
         long_ago = step - self.by_steps >= self.schedule.sample_every // 4
         return step % self.schedule.per_epoch == 0 and long_ago
 
     def due(self, what, step, also=False):
         """Return whether "log", "sample" or "save" is due after a step, or `also` is true.
 
-        Samples by time do not move the samples by steps.
+        Samples by time do not change the steps of the other samples.
         """
         now = time.monotonic()
-        if self.times[what] == float("inf"):  # the first step compiles, which takes its time
+        if self.times[what] == float("inf"):  # the first step compiles: its time does not count
             self.times[what] = now
         regular = also or self.schedule.due(step, self.every[what])
         if regular and what == "sample":
@@ -175,9 +178,9 @@ class _Clock:
 
 
 class _Pace:
-    """Times the updates, and tells once how long one takes, in seconds.
+    """Times the updates, and tells once how many seconds one takes.
 
-    Only updates of one shape are compared. The first update of a shape compiles and is not timed.
+    Averages updates of one shape. The first update of a shape compiles and is not timed.
     """
 
     def __init__(self, tell):
@@ -196,7 +199,7 @@ class _Pace:
 
 
 class _Part(contextlib.nullcontext):
-    """Progress of a part of a step, which is the text of the training's progress."""
+    """Shows the progress of a part of a step, as the text of the training's progress."""
 
     def __init__(self, progress, step, label, total):
         self.progress, self.step, self.label, self.total = progress, step, label, total

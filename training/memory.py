@@ -66,7 +66,8 @@ def slots(optimizer):
 def free_bytes():
     """Return the bytes of memory that this process can still get, or None if unknown.
 
-    Linux only: the smaller of the machine's free memory and what its control group leaves.
+    On Linux, it is the smaller of the machine's available memory and the rest of the control
+    group's limit. Unknown elsewhere.
     """
     found, group = [], Path("/sys/fs/cgroup")
     with contextlib.suppress(OSError):
@@ -75,7 +76,7 @@ def free_bytes():
     with contextlib.suppress(OSError, ValueError, KeyError):  # the limit may be the word "max"
         limit, used = (int((group / f"memory.{x}").read_text()) for x in ("max", "current"))
         stat = dict(x.split() for x in (group / "memory.stat").read_text().splitlines())
-        found.append(max(0, limit - used + int(stat["inactive_file"])))  # a cache, given back
+        found.append(max(0, limit - used + int(stat["inactive_file"])))  # freed on demand
     return min(found, default=None)
 
 

@@ -52,10 +52,10 @@ def join_cluster():
 
 
 def agree(strategy, step, wishes):
-    """Return which of some wishes hold for all processes at this step.
+    """Return which wishes hold for all processes at this step.
 
-    Several processes exchange their wishes at every tenth step only. A wish of any of them then
-    holds for all of them; at other steps none does.
+    Several processes exchange their wishes at every tenth step only. A wish of one of them then
+    holds for all. At other steps no wish holds.
 
     Args:
       step: steps done, the same in all processes.
