@@ -37,12 +37,16 @@ class Progress:
       every: seconds between two lines; infinity prints none.
       deadline: value of `time.monotonic` at which the work ends even if it is not done.
       patient: True prints no line in the first `every` seconds.
+      compiles: True leaves the time until the first update out of the speed: something compiles.
     """
 
-    def __init__(self, label, total, done=0, every=5.0, deadline=math.inf, patient=False):
+    def __init__(
+        self, label, total, done=0, every=5.0, deadline=math.inf, patient=False, compiles=False
+    ):
         self.label, self.total, self.start, self.every = label, total, done, every
+        self.compiles = compiles
         self.deadline = deadline
-        self.begun = time.monotonic()
+        self.begun = self.timed = time.monotonic()  # `timed`, `start`: the speed is that since then
         self.printed = self.begun if patient else -math.inf
         self.bar = None
 
@@ -76,8 +80,10 @@ class Progress:
           text: a line to show. None keeps the bar's last text, and prints no line.
         """
         now = time.monotonic()
-        left = (now - self.begun) / max(done - self.start, 1) * (self.total - done)
+        left = (now - self.timed) / max(done - self.start, 1) * (self.total - done)
         left = clock(max(0, min(left, self.deadline - now)))
+        if self.compiles:
+            self.timed, self.start, self.compiles = now, done, False
         if self.bar:
             fields = {"count": self._count(done)} | ({} if text is None else {"text": text})
             self.bar.update(self.task, completed=self._share(done, now), left=left, **fields)

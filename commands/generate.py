@@ -1,28 +1,55 @@
 """Test mode: make pictures with a trained generator."""
 
+import itertools
+import re
+
+import console
 from commands import build, devices
 from config import tables
 from config.rows import import_object
 from runs import trained
+
+MAX_LINES = 10  # a series of more files is one line
 
 
 def generate(given):
     """Make pictures with a trained generator and print the paths. `given` is a dict of flags."""
     c, folder = build.find(given)
     devices.import_tensorflow(c.device)
-    for path in pictures(c, folder):
-        print(path, flush=True)
+    for line in pictures(c, folder):
+        print(line, flush=True)
 
 
 def pictures(c, folder):
-    """Make the pictures that a config asks for with the generators of a run; yield the paths."""
+    """Make the pictures that a config asks for with a run's generators; yield lines of paths."""
     return import_object(tables.ARCHS[c.arch].task.pictures)(c, folder)
 
 
 def samples(c, folder):
-    """Generate pictures from latents; yield the paths."""
+    """Generate pictures from latents; yield the paths, or one line for a series of many.
+
+    The first line names the class that --label gives by its number.
+    """
     sampler = build_sampler(c, folder)
-    yield from sampler.all(c.visualize, c.num_samples, c.seeds, c.interpolate)
+    if c.label is not None and sampler.class_names and c.label not in sampler.class_names:
+        name = console.plain(sampler.class_names[sampler.label])
+        yield f"--label={c.label} is the number of the class {name}, counted from 0"
+    paths = sampler.all(c.visualize, c.num_samples, c.seeds, c.interpolate)
+    for _, series in itertools.groupby(map(str, paths), _series):
+        yield from _lines(list(series))
+
+
+def _series(path):
+    """Return a path without its number: the files of a series differ in it alone."""
+    return re.sub(r"\d+(?=\.\w+$)", "", path)
+
+
+def _lines(paths):
+    """Return the lines that name the files of a series, a single one if there are many."""
+    if len(paths) <= MAX_LINES:
+        return paths
+    last = paths[-1].replace("\\", "/").rsplit("/", 1)[-1]
+    return [f"{paths[0]} to {last} ({len(paths):,} files)"]
 
 
 def translations(c, folder):

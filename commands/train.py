@@ -231,4 +231,4 @@ def limit(schedule, trainer):
 def build_progress(run, trainer, schedule):
     """Return the `Progress` of a run. It prints no lines for a run that writes nothing."""
     start, every = int(trainer.count), 5.0 if run.writes else math.inf
-    return Progress(run.name, schedule.last, start, every, deadline=schedule.deadline)
+    return Progress(run.name, schedule.last, start, every, schedule.deadline, compiles=True)

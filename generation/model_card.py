@@ -99,7 +99,8 @@ def text(run, shape, inputs, files):
     name = run.name if run.name != recovery.BEST else f"{run.parent.name}: its best state"
     summary = _summary(saved, data, shape, last_step(run), translates="x" in inputs)
     parts = [*head, "", f"# {name}", "", summary, ""]
-    parts += [*_inputs(inputs, trained.class_names(run)), "", *_files(files)]
+    ranges = _ranges(data.get("value_range"), "AB" if "x" in inputs else "")
+    parts += [*_inputs(inputs, trained.class_names(run)), *ranges, "", *_files(files)]
     parts += ["", *_measures(run), "", *_settings(saved)]
     return "\n".join(parts) + "\n"
 
@@ -139,6 +140,26 @@ def _inputs(inputs, class_names):
     lines += ["", "```python", START]
     pixels = 'pixels = np.round((images.clip(-1, 1) + 1) * 127.5).astype("uint8")'
     return [*lines, *inputs.values(), "```", "", f"To get pixels in [0, 255]: `{pixels}`."]
+
+
+def _ranges(found, domains):
+    """Return a paragraph for each range of values that the training images had, in a list.
+
+    Args:
+      found: "value_range" of a run's data: [low, high], or one for each domain; None for 8 bits.
+      domains: the names of the domains, or "".
+    """
+    lines = []
+    found = found if isinstance(found, list) else []
+    for domain, pair in zip(domains, found) if domains else [("", found)]:
+        if isinstance(pair, list) and [isinstance(v, (int, float)) for v in pair] == [True, True]:
+            of = f" of {domain}" if domain else ""
+            low, high = (f"{value:.10g}" for value in pair)
+            lines += [
+                "",
+                f"Training images{of} of more than 8 bits: {low} to {high} became -1 to 1.",
+            ]
+    return lines
 
 
 def _files(files):

@@ -125,7 +125,7 @@ def _figures(rows):
     names = dict.fromkeys(name for row in rows for name in row if name not in log.INDEX)
     figures = [figure for name in names if (figure := _figure(rows, name))]
     if not figures:
-        return "<p>None yet.</p>"
+        return "<p>None yet. A curve begins at the second row of metrics.csv.</p>"
     span = f"Over the updates {rows[0]['step']} to {rows[-1]['step']} of the generator."
     return f'<p class="soft">{span}</p><div class="curves">{"".join(figures)}</div>'
 

@@ -245,6 +245,10 @@ def test_test_mode(cli):
         assert {f"{top}/digits_8_8_8/{n}" for n in names} <= set(out.splitlines())
     with Image.open("made0/digits_8_8_8/test.png") as image:
         assert image.size == (80, 8)
+    status, out, _ = cli("--dataset", "digits", "--num_samples", 11)
+    top = "samples/digits_8_8_8"
+    series = f"{top}/test_00000.png to test_00010.png (11 files)"
+    assert out.splitlines()[-2:] == [f"{top}/test.png", series]
     for option in ("0", "1", "2", "3", "4", "True"):
         assert cli("--dataset", "digits", "--visualize", option)[0] == 0
     made = Path("samples/digits_8_8_8")

@@ -51,6 +51,17 @@ def test_progress_prints_a_line_every_few_seconds(now, capsys):
     ]
 
 
+def test_the_time_left_leaves_out_the_compiling(now, capsys):
+    with console.Progress("eating", 100, done=20, every=0, compiles=True) as bar:
+        for seconds, done in ((60, 21), (5, 22), (15, 24)):
+            now.value += seconds
+            bar.update(done, "" if done > 21 else None)
+    assert capsys.readouterr().out.splitlines() == [
+        "eating 22/100  0:06:30 left",  # 78 items of 5 s
+        "eating 24/100  0:08:27 left",  # 76 items of 20 / 3 s
+    ]
+
+
 def test_progress_without_a_text(now, capsys):
     with console.Progress("eating", 10) as bar:
         bar.update(1)

@@ -234,6 +234,26 @@ def test_wrong_calls_and_broken_runs(cli):
     assert (status, err.count("\n")) == (1, 1) and "generator.keras is no generator" in err
 
 
+@pytest.mark.parametrize(
+    ("found", "name", "expected"),
+    [
+        ([0, 4095], "z", ["Training images of more than 8 bits: 0 to 4095 became -1 to 1."]),
+        (
+            [None, [0.5, 9]],
+            "x",
+            ["Training images of B of more than 8 bits: 0.5 to 9 became -1 to 1."],
+        ),
+        (None, "z", []),
+        ("broken", "x", []),
+    ],
+)
+def test_the_card_has_the_range_of_values(tmp_path, found, name, expected):
+    text = settings(resolve({**TINY, "conditional": False}), value_range=found)
+    (tmp_path / "config.json").write_text(json.dumps(text))
+    lines = model_card.text(tmp_path, (8, 8, 3), {name: "code"}, []).splitlines()
+    assert [line for line in lines if "8 bits" in line] == expected
+
+
 def test_the_card_hides_paths_and_shows_the_step_of_the_best_state(tmp_path):
     run = tmp_path / "r" / "best"
     run.mkdir(parents=True)

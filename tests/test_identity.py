@@ -100,9 +100,10 @@ def test_the_names_of_classes(cli):
 
 def check_labels(cli, drawn):
     """The names win over the numbers: 2 is the first class."""
-    made = {}
+    made, said = {}, "--label=1 is the number of the class 10, counted from 0"
     for label in ("2", "1", "None"):
-        assert cli("--dataset", "pics", "--label", label, "--seeds", "3")[0] == 0
+        status, out, _ = cli("--dataset", "pics", "--label", label, "--seeds", "3")
+        assert status == 0 and (said in out.splitlines()) == (label == "1")
         made[label] = (drawn / "seed_0003.png").read_bytes()
     assert made["2"] == made["None"] != made["1"]  # seed 3 has class 0
     with Image.open(drawn / "test.png") as sheet:
