@@ -53,7 +53,7 @@ def lock(folder, logs, samples):
       samples: path of the run's folder of pictures.
 
     Raises:
-      console.Failed: if another process holds the lock.
+      console.Failed: if another process holds the lock, or the folder has files and is no run.
     """
 
     def busy(pid):
@@ -65,6 +65,7 @@ def lock(folder, logs, samples):
     folder.mkdir(parents=True, exist_ok=True)
     try:
         with files.lock(folder / LOCK, busy):
+            _refuse_foreign(folder)
             settle(folder, logs, samples)
             yield
     finally:
@@ -72,6 +73,19 @@ def lock(folder, logs, samples):
             if [path.name for path in folder.iterdir()] == [files.OUTPUT_MARK]:
                 (folder / files.OUTPUT_MARK).unlink()
             folder.rmdir()
+
+
+def _refuse_foreign(folder):
+    """Raise console.Failed if a folder has files, but is not the folder of a run."""
+    known = (trained.CONFIG, checkpoints.INDEX, NEW, READY, MOVING)
+    if files.is_output(folder) or any((folder / name).exists() for name in known):
+        return
+    for path in sorted(folder.glob("[!.]*")):
+        if path.name != LOCK:
+            raise console.Failed(
+                f"{folder} has files, such as {path.name}, but is not the folder of a run: give "
+                "another --name or --checkpoint_dir"
+            )
 
 
 def settle_runs(checkpoint_dir, log_dir, sample_dir):

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import console
 import files
 from benchmarks.whole import events
 from commands import build
@@ -48,6 +49,20 @@ def test_checkpoints_stay_without_an_index(tmp_path):
     put(tmp_path / "run", "ckpt-3.index")
     recovery.settle(tmp_path / "run", tmp_path / "logs", tmp_path / "samples")
     assert names(tmp_path / "run") == {"ckpt-3.index"}
+
+
+@pytest.mark.parametrize("others", [("model.keras", "frames/1.png"), ("ckpt-3.index", ".git/x")])
+def test_a_folder_that_is_no_run_is_refused(tmp_path, others):
+    """Another program's files have names that runs have, too."""
+    put(tmp_path / "bert", *others)
+    places = (tmp_path / "bert", tmp_path / "logs", tmp_path / "samples")
+    refused = pytest.raises(console.Failed, match="but is not the folder of a run: give another --")
+    with refused, recovery.lock(*places):
+        pytest.fail("entered")
+    assert names(tmp_path / "bert") == set(others)
+    put(tmp_path / "bert", "config.json")
+    with recovery.lock(*places):
+        pass
 
 
 @pytest.mark.parametrize("done", range(9))
