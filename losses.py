@@ -170,7 +170,6 @@ def squared_gradient(critic, images, scale=1.0):
     Returns:
       float32 [B].
     """
-    images = tf.convert_to_tensor(images)  # NumPy arrays come from eager steps
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(images)
         scores = per_image(critic(images))

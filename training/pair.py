@@ -126,6 +126,7 @@ class PairTrainer(AveragePreview, TrainerBase):
 
     def _to_float(self, images, key):
         """Convert uint8 [B, H, W, C] to float32 in [-1, 1]; flip at random if `mirror`."""
+        images = tf.convert_to_tensor(images)  # eager steps get arrays
         if self.mirror:
             count = images.shape[0]
             flip = replicas.uniform(fold(key, Purpose.FLIP), (count,)) < 0.5
