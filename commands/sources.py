@@ -8,6 +8,7 @@ import console
 from config import tables
 from config.rows import import_object
 from datasets import packed
+from runs import film, page
 
 
 def load_data(c, part=None):
@@ -66,7 +67,7 @@ def build_reader(c):
 
 def outputs(c):
     """Return the paths that calls with this config write to: folders, the newest film and page."""
-    pictures = [Path(c.sample_dir) / name for name in ("training.gif", "index.html")]
+    pictures = [Path(c.sample_dir) / name for name in (film.NAME, page.NAME)]
     return [c.sample_dir, c.checkpoint_dir, c.log_dir, c.cache_dir, "export", *pictures]
 
 

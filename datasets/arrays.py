@@ -1,6 +1,5 @@
 """The reader of pictures in a .npy or .npz file. Imports no TensorFlow."""
 
-import hashlib
 import zipfile
 
 import numpy as np
@@ -9,7 +8,7 @@ import console
 import files
 import utils
 from datasets import pictures
-from datasets.packed import Source
+from datasets.packed import Source, fingerprint
 
 SUFFIXES = (".npy", ".npz")
 IMAGES = ("images", "x", "x_train", "arr_0")  # names of the array of images; the first one wins
@@ -63,7 +62,7 @@ def read_arrays(path, *, conditional=False):
     return Source(
         names=[f"{path.name} {i}" for i in range(len(images))],
         open=open_image,
-        signature=hashlib.sha256(repr(facts).encode()).hexdigest(),
+        signature=fingerprint(facts),
         labels=labels,
         classes=classes,
         images=images if images.dtype == np.uint8 and images.shape[-1] != 4 else None,

@@ -131,10 +131,8 @@ def _pack(source, part, size, crop, workers, background="white", value_range=Non
     if len(bad) == count:
         raise console.Failed(f"none of {count} images can be read, the first is {bad[0]}")
     cut = None if crop else np.delete(aspects, list(bad))
-    facts = pictures.summarise([seen[i] for i in sorted(seen)], cut, size)
-    if "value_range" in facts and value_range:
-        facts["value_range"] = value_range
-    elif "value_range" in facts:  # the first pass used each picture's own range
+    facts = pictures.summarise([seen[i] for i in sorted(seen)], cut, size, value_range)
+    if "value_range" in facts and not value_range:  # the first pass used each picture's own range
         wide = [i for i in sorted(seen) if seen[i].bits]
         _for_each(functools.partial(decode, value_range=facts["value_range"]), wide, workers)
     if bad:

@@ -144,19 +144,20 @@ def srgb_transform(profile, mode):
 # ---- the notes on a set ------------------------------------------------------------------
 
 
-def summarise(seen, aspects=None, size=None):
+def summarise(seen, aspects=None, size=None, value_range=None):
     """Return the facts of a set that need a note, as a dict for JSON.
 
     Args:
       seen: list of the `Seen` of all pictures that a note counts.
       aspects: float [N], width / height of all pictures, if they are cropped to an output's shape.
       size: (height, width) of the output.
+      value_range: as in `utils.to_mode`; None finds that of the pictures.
     """
     counts = {name: sum(getattr(s, name) for s in seen) for name in COUNTED}
     facts = {name: count for name, count in counts.items() if count}
     if wide := [s for s in seen if s.bits]:
         facts["bits"] = max(s.bits for s in wide)
-        facts["value_range"] = list(utils.find_range([s.extremes for s in wide]))
+        facts["value_range"] = value_range or list(utils.find_range([s.extremes for s in wide]))
     if aspects is not None and _mean_cut(aspects, size[1] / size[0]) > MAX_CUT:
         facts["cut"] = _mean_cut(aspects, size[1] / size[0])
         mean = float(np.exp(np.log(aspects).mean()))

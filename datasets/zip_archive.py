@@ -6,7 +6,6 @@ Imports no TensorFlow.
 import collections
 import contextlib
 import fnmatch
-import hashlib
 import io
 import zipfile
 from pathlib import PurePosixPath
@@ -14,6 +13,7 @@ from pathlib import PurePosixPath
 import console
 import files
 from datasets.lmdb_reader import MAX_BYTES
+from datasets.packed import fingerprint
 
 ENCRYPTED = 1  # bit of `ZipInfo.flag_bits`
 JUNK = ("thumbs.db", "desktop.ini")  # what Windows writes into folders of pictures
@@ -68,7 +68,7 @@ class Archive:
         stat = path.stat()  # a damaged copy may list the same checksums as the whole file
         facts = [stat.st_size, stat.st_mtime_ns]
         facts += [(m.filename, m.CRC, m.file_size) for m in self._members]
-        self.signature = hashlib.sha256(repr(facts).encode(errors="replace")).hexdigest()
+        self.signature = fingerprint(facts)
 
     def _outputs(self, found):
         """Return the folders and files that `files.mark_output` has marked, as a set of parts.

@@ -182,10 +182,8 @@ def _translate_all(generator, path, names, open_image, target, background, value
         raise console.Failed(
             console.plain(f"none of {len(skipped)} images can be translated: {skipped[0]}")
         )
-    facts = decoding.summarise(seen)
-    if "value_range" in facts and value_range:
-        facts["value_range"] = value_range
-    elif facts.pop("value_range", None):
+    facts = decoding.summarise(seen, value_range=value_range)
+    if not value_range and facts.pop("value_range", None):
         print(f"{facts['bits']}-bit pictures: each has its own range of values")
     for line in decoding.notes(facts, background):
         print(line)
