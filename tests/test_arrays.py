@@ -46,6 +46,15 @@ def test_other_sizes_are_packed_as_pictures_are():
     np.testing.assert_array_equal(data.images, expected)
 
 
+def test_the_fingerprint_is_that_of_the_pictures():
+    """A copy in another place, or of another time, is the same data set."""
+    first = put(COLOUR).spec.fingerprint
+    os.utime("set.npy", (1, 1))
+    assert load().spec.fingerprint == put(COLOUR, "copy.npy").spec.fingerprint == first
+    for other in (255 - COLOUR, COLOUR[:4], COLOUR[..., :1]):
+        assert put(other, "other.npy").spec.fingerprint != first
+
+
 @pytest.mark.parametrize("background", ["white", "#000000"])
 def test_alpha_is_composed(background, capsys):
     array = np.concatenate([COLOUR, np.full((5, 8, 8, 1), 0, np.uint8)], -1)
