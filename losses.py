@@ -46,6 +46,8 @@ class Objective:
       drift: weight of the function `drift` in the critic's loss.
       gap: the name under which mean(real scores) - mean(fake scores) is logged.
       logits: True if scores are logits. D(x) and D(G(z)) are then logged as probabilities.
+      neutral: the score of an image that is as likely real as fake; None: the middle between the
+        mean real and the mean fake score.
     """
 
     critic_loss: Callable
@@ -56,6 +58,7 @@ class Objective:
     drift: float = 0.0
     gap: str = "gap"
     logits: bool = False
+    neutral: float | None = None
 
 
 def wasserstein_critic(real, fake):

@@ -147,21 +147,25 @@ class GANTrainer(PairTrainer):
         """The networks that are saved as files: name → Keras model of stock layers."""
         return {"generator": self.average, "critic": stock.stock(self.critic)}
 
-    def judge(self, images, labels, key, use):
-        """Score images with the critic. Every use of the critic goes through this method.
-
-        An augmentation belongs here; `key`, int32 [2], is for its random numbers.
+    def judge(self, batches, labels, key, use):
+        """Augment and score images. Every use of the critic goes through this method.
 
         Args:
-          images: float32 [B, H, W, C] in [-1, 1].
-          labels: [one-hot labels [B, classes]], or [].
+          batches: list of float32 [B, H, W, C] in [-1, 1].
+          labels: [one-hot labels [B, classes]] of each batch, or [].
+          key: int32 [2], for the random numbers of the augmentation.
           use: a `Use`. Batch norm is in inference mode for MEASURE only.
 
         Returns:
-          Scores [B], or one for each patch, [B, h, w, 1].
+          A list of scores [B], or one for each patch, [B, h, w, 1].
         """
-        del key
-        return self.critic([images, *labels], training=use is not Use.MEASURE)
+        batches = [self._augment(x, key, use, i) for i, x in enumerate(batches)]
+        training = use is not Use.MEASURE
+        if not (self.joint and use is Use.CRITIC):
+            return [self.critic([x, *labels], training=training) for x in batches]
+        labels = [tf.concat([y] * len(batches), 0) for y in labels]
+        scores = self.critic([tf.concat(batches, 0), *labels], training=training)
+        return tf.split(scores, len(batches))
 
     def _replica_step(self, images, labels, key):
         """Do one replica's part of a step, see `TrainerBase`.
@@ -186,10 +190,9 @@ class GANTrainer(PairTrainer):
 
     def generator_loss(self, real, fake, labels, key):
         """Return a replica's part of the adversarial loss. Only paired losses use `real`."""
-        scores = self.judge(fake, labels, key, Use.GENERATOR)
-        paired = self.objective.paired
-        real_scores = self.judge(real, labels, key, Use.GENERATOR) if paired else None
-        return self._mean(self.objective.generator_loss(real_scores, scores))
+        paired = [real] if self.objective.paired else []
+        *real_scores, scores = self.judge([*paired, fake], labels, key, Use.GENERATOR)
+        return self._mean(self.objective.generator_loss(*(real_scores or [None]), scores))
 
     def train_critic(self, images, labels, fake, key, n):
         """Do the `n` critic updates of a step, the last one on `fake`; return the mean terms."""
@@ -206,14 +209,15 @@ class GANTrainer(PairTrainer):
         """Return the names of the terms of `critic_step`."""
         penalised = ("penalty", "gradient_norm") if self.objective.penalties else ()
         probabilities = ("d_real", "d_fake") if self.objective.logits else ()
-        return ("critic_loss", self.objective.gap, *penalised, *probabilities)
+        signs = ("sign_real",) if self.augment else ()
+        return ("critic_loss", self.objective.gap, *penalised, *probabilities, *signs)
 
-    def _score(self, real, fake, labels, key):
-        """Score real and fake images for the critic's update, in one pass if `joint`."""
-        if not self.joint:
-            return [self.judge(x, labels, key, Use.CRITIC) for x in (real, fake)]
-        both = [tf.concat([a, b], 0) for a, b in [(real, fake), *((y, y) for y in labels)]]
-        return tf.split(self.judge(both[0], both[1:], key, Use.CRITIC), 2)
+    def _sign_real(self, real, fake):
+        """Return a replica's part of the mean sign of real scores, 1 if all images look real."""
+        neutral = self.objective.neutral
+        if neutral is None:
+            neutral = replicas.sum_over_replicas(self._mean(real) + self._mean(fake)) / 2
+        return self._mean(tf.sign(real - neutral))
 
     def _mean(self, values, count=None):
         """Return a replica's part of the mean over the batch, or over its first `count` images."""
@@ -226,7 +230,7 @@ class GANTrainer(PairTrainer):
         terms, objective = {}, self.objective
         spectral.advance(self.critic)
         with tf.GradientTape() as tape:
-            real_scores, fake_scores = self._score(real, fake, labels, key)
+            real_scores, fake_scores = self.judge([real, fake], labels, key, Use.CRITIC)
             loss = self._mean(objective.critic_loss(real_scores, fake_scores))
             if objective.drift:
                 loss += objective.drift * self._mean(losses.drift(real_scores))
@@ -243,6 +247,8 @@ class GANTrainer(PairTrainer):
         if objective.logits:
             scores = {"d_real": real_scores, "d_fake": fake_scores}
             terms |= {name: self._mean(tf.sigmoid(s)) for name, s in scores.items()}
+        if self.augment:
+            terms["sign_real"] = self._sign_real(real_scores, fake_scores)
         return terms
 
     def _clip(self, weights):
@@ -258,7 +264,7 @@ class GANTrainer(PairTrainer):
         y = [t[:n] for t in labels]
 
         def critic(x):
-            return self.judge(x, y, key, Use.PENALTY)
+            return self.judge([x], y, key, Use.PENALTY)[0]
 
         def penalty():
             values, norms = [], []
@@ -294,6 +300,6 @@ class GANTrainer(PairTrainer):
         images, labels = (replicas.local_rows(self.strategy, x)[0] for x in (images, labels))
         real, hot = self._to_float(images, key), self.one_hot(labels)
         points = losses.interpolates(real, self._generate(hot, key), fold(key, Purpose.POINTS))
-        critic = lambda x: self.judge(x, hot, key, Use.MEASURE)  # noqa: E731
+        critic = lambda x: self.judge([x], hot, key, Use.MEASURE)[0]  # noqa: E731
         norms = losses.norm(losses.squared_gradient(critic, points, self.score_scale))
         return {"gradient_norm": self._mean(norms)}

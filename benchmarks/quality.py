@@ -9,9 +9,12 @@ file already has are skipped. Run nothing else on the machine meanwhile.
 
 import argparse
 import csv
+import dataclasses
+import re
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +22,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter, StrMethodFormatter
 
 import files
+import utils
 from benchmarks import timing
 from commands import build, devices, sources
 from commands.evaluate import build_evaluation
@@ -28,6 +32,7 @@ from evaluation import metrics
 # Each candidate's changes to the defaults. The data set is MNIST unless it names another set or a
 # preset.
 _SLOW = {"learning_rate": 5e-4}
+_R1 = {"learning_rate": 1e-3, "beta1": 0.0, "beta2": 0.99, "LAMBDA": 2.0, "penalty_every": 8}
 _NO_LABELS = {"conditional": False}
 CANDIDATES = {
     "default": {},
@@ -60,15 +65,51 @@ CANDIDATES = {
     "faces_r1, a tenth of the penalty": {"preset": "faces_r1", "LAMBDA": 0.2},
     "faces_r1, widths from 32": {"preset": "faces_r1", "g_width": (32,), "d_width": (32,)},
 }
+_FACES = {"dataset": "faces"}
+CANDIDATES |= {  # what gp's row could have for colour folders
+    f"faces, {name}": {**_FACES, **changes}
+    for name, changes in {
+        "rate 5e-4": _SLOW,
+        "rate 2e-3": {"learning_rate": 2e-3},
+        "beta2 0.99": {"beta2": 0.99},
+        "normal latents": {"z_distribution": "normal"},
+        "widths from 48": {"g_width": (48,), "d_width": (48,)},
+        "layer norm": {"critic_norm": "layer"},
+        "penalty on the whole batch": {"penalty_fraction": 1.0},
+        "penalty every 4th": {"penalty_fraction": 1.0, "penalty_every": 4},
+        "LAMBDA 1": {"LAMBDA": 1.0},
+        "two critic updates": {"critic_num": 2},
+        "r1": {"mode": "r1", **_R1},
+        "rpgan": {"mode": "rpgan"},
+        "rpgan, LAMBDA 0.2": {"mode": "rpgan", "LAMBDA": 0.2},
+        "r1, normal latents": {"mode": "r1", **_R1, "z_distribution": "normal"},
+    }.items()
+}
+AUGMENTS = {
+    "no augmentation": ("none",),
+    "color": ("color",),
+    "translation": ("translation",),
+    "cutout": ("cutout",),
+    "color, translation, cutout": ("color", "translation", "cutout"),
+    "ada": ("ada",),
+}
+_SMALL = {**_FACES, "mode": "r1", **_R1}
+CANDIDATES |= {  # few images: measured against the faces that are not trained on
+    f"{size} {kind}, {name}": {**flags, "train_size": size, "augment": augment}
+    for size in (100, 300, 1000, 3000, 16000)
+    for kind, flags in {"faces": _FACES, "faces, r1": _SMALL, "digits": {}}.items()
+    for name, augment in AUGMENTS.items()
+}
 FIELDS = ("candidate", "seed", "minutes", "updates", "measure", "value")
 
 
-def curve(flags, marks, *, by_updates=False):
+def curve(flags, marks, *, by_updates=False, folder=None):
     """Train in this process, and measure at each mark.
 
     Args:
       flags: settings by name.
       marks: increasing minutes of training, or numbers of generator updates if `by_updates`.
+      folder: path of a folder for a sheet of samples at each mark, or None.
 
     Yields:
       (minutes, updates, name of the measure, its value) at each mark.
@@ -77,7 +118,7 @@ def curve(flags, marks, *, by_updates=False):
     data = sources.load_data(c)
     trainer = build.build_trainer(c, data.spec, len(data.images) // c.batch_size)
     batches = sources.build_batches(c, data)
-    evaluation = build_evaluation(c, data)
+    evaluation = build_evaluation(c, beside(data, batches.subset) if c.train_size else data)
     labels = evaluation.labels
     labels = np.zeros(len(evaluation.real), np.int32) if labels is None else labels
     spent, step, seen = 0.0, 0, 0
@@ -92,13 +133,24 @@ def curve(flags, marks, *, by_updates=False):
         spent += time.monotonic() - begun
         fake = metrics.moments(evaluation.extractor(trainer.samples(labels))[0])
         fid = metrics.frechet_distance(evaluation.moments, fake)
+        if folder:
+            path = Path(folder) / f"{c.seed}_{step}.png"
+            utils.save_image(path, utils.make_grid(trainer.samples(labels[:64])))
         yield spent / 60, step, f"fid_{evaluation.extractor.name}", fid
 
 
-def measure(name, seed, marks, by_updates, output):
-    """Train a candidate and append its rows to the CSV file."""
-    flags = {**CANDIDATES[name], "seed": seed}
-    for spent, step, what, value in curve(flags, marks, by_updates=by_updates):
+def beside(data, subset):
+    """Return the images of a `Packed` set that are not in a subset."""
+    others = np.setdiff1d(np.arange(len(data.images)), subset)
+    return dataclasses.replace(data, images=data.images[others], labels=data.labels[others])
+
+
+def measure(name, seed, marks, by_updates, output, extra):
+    """Train a candidate, with `extra` settings, and append its rows to the CSV file."""
+    flags = {**CANDIDATES[name], "seed": seed, **extra}
+    folder = Path(output).with_suffix("") / re.sub("[^a-z0-9]+", "_", name)
+    folder.mkdir(parents=True, exist_ok=True)
+    for spent, step, what, value in curve(flags, marks, by_updates=by_updates, folder=folder):
         row = dict(zip(FIELDS, (name, seed, f"{spent:.1f}", step, what, f"{value:.3f}")))
         with open(output, "a", newline="") as file:
             writer = csv.DictWriter(file, FIELDS, lineterminator="\n")
@@ -172,6 +224,9 @@ def main():
     )
     parser.add_argument("--output", default="quality.csv")
     parser.add_argument("--plot", help="only plot the rows of the output, as this PNG")
+    parser.add_argument("--device", default="cpu", help="as main.py has it")
+    parser.add_argument("--jit", action="store_true", help="compile the steps with XLA")
+    parser.add_argument("--jobs", type=int, default=1, help="candidates at a time, on a GPU")
     parser.add_argument(
         "--here", action="store_true", help="train the first candidate and seed in this process"
     )
@@ -181,17 +236,23 @@ def main():
         return
     marks = call.updates or call.minutes
     if call.here:
-        devices.import_tensorflow("cpu")
-        measure(call.candidates[0], call.seeds[0], marks, bool(call.updates), call.output)
+        devices.import_tensorflow(call.device)
+        parts = (call.candidates[0], call.seeds[0], marks, bool(call.updates), call.output)
+        measure(*parts, {"jit": call.jit})
         return
-    for seed in call.seeds:
-        for name in call.candidates:
-            own = (name, str(seed))
-            done = [r for r in read(call.output) if (r["candidate"], r["seed"]) == own]
-            if len(done) < len(marks):
-                words = ["--candidates", name, "--seeds", str(seed), "--output", call.output]
-                words += ["--updates" if call.updates else "--minutes", *map(str, marks), "--here"]
-                subprocess.run([sys.executable, "-m", "benchmarks.quality", *words], check=True)
+
+    def run(name, seed):
+        own = (name, str(seed))
+        done = [r for r in read(call.output) if (r["candidate"], r["seed"]) == own]
+        if len(done) < len(marks):
+            words = ["--candidates", name, "--seeds", str(seed), "--output", call.output]
+            words += ["--device", call.device, *["--jit"] * call.jit]
+            words += ["--updates" if call.updates else "--minutes", *map(str, marks), "--here"]
+            subprocess.run([sys.executable, "-m", "benchmarks.quality", *words], check=True)
+
+    with ThreadPoolExecutor(call.jobs) as pool:
+        pairs = [(name, seed) for seed in call.seeds for name in call.candidates]
+        list(pool.map(run, *zip(*pairs)))
     print(tables(read(call.output), bool(call.updates)))
 
 

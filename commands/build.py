@@ -122,7 +122,17 @@ def build_objective(mode, values):
         drift=values.get("drift", 0.0),
         gap=row.gap,
         logits=row.logits,
+        neutral=row.neutral,
     )
+
+
+def build_augment(names, p, jit):
+    """Return the `Augment` of some keys of AUGMENTATIONS, or "none", with probability p."""
+    from augmentation.augment import Augment
+
+    rows = [tables.AUGMENTATIONS[name] for name in names if name != "none"]
+    transforms = [import_object(name) for row in rows for name in row.transforms]
+    return Augment(transforms, p, adaptive=any(row.adaptive for row in rows), jit=jit)
 
 
 def build_optimizer(name, learning_rate, values):
@@ -188,6 +198,7 @@ def build_trainer(c, spec, per_epoch=0, shown=(), strategy=None):
         penalty_every=c.penalty_every,
         penalty_fraction=c.penalty_fraction,
         ema=c.ema,
+        augment=lambda: build_augment(c.augment, c.augment_p, c.jit),
         mirror=c.mirror,
         seed=c.seed,
         **{name: values[name] for name in arch.training},

@@ -286,6 +286,16 @@ class Config:
         int,
         low=0,
     )
+    augment: tuple = _flag(
+        ("none",),
+        "random changes of all images that the critic sees, for few training images: none, or some"
+        " of color, translation, cutout (DiffAugment) and ada, whose strength adapts to the critic",
+        values.names,
+        choices=("none", *tables.AUGMENTATIONS),
+    )
+    augment_p: float = _flag(
+        1.0, "probability of each augmentation; ada adapts it from 0 on", low=0, high=1
+    )
     ema: float = _flag(
         0.999,
         "decay of the exponential moving average (EMA) of the generator; 0: no average",

@@ -27,6 +27,8 @@ class Mode:
       gap: the name under which mean critic(real) - mean critic(fake) is logged.
       paired: True if the generator's loss uses the real scores.
       logits: True if scores are logits. Their probabilities are logged.
+      neutral: the score of an image that is as likely real as fake; None: the middle between the
+        mean real and the mean fake score.
       clip: the fields with the lower and the upper bound of the critic's weights; () to not clip.
       defaults: values of Config fields.
     """
@@ -37,6 +39,7 @@ class Mode:
     defaults: Mapping
     paired: bool = False
     logits: bool = False
+    neutral: float | None = None
     clip: tuple[str, ...] = ()
 
 
@@ -53,6 +56,19 @@ class Penalty:
     at: str
     of: str
     weights: Mapping
+
+
+@dataclasses.dataclass(frozen=True)
+class Augmentation:
+    """Random changes of the images that a critic sees.
+
+    Attributes:
+      transforms: functions of (images, key, p) that return images.
+      adaptive: True if the probability of all transforms follows the critic.
+    """
+
+    transforms: tuple[str, ...]
+    adaptive: bool = False
 
 
 @dataclasses.dataclass(frozen=True)

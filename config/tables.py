@@ -5,6 +5,7 @@ Data only. `rows.py` describes the attributes of each kind of row.
 
 from config.rows import (
     Architecture,
+    Augmentation,
     Dataset,
     Export,
     Extractor,
@@ -29,6 +30,7 @@ _LOGISTIC = {
     "generator_loss": "losses:logistic_generator",
     "gap": "logit_gap",
     "logits": True,
+    "neutral": 0.0,
 }
 _WASSERSTEIN = {
     "critic_loss": "losses:wasserstein_critic",
@@ -78,12 +80,14 @@ MODES = {
         critic_loss="losses:least_squares_critic",
         generator_loss="losses:least_squares_generator",
         gap="score_gap",
+        neutral=0.5,
         defaults={**_DCGAN, "penalty": "none", "critic_norm": "batch"},
     ),
     "hinge": Mode(  # 1705.02894
         critic_loss="losses:hinge_critic",
         generator_loss="losses:wasserstein_generator",
         gap="score_gap",
+        neutral=0.0,
         defaults={**_DCGAN, "penalty": "none"},
     ),
     "dragan": Mode(**_LOGISTIC, defaults={**_DCGAN, "penalty": "dragan"}),  # 1705.07215
@@ -119,6 +123,13 @@ PENALTIES = {
     "r2": (_R2,),
     "r1r2": (_R1, _R2),
     "dragan": (Penalty("losses:perturbed_reals", "losses:one_centred", {"weight": "LAMBDA"}),),
+}
+
+AUGMENTATIONS = {  # keys are values of --augment
+    "color": Augmentation(("augmentation.diffaugment:color",)),
+    "translation": Augmentation(("augmentation.diffaugment:translation",)),
+    "cutout": Augmentation(("augmentation.diffaugment:cutout",)),
+    "ada": Augmentation(("augmentation.ada:geometry", "augmentation.ada:color"), adaptive=True),
 }
 
 GENERATION = Task(

@@ -59,7 +59,7 @@ class Checkpoints:
     def __init__(self, folder, trainer, max_to_keep=None):
         import tensorflow as tf
 
-        self.folder = folder
+        self.folder, self._parts = folder, trainer.state
         self._state = tf.train.Checkpoint(**trainer.state)
         self._manager = tf.train.CheckpointManager(
             self._state, str(folder), max_to_keep or MAX_CHECKPOINTS, checkpoint_name="ckpt"
@@ -80,8 +80,15 @@ class Checkpoints:
             self._manager.save(checkpoint_number=step)
 
     def restore(self):
-        """Load the newest checkpoint. Raises AssertionError if it has other variables."""
-        self._state.restore(self.newest).assert_consumed()
+        """Load the newest checkpoint. Raises AssertionError if it has other variables.
+
+        Parts of the state named `augment…`, which older checkpoints lack, stay as they are.
+        """
+        import tensorflow as tf
+
+        saved = {name.partition("/")[0] for name, _ in tf.train.list_variables(self.newest)}
+        parts = {n: p for n, p in self._parts.items() if n in saved or n[:7] != "augment"}
+        tf.train.Checkpoint(**parts).restore(self.newest).assert_consumed()
 
 
 def restore(folder, trainer):

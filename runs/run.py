@@ -204,6 +204,15 @@ class Run:
         self._check_folders()
         utils.save_image(self.draw_dir / "reals.png", utils.make_grid(images))
 
+    def augmented(self, images):
+        """Write `augmented.png`, a grid of training images as the critic sees them.
+
+        Args:
+          images: float [N, H, W, C] in [-1, 1]; other values are clipped.
+        """
+        self._check_folders()
+        utils.save_image(self.draw_dir / "augmented.png", utils.make_grid(utils.to_uint8(images)))
+
     def sample(self, step, epoch, index, images, columns):
         """Write a grid of generated images as a picture, an event and a frame of the film.
 

@@ -31,7 +31,7 @@ MAY_IMPORT = {
     "ops": {"layers", "training"},
     "losses": {"training"},
     "layers": {"training"},
-    "training": {"utils", "console"},
+    "training": {"augmentation", "utils", "console"},
     "utils": {"files"},
     "files": {"console"},
     "console": set(),

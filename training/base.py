@@ -79,6 +79,10 @@ class TrainerBase:
     def _after_step(self):
         """Update the EMA. Runs after the replicas' part of the step."""
 
+    def _adapt(self, terms, images):
+        """Adapt the augmentation to the terms of a step over real images; return more terms."""
+        return {}
+
     def _compile(self):
         """Return the compiled step."""
         return self._compiled(self._step)
@@ -144,7 +148,9 @@ class TrainerBase:
         terms = self.strategy.run(self._part, (images, labels, key))
         terms = replicas.reduce_terms(self.strategy, terms)
         self.count.assign_add(1)
-        self.seen.assign_add(tf.shape(labels, tf.int64)[0] * self.batch_size)
+        images_seen = tf.shape(labels, tf.int64)[0] * self.batch_size
+        self.seen.assign_add(images_seen)
+        terms |= self._adapt(terms, images_seen)
         self._after_step()
         self._record_broken(terms)
         return terms

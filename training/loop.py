@@ -70,12 +70,13 @@ def fit(
     Args:
       trainer: has `count` (steps done), `seen` (images taken), `batch_spec(step)` → (critic
         updates, batch size), `step(images, labels)` → dict of scalars, `measure(images, labels)`
-        → more scalars for the log, `preview()` → (images, columns), `samples(labels)` → images
-        for an evaluation, and `problem()` → text or None. The run uses its `state`, `networks`
-        and `refresh()`.
+        → more scalars for the log, `preview()` → (images, columns), `augmented(images)` → images
+        or None, `samples(labels)` → images for an evaluation, and `problem()` → text or None. The
+        run uses its `state`, `networks` and `refresh()`.
       batches: has `take(position, shape)` → (uint8 images, labels) of a step, and `reals(count)` →
         the first training images.
-      run: has `writes`, `say`, `reals`, `log`, `sample`, `save`, `redraw`, `best` and `keep_best`.
+      run: has `writes`, `say`, `reals`, `augmented`, `log`, `sample`, `save`, `redraw`, `best` and
+        `keep_best`.
       schedule: a `Schedule`.
       progress: a context manager with `update(done, text)`.
       evaluation: has `measure(samples, progress)` → dict of numbers, `better(new, old)` → bool, and
@@ -110,11 +111,11 @@ def fit(
                 terms |= trainer.measure(*batch)
                 progress.update(step, log.add(step, seen, terms, measured))
             if clock.due("sample", step, clock.epoch_ends(step)):
-                _sample(trainer, run, schedule, step)
+                _sample(trainer, batches, run, schedule, step)
             if clock.due("save", step):
                 _save(trainer, run, step)
         if clock.done["sample"] < step:
-            _sample(trainer, run, schedule, step)
+            _sample(trainer, batches, run, schedule, step)
         if clock.done["save"] < step:
             _save(trainer, run, step)
         run.redraw()
@@ -257,8 +258,10 @@ class _Log:
             return {}
 
 
-def _sample(trainer, run, schedule, step):
+def _sample(trainer, batches, run, schedule, step):
     _check(trainer)
+    if (images := trainer.augmented(batches.reals(64))) is not None:
+        run.augmented(images)
     run.sample(step, *divmod(step, schedule.per_epoch), *trainer.preview())
 
 

@@ -8,9 +8,10 @@ import math
 import tensorflow as tf
 
 import utils
+from augmentation.augment import Augment
 from training import replicas
 from training.average import AveragePreview, move
-from training.base import TrainerBase
+from training.base import TrainerBase, Use
 from training.randomness import Purpose, fold
 
 # Seed 002 does 25 critic updates in each of an epoch's first ten steps and in every 200th step. The
@@ -34,6 +35,7 @@ class PairTrainer(AveragePreview, TrainerBase):
       latents: (key, shape) → random tensor.
       ema: decay of the EMA, in [0, 1].
       mirror: True flips training images left-right with probability 1/2.
+      augment: function that returns a new `Augment`, or None for no augmentation.
       seed, strategy, jit: see `TrainerBase`.
     """
 
@@ -51,6 +53,7 @@ class PairTrainer(AveragePreview, TrainerBase):
         latents,
         ema=0.999,
         mirror=False,
+        augment=None,
         seed=0,
         strategy=None,
         jit=False,
@@ -62,6 +65,7 @@ class PairTrainer(AveragePreview, TrainerBase):
         self.critic_num, self.bursts = critic_num, bursts
         self.latents, self.ema, self.mirror = latents, ema, mirror
         self.z_dim = generator.inputs[0].shape[-1]
+        self.augment = augment() if augment else Augment()
         self.classes = generator.inputs[1].shape[-1] if len(generator.inputs) > 1 else 0
         with self.strategy.scope():
             self.average = self._copy(generator)
@@ -94,6 +98,7 @@ class PairTrainer(AveragePreview, TrainerBase):
             "step": self.count,
             "seen": self.seen,
             "penalised": self.penalised,
+            "augment": self.augment,
         }
 
     @property
@@ -134,6 +139,31 @@ class PairTrainer(AveragePreview, TrainerBase):
             both = tf.concat([images, tf.reverse(images, [2])], 0)
             images = tf.gather(both, tf.range(count) + tf.where(flip, count, 0))
         return utils.to_float(images)
+
+    def _augment(self, images, key, use, place=0):
+        """Augment images for a use of the critic's scores, except for a measurement.
+
+        `place` is the number of these images among those that are scored together.
+        """
+        if not self.augment or use is Use.MEASURE:
+            return images
+        return self.augment(images, fold(key, Purpose.AUGMENT, list(Use).index(use), place))
+
+    def augmented(self, images):
+        """Augment uint8 [N, H, W, C] at the present strength, always by the same random numbers.
+
+        Returns:
+          float32 [N, H, W, C], or None without augmentation.
+        """
+        if not self.augment:
+            return None
+        return self.augment(utils.to_float(images), fold(self.still, Purpose.AUGMENT))
+
+    def _adapt(self, terms, images):
+        if not self.augment:
+            return {}
+        self.augment.adapt(terms["sign_real"], images)
+        return {"augment_p": tf.convert_to_tensor(self.augment.p)}
 
     def _generate(self, labels, key):
         """Return this replica's fakes, float32 [B / R, H, W, C], from new latents.

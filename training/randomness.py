@@ -18,6 +18,7 @@ class Purpose(enum.IntEnum):
     PREVIEW = 3
     STATISTICS = 4  # of batch norm in the EMA
     MEASURE = 5
+    AUGMENT = 6
     CROP = 10  # of CycleGAN's training images
     HISTORY = 11  # of CycleGAN's fakes
 

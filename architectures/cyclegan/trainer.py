@@ -177,6 +177,18 @@ class CycleGAN(TrainerBase):
         for direction in self.directions:
             direction._after_step()
 
+    def _adapt(self, terms, images):
+        found = {}
+        for direction in self.directions:
+            own = {"sign_real": terms.get(f"sign_real_{direction.target}")}
+            for name, value in direction._adapt(own, images).items():
+                found[f"{name}_{direction.target}"] = value
+        return found
+
+    def augmented(self, images):
+        """Augment images of A as its critic sees them; see `PairTrainer.augmented`."""
+        return self.directions[1].augmented(images)
+
     def _real(self, images, key):
         """Return the augmented images of both domains, float32: [A, B]."""
         size = self.image[:2]

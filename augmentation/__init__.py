@@ -1,0 +1,1 @@
+"""Random changes of the images that a critic sees, for training sets of few images."""
