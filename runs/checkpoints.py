@@ -120,8 +120,8 @@ def read_measures(folder):
         return {}
 
 
-def save_networks(folder, trainer):
-    """Save each of a trainer's networks as `NAME.keras`, for use without the trainer."""
-    for name, network in trainer.networks.items():
+def save_networks(folder, networks):
+    """Save networks, name → Keras model, as `NAME.keras`, for use without the trainer."""
+    for name, network in networks.items():
         with files.atomic_path(folder / f"{name}.keras") as part:
             network.save(part)

@@ -146,9 +146,10 @@ class Run:
         """Save the trainer's state as a checkpoint, and its networks as .keras files."""
         self._check_folders()
         trainer.refresh()
-        self.events.histograms(step, trainer.networks)
+        networks = trainer.networks  # builds stock copies
+        self.events.histograms(step, networks)
         self.events.flush()  # before the state, so that no event up to it is lost
-        checkpoints.save_networks(self.write_dir, trainer)
+        checkpoints.save_networks(self.write_dir, networks)
         if self._checkpoints is None:
             self._checkpoints = checkpoints.Checkpoints(self.write_dir, trainer)
         self._checkpoints.save(step)
@@ -172,7 +173,7 @@ class Run:
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir()
         trainer.refresh()
-        checkpoints.save_networks(part, trainer)
+        checkpoints.save_networks(part, trainer.networks)
         checkpoints.Checkpoints(part, trainer, max_to_keep=1).save(step)
         shutil.copy(self.write_dir / trained.CONFIG, part)
         self._log.write(part / "metrics.csv")

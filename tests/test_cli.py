@@ -286,7 +286,7 @@ def shipped(tmp_path_factory, monkeypatch):
     top = tmp_path_factory.mktemp("project") / "pretrained"
     given = {"dataset": "digits", "output_height": 8, **TINY, "g_width": (4,), "d_width": (4,)}
     c, spec = resolve(given), ImageSpec(8, 8, 1, 1797, 10)
-    checkpoints.save_networks(top / "s", build.build_trainer(c, spec))
+    checkpoints.save_networks(top / "s", build.build_trainer(c, spec).networks)
     (top / "s/critic.keras").unlink()
     save_text(top / "s/config.json", json.dumps({**c.to_json(), "data": vars(spec)}))
     utils.save_animation(top / "s/training.gif", np.zeros((2, 8, 8, 1), np.uint8))
