@@ -20,6 +20,8 @@ from runs.log import MAX_WEIGHTS
 from runs.run import REDRAW_FRACTION, Run
 from tests.conftest import ROOT, batch, begin, log_loss, same, sheet, values
 
+pytestmark = pytest.mark.usefixtures("eager")
+
 
 def rows(run):
     with open(run.folder / "metrics.csv", newline="") as file:
