@@ -130,7 +130,7 @@ def test_a_follower_writes_nothing(tmp_path):
 # ---- two processes ---------------------------------------------------------------------------
 
 FLAGS = ["--dataset", "digits", "--output_height", 8, "--g_width", 4, "--d_width", 4, "--z_dim", 4]
-FLAGS += ["--batch_size", 8, "--train", "--log_every", 1, "--save_every", 2]
+FLAGS += ["--batch_size", 8, "--critic_num", 2, "--train", "--log_every", 1, "--save_every", 2]
 # As main.py, and what each process has in the end.
 CODE = """
 import sys, numpy, main
@@ -185,7 +185,7 @@ def close(rows, others):
             assert float(row[name]) == pytest.approx(float(other[name]), rel=1e-5, abs=1e-5), name
 
 
-def test_two_processes_are_one(start, cli, tmp_path):
+def test_two_processes_are_one(request, start, cli, tmp_path):
     """Their losses are those of one process, and their weights the same to the last bit."""
     both = start(*FLAGS, "--name", "two", "--max_steps", 4)
     (status, out, err), (other_status, other_out, other_err) = map(ends, both)
@@ -199,6 +199,7 @@ def test_two_processes_are_one(start, cli, tmp_path):
         np.testing.assert_array_equal(weights[0][name], weights[1][name])
     assert cli(*FLAGS, "--name", "one", "--max_steps", 4)[0] == 0
     close(*(log_rows(tmp_path / "checkpoint" / name) for name in ("two", "one")))
+    request.getfixturevalue("eager")  # from here on
     status, out, err = cli(*FLAGS, "--name", "two", "--max_steps", 5)  # and one goes on alone
     assert (status, err) == (0, "")
     assert "resumed checkpoint/two at step 4" in out
