@@ -270,7 +270,7 @@ def _gif(width, height):
 
 def _text_bomb():
     """A small PNG with 50 MB of compressed text."""
-    extra = _chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(50_000_000), 9))
+    extra = _chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(50_000_000), 1))
     whole = encoded(noise(), "PNG")
     return whole[:33] + extra + whole[33:]
 

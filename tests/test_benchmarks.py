@@ -152,7 +152,7 @@ def train_once(name, case, mode):
         *[(name, "resnet", "div") for name in ("torch", "torch-same")],
     ],
 )
-def test_every_competitor_does_the_same_number_of_updates(name, case, mode, monkeypatch):
+def test_every_competitor_does_the_same_number_of_updates(eager, name, case, mode, monkeypatch):
     monkeypatch.setattr(timing, "cores", lambda: 1)  # PyTorch's threads are slow on busy cores
     if "torch" in name:
         pytest.importorskip("torch")
@@ -288,7 +288,7 @@ def test_observing_a_process(tmp_path):
     assert memory == pytest.approx(1024 * size, rel=0.05)
 
 
-def test_quality_is_measured_as_evaluate_does(tmp_path, monkeypatch):
+def test_quality_is_measured_as_evaluate_does(eager, tmp_path, monkeypatch):
     flags = {"dataset": "digits", "output_height": 8, "eval_samples": 100, "ema": 0.0}
     flags |= {"cache_dir": str(tmp_path / "cache"), "g_width": (4,), "d_width": (4,)}
     monkeypatch.setitem(quality.CANDIDATES, "tiny", flags)

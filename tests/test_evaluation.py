@@ -262,9 +262,9 @@ def test_the_shipped_network_of_mnist():
 @pytest.mark.skipif(not MNIST.is_dir(), reason="wants ../shared/data/mnist")
 def test_the_shipped_network_classifies_the_test_images():
     source = known.read_mnist(MNIST, part="test")
-    classes = extractors.mnist_cnn((28, 28, 1))(source.images)[1]
-    right = np.mean(classes.argmax(1) == source.labels)
     assert len(source.images) == 10_000
+    classes = extractors.mnist_cnn((28, 28, 1))(source.images[::4])[1]
+    right = np.mean(classes.argmax(1) == source.labels[::4])
     assert 0.993 < right < 0.9999
 
 

@@ -129,8 +129,15 @@ def test_unsupported_options_use_keras(rng, kind, options):
     np.testing.assert_allclose(network(images), stock.stock(network)(images), atol=1e-5)
 
 
-@pytest.mark.parametrize("jit", [False, True])
-@pytest.mark.parametrize("dtype, near", [("float32", 1e-5), ("bfloat16", 3e-2), ("float16", 3e-3)])
+@pytest.mark.parametrize(
+    "dtype, near, jit",
+    [
+        *[("float32", 1e-5, jit) for jit in (False, True)],
+        *[("bfloat16", 3e-2, False), ("float16", 3e-3, False)],
+        pytest.param("bfloat16", 3e-2, True, marks=pytest.mark.slow),
+        pytest.param("float16", 3e-3, True, marks=pytest.mark.slow),
+    ],
+)
 @pytest.mark.parametrize("batch, channels, width", [(2, 3, 5), (32, 6, 65)])
 def test_compiled_and_in_low_precision(rng, batch, channels, width, dtype, near, jit):
     images = rng.normal(size=(batch, 8, 8, channels)).astype(np.float32)

@@ -64,7 +64,7 @@ def test_the_order_in_a_loop_is_that_of_one_iteration():
     assert pairs == [("v", "r", "w")]
 
 
-@pytest.mark.parametrize("mode", ["gp", "r1"])
+@pytest.mark.parametrize("mode", ["gp", pytest.param("r1", marks=pytest.mark.slow)])
 def test_pggans_steps_have_no_race(mode):
     """With Keras' own sum of the gradients there are three pairs in gp, and two in r1."""
     trainer = races.small_trainer("pggan", mode)

@@ -143,7 +143,7 @@ def test_events_after_the_restored_step_are_deleted(make_run):
     assert not path.exists()
 
 
-def test_events_of_a_new_run_are_hidden_until_it_is_saved(make_run, make_trainer):
+def test_events_of_a_new_run_are_hidden_until_it_is_saved(make_run, make_trainer, eager):
     old, trainer = begin(make_run()), make_trainer()
     log_loss(old, 5)
     old.save(5, trainer)
@@ -161,7 +161,7 @@ def test_events_of_a_new_run_are_hidden_until_it_is_saved(make_run, make_trainer
     new.restore(make_trainer())
 
 
-def test_finish_draws_what_a_kill_left_undrawn(make_run, make_trainer):
+def test_finish_draws_what_a_kill_left_undrawn(make_run, make_trainer, eager):
     run = begin(make_run())
     run.sample(0, 0, 0, *sheet())
     run.save(1, make_trainer())
