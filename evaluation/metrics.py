@@ -45,6 +45,8 @@ def frechet_distance(real, fake):
 def kernel_distance(real, fake, *, subsets=100, size=1000, seed=0):
     """Unbiased squared MMD with the kernel (x·y / D + 1)³ (KID, 1801.01401, section 4).
 
+    Without more than `size` samples, all subsets are the whole sets, and the deviation is 0.
+
     Args:
       real, fake: features [N, D] and [M, D].
       subsets: number of random subsets.
@@ -55,6 +57,8 @@ def kernel_distance(real, fake, *, subsets=100, size=1000, seed=0):
       (mean, standard deviation) over the subsets, floats. The mean may be negative.
     """
     size = min(size, len(real), len(fake))
+    if size == len(real) == len(fake):
+        subsets = 1
     rng = np.random.default_rng(seed)
     found = []
     for _ in range(subsets):

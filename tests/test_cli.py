@@ -20,6 +20,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+import main
 import utils
 from commands import build, evaluate, train
 from config import presets, tables
@@ -27,9 +28,18 @@ from config.resolve import resolve
 from datasets.packed import ImageSpec
 from files import OUTPUT_MARK, save_text
 from generation import export
-from runs import checkpoints, trained
+from runs import checkpoints, plots, trained
 from runs.recovery import PICTURES
-from tests.conftest import ROOT, batch, checkpoint, folder_of_images, log_rows, same, values
+from tests.conftest import (
+    ROOT,
+    batch,
+    checkpoint,
+    folder_of_images,
+    log_rows,
+    same,
+    save_pixel,
+    values,
+)
 from training import average, loop
 
 pytestmark = pytest.mark.usefixtures("eager")
@@ -44,7 +54,7 @@ SMALL = [f"--{name}={value}" for name, value in SMALL.items()]
     ("mode", "dataset", "more"),
     [
         ("gp", "digits", []),
-        ("gp", "pics", ["--mirror", "--critic_bursts"]),
+        pytest.param("gp", "pics", ["--critic_bursts"], marks=pytest.mark.slow),
         ("regular", "pics", []),
         ("div", "digits", ["--label_mode", "projection"]),
         ("gan", "pics", ["--mirror"]),
@@ -53,7 +63,7 @@ SMALL = [f"--{name}={value}" for name, value in SMALL.items()]
     ],
 )
 def test_a_resumed_run_is_the_unbroken_one(request, cli, tmp_path, mode, dataset, more):
-    if dataset == "digits" or "--critic_bursts" in more:
+    if mode == "gp":
         request.getfixturevalue("compiled")
     folder_of_images(tmp_path / "data" / "pics")
     words = ["--dataset", dataset, "--mode", mode, "--train", *SMALL, "--epoch", 9, *more]
@@ -229,8 +239,26 @@ def test_a_resumed_run_takes_its_own_settings(cli):
     assert sorted(float(v) for v in rates.values()) == pytest.approx([0.001, 0.001])
 
 
-def test_test_mode(cli):
-    assert cli("--dataset", "digits", "--train", *SMALL, "--max_steps", 1)[0] == 0
+@pytest.fixture(scope="module")
+def trained_once(tmp_path_factory):
+    """The folder in which one step of digits was trained."""
+    folder = tmp_path_factory.mktemp("trained")
+    words = ["--dataset", "digits", "--train", *SMALL, "--max_steps=1"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setattr(plots, "_save_plot", save_pixel)
+        tf.config.run_functions_eagerly(True)
+        assert main.main(["main.py", *words]) == 0
+    return folder
+
+
+@pytest.fixture
+def digits_run(cli, trained_once):
+    """The current folder has the run `digits_8_8_8`, a copy for each test."""
+    shutil.copytree(trained_once, ".", dirs_exist_ok=True)
+
+
+def test_test_mode(cli, digits_run):
     single = {f"test_0000{i}.png" for i in range(3)}
     sweeps = {f"test_arange_{d}.png" for d in range(4)}
     for words, expected in (
@@ -414,8 +442,7 @@ def test_a_clone_stays_clean(cli, tmp_path, monkeypatch):
     assert done.stdout == ""
 
 
-def test_the_generator_loads_without_this_project(cli, tmp_path):
-    assert cli("--dataset", "digits", "--train", *SMALL, "--max_steps", 1)[0] == 0
+def test_the_generator_loads_without_this_project(digits_run, tmp_path):
     code = (
         "import keras, numpy as np\n"
         "g = keras.saving.load_model('checkpoint/digits_8_8_8/generator.keras')\n"
@@ -655,6 +682,7 @@ sys.exit(main.finish(main.main(["main.py", *sys.argv[1:]])))
 
 def test_systems_that_have_less(tmp_path):
     words = ["--dataset", "digits", "--train", *SMALL, "--output_height", "16", "--max_steps", "2"]
+    words += ["--arch", "mlp", "--fc_width", "4", "--mode", "gan"]
     call = [sys.executable, "-c", LESS, *words]
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(call, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
@@ -698,9 +726,7 @@ def test_the_seeds_commands(cli, tmp_path):
     assert Path("checkpoint/faces_64_48_48/generator.keras").is_file()
 
 
-def test_compare_trains_each_mode_and_writes_a_page(cli):
-    own = ("--dataset", "digits", "--train", *SMALL, "--max_steps", 1)
-    assert cli(*own)[0] == 0
+def test_compare_trains_each_mode_and_writes_a_page(cli, digits_run):
     words = ("--compare", "regular,gp", "--dataset", "digits", *SMALL)
     assert cli(*words, "--max_steps", 4)[0] == 0
     status, out, _ = cli(*words, "--max_steps", 6)
@@ -755,8 +781,7 @@ def test_a_new_run_can_start_from_another(cli):
     assert "--init_from=absent: there is no such run in checkpoint or " in err
 
 
-def test_seeds_labels_and_films(cli):
-    assert cli("--dataset", "digits", "--train", *SMALL, "--max_steps", 1)[0] == 0
+def test_seeds_labels_and_films(cli, digits_run):
     words = ("--seeds", "3-5", "--label", 7, "--interpolate", 3, "--sample_dir", "made")
     status, _, _ = cli("--dataset", "digits", *words)
     assert status == 0
@@ -799,8 +824,7 @@ def test_a_runs_own_settings_come_before_the_check_of_sizes(cli):
     assert "--output_height=28 must be at least 16 and a multiple of 8 with --arch=resnet" in err
 
 
-def test_a_preset_picks_its_run_in_test_mode(cli):
-    assert cli("--dataset", "digits", "--train", *SMALL, "--max_steps", 1)[0] == 0
+def test_a_preset_picks_its_run_in_test_mode(cli, digits_run):
     status, _, err = cli("--preset", "digits", "--kernel_size", 5)
     assert status == 1
     assert "--kernel_size 5" in err
