@@ -608,7 +608,7 @@ def test_a_signal_saves_and_the_last_line_goes_on(cli, monkeypatch, handlers):
 def test_a_signal_saves_and_exits(tmp_path, handlers, number, status, reads):
     """Also if nobody reads what is printed, as with `| head -1`."""
     words = ["--dataset", "digits", "--train", *SMALL, "--max_steps", "100000", "--name", "a run"]
-    words += ["--arch", "mlp", "--fc_width", "4"]
+    words += ["--arch", "mlp"]
     process = subprocess.Popen(
         [sys.executable, "-u", ROOT / "main.py", *words, "--resume", "False"],
         cwd=tmp_path,
@@ -682,7 +682,7 @@ sys.exit(main.finish(main.main(["main.py", *sys.argv[1:]])))
 
 def test_systems_that_have_less(tmp_path):
     words = ["--dataset", "digits", "--train", *SMALL, "--output_height", "16", "--max_steps", "2"]
-    words += ["--arch", "mlp", "--fc_width", "4", "--mode", "gan"]
+    words += ["--arch", "mlp", "--mode", "gan"]
     call = [sys.executable, "-c", LESS, *words]
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(call, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
