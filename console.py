@@ -5,6 +5,7 @@ Imports no TensorFlow.
 
 import contextlib
 import errno
+import functools
 import math
 import os
 import signal
@@ -215,6 +216,12 @@ def open_ended_output():
         with contextlib.suppress(OSError):
             sys.stdout.flush()
         sys.stdout, sys.stderr = before
+
+
+@functools.cache
+def note_once(text):
+    """Print a note, once in a process."""
+    print(f"note: {text}", flush=True)
 
 
 def clock(seconds):

@@ -45,6 +45,7 @@ def train(given, started=STARTED, newest_dir=None):
         resolve(given)  # raises WrongCall before a folder is made
     for folder in (run.folder, run.samples, run.logs) if run.writes else ():
         files.check_writable(folder)  # before the images are packed
+        files.suits_tensorflow(folder)
     with run.lock(), devices.catch_lost_workers(team):
         resume = c.resume and run.has_state()
         if c.resume and not resume:

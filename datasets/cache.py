@@ -17,6 +17,7 @@ from PIL import Image
 
 import console
 import files
+import locks
 import utils
 from datasets import pictures
 
@@ -56,7 +57,7 @@ def read_or_pack(source, stem, cache_dir, size, crop, workers, **colours):
 
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            with files.lock(folder / f".{stem}.lock", busy):
+            with locks.lock(folder / f".{stem}.lock", busy):
                 found = _read_cache(meta, array, source, size)  # another process may have packed
                 return found or _fill(meta, array, source, size, crop, workers, **colours)
         except OSError as error:
@@ -66,7 +67,7 @@ def read_or_pack(source, stem, cache_dir, size, crop, workers, **colours):
 
 def _fill(meta, array, source, size, crop, workers, **colours):
     """Pack a source into the cache, and read it back."""
-    files.clear_parts(array.parent)
+    locks.clear_parts(array.parent)
     meta.unlink(missing_ok=True)  # written last, so that it never describes half an array
     with files.atomic_path(array) as part:
         bad, facts = _pack(source, part, size, crop, workers, **colours)

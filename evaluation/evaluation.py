@@ -12,6 +12,7 @@ import numpy as np
 
 import console
 import files
+import locks
 import utils
 from evaluation import metrics
 
@@ -84,7 +85,7 @@ class Evaluation:
         except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile):
             features = self._extract(images, "features of real images", self.progress)[0]
             try:
-                files.clear_parts(self.cache_dir)
+                locks.clear_parts(self.cache_dir)
                 with files.atomic_path(path) as part:
                     np.save(part, features)
             except OSError as error:

@@ -1,6 +1,7 @@
 """The film of a training: the frames that are kept on the disk, and the animations made of them."""
 
 import math
+import re
 
 import numpy as np
 from PIL import Image
@@ -10,6 +11,7 @@ import utils
 from runs import page
 
 NAME = "training.gif"
+FRAMES = re.compile(r"\d{8,18}\.png")  # the names of frames: their steps
 MAX_FRAMES = 60
 MAX_BYTES = 2_000_000  # of an animation
 MAX_SIDE = 512  # pixels of a frame
@@ -58,7 +60,7 @@ def select_steps(steps, every):
 def frame_paths(write_dir):
     """Return the paths of a run's frames, ordered by step."""
     paths = (write_dir / "frames").glob("[0-9]*.png")
-    return sorted(path for path in paths if path.stem.isdecimal())
+    return sorted(path for path in paths if FRAMES.fullmatch(path.name))
 
 
 def read_or_none(path):

@@ -3,9 +3,9 @@
 import contextlib
 import csv
 import math
-import shutil
 
 import files
+import locks
 
 INDEX = ("step", "epoch", "seconds", "stage_seconds", "kimg")  # columns that are not plotted
 BAD = "metrics.bad.csv"  # copy of a metrics.csv that had unreadable rows
@@ -34,7 +34,8 @@ class MetricsLog:
         """
         rows = read_log(path)
         if path.is_file() and path.read_bytes().count(b"\n") > 1 + len(rows):
-            bad = shutil.copy(path, path.with_name(BAD))
+            bad = path.with_name(BAD)
+            files.copy(path, bad)
             print(f"removed unreadable rows from {path}; the original is {bad}")
         self.rows = [row for row in rows if int(row["step"]) <= last]
         self.columns = dict.fromkeys(self.rows[0]) if self.rows else {}
@@ -61,7 +62,7 @@ class MetricsLog:
         known = row.keys() <= self.columns.keys()
         self.columns |= dict.fromkeys(row)
         if known and path.is_file():
-            with files.writing(path), open(path, "a", newline="") as file:
+            with files.writing(path), locks.open_file(path, "a", newline="") as file:
                 self._writer(file).writerow(row)
         else:
             self.write(path)
@@ -128,6 +129,7 @@ class EventLog:
     def __init__(self, folder):
         self.folder = folder
         self._writer = None
+        self._place = contextlib.ExitStack()  # holds the folder open while the writer needs it
 
     def scalars(self, step, values):
         """Write scalars, name → float."""
@@ -174,6 +176,7 @@ class EventLog:
             with files.writing_by_tensorflow(self.folder):
                 self._writer.close()
         self._writer = None
+        self._place.close()
 
     @contextlib.contextmanager
     def _at(self, step):
@@ -181,7 +184,9 @@ class EventLog:
         import tensorflow as tf
 
         with files.writing_by_tensorflow(self.folder):
-            self._writer = self._writer or tf.summary.create_file_writer(str(self.folder))
+            if self._writer is None:
+                place = self._place.enter_context(files.tensorflow_path(self.folder))
+                self._writer = tf.summary.create_file_writer(place)
             with self._writer.as_default(step=step):
                 yield
 
@@ -204,7 +209,7 @@ def cut_events(path, last):
     if count < 2:
         path.unlink()
     elif end < total:
-        with open(path, "r+b") as file:
+        with locks.open_file(path, "r+b") as file:
             file.truncate(end)
 
 

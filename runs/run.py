@@ -9,6 +9,7 @@ import numpy as np
 
 import console
 import files
+import locks
 import utils
 from runs import checkpoints, film, log, page, plots, recovery, trained
 
@@ -111,7 +112,7 @@ class Run:
         for folder in (self.write_dir / "frames", self.draw_dir, self.events.folder):
             folder.mkdir(parents=True, exist_ok=True)
         for folder in (self.draw_dir, self.newest_dir):
-            files.clear_parts(folder)
+            locks.clear_parts(folder)
         text = json.dumps({**settings, "data": spec}, indent=1)
         files.save_text(self.write_dir / trained.CONFIG, text)
 
@@ -169,8 +170,8 @@ class Run:
         `measures` are from an evaluation of this state, name → float.
         """
         part = self.write_dir / recovery.BEST_PART
-        shutil.rmtree(part, ignore_errors=True)
-        part.mkdir()
+        recovery.remove_run(part)
+        part.mkdir(exist_ok=True)
         trainer.refresh()
         checkpoints.save_networks(part, trainer)
         checkpoints.Checkpoints(part, trainer, max_to_keep=1).save(step)

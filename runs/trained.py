@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import re
 import zipfile
 from pathlib import Path
 
@@ -12,6 +13,8 @@ import files
 # The runs that ship with the project. No call writes into this folder.
 PRETRAINED = Path(__file__).resolve().parents[1] / "pretrained"
 CONFIG = "config.json"  # a run's settings, and under "data" the facts of its images
+GENERATORS = ("generator", "generator_A2B", "generator_B2A")  # the names of the networks' files
+NETWORK_FILES = re.compile(rf"({'|'.join(GENERATORS)}|critic(_[AB])?)\.keras")
 
 
 def read_config(folder):
@@ -32,7 +35,8 @@ def class_names(folder):
 
 def generators(folder):
     """Return the sorted paths of a run's generators. A translator between domains has two."""
-    return sorted(folder.glob("generator*.keras"))
+    paths = (folder / f"{name}.keras" for name in GENERATORS)
+    return [path for path in paths if path.is_file()]
 
 
 def load_network(path):

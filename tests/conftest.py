@@ -118,6 +118,14 @@ def run_main(folder, *words, status):
 
 
 @pytest.fixture
+def noted():
+    """Notes that earlier tests have printed once are printed again."""
+    console.note_once.cache_clear()
+    yield
+    console.note_once.cache_clear()
+
+
+@pytest.fixture
 def limited(tmp_path, monkeypatch):
     """A folder to work in, caches of its own, and two minutes for what may hang."""
 

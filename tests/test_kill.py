@@ -42,7 +42,7 @@ def left(tmp_path):
 def test_whole_files_have_no_faults(left):
     assert len(whole.files(left)) == 8
     assert whole.broken(left, {}) == []
-    (left / "samples/.a.77.part.png").write_bytes(b"half")
+    (left / f"samples/.gan-{'0' * 16}.part.png").write_bytes(b"half")
     assert whole.broken(left, {}) == []
 
 

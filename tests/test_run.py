@@ -109,6 +109,32 @@ def test_only_the_newest_checkpoints_are_kept(make_run, make_trainer):
     assert names == {"ckpt-3", "ckpt-4", "ckpt-5"}
 
 
+@pytest.mark.parametrize("name", ["a*b", "a[b]?\\c", os.fsdecode(b"a\xffb")])
+def test_a_path_is_no_pattern(make_run, make_trainer, name):
+    """TensorFlow looks for checkpoints by patterns, and takes paths for UTF-8."""
+    other, trainer = begin(make_run("aXb")), make_trainer()
+    run = begin(make_run(name))
+    for step in (1, 2, 3, 4):
+        other.save(step, trainer)
+    for step in range(11, 16):
+        log_loss(run, step)
+        run.save(step, trainer)
+    for saved, first in ((other, 2), (run, 13)):
+        steps = {p.name.partition(".")[0] for p in saved.folder.glob("ckpt-*")}
+        assert steps == {f"ckpt-{step}" for step in range(first, first + 3)}
+    run.events.close()
+    assert list(run.logs.glob("events*"))
+    assert make_run(name).restore(make_trainer()) == 0  # the trainer has made no step
+
+
+def test_a_path_that_tensorflow_cannot_use_is_refused(tmp_path, monkeypatch):
+    """Systems without /proc have no other path of a folder."""
+    monkeypatch.setattr(files, "OPEN_FOLDERS", str(tmp_path / "none"))
+    assert files.suits_tensorflow(tmp_path)
+    with pytest.raises(console.Failed, match=r"cannot use the path .*/a\[b\] on this"):
+        files.suits_tensorflow(tmp_path / "a[b]")
+
+
 def test_a_broken_checkpoint_is_one_line(make_run, make_trainer):
     run, trainer = begin(make_run()), make_trainer()
     run.save(1, trainer)
