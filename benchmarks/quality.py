@@ -90,7 +90,7 @@ def curve(flags, marks, *, by_updates=False):
             if step % c.log_every == 0:  # wait for the device, as the log does
                 float(terms["critic_loss"])
         spent += time.monotonic() - begun
-        fake = metrics.moments(evaluation.extractor(trainer.samples(labels))[0])
+        fake = metrics.moments(evaluation.extractor(np.concatenate([*trainer.samples(labels)]))[0])
         fid = metrics.frechet_distance(evaluation.moments, fake)
         yield spent / 60, step, f"fid_{evaluation.extractor.name}", fid
 

@@ -103,8 +103,7 @@ def measure(c, folder):
     yield from evaluation.gaps
 
     def draw(labels):
-        with progress("drawing samples", len(labels)) as bar:
-            return draw_measured(generator, latents, labels, lambda done: bar.update(done, ""))
+        return draw_measured(generator, latents, labels)
 
     found = evaluation.measure(draw, progress)
     yield from (f"{name:32} {value:.6g}" for name, value in found.items())

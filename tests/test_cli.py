@@ -129,9 +129,8 @@ def test_evaluate_gives_the_numbers_of_training(cli, monkeypatch):
     monkeypatch.setattr(evaluate, "progress", lambda *words: shown.append(words) or Shown(shown))
     status, out, err = cli("--dataset", "digits", "--evaluate", "--eval_samples", 150)
     assert (status, err) == (0, "")
-    assert shown[:4] == [("drawing samples", 150), 64, 128, 150]
-    features = [("features of samples", 150), 150, ("measures of features", 3), 1, 2, 3]
-    assert shown[4:12] == [*features, ("measures of pixels", 1), 1]
+    features = [("drawing and extracting", 150), 150, ("measures of features", 3), 1, 2, 3]
+    assert shown[:8] == [*features, ("measures of pixels", 1), 1]
     measures = json.loads((drawn / "measures.json").read_text())
     assert measures["samples"] == 150
     logged = {n.removeprefix("eval/"): v for n, v in rows[-1].items() if n.startswith("eval/")}

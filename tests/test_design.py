@@ -43,7 +43,12 @@ TABLES = {"config/tables.py", "config/presets.py", "config/fields.py"}  # data: 
 NO_TENSORFLOW = {"main", "commands", "config", "datasets", "runs", "utils", "files", "locks"}
 NO_TENSORFLOW |= {"console"}
 NO_TENSORFLOW |= {"generation/export", "generation/model_card", "generation/translate"}
-NO_TENSORFLOW |= {"evaluation/metrics", "training/cluster", "training/loop"}
+NO_TENSORFLOW |= {
+    "evaluation/metrics",
+    "evaluation/wasserstein",
+    "training/cluster",
+    "training/loop",
+}
 FRAMEWORKS = {"tensorflow", "keras"}
 NAMERS = ("config/tables", "config/rows")  # may name parts of other modules as `module:function`
 

@@ -69,7 +69,7 @@ class AveragePreview:
         self.average([z, *self._cycle(CHUNK)], training=True)
 
     def samples(self, labels):
-        """Return the EMA's images for an evaluation: labels int [N] → uint8 [N, H, W, C]."""
+        """Return the EMA's images for an evaluation: int labels [N] → see `draw_measured`."""
         self.refresh()
         return draw_measured(self.average, self.latents, labels)
 
@@ -89,45 +89,46 @@ class AveragePreview:
         return draw(self.average, z, self._cycle(rows * columns)), columns
 
 
-def draw_measured(generator, latents, labels, show=None):
-    """Return images for an evaluation, from the same latents in every run.
+def draw_measured(generator, latents, labels):
+    """Yield parts of the images for an evaluation, from the same latents in every run.
 
     Args:
       generator: Keras model of [z [N, z_dim], (one-hot labels [N, classes])].
       latents: (key, shape) → tensor.
       labels: int [N]. Used only if the generator takes labels.
-      show: called with the number of images done, or None.
 
-    Returns:
-      uint8 [N, H, W, C].
+    Yields:
+      uint8 [n, H, W, C], N images in all.
     """
     inputs = generator.inputs
     z = latents(tf.constant(MEASURE_KEY, tf.int32), (len(labels), inputs[0].shape[-1]))
-    hot = [tf.one_hot(labels, inputs[1].shape[-1])] if len(inputs) > 1 else []
-    return utils.to_uint8(draw(generator, z, hot, show))
+    chunk = _chunk(generator)
+    for i in range(0, len(labels), chunk):
+        part = slice(i, i + chunk)
+        hot = [tf.one_hot(labels[part], inputs[1].shape[-1])] if len(inputs) > 1 else []
+        yield utils.to_uint8(draw(generator, z[part], hot))
 
 
-def draw(generator, z, labels=(), show=None):
-    """Generate images in inference mode.
-
-    Each call of the generator makes at most `CHUNK` images, and fewer if they are larger than
-    128x128 pixels. This bounds the memory.
+def draw(generator, z, labels=()):
+    """Generate images in inference mode, in chunks that bound the memory.
 
     Args:
       generator: Keras model of [z, (one-hot labels)].
       z: [N, z_dim].
       labels: [one-hot labels [N, classes]], or empty.
-      show: called with the number of images done, or None.
 
     Returns:
       float32 [N, H, W, C] in [-1, 1].
     """
     parts = []
-    height, width = generator.outputs[0].shape[1:3]
-    chunk = max(1, min(CHUNK, CHUNK * 128**2 // (height * width)))
+    chunk = _chunk(generator)
     for i in range(0, len(z), chunk):
         inputs = [t[i : i + chunk] for t in (z, *labels)]
         parts.append(np.asarray(generator(inputs, training=False), np.float32))
-        if show:
-            show(min(i + chunk, len(z)))
     return np.concatenate(parts)
+
+
+def _chunk(generator):
+    """Return the number of images in one call: `CHUNK`, and fewer if they are over 128x128."""
+    height, width = generator.outputs[0].shape[1:3]
+    return max(1, min(CHUNK, CHUNK * 128**2 // (height * width)))
