@@ -12,6 +12,7 @@ import signal
 import sys
 import threading
 import time
+import warnings
 
 _NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2")
 STOP_SIGNALS = tuple(signal.Signals[n] for n in _NAMES if hasattr(signal, n))  # Windows lacks some
@@ -171,6 +172,14 @@ def open_closed_streams():
             os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
         if getattr(sys, name) is None:
             setattr(sys, name, os.fdopen(number, "rww"[number], closefd=False))
+
+
+def allow_warnings():
+    """Undo PYTHONWARNINGS=error and `-W error`: TensorFlow and Keras do what is deprecated."""
+    if any(action == "error" for action, *_ in warnings.filters):
+        warnings.resetwarnings()
+        for kind in (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning):
+            warnings.simplefilter("ignore", kind)
 
 
 CLOSED = (errno.EPIPE, errno.EIO)  # the reader of a pipe, or the terminal, has gone

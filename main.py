@@ -5,12 +5,21 @@ import os
 import shlex
 import sys
 
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))  # PYTHONSAFEPATH leaves it out
+
 from commands import COMMANDS, TRAINING
 from commands.generate import generate
 from config import messages
 from config.flags import parse_flags, resuming_call
 from config.resolve import resolve
-from console import Failed, WrongCall, open_closed_streams, open_ended_output, plain
+from console import (
+    Failed,
+    WrongCall,
+    allow_warnings,
+    open_closed_streams,
+    open_ended_output,
+    plain,
+)
 
 
 def main(argv):
@@ -24,6 +33,7 @@ def main(argv):
       of a signal that ended the call early.
     """
     open_closed_streams()
+    os.environ["KERAS_BACKEND"] = "tensorflow"  # wins over keras.json; read when Keras is imported
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # for names that the terminal cannot encode
             stream.reconfigure(errors="backslashreplace")
@@ -88,4 +98,5 @@ def finish(status):
 
 
 if __name__ == "__main__":
+    allow_warnings()
     sys.exit(finish(main(sys.argv)))

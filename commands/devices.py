@@ -19,7 +19,8 @@ from training import cluster
 def import_tensorflow(device="auto"):
     """Import TensorFlow without its messages at start, which no setting turns off.
 
-    GPU memory is allocated as it is needed, not all at once.
+    GPU memory is allocated as it is needed, not all at once. The settings of the user's keras.json
+    have no effect: the networks would be others.
 
     Args:
       device: "auto" (all GPUs, or the CPU if there is none), "cpu", "gpu", or one GPU as "gpu:1".
@@ -29,10 +30,13 @@ def import_tensorflow(device="auto"):
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with console.quiet_stderr():
-        import keras  # noqa: F401
+        import keras
         import tensorflow as tf
 
         gpus = tf.config.list_physical_devices("GPU")
+    keras.config.set_floatx("float32")
+    keras.config.set_image_data_format("channels_last")
+    keras.config.set_epsilon(1e-7)
     if device.startswith("gpu"):
         number = int(device.partition(":")[2] or 0)
         if number >= len(gpus):

@@ -44,7 +44,7 @@ def read_or_pack(source, stem, cache_dir, size, crop, workers, **colours):
     Raises:
       console.Failed: if no picture can be read, or no cache can be written.
     """
-    for folder in (Path(cache_dir), _user_cache()):
+    for folder in (Path(cache_dir), *_user_cache()):
         meta, array = folder / f"{stem}.json", folder / f"{stem}.npy"
         found = _read_cache(meta, array, source, size)
         if found:
@@ -78,8 +78,12 @@ def _fill(meta, array, source, size, crop, workers, **colours):
 
 
 def _user_cache():
-    """Return the cache folder in the user's home."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "gan-trainer"
+    """Return the cache folder in the user's home, in a list; [] if the user has no home."""
+    try:
+        home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    except RuntimeError:  # a container's user may have neither HOME nor a name
+        return []
+    return [home / "gan-trainer"]
 
 
 def _read_cache(meta, array, source, size):

@@ -138,8 +138,12 @@ def read_cifar10(path, *, pattern="*", conditional=True, part="train"):
 
 
 def _keras_cache():
-    """Return the folder of Keras' downloads."""
-    return Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras") / "datasets"
+    """Return the folder of Keras' downloads. Without a home it is in /tmp, as for Keras."""
+    try:
+        home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
+    except RuntimeError:  # a container's user may have neither HOME nor a name
+        home = Path("/tmp/.keras")
+    return home / "datasets"
 
 
 def _download(url, digest, target, problem, path, unpack=None):

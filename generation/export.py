@@ -276,7 +276,8 @@ def _environment():
     paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     paths = [p for p in paths if p and Path(p).resolve() != PROJECT_ROOT]
     changes = {"PYTHONPATH": os.pathsep.join(paths), "CUDA_VISIBLE_DEVICES": "-1"}
-    return {**os.environ, **changes, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    others = {name: value for name, value in os.environ.items() if name != "PYTHONWARNINGS"}
+    return {**others, **changes, "TF_CPP_MIN_LOG_LEVEL": "3"}
 
 
 def _swap(part, target, suffixes):

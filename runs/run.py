@@ -1,7 +1,6 @@
 """A run: its folders, and the files that it writes while it is trained."""
 
 import json
-import shutil
 import time
 from pathlib import Path
 
@@ -47,6 +46,7 @@ class Run:
         self.newest_dir = Path(newest_dir or sample_dir)
         self._write_in_place()
         self._checkpoints = None  # made by the first save or restore
+        self._config, self._config_saved = None, True  # the text of config.json
         self._redrawn, self._redraw_cost = -np.inf, 0.0  # of the last redraw, in s
         self._log = log.MetricsLog()
         self._sample_every = 1  # steps
@@ -90,7 +90,9 @@ class Run:
             self.say(line)
 
     def begin(self, settings, spec, *, resume, sample_every=1):
-        """Make the folders and write config.json.
+        """Make the folders. Write config.json, with the first save if the run resumes.
+
+        So the settings of a call that fails before it has saved do not stay.
 
         Args:
           settings: dict of the run's settings.
@@ -113,8 +115,10 @@ class Run:
             folder.mkdir(parents=True, exist_ok=True)
         for folder in (self.draw_dir, self.newest_dir):
             locks.clear_parts(folder)
-        text = json.dumps({**settings, "data": spec}, indent=1)
-        files.save_text(self.write_dir / trained.CONFIG, text)
+        self._config = json.dumps({**settings, "data": spec}, indent=1)
+        self._config_saved = not resume
+        if self._config_saved:
+            files.save_text(self.write_dir / trained.CONFIG, self._config)
 
     def _check_folders(self):
         """Raise console.Failed if a folder has been removed: writing would create it again."""
@@ -153,6 +157,9 @@ class Run:
         if self._checkpoints is None:
             self._checkpoints = checkpoints.Checkpoints(self.write_dir, trainer)
         self._checkpoints.save(step)
+        if not self._config_saved:
+            files.save_text(self.write_dir / trained.CONFIG, self._config)
+            self._config_saved = True
         if self.write_dir != self.folder:
             self.events.close()
             self.write_dir.rename(self.folder / recovery.READY)
@@ -175,7 +182,7 @@ class Run:
         trainer.refresh()
         checkpoints.save_networks(part, trainer)
         checkpoints.Checkpoints(part, trainer, max_to_keep=1).save(step)
-        shutil.copy(self.write_dir / trained.CONFIG, part)
+        files.save_text(part / trained.CONFIG, self._config)
         self._log.write(part / "metrics.csv")
         text = json.dumps({"step": step, **measures}, indent=1)
         files.save_text(part / checkpoints.MEASURES, text)
@@ -246,13 +253,17 @@ class Run:
             grids=grids,
             film=self.draw_dir / film.NAME,
             rows=self._log.rows,
-            settings=trained.read_config(self.write_dir),
+            settings=self._settings(),
             best=self.best(),
             per_epoch=self._per_epoch,
         )
         files.copy(self.newest_dir / page.NAME, self.draw_dir / page.NAME)  # last, for `finish`
         self._redrawn = time.monotonic()
         self._redraw_cost = self._redrawn - start
+
+    def _settings(self):
+        """Return the settings of this call, or of the run before `begin`."""
+        return json.loads(self._config) if self._config else trained.read_config(self.write_dir)
 
     def _save_pair(self, fakes):
         """Write `real_vs_fake.png`: `reals.png` beside a grid of generated images."""

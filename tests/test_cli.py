@@ -27,7 +27,7 @@ from datasets.packed import ImageSpec
 from files import OUTPUT_MARK, save_text
 from runs import checkpoints, trained
 from runs.recovery import PICTURES
-from tests.conftest import ROOT, checkpoint, folder_of_images, log_rows, same
+from tests.conftest import ROOT, checkpoint, folder_of_images, log_rows, run_main, same
 from training import average, loop
 
 pytestmark = pytest.mark.usefixtures("eager")
@@ -406,6 +406,20 @@ def test_a_clone_stays_clean(cli, tmp_path):
         cwd=ROOT, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.stdout == ""
+
+
+def test_settings_of_other_programs_have_no_effect(tmp_path, monkeypatch):
+    """keras.json and the environment belong to all programs of a user."""
+    settings = {"floatx": "float16", "image_data_format": "channels_first", "backend": "jax"}
+    (tmp_path / "keras.json").write_text(json.dumps({**settings, "epsilon": 0.1}))
+    strange = {"KERAS_BACKEND": "torch", "KERAS_HOME": str(tmp_path), "MPLBACKEND": "TkAgg"}
+    for name, value in {**strange, "PYTHONSAFEPATH": "1", "PYTHONWARNINGS": "error"}.items():
+        monkeypatch.setenv(name, value)
+    words = ["--dataset", "digits", *SMALL, "--train", "--max_steps", 1, "--name", "r"]
+    done = run_main(tmp_path, *words, status=0)
+    assert done.stderr == ""
+    network = keras.saving.load_model(tmp_path / "checkpoint/r/generator.keras")
+    assert {weight.dtype for weight in network.weights} == {"float32"}
 
 
 def test_the_generator_loads_without_this_project(cli, tmp_path):

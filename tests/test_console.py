@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 import types
+import warnings
 
 import pytest
 
@@ -176,3 +177,18 @@ def test_a_full_disk_is_still_an_error(monkeypatch):
             print("a", flush=True)
         monkeypatch.undo()
         os.dup2(os.open(os.devnull, os.O_WRONLY), full.fileno())
+
+
+def test_warnings_are_no_errors():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        console.allow_warnings()
+        warnings.warn("of a library", DeprecationWarning, stacklevel=1)
+        with pytest.warns(UserWarning):
+            warnings.warn("of a library", stacklevel=1)
+    with warnings.catch_warnings():
+        warnings.resetwarnings()
+        warnings.simplefilter("always")
+        before = list(warnings.filters)
+        console.allow_warnings()
+        assert warnings.filters == before

@@ -109,6 +109,21 @@ def test_only_the_newest_checkpoints_are_kept(make_run, make_trainer):
     assert names == {"ckpt-3", "ckpt-4", "ckpt-5"}
 
 
+def test_settings_change_with_the_first_save(make_run, make_trainer):
+    """A resume that fails before it has saved leaves no settings behind."""
+    trainer = make_trainer()
+    begin(make_run(), rate=1).save(1, trainer)
+    run = begin(make_run(), resume=True, rate=1e38)
+    run.sample(2, 0, 2, *sheet())  # draws the page, with the settings of this call
+    assert "1e+38" in (run.samples / "index.html").read_text()
+    path = run.folder / "config.json"
+    assert json.loads(path.read_text())["rate"] == 1
+    run.keep_best(2, trainer, {"fid": 1.0})
+    assert json.loads((run.folder / "best/config.json").read_text())["rate"] == 1e38
+    run.save(2, trainer)
+    assert json.loads(path.read_text())["rate"] == 1e38
+
+
 @pytest.mark.parametrize("name", ["a*b", "a[b]?\\c", os.fsdecode(b"a\xffb")])
 def test_a_path_is_no_pattern(make_run, make_trainer, name):
     """TensorFlow looks for checkpoints by patterns, and takes paths for UTF-8."""
