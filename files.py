@@ -67,7 +67,8 @@ def writing_by_tensorflow(path):
 def tensorflow_path(folder):
     """Yield a path, as text, by which TensorFlow finds an existing folder during the block.
 
-    TensorFlow takes a path for a pattern where it looks for checkpoints, and for UTF-8 everywhere.
+    TensorFlow takes a path for a pattern where it looks for checkpoints. It takes all paths for
+    UTF-8, also where the locale has another encoding.
     A folder whose path does not suit it is opened, and gets the path of the open folder in /proc.
 
     Raises:
@@ -91,9 +92,10 @@ def suits_tensorflow(path):
     Raises:
       console.Failed: if it does not, and `tensorflow_path` cannot help on this system.
     """
-    special = "[*?" if WINDOWS else "[*?\\"
-    if not any(c in special or 0xD800 <= ord(c) < 0xE000 for c in str(path)):
-        return True
+    special, text = "[*?" if WINDOWS else "[*?\\", str(path)
+    with contextlib.suppress(UnicodeEncodeError):  # for bytes that are no text
+        if not set(text) & set(special) and os.fsencode(text) == text.encode():
+            return True
     if not os.path.isdir(OPEN_FOLDERS):
         raise console.Failed(
             f"TensorFlow cannot use the path {path} on this system: give a --name and a "
@@ -165,6 +167,14 @@ def output_names(folder):
     """Return the set of the names of the files that `mark_output` has marked in a folder."""
     mark = folder / OUTPUT_MARK
     return set(mark.read_text(errors="replace").splitlines()) if mark.is_file() else set()
+
+
+def are_equal(one, other):
+    """True if two files have the same bytes; False if one is absent."""
+    try:
+        return one.read_bytes() == other.read_bytes()
+    except OSError:
+        return False
 
 
 def copy(source, target):

@@ -26,14 +26,20 @@ def import_tensorflow(device="auto"):
       device: "auto" (all GPUs, or the CPU if there is none), "cpu", "gpu", or one GPU as "gpu:1".
 
     Raises:
-      Failed: if `device` names a GPU that does not exist.
+      Failed: if `device` names a GPU that does not exist, or TensorFlow cannot be loaded.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with console.quiet_stderr():
-        import keras
-        import tensorflow as tf
+    try:
+        with console.quiet_stderr():
+            import keras
+            import tensorflow as tf
 
-        gpus = tf.config.list_physical_devices("GPU")
+            gpus = tf.config.list_physical_devices("GPU")
+    except (ImportError, OSError, MemoryError) as error:
+        raise console.Failed(
+            f"TensorFlow cannot be loaded ({console.first_line(error)}). If the memory is limited "
+            "(ulimit -v), it needs about 4 GB"
+        ) from None
     keras.config.set_floatx("float32")
     keras.config.set_image_data_format("channels_last")
     keras.config.set_epsilon(1e-7)
@@ -123,8 +129,8 @@ def agreement(trainer):
     return functools.partial(replicas.agree, trainer.strategy)
 
 
-def check_same(c, trainer, batches):
-    """Check that all processes have the same settings, number of images and step.
+def check_same(c, trainer, batches, last):
+    """Check that all processes have the same settings, number of images, step and last step.
 
     Raises:
       Failed: if they differ; names what differs.
@@ -133,6 +139,7 @@ def check_same(c, trainer, batches):
 
     settings = zlib.crc32(json.dumps(c.to_json()).encode())
     facts = {"settings": settings, "images": len(batches), "step": int(trainer.count)}
+    facts["last step (--max_steps)"] = zlib.crc32(str(last).encode())
     if different := replicas.differing(trainer.strategy, facts):
         raise console.Failed(
             f"the workers differ in their {', '.join(different)}: give all workers the same "

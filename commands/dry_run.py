@@ -29,7 +29,7 @@ def describe(c):
     """Yield lines on the images, the networks, the memory and the time of a config."""
     spec, reason = sources.describe_data(c)
     devices.import_tensorflow(c.device)
-    from evaluation.evaluation import memory_bytes as evaluation_bytes
+    from evaluation.parts import memory_bytes as evaluation_bytes
     from training.memory import parameters, size_text
 
     if reason:

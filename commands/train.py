@@ -84,7 +84,7 @@ def _train(given, started, run, resume, strategy):
     schedule = build_schedule(c, len(batches), started)
     trainer = build.build_trainer(c, data.spec, schedule.per_epoch, data.shown, strategy)
     load_weights(c, run, trainer, resume)
-    devices.check_same(c, trainer, batches)
+    devices.check_same(c, trainer, batches, schedule.last)
     step = int(trainer.count)
     if resume and step >= min(trainer.last, schedule.last):
         ended = f"the run has all {schedule.last} steps (--epoch, --max_steps)"

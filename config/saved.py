@@ -87,6 +87,7 @@ def refuse_changes(config, saved):
     """
     if saved:
         _refuse_precision(config, saved)
+        _refuse_momentum(config, saved)
     fixed = _fixed(tables.ARCHS[saved["arch"]]) if saved else ()
     for name in fixed:
         if getattr(config, name) != saved[name]:
@@ -108,6 +109,18 @@ def _refuse_precision(config, saved):
         raise WrongCall(
             f"run {config.run_name} has precision={was} and cannot be resumed in {config.precision}"
             ": leave --precision out, give another --name, or start anew with --resume False"
+        )
+
+
+def _refuse_momentum(config, saved):
+    """Raise WrongCall if momentum would be turned on or off: it is state in the checkpoint."""
+    was, now = saved.get("momentum", FIELDS["momentum"].default), config.momentum
+    used = "momentum" in tables.OPTIMIZERS[saved["optimizer"]].kwargs
+    if used and bool(was) != bool(now):
+        raise WrongCall(
+            f"run {config.run_name} has momentum={text(was)}, and cannot be resumed with "
+            f"{text(now)}: give both or none of them a momentum, another --name, or start anew "
+            "with --resume False"
         )
 
 

@@ -131,8 +131,11 @@ class SlicedWasserstein:
         """Add the next fakes, uint8 [n, H, W, C]; ignore those after the first `count`."""
         self._fake.add(fake)
 
-    def distances(self):
-        """Return a dict of level height → distance times 1000, from the finest to the coarsest."""
+    def distances(self, show=lambda done: None):
+        """Return a dict of level height → distance times 1000, from the finest to the coarsest.
+
+        Calls `show` with the number of levels done.
+        """
         found = {}
         for level, (places, _, directions) in enumerate(self._draws):
             real = Patches({level: places}, self._channels)
@@ -140,6 +143,7 @@ class SlicedWasserstein:
                 real.add(part)
             pair = (real.take(level), self._fake.take(level))
             found[self._heights[level]] = 1000 * sliced_distance(*pair, directions)
+            show(level + 1)
         return found
 
 

@@ -74,7 +74,8 @@ def write_keras(network, path):
 
 def write_savedmodel(network, path):
     """Write TensorFlow's SavedModel, a folder."""
-    network.export(path, format="tf_saved_model", verbose=False)
+    with files.tensorflow_path(path.parent) as place:
+        network.export(f"{place}/{path.name}", format="tf_saved_model", verbose=False)
 
 
 def write_onnx(network, path):

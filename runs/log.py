@@ -11,6 +11,7 @@ INDEX = ("step", "epoch", "seconds", "stage_seconds", "kimg")  # columns that ar
 BAD = "metrics.bad.csv"  # copy of a metrics.csv that had unreadable rows
 MEASURED = "eval/"  # prefix of the columns that an evaluation fills
 MAX_WEIGHTS = 10_000  # in a histogram
+MAX_COLUMNS, MAX_VALUE = 64, 1e100  # of the plots; a foreign metrics.csv may have more and larger
 
 # ---- metrics.csv -------------------------------------------------------------------------
 
@@ -92,6 +93,12 @@ def read_log(path):
             if _is_valid(row):
                 rows.append(row)
     return rows
+
+
+def plotted(rows):
+    """Return the names of the columns to plot, at most `MAX_COLUMNS`."""
+    names = dict.fromkeys(name for row in rows for name in row if name not in INDEX)
+    return list(names)[:MAX_COLUMNS]
 
 
 def _is_valid(row):

@@ -116,9 +116,10 @@ class Run:
         for folder in (self.draw_dir, self.newest_dir):
             locks.clear_parts(folder)
         self._config = json.dumps({**settings, "data": spec}, indent=1)
-        self._config_saved = not resume
+        path = self.write_dir / trained.CONFIG
+        self._config_saved = not (resume and path.exists())
         if self._config_saved:
-            files.save_text(self.write_dir / trained.CONFIG, self._config)
+            files.save_text(path, self._config)
 
     def _check_folders(self):
         """Raise console.Failed if a folder has been removed: writing would create it again."""
@@ -275,11 +276,18 @@ class Run:
             path.unlink(missing_ok=True)
 
     def finish(self):
-        """Redraw if a kill came between the last save and the drawing of the page."""
+        """Redraw if a kill came between the last save and the drawing of the page.
+
+        Copies film and page to `newest_dir` if others are there, such as those of a new run that
+        has been stopped before its first save.
+        """
         drawn, saved = self.samples / page.NAME, self.folder / checkpoints.INDEX
         if not drawn.is_file() or drawn.stat().st_mtime_ns < saved.stat().st_mtime_ns:
             recovery.claim_pictures(self.samples)
             self.redraw()
+        elif not files.are_equal(drawn, self.newest_dir / page.NAME):
+            film.show_newest(self.samples, self.newest_dir)
+            files.copy(drawn, self.newest_dir / page.NAME)
 
     def written(self):
         """Return the paths to tell the user of: the page, pictures and generators."""

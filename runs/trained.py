@@ -27,6 +27,12 @@ def read_config(folder):
     return json.loads((folder / CONFIG).read_text())
 
 
+def without_folders(value):
+    """Return the last part of a path from the root or from a home; other values unchanged."""
+    is_path = isinstance(value, str) and (os.path.isabs(value) or value.startswith("~"))
+    return Path(value).name if is_path else value
+
+
 def class_names(folder):
     """Return the names of the classes that a run was trained on, or [] if none are saved."""
     names = read_config(folder)["data"].get("class_names")

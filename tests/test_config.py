@@ -1,5 +1,6 @@
 """Flags, their precedence, what is kept with a run, and what is refused."""
 
+import contextlib
 import dataclasses
 import json
 import math
@@ -598,6 +599,17 @@ def test_another_network_is_refused(monkeypatch, name):
     assert f"{name}={fields.text(KEPT[name])}, not {fields.text(wanted)}" in text
     assert len(text.splitlines()) == 1
     assert "--resume False" in text
+
+
+@pytest.mark.parametrize("optimizer, refused", [("sgd", True), ("rmsprop", True), ("adam", False)])
+def test_momentum_is_not_turned_on_or_off(optimizer, refused):
+    """It is state in the checkpoint, but Adam does not use it."""
+    off, on = ({**KEPT, "optimizer": optimizer, "momentum": value} for value in (0.0, 0.5))
+    for saved, momentum in ((off, 0.5), (on, 0.0)):
+        c = resolve({"momentum": momentum}, saved)
+        with pytest.raises(WrongCall, match="momentum=") if refused else contextlib.nullcontext():
+            refuse_changes(c, saved)
+    refuse_changes(resolve({"momentum": 0.9}, on), on)
 
 
 def test_other_changes_are_listed():

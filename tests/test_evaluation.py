@@ -11,15 +11,9 @@ import console
 import utils
 from commands.evaluate import build_extractor
 from datasets import known
-from evaluation import evaluation, extractors, metrics, wasserstein
-from evaluation.evaluation import (
-    Evaluation,
-    Images,
-    class_measures,
-    memory_bytes,
-    part_size,
-    regroup,
-)
+from evaluation import extractors, metrics, wasserstein
+from evaluation.evaluation import Evaluation, class_measures
+from evaluation.parts import Images, memory_bytes, part_size, regroup
 from tests.conftest import ROOT
 
 MNIST = Path(__file__).parents[2] / "shared/data/mnist"
@@ -354,7 +348,7 @@ def test_images_in_parts_give_the_same_measures(make, monkeypatch):
     """The memory of a measurement is that of a part."""
     real, fake = noise(40, 24, 24, 1), noise(40, 24, 24, 1, seed=1) // 2
     whole = make(pixels(levels=4), real, np.arange(40) % 4).measure(lambda labels: fake)
-    monkeypatch.setattr(evaluation, "MAX_NUMBERS", 7 * 24 * 24)
+    monkeypatch.setattr("evaluation.parts.MAX_NUMBERS", 7 * 24 * 24)
     largest, extractor = [], pixels("other", levels=4)
     monkeypatch.setattr(Images, "parts", lambda self: watched(parts(self), largest), raising=True)
     found = make(extractor, real, np.arange(40) % 4).measure(
@@ -375,7 +369,7 @@ def watched(found, sizes):
 
 
 def test_parts_are_even_and_enlarged(monkeypatch):
-    monkeypatch.setattr(evaluation, "MAX_NUMBERS", 5 * 8 * 8)
+    monkeypatch.setattr("evaluation.parts.MAX_NUMBERS", 5 * 8 * 8)
     drawn = (np.full((n, 4, 4, 1), n, np.uint8) for n in (1, 9, 2, 3))
     found = list(regroup(drawn, (8, 8, 1)))
     assert [part.shape for part in found] == [(4, 8, 8, 1)] * 3 + [(3, 8, 8, 1)]

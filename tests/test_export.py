@@ -1,6 +1,7 @@
 """Exports: the files written, the check of each, and what a failed export leaves behind."""
 
 import ast
+import html
 import importlib.util
 import json
 import re
@@ -290,6 +291,16 @@ def test_the_card_hides_paths_and_shows_the_step_of_the_best_state(tmp_path):
     (run / "measures.json").unlink()
     assert model_card.measures(run) == (None, {})
     assert model_card.last_step(run) is None
+
+
+def test_the_heading_of_the_card_is_plain(tmp_path):
+    run = tmp_path / "<img src=x onerror=alert(1)>[a](b)"
+    run.mkdir()
+    (run / "config.json").write_text(json.dumps(settings(resolve({**TINY, "conditional": False}))))
+    text = model_card.text(run, (8, 8, 3), {"z": "z = 1"}, [])
+    (heading,) = (line for line in text.splitlines() if line.startswith("# "))
+    assert not set(heading[2:]) & set("<>[]()")
+    assert html.unescape(heading) == f"# {run.name}"
 
 
 @pytest.mark.slow

@@ -58,6 +58,32 @@ def test_save_text_replaces(tmp_path):
     assert os.listdir(tmp_path) == ["a.json"]
 
 
+def test_a_name_may_be_as_long_as_the_file_system_allows(tmp_path):
+    """The temporary name is not longer."""
+    path = tmp_path / ("n" * 251 + ".png")
+    files.save_text(path, "whole")
+    assert path.read_text() == "whole"
+
+
+def test_paths_of_another_locale_do_not_suit_tensorflow(tmp_path, monkeypatch):
+    """TensorFlow would make a second folder."""
+    (tmp_path / "é").mkdir()
+    assert files.suits_tensorflow(tmp_path / "é")
+    monkeypatch.setattr(os, "fsencode", lambda text: text.encode("latin-1"))
+    assert not files.suits_tensorflow(tmp_path / "é")
+    with files.tensorflow_path(tmp_path) as path:
+        assert path == str(tmp_path)
+
+
+def test_equal_files(tmp_path):
+    one, two, three = (tmp_path / name for name in "abc")
+    one.write_text("a")
+    two.write_text("a")
+    assert files.are_equal(one, two) and not files.are_equal(one, three)
+    two.write_text("b")
+    assert not files.are_equal(one, two)
+
+
 def test_check_size_allows_a_hundredfold_and_a_megabyte():
     files.check_size(1_000_300, 3, "x")
     with pytest.raises(ValueError, match=r"^x: too many bytes for 3 stored bytes$"):

@@ -332,6 +332,23 @@ def test_an_evaluation_that_fails_does_not_end_training(kind):
     assert [call[1] for call in run.calls if call[0] == "say"] == [note]
 
 
+def test_a_signal_ends_an_evaluation(handlers):
+    """It may take minutes."""
+
+    class Long(Evaluation):
+        def measure(self, draw, progress):
+            with progress("features", 9) as bar:
+                bar.update(1)
+                os.kill(os.getpid(), signal.SIGTERM)
+                bar.update(2)
+            pytest.fail("goes on")
+
+    result, run, _ = fit(evaluation=Long(), eval_every=5, log_every=8)
+    assert result == (5, "SIGTERM")
+    assert run.steps("save") == [5] and run.steps("measures") == []
+    assert ("say", "note: the evaluation at step 5 was stopped") in run.calls
+
+
 @pytest.mark.parametrize("kind", [KeyError, KeyboardInterrupt])
 def test_other_errors_of_an_evaluation_end_training(kind):
     class Failing(Evaluation):

@@ -246,3 +246,10 @@ def test_finish_draws_what_a_kill_left_undrawn(make_run, make_trainer):
         assert (run.samples / "real_vs_fake.png").read_bytes()[1:4] == b"PNG"
         run.finish()
         assert last.stat().st_mtime_ns == drawn
+    new = begin(make_run())  # is stopped before its first save
+    new.sample(0, 0, 0, *sheet(0.5))
+    shown = [run.newest_dir / name for name in ("index.html", "training.gif")]
+    own = [(run.samples / path.name).read_bytes() for path in shown]
+    assert [path.read_bytes() == body for path, body in zip(shown, own)] == [False, False]
+    run.finish()
+    assert [path.read_bytes() for path in shown] == own
