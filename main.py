@@ -33,7 +33,8 @@ def main(argv):
       of a signal that ended the call early.
     """
     open_closed_streams()
-    os.environ["KERAS_BACKEND"] = "tensorflow"  # wins over keras.json; read when Keras is imported
+    # The user's settings for other programs. They are read when these libraries are imported.
+    os.environ |= {"KERAS_BACKEND": "tensorflow", "MPLBACKEND": "agg"}
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # for names that the terminal cannot encode
             stream.reconfigure(errors="backslashreplace")

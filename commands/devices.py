@@ -38,7 +38,7 @@ def import_tensorflow(device="auto"):
     except (ImportError, OSError, MemoryError) as error:
         raise console.Failed(
             f"TensorFlow cannot be loaded ({console.first_line(error)}). If the memory is limited "
-            "(ulimit -v), it needs about 4 GB"
+            "(ulimit -v), it needs at least 2 GB"
         ) from None
     keras.config.set_floatx("float32")
     keras.config.set_image_data_format("channels_last")

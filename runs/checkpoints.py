@@ -110,9 +110,12 @@ def restore(folder, trainer):
         path = folder / name
         found.restore(name)
     except Exception as error:  # TensorFlow raises its own errors, ValueError or AssertionError
-        reason = console.first_line(error)
+        import tensorflow as tf
+
+        tf.get_logger().setLevel("ERROR")  # else it lists the values that were not restored
         raise console.Failed(
-            f"cannot restore {path}: {reason}. Start anew with --resume False"
+            f"cannot restore {path}: {console.first_line(error)}. If its config.json has been "
+            "changed, undo that; else start anew with --resume False"
         ) from None
     return found
 
