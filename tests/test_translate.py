@@ -71,7 +71,7 @@ def run(tmp_path):
     def translate_path(path, pattern="*", **more):
         given = {"dataset": "x", "data_dir": tmp_path, "sample_dir": tmp_path / "s"}
         given |= {"input": str(path), "output": str(tmp_path / "out"), "translate": "A2B"}
-        paths = list(translate.pictures(folder, **given, **more, input_fname_pattern=pattern))
+        paths = list(translate.pictures(folder, **{**given, **more}, input_fname_pattern=pattern))
         assert all(path.is_file() for path in paths)
         return {str(p.relative_to(tmp_path / "out")): Image.open(p).size for p in paths}
 
@@ -83,6 +83,11 @@ def test_names_sizes_and_formats_are_kept(run, tmp_path):
     for name, size in (("a.jpg", (9, 6)), ("deep/er/b.png", (5, 31)), ("c.WEBP", (8, 8))):
         save(home / name, size)
     save(home / "d.gif", (7, 7), "L")
+    long = ["n" * (255 - len(suffix)) + suffix for suffix in (".gif", ".png")]
+    for name, width in zip(long, (4, 5)):
+        save(tmp_path / name[-3:] / name, (width, 9))
+        assert run(tmp_path / name[-3:]) == {name[:-4] + ".png": (width, 9)}
+        shutil.rmtree(tmp_path / "out")
     save(home / "e.bmp", (3, 3))
     save(home / "f.png", (10, 4), "RGBA")
     wanted = {"a.jpg": (9, 6), "deep/er/b.png": (5, 31), "c.WEBP": (8, 8), "d.gif.png": (7, 7)}
@@ -138,6 +143,15 @@ def test_what_changes_in_an_input_is_told(run, tmp_path, capsys):
     run(tmp_path / "in", value_ranges=([0, 4095], None))
     assert np.asarray(Image.open(tmp_path / "out/b.png"))[8, 8].tolist() == [204] * 3  # 819 is 51
     assert "16-bit pictures: values 0 to 4095 become 0 to 255" in capsys.readouterr().out
+
+
+def test_translations_are_not_written_through_a_link(run, tmp_path):
+    (tmp_path / "s").mkdir()
+    (tmp_path / "s/fakeB").symlink_to(tmp_path)
+    save(tmp_path / "x/testA/a.png")
+    save(tmp_path / "x/testB/a.png")
+    with pytest.raises(console.Failed, match=r"fakeB is a link: remove it"):
+        run("", translate=None, output=None)
 
 
 def test_images_that_cannot_be_translated_are_named(run, tmp_path, monkeypatch, capsys):
