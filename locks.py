@@ -40,7 +40,7 @@ def writing(path):
 
 
 def open_file(path, mode, **kwargs):
-    """Open a file for writing, as `open` does, but only a regular file that has one name.
+    """Open a file for writing, as `open` does, but only a regular file, and through no link.
 
     A link in a folder of a stranger may point to any file of the user.
 
@@ -60,11 +60,10 @@ def open_file(path, mode, **kwargs):
             if error.errno == errno.ELOOP:
                 raise OSError(error.errno, "it is a link", str(path)) from None
             raise
-        found = os.fstat(opened)
-        if stat.S_ISREG(found.st_mode) and found.st_nlink < 2:
+        if stat.S_ISREG(os.fstat(opened).st_mode):
             return opened
         os.close(opened)
-        raise OSError(errno.EINVAL, "it is a link, or no file", str(path))
+        raise OSError(errno.EINVAL, "it is no file", str(path))
 
     return open(path, mode, opener=opener, **kwargs)
 
@@ -88,6 +87,8 @@ def lock(path, busy):
         while True:
             with writing(path):
                 file = opened.enter_context(open_file(path, "a+"))
+                if os.fstat(file.fileno()).st_nlink > 1:  # it would be emptied, too
+                    raise OSError(errno.EMLINK, "it is another name of a file", str(path))
             locked = _take(file, busy)
             if not locked or _is_at(file.fileno(), path):
                 break
