@@ -156,7 +156,7 @@ def build_networks(c, spec):
         keras.config.set_dtype_policy("float32")  # the policy is for trained networks only
 
 
-def build_trainer(c, spec, per_epoch=0, shown=(), strategy=None):
+def build_trainer(c, spec, per_epoch=0, shown=(), strategy=None, class_counts=()):
     """Build the networks, the objective, the optimizers and their trainer.
 
     Args:
@@ -165,12 +165,14 @@ def build_trainer(c, spec, per_epoch=0, shown=(), strategy=None):
       per_epoch: number of steps in an epoch.
       shown: source images for the previews of CycleGAN, as in `domains.Domains`.
       strategy: a tf.distribute strategy, or None for one replica.
+      class_counts: training images of each class; () if unknown.
 
     Returns:
       The trainer.
     """
     values, arch = vars(c), tables.ARCHS[c.arch]
     facts = {"epochs": c.epoch, "per_epoch": per_epoch, "shown": shown}
+    facts["class_counts"] = class_counts
     with strategy.scope() if strategy else contextlib.nullcontext():
         networks = build_networks(c, spec)
         rates = (c.learning_rate, c.d_learning_rate)

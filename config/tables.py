@@ -127,6 +127,7 @@ GENERATION = Task(
     load="datasets.packed:load",
     describe="datasets.packed:describe",
     pictures="commands.generate:samples",
+    facts=("class_counts",),
 )
 TRANSLATION = Task(
     does="translates images between the folders trainA and trainB",

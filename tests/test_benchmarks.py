@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import console
-from benchmarks import convs, limit, loader, overhead, quality, soak, startup, step, timing
+from benchmarks import convs, limit, loader, narrow, overhead, quality, soak, startup, step, timing
 from commands import build, sources
 from commands.evaluate import build_evaluation
 from config.resolve import resolve
@@ -326,6 +326,22 @@ def test_the_programs_follow_the_rules_of_the_modules():
         assert ast.get_docstring(tree), path
         assert long_functions(tree) == [], path
         assert path.read_text().count("\n") <= 400, path
+
+
+def test_crashes_of_narrow_networks_are_counted(monkeypatch):
+    """A process that dies is started again at the next batch."""
+    code = "import os\nfor n in {2}: os.abort() if n in (2, 4) else print(n, flush=True)"
+    monkeypatch.setattr(narrow, "CODE", code)
+    found = narrow.failures("resnet", 3, [1, 2, 3, 4, 5], 32, True)
+    assert found == [(2, "signal 6"), (4, "signal 6")]
+    monkeypatch.setattr(narrow, "CODE", "print(1); print(3)")
+    assert narrow.failures("mlp", 3, [1, 2, 3], 32, True) == [(2, "not finite")]
+    assert [*narrow.cases(["lenet", "cyclegan"], [3, 4], [1, 2], True)] == [
+        ("lenet", 3, [2]),
+        ("cyclegan", 3, [1, 2]),
+        ("cyclegan", 4, [1, 2]),
+    ]
+    assert narrow.widths_of("pggan", 5) == {"fmap_max": 5}
 
 
 def test_start_up_measures_include_the_base():

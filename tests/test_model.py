@@ -258,13 +258,15 @@ def test_an_ema_decay_of_zero_copies_the_generator(make_trainer):
 
 def test_refresh_estimates_the_emas_statistics(make_trainer, monkeypatch):
     trainer = make_trainer()
+    trainer.class_counts = [5, 0, 1, 2, 0, 0, 0, 0, 0, 0]
     trainer.step(*batch(trainer))
     trainer.refresh()
     norm = next(x for x in trainer.average.layers if isinstance(x, keras.layers.BatchNormalization))
     inner = keras.Model(trainer.average.inputs, norm.input)
+    labels = [0] * 40 + [2] * 8 + [3] * 16  # of each chunk
     means = [
         np.mean(
-            inner([trainer.latents(key, (average.CHUNK, 4)), *trainer._cycle(average.CHUNK)]),
+            inner([trainer.latents(key, (average.CHUNK, 4)), *trainer.one_hot(labels)]),
             axis=(0, 1, 2),
         )
         for i in range(average.N_STATISTICS // average.CHUNK)
@@ -272,6 +274,21 @@ def test_refresh_estimates_the_emas_statistics(make_trainer, monkeypatch):
     ]
     np.testing.assert_allclose(norm.moving_mean, np.mean(means, 0), atol=1e-6)
     assert norm.momentum == 0.9
+
+
+@pytest.mark.parametrize(
+    ("counts", "number", "expected"),
+    [
+        ([1, 1], 4, [0, 0, 1, 1]),
+        ([3, 0, 1], 4, [0, 0, 0, 2]),
+        ([1, 1, 1], 4, [0, 1, 1, 2]),
+        ([0, 10**12], 2, [1, 1]),
+        ([7], 3, [0, 0, 0]),
+        ([1] * 100, 100, range(100)),
+    ],
+)
+def test_labels_are_as_frequent_as_in_the_data(counts, number, expected):
+    assert [*average.spread_labels(counts, number)] == [*expected]
 
 
 def test_a_refresh_is_deterministic(make_trainer):
@@ -403,7 +420,7 @@ def test_lazy_penalties_have_k_times_the_weight(make_trainer):
     [(64, 0.25, 16), (64, 1.0, 64), (4, 0.25, 2), (2, 0.01, 2), (1, 1.0, 1)],
 )
 def test_the_number_of_penalised_images(batch_size, fraction, count):
-    """At least two: TensorFlow crashes on a single image, see `losses.n_penalised`."""
+    """At least two, if the batch has two."""
     assert losses.n_penalised(batch_size, fraction) == count
 
 

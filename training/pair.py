@@ -34,6 +34,7 @@ class PairTrainer(AveragePreview, TrainerBase):
       latents: (key, shape) → random tensor.
       ema: decay of the EMA, in [0, 1].
       mirror: True flips training images left-right with probability 1/2.
+      class_counts: training images of each class; () if unknown, for equally many.
       seed, strategy, jit: see `TrainerBase`.
     """
 
@@ -51,6 +52,7 @@ class PairTrainer(AveragePreview, TrainerBase):
         latents,
         ema=0.999,
         mirror=False,
+        class_counts=(),
         seed=0,
         strategy=None,
         jit=False,
@@ -61,6 +63,7 @@ class PairTrainer(AveragePreview, TrainerBase):
         self.g_optimizer, self.d_optimizer = g_optimizer, d_optimizer
         self.critic_num, self.bursts = critic_num, bursts
         self.latents, self.ema, self.mirror = latents, ema, mirror
+        self.class_counts = [int(n) for n in class_counts]
         self.z_dim = generator.inputs[0].shape[-1]
         self.classes = generator.inputs[1].shape[-1] if len(generator.inputs) > 1 else 0
         with self.strategy.scope():
