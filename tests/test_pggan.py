@@ -129,6 +129,20 @@ def test_widths_follow_fmap_base_and_fmap_max():
     kernels = [w.shape for w in generator.trainable_variables if w.shape[:2] == (3, 3)]
     assert [k[-1] for k in kernels] == [32, 32, 32, 32, 32, 16, 16, 8, 8]
     assert networks(max_res=1024, fmap_base=256)[1].inputs[0].shape == (None, 1024, 1024, 3)
+    # The dense layer before the critic's last has fmap_base units, at most fmap_max.
+    for most, units in ((32, 32), (20, 20), (8, 8)):
+        _, critic = networks(max_res=8, fmap_base=32, fmap_max=most)
+        head = [w.shape for w in critic.trainable_variables if w.shape[:2] == (4, 4)]
+        assert head == [(4, 4, min(16, most), units)]
+
+
+def test_latents_and_labels_have_a_common_pixel_norm():
+    generator, _ = grown(3, max_res=8)
+    z, hot = np.full((1, 6), 2.0, np.float32), np.eye(3, dtype=np.float32)[[1]]
+    first = next(x for x in generator.layers if isinstance(x, keras.layers.Reshape))
+    x = keras.Model(generator.inputs, first.output)([z, hot])
+    expected = np.array([2.0] * 6 + [0, 1, 0]) / np.sqrt(25 / 9)
+    np.testing.assert_allclose(np.ravel(x), expected, rtol=1e-5)
 
 
 @pytest.mark.parametrize("stage", [1, 2])
@@ -260,8 +274,12 @@ def test_saved_networks_have_alpha_as_a_constant(tmp_path, alpha):
 def test_a_run_through_all_stages(eager):
     trainer = make()
     assert trainer.last == 2 + 6 + 6
-    rows, shown = [], []
+    rows, shown, resets = [], [], []
+    reset = trainer._reset_optimizers
+    trainer._reset_optimizers = lambda: (resets.append(int(trainer.count)), reset())
     for i in range(trainer.last):
+        if i in (5, 6):
+            trainer.resume(1e-3, 1e-3)
         rows.append(trainer.step(*map(tf.constant, batch(trainer, i))))
         assert all(np.isfinite(float(v)) for v in rows[-1].values())
         if i in (0, 2, 13):
@@ -269,6 +287,7 @@ def test_a_run_through_all_stages(eager):
     assert shown == [(64, size, size, 3) for size in (4, 8, 16)]
     assert [r["stage"] for r in rows] == [0] * 2 + [1] * 6 + [2] * 6
     assert [r["alpha"] for r in rows] == [1, 1] + 2 * [0, 0.25, 0.5, 0.75, 1, 1]
+    assert resets == [2, 6, 8, 12]  # fades begin and end
     assert [r["kimg"] for r in rows] == [4 * (i + 1) / 1000 for i in range(14)]
     assert trainer.last == int(trainer.count) == 14
     assert trainer.problem() is None

@@ -101,6 +101,7 @@ class PGGAN(GANTrainer):
         networks_of_stage = (self.generator, self.critic, self.average)
         layers = itertools.chain(*map(stock.layers_of, networks_of_stage))
         self.alphas = [x.alpha for x in layers if isinstance(x, Fade)]
+        self.fading = float(self.alpha.numpy()) < 1  # in the last step
         self.compiled = self._compiled(self._step_at_alpha, tf.TensorSpec([], tf.float32))
 
     @property
@@ -108,8 +109,8 @@ class PGGAN(GANTrainer):
         """The current α of the networks, a scalar tensor."""
         return self.alphas[0].value if self.alphas else tf.constant(1.0)
 
-    def _begin_stage(self, stage):
-        """Begin a stage, with reset optimisers as in the authors' code."""
+    def _reset_optimizers(self):
+        """Reset the optimisers, as the authors' code does where a fade begins and where it ends."""
         for optimizer in (self.g_optimizer, self.d_optimizer):
             rate = float(optimizer.learning_rate.numpy())
             for variable in optimizer.variables:
@@ -117,6 +118,9 @@ class PGGAN(GANTrainer):
             optimizer.learning_rate = rate
             if hasattr(optimizer, "dynamic_scale"):
                 optimizer.dynamic_scale.assign(optimizer.initial_scale)
+
+    def _begin_stage(self, stage):
+        self._reset_optimizers()
         self.stage.assign(stage)
         self._set_stage()
 
@@ -128,6 +132,9 @@ class PGGAN(GANTrainer):
         now = self.growth.at(int(self.seen))
         if now.stage != int(self.stage):
             self._begin_stage(now.stage)
+        elif self.fading and now.alpha == 1:
+            self._reset_optimizers()
+        self.fading = now.alpha < 1
         terms = self.compiled(images, labels, tf.constant(now.alpha, tf.float32))
         where = {"stage": now.stage, "alpha": now.alpha, "kimg": int(self.seen) / 1000}
         return {**where, **terms}
