@@ -108,6 +108,9 @@ def measure(c, folder):
 
     found = evaluation.measure(draw, progress)
     yield from (f"{name:32} {value:.6g}" for name, value in found.items())
+    if row := tables.EXTRACTORS.get(c.extractor):
+        for name in row.misleads:
+            yield f"note: {name}_{evaluation.extractor.name} rises when images are blurred"
     if evaluation.shares is not None:
         shares = " ".join(f"{100 * share:.1f}" for share in evaluation.shares)
         yield f"{'% in each class_' + evaluation.extractor.name:32} {shares}"

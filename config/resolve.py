@@ -112,6 +112,12 @@ def _check_combinations(c, row):
         raise WrongCall(f"--clip_down={c.clip_down} must not be above --clip_up={c.clip_up}")
     if c.crop and not c.input_height:
         raise WrongCall("--crop needs --input_height, the height of the centre box")
+    extractor = tables.EXTRACTORS.get(c.extractor)
+    if c.eval_every and (c.train or c.compare) and extractor and c.best_by in extractor.misleads:
+        raise WrongCall(
+            f"--best_by={c.best_by} cannot be used with --extractor={c.extractor}, which gives "
+            "blurred images a higher precision: use --best_by fid, or a trained extractor"
+        )
 
 
 def _check_task(c, task):

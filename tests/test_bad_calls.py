@@ -261,6 +261,11 @@ CALLS = [  # a command line, and the whole line that it ends with
     ("--clip_down 0.02", "--clip_down=0.02 must not be above --clip_up=0.01"),
     ("--clip_up -1 --clip_down -0.5", "--clip_down=-0.5 must not be above --clip_up=-1.0"),
     ("--crop --dataset pictures", "{CROP}"),
+    (
+        "--train --dataset pictures --eval_every 5 --best_by precision",
+        "--best_by=precision cannot be used with --extractor=random-cnn, which gives blurred "
+        "images a higher precision: use --best_by fid, or a trained extractor",
+    ),
     ("--arch lenet --output_height 26", "--output_height=26 must be {LENET}"),
     ("--arch lenet --output_width 29", "--output_width=29 must be {LENET}"),
     (

@@ -306,6 +306,8 @@ def test_a_run_that_ships_is_used_and_never_written(cli, shipped):
         Path("samples/training.gif").unlink(missing_ok=True)
         status, out, err = cli("--dataset", "digits", *words)
         assert (status, err, out.splitlines()[0]) == (0, "", line)
+        warned = "note: precision_random-cnn rises when images are blurred" in out
+        assert warned is ("--evaluate" in words)
         assert "its film is samples/training.gif" in out
         for path in ("samples/training.gif", "samples/s/training.gif"):
             assert Path(path).read_bytes() == film
