@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import console
-from benchmarks import convs, limit, loader, narrow, overhead, quality, soak, startup, step, timing
+from benchmarks import convs, limit, loader, narrow, overhead, quality, repeat, soak, startup, step, timing
 from commands import build, sources
 from commands.evaluate import build_evaluation
 from config.resolve import resolve
@@ -342,6 +342,25 @@ def test_crashes_of_narrow_networks_are_counted(monkeypatch):
         ("cyclegan", 4, [1, 2]),
     ]
     assert narrow.widths_of("pggan", 5) == {"fmap_max": 5}
+
+
+def test_processes_of_equal_bits_are_counted(monkeypatch, capsys):
+    code = "import os; print('{0} {1} {2} {3}', os.getpid() if {3} > 4 else 7)"
+    monkeypatch.setattr(repeat, "CODE", code)
+    words = ["--arch", "mlp", "--processes", "3", "--at-once", "2", "--steps"]
+    for steps, kinds, status in ((4, 1, 0), (5, 3, 1)):
+        assert repeat.main([*words, str(steps)]) == status
+        assert f"3 processes, {kinds} different results" in capsys.readouterr().out
+    monkeypatch.setattr(repeat, "CODE", "raise SystemExit('broken')")
+    with pytest.raises(console.Failed, match="broken"):
+        repeat.main([*words, "4"])
+
+
+def test_a_result_has_all_bits_of_a_training(capsys, eager):
+    for seed in (0, 0, 1):
+        repeat.train("mlp", "gp", "None", 2, seed)
+    first, second, other = capsys.readouterr().out.split()
+    assert first == second != other
 
 
 def test_start_up_measures_include_the_base():
