@@ -3,8 +3,10 @@
 Imports no TensorFlow.
 """
 
+import concurrent.futures
 import contextlib
 import errno
+import faulthandler
 import math
 import os
 import signal
@@ -14,6 +16,8 @@ import time
 
 _NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2")
 STOP_SIGNALS = tuple(signal.Signals[n] for n in _NAMES if hasattr(signal, n))  # Windows lacks some
+
+EXIT = 5  # seconds in which a process ends though a thread of TensorFlow waits
 
 
 class WrongCall(Exception):
@@ -156,6 +160,47 @@ def stop_requests():
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def attend(function, patience):
+    """Call a function that may wait for ever in C++, and return its result.
+
+    The function runs in a thread, so that signals have their usual effect meanwhile; TensorFlow
+    replaces the handler of SIGTERM. If the time is over, or a signal ends the wait, the process
+    ends within EXIT seconds, whatever the thread does.
+
+    Args:
+      function: called without arguments.
+      patience: seconds to wait for the result.
+
+    Raises:
+      TimeoutError: if there is no result in time.
+    """
+    before = {n: h for n in STOP_SIGNALS if (h := signal.getsignal(n)) is not None}
+    if threading.current_thread() is not threading.main_thread():
+        before = {}
+    result = concurrent.futures.Future()
+
+    def call():
+        try:
+            result.set_result(function())
+        except BaseException as error:
+            result.set_exception(error)
+
+    threading.Thread(target=call, daemon=True).start()
+    end = time.monotonic() + patience
+    try:
+        while not result.done():
+            if time.monotonic() > end:
+                raise TimeoutError
+            for number, handler in before.items():
+                signal.signal(number, handler)
+            time.sleep(0.05)
+    finally:
+        if not result.done():  # a thread in C++ may keep the process from ending
+            nowhere = open(os.devnull, "w")
+            faulthandler.dump_traceback_later(EXIT, exit=True, file=nowhere)
+    return result.result()
 
 
 def open_closed_streams():

@@ -47,15 +47,27 @@ def import_tensorflow(device="auto"):
 
 
 def join(c, team):
-    """Wait for all processes of a `cluster.Cluster`; return their tf.distribute strategy."""
+    """Wait for all processes of a `cluster.Cluster`; return their tf.distribute strategy.
+
+    Raises:
+      Failed: if they do not answer, or TensorFlow does not connect to them, within PATIENCE
+        seconds each.
+    """
     meet(team)
     import_tensorflow(c.device)
     from training import replicas
 
-    return replicas.join_cluster()
+    try:
+        return console.attend(replicas.join_cluster, PATIENCE)
+    except TimeoutError:
+        others = [host for host in team.workers if host != team.workers[team.index]]
+        raise console.Failed(
+            f"TensorFlow did not connect to the other workers ({', '.join(others)}) within "
+            f"{PATIENCE} seconds: one of them has stopped, or another service has its address"
+        ) from None
 
 
-PATIENCE = 300  # seconds that a worker waits for the other workers
+PATIENCE = 300  # seconds that a worker waits for the other workers, and TensorFlow for them
 # TensorFlow's errors when a message to another process fails.
 LOST = ("AbortedError", "CancelledError", "DeadlineExceededError", "InternalError")
 LOST += ("FailedPreconditionError", "UnavailableError", "UnknownError")

@@ -245,3 +245,36 @@ def test_all_stop_at_one_step(start, tmp_path):
     step = int(out.rpartition(" at step ")[2].split()[0])
     assert step % 10 == 0
     assert (tmp_path / f"checkpoint/two/ckpt-{step}.index").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("index", [0, 1])
+@pytest.mark.parametrize("number", [None, signal.SIGTERM, signal.SIGINT])
+def test_another_service_at_a_workers_address(tmp_path, index, number):
+    """TensorFlow waits for it without limit, and for one that was killed after the meeting."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        hosts = [f"127.0.0.1:{port}" for port in (other.getsockname()[1], *free_ports(1))]
+        hosts = hosts if index else hosts[::-1]
+        task = text({"worker": hosts}, {"type": "worker", "index": index})
+        code = "import sys, console, main; from commands import devices; devices.PATIENCE = 8; "
+        code += "attend = console.attend; "
+        code += "console.attend = lambda *words: print('attends') or attend(*words); "
+        code += "sys.exit(main.main(sys.argv))"
+        process = subprocess.Popen(
+            [sys.executable, "-u", "-c", code, *map(str, FLAGS)],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(ROOT), "TF_CONFIG": task},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert [process.stdout.readline() for _ in (0, 1)][1] == "attends\n"
+        if number:
+            time.sleep(4)
+            process.send_signal(number)
+        status, out, err = ends(process, 60)
+    if number is None:
+        assert (status, err.count("\n")) == (1, 1)
+        assert "TensorFlow did not connect to the other workers (127.0.0.1:" in err
+    else:
+        assert status in (-number, 128 + number)
