@@ -198,7 +198,7 @@ def attend(function, patience):
             time.sleep(0.05)
     finally:
         if not result.done():  # a thread in C++ may keep the process from ending
-            nowhere = open(os.devnull, "w")
+            nowhere = os.open(os.devnull, os.O_WRONLY)
             faulthandler.dump_traceback_later(EXIT, exit=True, file=nowhere)
     return result.result()
 

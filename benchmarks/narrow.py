@@ -58,7 +58,11 @@ def failures(arch, width, batches, size, eager):
     while left:
         code = CODE.format(arch, width, left, size, eager)
         done = subprocess.run(
-            [sys.executable, "-c", code], env=environment, capture_output=True, text=True
+            [sys.executable, "-c", code],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
         )
         good = [int(word) for word in done.stdout.split()]
         if done.returncode == 0:
@@ -78,7 +82,8 @@ def cases(architectures, widths, batches, together):
         for width in widths if widths_of(arch, 1) else widths[:1]:
             least = tables.ARCHS[arch].task.min_batch
             allowed = [n for n in batches if n >= least]
-            yield from [(arch, width, allowed)] if together else [(arch, width, [n]) for n in allowed]
+            groups = [allowed] if together else [[n] for n in allowed]
+            yield from ((arch, width, group) for group in groups)
 
 
 def main():

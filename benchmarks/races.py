@@ -64,16 +64,16 @@ def small_batch(trainer, seed=0):
 def cases(architectures, modes, everything=False):
     """List the (architecture, mode, norm of the critic, penalty) to check.
 
-    The norm and the penalty are None for the defaults. Each of them varies alone, in mode gp, unless
-    `everything`.
+    The norm and the penalty are None for the defaults. Each of them varies alone, in mode gp,
+    unless `everything`.
     """
     norms, penalties = (None, *fields.NORMS), (None, *tables.PENALTIES)
-    product = itertools.product(architectures, modes, norms, penalties)
-    return [
-        (arch, mode, norm, penalty)
-        for arch, mode, norm, penalty in product
-        if everything or [norm, penalty] == [None, None] or (mode == "gp" and None in (norm, penalty))
-    ]
+    found = []
+    for case in itertools.product(architectures, modes, norms, penalties):
+        given = [value for value in case[2:] if value]
+        if everything or not given or (case[1] == "gp" and len(given) == 1):
+            found.append(case)
+    return found
 
 
 def into_fade(trainer):

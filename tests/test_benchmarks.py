@@ -8,7 +8,19 @@ import numpy as np
 import pytest
 
 import console
-from benchmarks import convs, limit, loader, narrow, overhead, quality, repeat, soak, startup, step, timing
+from benchmarks import (
+    convs,
+    limit,
+    loader,
+    narrow,
+    overhead,
+    quality,
+    repeat,
+    soak,
+    startup,
+    step,
+    timing,
+)
 from commands import build, sources
 from commands.evaluate import build_evaluation
 from config.resolve import resolve

@@ -202,7 +202,7 @@ def test_the_form_of_a_layer_by_its_shapes(size, batch, width, few, channels, tr
 @pytest.mark.parametrize("weights", ["plain", "spectral"])
 @pytest.mark.parametrize("channels, width, batch", [(3, 4, 2), (8, 5, 2), (8, 65, 32)])
 @pytest.mark.parametrize("padding", ["same", "valid"])
-def test_a_strided_1x1_convolution_samples_the_pixels(rng, channels, width, batch, padding, weights):
+def test_a_strided_1x1_layer_samples_the_pixels(rng, channels, width, batch, padding, weights):
     """OneDNN's gradient of the kernel of a strided 1x1 convolution crashes below 16 channels."""
     x = keras.Input((7, 8, channels))
     network = keras.Model(x, ops.conv(x, width, 1, padding=padding, weights=weights))

@@ -272,7 +272,7 @@ def test_another_service_at_a_workers_address(tmp_path, index, number):
         if number:
             time.sleep(4)
             process.send_signal(number)
-        status, out, err = ends(process, 60)
+        status, _, err = ends(process, 60)
     if number is None:
         assert (status, err.count("\n")) == (1, 1)
         assert "TensorFlow did not connect to the other workers (127.0.0.1:" in err

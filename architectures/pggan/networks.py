@@ -104,7 +104,8 @@ def _critic_kwargs(critic_norm):
 def _build_critics(labels, chain, widths, channels, label_mode, critic_norm):
     """Return (images, scores), lists with a tensor for each stage.
 
-    `widths` has the units of the head's dense layer, and the channels of each stage. The critic of a stage contains, and shares, the blocks of all earlier stages.
+    The critic of a stage contains, and shares, the blocks of all earlier stages. `widths` has the
+    units of the head's dense layer, and then the channels of each stage.
     """
     down = keras.layers.AveragePooling2D(2)
     norm, use = _critic_kwargs(critic_norm)

@@ -81,15 +81,15 @@ def precision_recall(which):
     found = metrics.precision_recall(real, fake)[which]
     centres, points = ((real, fake), (fake, real))[which]
     reach = [np.sort([np.linalg.norm(x - y) for y in centres])[3] for x in centres]
-    inside = [
-        any(np.linalg.norm(p - c) <= r for c, r in zip(centres, reach)) for p in points
-    ]
+    inside = [any(np.linalg.norm(p - c) <= r for c, r in zip(centres, reach)) for p in points]
     return found, np.mean(inside)
 
 
 def _images(seed, side):
     rng = np.random.default_rng(seed)
-    smooth = scipy.signal.fftconvolve(rng.normal(size=(6, side, side, 3)), np.ones((1, 5, 5, 1)), "same")
+    smooth = scipy.signal.fftconvolve(
+        rng.normal(size=(6, side, side, 3)), np.ones((1, 5, 5, 1)), "same"
+    )
     return np.clip(128 + 12 * smooth + 5 * seed, 0, 255).astype(np.uint8)
 
 
@@ -157,9 +157,7 @@ def _patches(level, rng):
     n, height, width, _ = level.shape
     top = rng.integers(0, height - 6, n * 128)
     left = rng.integers(0, width - 6, n * 128)
-    found = [
-        level[i // 128, t : t + 7, s : s + 7] for i, (t, s) in enumerate(zip(top, left))
-    ]
+    found = [level[i // 128, t : t + 7, s : s + 7] for i, (t, s) in enumerate(zip(top, left))]
     x = np.moveaxis(np.array(found), -1, 1)
     x = (x - x.mean((0, 2, 3), keepdims=True)) / x.std((0, 2, 3), keepdims=True)
     return x.reshape(len(x), -1)

@@ -27,9 +27,9 @@ def make_trainer(arch, mode, norm=None, classes=CLASSES, seed=0, **given):
     side = -(-row.min_size // row.multiple_of) * row.multiple_of
     own = {n: v for n, v in races.SMALL.items() if n in (*row.network, *row.training)}
     own |= {"output_height": side, "batch_size": BATCH, "critic_num": 1, "mirror": False}
-    own |= {"penalty_fraction": 1.0, "penalty_every": 1, "critic_norm": norm} if norm else {}
-    given = {"arch": arch, "mode": mode, "dataset": "faces", "penalty_fraction": 1.0, **own, **given}
-    c = resolve(given)
+    own |= {"arch": arch, "mode": mode, "dataset": "faces", "penalty_fraction": 1.0}
+    own |= {"critic_norm": norm} if norm else {}
+    c = resolve({**own, **given})
     classes = 0 if "conditional" in row.task.refuses else classes
     trainer = build.build_trainer(c, ImageSpec(side, side, 3, 100, classes), per_epoch=2)
     rng = np.random.default_rng(seed)
@@ -155,7 +155,7 @@ def check_cyclegan(mode, norm=None, seed=0):
     images = [tf.constant(x) for x in images]
     found = [captured(direction) for direction in trainer.directions]
     made = []
-    for i, direction in enumerate(trainer.directions):
+    for direction in trainer.directions:
         direction.g_optimizer.apply = lambda gradients, weights: made.append(
             [g.numpy() for g in gradients]
         )
