@@ -17,6 +17,7 @@ import time
 _NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2")
 STOP_SIGNALS = tuple(signal.Signals[n] for n in _NAMES if hasattr(signal, n))  # Windows lacks some
 
+abandoned = []  # functions that still wait in a thread: the process must end without its cleanup
 EXIT = 5  # seconds in which a process ends though a thread of TensorFlow waits
 
 
@@ -198,6 +199,7 @@ def attend(function, patience):
             time.sleep(0.05)
     finally:
         if not result.done():  # a thread in C++ may keep the process from ending
+            abandoned.append(function)
             nowhere = os.open(os.devnull, os.O_WRONLY)
             faulthandler.dump_traceback_later(EXIT, exit=True, file=nowhere)
     return result.result()

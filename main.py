@@ -10,7 +10,7 @@ from commands.generate import generate
 from config import messages
 from config.flags import parse_flags, resuming_call
 from config.resolve import resolve
-from console import Failed, WrongCall, open_closed_streams, open_ended_output, plain
+from console import Failed, WrongCall, abandoned, open_closed_streams, open_ended_output, plain
 
 
 def main(argv):
@@ -83,7 +83,9 @@ def finish(status):
         sys.stdout.flush()
     except OSError as error:  # the disk is full, or the reading end of a pipe is closed
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # else Python reports it again
-        return status or complain(f"cannot write the output: {error.strerror}", 1)
+        status = status or complain(f"cannot write the output: {error.strerror}", 1)
+    if abandoned:
+        os._exit(status)
     return status
 
 

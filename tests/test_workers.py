@@ -256,10 +256,10 @@ def test_another_service_at_a_workers_address(tmp_path, index, number):
         hosts = [f"127.0.0.1:{port}" for port in (other.getsockname()[1], *free_ports(1))]
         hosts = hosts if index else hosts[::-1]
         task = text({"worker": hosts}, {"type": "worker", "index": index})
-        code = "import sys, console, main; from commands import devices; devices.PATIENCE = 8; "
-        code += "attend = console.attend; "
+        code = "import sys, console, main; from commands import devices; "
+        code += f"devices.PATIENCE = {100 if number else 8}; attend = console.attend; "
         code += "console.attend = lambda *words: print('attends') or attend(*words); "
-        code += "sys.exit(main.main(sys.argv))"
+        code += "sys.exit(main.finish(main.main(sys.argv)))"
         process = subprocess.Popen(
             [sys.executable, "-u", "-c", code, *map(str, FLAGS)],
             cwd=tmp_path,

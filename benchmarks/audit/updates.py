@@ -18,13 +18,14 @@ from datasets.packed import ImageSpec
 from training.randomness import Purpose, fold
 
 BATCH, CLASSES = 4, 3
+SIDE = 16  # pixels, at least: DCGAN's first layer has no norm
 FLOOR = 0.01  # a gradient below this share of the network's largest is compared with that share
 
 
 def make_trainer(arch, mode, norm=None, classes=CLASSES, seed=0, **given):
     """Return (settings, trainer) of a small network with random weights of about 1/sqrt(fan in)."""
     row = tables.ARCHS[arch]
-    side = -(-row.min_size // row.multiple_of) * row.multiple_of
+    side = -(-max(row.min_size, SIDE) // row.multiple_of) * row.multiple_of
     own = {n: v for n, v in races.SMALL.items() if n in (*row.network, *row.training)}
     own |= {"output_height": side, "batch_size": BATCH, "critic_num": 1, "mirror": False}
     own |= {"arch": arch, "mode": mode, "dataset": "faces", "penalty_fraction": 1.0}
@@ -42,7 +43,7 @@ def make_trainer(arch, mode, norm=None, classes=CLASSES, seed=0, **given):
 
 
 def captured(pair):
-    """Replace the updates of a trainer by a dict: its attribute name → gradients."""
+    """Replace the updates of a trainer by a dict: "critic" or "generator" → gradients."""
     found = {}
 
     def apply(optimizer, gradients, weights):
@@ -50,6 +51,7 @@ def captured(pair):
         found[name] = [np.array(tf.convert_to_tensor(g)) for g in gradients]
 
     pair._apply = apply
+    pair._clip = lambda weights: None  # the reference reads the weights after the step
     return found
 
 
