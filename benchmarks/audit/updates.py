@@ -23,7 +23,7 @@ FLOOR = 0.01  # a gradient below this share of the network's largest is compared
 
 
 def make_trainer(arch, mode, norm=None, classes=CLASSES, seed=0, **given):
-    """Return (settings, trainer) of a small network with random weights of about 1/sqrt(fan in)."""
+    """Return (settings, trainer) of a small network with random weights."""
     row = tables.ARCHS[arch]
     side = -(-max(row.min_size, SIDE) // row.multiple_of) * row.multiple_of
     own = {n: v for n, v in races.SMALL.items() if n in (*row.network, *row.training)}
@@ -33,13 +33,18 @@ def make_trainer(arch, mode, norm=None, classes=CLASSES, seed=0, **given):
     c = resolve({**own, **given})
     classes = 0 if "conditional" in row.task.refuses else classes
     trainer = build.build_trainer(c, ImageSpec(side, side, 3, 100, classes), per_epoch=2)
+    randomise(trainer, seed)
+    return c, trainer
+
+
+def randomise(trainer, seed):
+    """Draw the weights of all networks, of a size of about 1/sqrt(fan in)."""
     rng = np.random.default_rng(seed)
     for network in trainer.trained.values():
         for weight in network.trainable_variables:
             fan_in = max(np.prod(weight.shape[:-1]), 1)
             size = 1 if "equal" in weight.path else fan_in**0.5
             weight.assign(rng.normal(size=weight.shape) / size)
-    return c, trainer
 
 
 def captured(pair):
@@ -119,12 +124,13 @@ def real_images(trainer, images):
     return alpha * x + (1 - alpha) * old
 
 
-def check_pair(arch, mode, norm=None, faded=False, **given):
+def check_pair(arch, mode, norm=None, faded=False, seed=0, **given):
     """Compare the updates of one trainer; return a dict of relative differences."""
-    c, trainer = make_trainer(arch, mode, norm, **given)
+    c, trainer = make_trainer(arch, mode, norm, seed=seed, **given)
     if faded:
         races.into_fade(trainer)
         trainer.step(*races.small_batch(trainer))
+        randomise(trainer, seed)  # the weights may be clipped
     images, labels = races.small_batch(trainer)
     labels = np.arange(len(images[0]), dtype=np.int32)[None] % CLASSES
     key = tf.constant([5, 7], tf.int32)
