@@ -177,9 +177,8 @@ def attend(function, patience):
     Raises:
       TimeoutError: if there is no result in time.
     """
-    before = {n: h for n in STOP_SIGNALS if (h := signal.getsignal(n)) is not None}
-    if threading.current_thread() is not threading.main_thread():
-        before = {}
+    main = threading.current_thread() is threading.main_thread()
+    before = {n: h for n in STOP_SIGNALS if main and (h := signal.getsignal(n)) is not None}
     result = concurrent.futures.Future()
 
     def call():

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import console
+import losses
 from benchmarks import (
     convs,
     limit,
@@ -373,6 +374,17 @@ def test_a_result_has_all_bits_of_a_training(capsys, eager):
         repeat.train("mlp", "gp", "None", 2, seed)
     first, second, other = capsys.readouterr().out.split()
     assert first == second != other
+
+
+def test_the_audit_compares_with_pytorch(eager, monkeypatch):
+    pytest.importorskip("torch")
+    from benchmarks.audit import numbers, updates
+
+    found = updates.check_pair("mlp", "gp", "layer")
+    assert len(found) == 4 and 0 < max(found.values()) < 1e-5
+    assert numbers.optimizer("RMSprop") < 1e-6 and numbers.measure("fid") < 1e-9
+    monkeypatch.setattr(losses, "norm", lambda squared: squared**0.5 + 0.001)
+    assert updates.check_pair("mlp", "gp", "layer")["critic gradients"] > 1e-5
 
 
 def test_start_up_measures_include_the_base():

@@ -15,6 +15,7 @@ from commands import build
 from config import tables
 from config.resolve import resolve
 from datasets.packed import ImageSpec
+from layers import spectral, stock
 from training.randomness import Purpose, fold
 
 BATCH, CLASSES = 4, 3
@@ -156,6 +157,17 @@ def check_pair(arch, mode, norm=None, faded=False, seed=0, **given):
     }
 
 
+def layers_of(network, kind):
+    """List the layers of a class in a network."""
+    return [layer for layer in stock.layers_of(network) if isinstance(layer, kind)]
+
+
+def assign(variables, values):
+    """Set variables to values."""
+    for variable, value in zip(variables, values):
+        variable.assign(value)
+
+
 def check_cyclegan(mode, norm=None, seed=0):
     """Compare the whole step of CycleGAN, without the history of fakes."""
     c, trainer = make_trainer("cyclegan", mode, norm, pool_size=0, seed=seed)
@@ -167,6 +179,8 @@ def check_cyclegan(mode, norm=None, seed=0):
         direction.g_optimizer.apply = lambda gradients, weights: made.append(
             [g.numpy() for g in gradients]
         )
+    vectors = [x.vector for d in trainer.directions for x in layers_of(d.critic, spectral.Spectral)]
+    before = [v.numpy() for v in vectors]  # the generators' update comes before the power iteration
     drawn, own = [], trainer._real
     trainer._real = lambda *words: drawn.append(own(*words)) or drawn[-1]
     terms = trainer._replica_step(*images, tf.constant([5, 7], tf.int32))
@@ -174,11 +188,13 @@ def check_cyclegan(mode, norm=None, seed=0):
     generators = [Network(d.generator) for d in trainer.directions]
     critics = [Network(d.critic) for d in trainer.directions]
     key = fold(tf.constant([5, 7], tf.int32), 0)
-    loss, differences = 0.0, {}
+    loss, differences, after = 0.0, {}, [v.numpy() for v in vectors]
     for i, direction in enumerate(trainer.directions):
         x, y = real[i], real[1 - i]
         fake = generators[i](x)
+        assign(vectors, before)
         loss = loss + generator_loss(c, critics[i], y, fake, [])
+        assign(vectors, after)
         loss = loss + c.lambda_cycle * (generators[1 - i](fake) - x).abs().mean()
         loss = loss + c.lambda_identity * (generators[i](y) - y).abs().mean()
         d_loss = critic_loss(c, critics[i], y, fake.detach(), [], fold(key, i))
