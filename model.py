@@ -9,7 +9,7 @@ import tensorflow as tf
 
 import losses
 import ops
-from layers import fast, spectral, stock
+from layers import fast, spectral, stock, transfer
 from training import replicas
 from training.base import Use
 from training.pair import PairTrainer
@@ -121,13 +121,24 @@ class GANTrainer(PairTrainer):
       generator, critic, objective, …: see `PairTrainer`.
       penalty_every: penalise every k-th critic update, at k times the weight (lazy regularisation).
       penalty_fraction: fraction of the batch that is penalised, in (0, 1].
+      freeze_critic: number of the critic's layers that are not trained, see `transfer.nearest`.
     """
 
     def __init__(
-        self, generator, critic, *args, batch_size, penalty_every=1, penalty_fraction=1.0, **kwargs
+        self,
+        generator,
+        critic,
+        *args,
+        batch_size,
+        penalty_every=1,
+        penalty_fraction=1.0,
+        freeze_critic=0,
+        **kwargs,
     ):
         super().__init__(generator, critic, *args, batch_size=batch_size, **kwargs)
         self.penalty_every = penalty_every
+        self.freeze_critic = freeze_critic
+        self.frozen = transfer.nearest(critic, freeze_critic)
         self.n_penalised = losses.n_penalised(batch_size, penalty_fraction)
         half = any(layer.compute_dtype == "float16" for layer in stock.layers_of(critic))
         self.score_scale = SCORE_SCALE if half else 1.0
@@ -146,6 +157,12 @@ class GANTrainer(PairTrainer):
     def networks(self):
         """The networks that are saved as files: name → Keras model of stock layers."""
         return {"generator": self.average, "critic": stock.stock(self.critic)}
+
+    @property
+    def critic_weights(self):
+        """The critic's trainable weights, without those of the layers in `frozen`."""
+        frozen = {id(w) for layer in self.frozen for w in layer.trainable_variables}
+        return [w for w in self.critic.trainable_variables if id(w) not in frozen]
 
     def judge(self, images, labels, key, use):
         """Score images with the critic. Every use of the critic goes through this method.
@@ -235,7 +252,7 @@ class GANTrainer(PairTrainer):
                 terms["penalty"], terms["gradient_norm"] = tf.unstack(self.parts)
             scaled = self.d_optimizer.scale_loss(loss)
         terms["critic_loss"] = loss
-        weights = self.critic.trainable_variables
+        weights = self.critic_weights
         self._apply(self.d_optimizer, tape.gradient(scaled, weights), weights)
         if objective.clip:
             self._clip(weights)

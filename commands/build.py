@@ -9,7 +9,7 @@ from commands import sources
 from config import tables
 from config.resolve import resolve
 from config.rows import import_object
-from config.saved import add_newer_fields, identity, read_saved
+from config.saved import add_newer_fields, identity, network_settings, read_saved
 from runs import film, recovery, trained
 
 
@@ -187,6 +187,7 @@ def build_trainer(c, spec, per_epoch=0, shown=(), strategy=None):
         latents=import_object(tables.LATENTS[c.z_distribution].function),
         penalty_every=c.penalty_every,
         penalty_fraction=c.penalty_fraction,
+        freeze_critic=c.freeze_critic,
         ema=c.ema,
         mirror=c.mirror,
         seed=c.seed,
@@ -203,3 +204,44 @@ def restore(c, run, trainer):
     step = run.restore(trainer)
     trainer.resume(c.learning_rate, c.d_learning_rate)
     return step
+
+
+def start_settings(given):
+    """Return the settings that a new run takes from the run that `--init_from` names.
+
+    Args:
+      given: dict of the flags of the call.
+
+    Returns:
+      A dict of Config field → value, see `network_settings`. It is empty without `--init_from`, and
+      for a folder without a config.json.
+
+    Raises:
+      Failed: if there is no such run.
+      WrongCall: if its settings cannot be read, or it has another architecture than the call.
+    """
+    c = resolve(given, check=False)
+    if not c.init_from:
+        return {}
+    path = find_source(c.init_from, c.checkpoint_dir) / trained.CONFIG
+    return network_settings(given, read_saved(path)) if path.exists() else {}
+
+
+def find_source(source, checkpoint_dir):
+    """Return the folder of the run that `--init_from` names.
+
+    Args:
+      source: name of a run in `checkpoint_dir` or of one that ships, or path of a folder.
+      checkpoint_dir: path of the folder of the runs.
+
+    Raises:
+      Failed: if there is no such folder.
+    """
+    places = (Path(checkpoint_dir), trained.shipped_dir())
+    for folder in (*(place / source for place in places), Path(source)):
+        if folder.is_dir():
+            return folder
+    raise console.Failed(
+        f"--init_from={source}: there is no such run in {places[0]} or {places[1]}, and no such "
+        "folder"
+    )

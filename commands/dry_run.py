@@ -20,8 +20,9 @@ def dry_run(given):
     Args:
       given: dict of the flags of the call.
     """
-    c = resolve(given)
-    for line in (messages.opening(c, given, {}), *describe(c)):
+    start = build.start_settings(given)
+    c = resolve(given, start=start)
+    for line in (messages.opening(c, given, {}, start), *describe(c)):
         print(line, flush=True)
 
 

@@ -203,6 +203,7 @@ VALUES = [  # a flag, what it must be, and what it does not take
     ("best_by", "one of fid, kid, swd, precision, recall", ["accuracy", "FID"]),
     ("extractor", "a printable text that is not empty", [""]),
     ("init_from", "a printable text that is not empty", [""]),
+    ("freeze_critic", "a whole number, at least 0, at most 1000", ["-1", "all", "1001"]),
     ("sample_dir", "a printable text that is not empty", [""]),
     ("log_dir", "a printable text that is not empty", [""]),
     ("data_dir", "a printable text that is not empty", [" "]),
@@ -273,8 +274,17 @@ CALLS = [  # a command line, and the whole line that it ends with
         "--fade_kimg and --stable_kimg give a stage no images: raise one of them",
     ),
     (
-        "--arch pggan --init_from x",
-        "--init_from cannot be used with --arch=pggan, which grows by a schedule",
+        "--train --freeze_critic 2",
+        "--freeze_critic=2 needs --init_from, since the frozen layers of a new run would keep "
+        "random weights",
+    ),
+    *(
+        (
+            f"{words} --arch mlp --init_from faces_64_48_48",
+            "--init_from=faces_64_48_48 is a run of --arch=dcgan, whose weights do not fit "
+            "--arch=mlp: leave --arch or --preset out",
+        )
+        for words in ("--train", "--dry_run", "--compare gp,div")
     ),
     (
         "--arch pggan --critic_bursts",
@@ -518,6 +528,7 @@ CHANGES = [
     ("--output_width 30", "output_width=28, not 30"),
     ("--g_width 64,32", "g_width=32, not 64,32"),
     ("--label_mode concat", "label_mode=projection, not concat"),
+    ("--freeze_critic 1", "freeze_critic=0, not 1"),
     ("--preset resnet_gan", "arch=dcgan, not resnet"),
 ]
 

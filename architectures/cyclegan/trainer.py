@@ -133,6 +133,11 @@ class CycleGAN(TrainerBase):
         """The trained networks: name → Keras model."""
         return self._by_direction("trained")
 
+    @property
+    def frozen(self):
+        """The layers of both critics that are not trained."""
+        return [layer for direction in self.directions for layer in direction.frozen]
+
     last = GANTrainer.last
 
     def resume(self, generator, critic):
