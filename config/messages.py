@@ -135,10 +135,8 @@ def same_classes(data, spec):
 
     Data of older runs have no names of classes. Then the numbers of classes are compared.
     """
-    names = data.get("class_names"), spec.get("class_names")
-    if None in names:
-        return data.get("classes") == spec.get("classes")
-    return list(names[0]) == list(names[1])
+    old, new = (list(facts.get("class_names") or ()) for facts in (data, spec))
+    return old == new if old and new else data.get("classes") == spec.get("classes")
 
 
 def length(c, updates, per_epoch, images, done=0):

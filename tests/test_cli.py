@@ -703,22 +703,59 @@ def test_compare_stops_at_a_signal(cli, monkeypatch):
 
 
 def test_a_new_run_can_start_from_another(cli):
-    words = ("--dataset", "digits", "--train", *SMALL, "--max_steps")
-    assert cli(*words, 3, "--name", "old")[0] == 0
+    """With its settings, for which no flags are given."""
+    words = ("--dataset", "digits", "--train", "--batch_size", 8, "--max_steps")
+    assert cli(*words, 3, *SMALL, "--name", "old")[0] == 0
     rate = ("--learning_rate", "0", "--d_learning_rate", "0", "--ema", "0")
     for source in ("old", "checkpoint/old"):
         name = f"from{len(source)}"
-        assert cli(*words, 1, "--name", name, "--init_from", source, *rate)[0] == 0
+        status, out, _ = cli(*words, 1, "--name", name, "--init_from", source, *rate)
+        assert status == 0
+        taken = next(
+            x for x in out.splitlines() if x.startswith(f"taken from {source}: arch=dcgan")
+        )
+        for item in ("z_dim=4", "g_width=4", "output_height=8", "output_width=8"):
+            assert f", {item}" in taken
         for file in ("generator.keras", "critic.keras"):
             old, new = (keras.saving.load_model(f"checkpoint/{n}/{file}") for n in ("old", name))
             for a, b in zip(old.trainable_variables, new.trainable_variables):
                 np.testing.assert_array_equal(a, b)
-    status, _, err = cli(*words, 1, "--name", "x", "--init_from", "old", "--z_dim", 5)
-    assert (status, err.count("\n")) == (1, 1)
-    assert "generator.keras is another network" in err
-    status, _, err = cli(*words, 1, "--name", "y", "--init_from", "absent")
+    words = (*words, 1, "--init_from", "old")
+    status, out, _ = cli(
+        *words, "--name", "x", "--z_dim", 5, "--conditional", False, "--mode", "r1"
+    )
+    assert status == 0
+    assert "note: differs from old: mode gp -> r1, classes 10 -> 0" in out.splitlines()
+    assert "generator: 2 of 3 layers fit; new: Dense 5->64" in out.splitlines()
+    status, _, err = cli(*words[:-1], "absent", "--name", "y")
     assert (status, err.count("\n")) == (1, 1)
     assert "--init_from=absent: there is no such run in checkpoint or " in err
+    shutil.rmtree("checkpoint/old")  # a resumed run does not need it
+    status, out, _ = cli(*words, "--name", "x", "--z_dim", 5)
+    assert status == 0 and "note: --init_from has no effect on a resumed run" in out.splitlines()
+
+
+def test_a_run_with_frozen_layers(cli, eager):
+    words = ("--dataset", "digits", "--train", "--batch_size", 8, "--output_height", 16)
+    words += ("--g_width", 4, "--d_width", 4, "--z_dim", 4, "--max_steps")
+    assert cli(*words, 1, "--name", "old")[0] == 0
+    start = ("--name", "new", "--init_from", "old", "--freeze_critic")
+    status, _, err = cli(*words, 2, *start, 3)
+    assert (status, err.count("\n")) == (1, 1)
+    line = "--freeze_critic=3 must be at most 2, the number of the critic's layers before its last"
+    assert line in err
+    assert cli(*words, 2, *start, 1)[0] == 0
+    status, _, err = cli(*words, 3, *start, 2)
+    assert status == 2 and "run new has freeze_critic=1, not 2: leave that flag" in err
+    assert cli(*words, 3, "--name", "new")[0] == 0  # the run keeps it
+    assert json.loads(Path("checkpoint/new/config.json").read_text())["freeze_critic"] == 1
+    old, new = (keras.saving.load_model(f"checkpoint/{n}/critic.keras") for n in ("old", "new"))
+    same = [np.array_equal(*pair) for pair in zip(*(n.trainable_variables for n in (old, new)))]
+    assert same[:2] == [True, True] and not any(same[2:-1])  # gp does not move the last bias
+    Path("checkpoint/old/critic.keras").unlink()
+    status, _, err = cli(*words, 1, "--name", "x", *start[2:], 1)
+    assert (status, err.count("\n")) == (1, 1)
+    assert "--freeze_critic=1 would freeze random weights, since no saved layer fits Conv2D" in err
 
 
 def test_seeds_labels_and_films(cli):
