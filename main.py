@@ -6,6 +6,7 @@ import shlex
 import sys
 
 from commands import COMMANDS, TRAINING
+from commands.build import start_settings
 from commands.generate import generate
 from config import messages
 from config.flags import parse_flags, resuming_call
@@ -30,7 +31,7 @@ def main(argv):
     try:
         given = parse_flags(argv)
         if given.pop("help", False):
-            print(messages.help_text(resolve(given)))
+            print(messages.help_text(resolve(given, start=start_settings(given))))
         elif given.get("list_presets"):
             print(messages.preset_table())
         else:

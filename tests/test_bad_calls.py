@@ -278,14 +278,6 @@ CALLS = [  # a command line, and the whole line that it ends with
         "--freeze_critic=2 needs --init_from, since the frozen layers of a new run would keep "
         "random weights",
     ),
-    *(
-        (
-            f"{words} --arch mlp --init_from faces_64_48_48",
-            "--init_from=faces_64_48_48 is a run of --arch=dcgan, whose weights do not fit "
-            "--arch=mlp: leave --arch or --preset out",
-        )
-        for words in ("--train", "--dry_run", "--compare gp,div")
-    ),
     (
         "--arch pggan --critic_bursts",
         "--critic_bursts cannot be used with --arch=pggan, which grows by a schedule",
