@@ -37,8 +37,10 @@ def train(given, started=STARTED, newest_dir=None):
     """
     try:
         start = build.start_settings(given)
-    except (Failed, WrongCall):  # a resumed run does not need the other run any more
-        start = {}
+    except (Failed, WrongCall):
+        if not given.get("name"):  # the run's name depends on these settings
+            raise
+        start = {}  # a resumed run does not need them
     c = resolve(given, start=start, check=False)
     build.refuse_shipped(c, "checkpoint_dir", "sample_dir", "log_dir", "cache_dir")
     team = devices.find_cluster(c)
@@ -197,7 +199,7 @@ def init_networks(c, trainer, facts):
         if name.startswith("critic") and not path.exists():
             text += f"; there is no {path.name}, so this critic starts from random weights"
         else:
-            saved[name] = trained.load_network(path)
+            saved[name] = trained.load_functional(path)
     lines = [text, trainer.start_from(saved)]
     lines.append(messages.start_differences(c, was, facts) if was else None)
     same = not was or messages.same_classes(was["data"], facts)

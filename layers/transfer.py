@@ -119,7 +119,8 @@ def _parts(network, from_image):
     for layer in stock.layers_of(network):
         if weights := getattr(layer, "stock_weights", layer.get_weights)():
             kind = getattr(layer, "kind", type(layer)).__name__
-            parts.append(_Part(layer, kind, weights, *_labels(layer)))
+            labels = _labels(layer) if kind in INPUTS else (0, True)
+            parts.append(_Part(layer, kind, weights, *labels))
     takes_images = len(network.inputs[0].shape) == 4
     return parts if takes_images == from_image else parts[::-1]
 

@@ -53,6 +53,18 @@ def load_network(path):
         raise console.Failed(f"cannot load {path}: {console.first_line(error)}") from None
 
 
+def load_functional(path):
+    """Load a Keras model with known inputs and outputs; see `load_network`.
+
+    Raises:
+      console.Failed: if the file cannot be loaded, or the network has never been built.
+    """
+    network = load_network(path)
+    if not all(_shapes(network)):
+        raise console.Failed(f"{path} is a network without inputs and outputs")
+    return network
+
+
 def load_generator(path):
     """Load a generator of latents [N, Z], or of latents and one-hot labels [N, K].
 

@@ -92,7 +92,8 @@ class PGGAN(GANTrainer):
         the number of images that the schedule has up to there.
         """
         generator = saved["generator"]
-        stage = (generator.outputs[0].shape[1] // FIRST_SIZE).bit_length() - 1
+        size = max(generator.outputs[0].shape[1:2], default=None) or FIRST_SIZE
+        stage = (size // FIRST_SIZE).bit_length() - 1
         last = len(self.growth.batches) - 1
         alpha = _alpha(generator) if stage <= last else 1.0
         stage = max(0, min(stage, last))
