@@ -5,12 +5,14 @@ Imports no TensorFlow.
 
 import contextlib
 import errno
+import functools
 import math
 import os
 import signal
 import sys
 import threading
 import time
+import warnings
 
 _NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2")
 STOP_SIGNALS = tuple(signal.Signals[n] for n in _NAMES if hasattr(signal, n))  # Windows lacks some
@@ -172,6 +174,14 @@ def open_closed_streams():
             setattr(sys, name, os.fdopen(number, "rww"[number], closefd=False))
 
 
+def allow_warnings():
+    """Undo PYTHONWARNINGS=error and `-W error`: TensorFlow and Keras do what is deprecated."""
+    if any(action == "error" for action, *_ in warnings.filters):
+        warnings.resetwarnings()
+        for kind in (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning):
+            warnings.simplefilter("ignore", kind)
+
+
 CLOSED = (errno.EPIPE, errno.EIO)  # the reader of a pipe, or the terminal, has gone
 
 
@@ -215,6 +225,12 @@ def open_ended_output():
         with contextlib.suppress(OSError):
             sys.stdout.flush()
         sys.stdout, sys.stderr = before
+
+
+@functools.cache
+def note_once(text):
+    """Print a note, once in a process."""
+    print(f"note: {text}", flush=True)
 
 
 def clock(seconds):

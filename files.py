@@ -1,11 +1,10 @@
-"""Files: atomic writes, locks, and the removal of what dead processes left.
+"""Files: atomic writes, the marks of outputs, and paths for TensorFlow.
 
 Imports TensorFlow only while TensorFlow writes.
 """
 
 import contextlib
 import errno
-import functools
 import os
 import re
 import shutil
@@ -13,19 +12,15 @@ import tempfile
 from pathlib import Path
 
 import console
-
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None
+import locks
+from locks import writing
 
 MAX_UNPACKED = 100  # unpacked bytes for each stored byte; MNIST's files have 5
-PART_PATTERN = ".*.part*"  # matches the names that `part_path` makes
 # File that marks an output folder of this program. It is empty, or in a folder with other files, it
 # lists the files that the program has made there.
 OUTPUT_MARK = ".gan-output"
 WINDOWS = os.name == "nt"
-NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)  # errors of file systems without locks
+OPEN_FOLDERS = "/proc/self/fd"  # Linux: the open files and folders of this process, by number
 HEAD, BLOCK = 4096, 2**20  # bytes that `allocate` keeps at the start, and bytes of a write
 NO_ALLOCATION = (errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
 
@@ -41,11 +36,6 @@ def check_size(count, stored, what):
         raise ValueError(f"{what}: too many bytes for {stored} stored bytes")
 
 
-def part_path(path):
-    """Return a hidden temporary path beside `path`, with this process's id and the same suffix."""
-    return path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
-
-
 @contextlib.contextmanager
 def atomic_path(path):
     """Yield a temporary path; move it to `path` if the block ends without an error.
@@ -54,28 +44,11 @@ def atomic_path(path):
       OSError: if the file cannot be written. Its message names `path`.
     """
     path = Path(path)
-    part = part_path(path)
-    try:
-        with writing(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with locks.part_of(path) as part:
             yield part
             os.replace(part, path)
-    finally:
-        with contextlib.suppress(OSError):  # its folder may not exist
-            part.unlink(missing_ok=True)
-
-
-@contextlib.contextmanager
-def writing(path):
-    """Replace an OSError of the block by one whose message names `path`.
-
-    The original message may name no path, or a temporary file.
-    """
-    try:
-        yield
-    except OSError as error:
-        reason = error.strerror or console.first_line(error)
-        raise OSError(f"cannot write {path}: {reason}") from error
 
 
 @contextlib.contextmanager
@@ -88,6 +61,47 @@ def writing_by_tensorflow(path):
     except tf.errors.OpError as error:
         reason = re.sub(r"{{.*?}} ?", "", error.message)  # the names of operations
         raise console.Failed(f"cannot write {path}: {console.first_line(reason, 500)}") from None
+
+
+@contextlib.contextmanager
+def tensorflow_path(folder):
+    """Yield a path, as text, by which TensorFlow finds an existing folder during the block.
+
+    TensorFlow takes a path for a pattern where it looks for checkpoints. It takes all paths for
+    UTF-8, also where the locale has another encoding.
+    A folder whose path does not suit it is opened, and gets the path of the open folder in /proc.
+
+    Raises:
+      console.Failed: if the path does not suit TensorFlow, and the system has no /proc.
+      OSError: if it does not suit TensorFlow, and the folder cannot be opened.
+    """
+    path = str(folder)
+    if suits_tensorflow(path):
+        yield path
+        return
+    opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        yield f"{OPEN_FOLDERS}/{opened}"
+    finally:
+        os.close(opened)
+
+
+def suits_tensorflow(path):
+    """True if TensorFlow finds files at a path as it is.
+
+    Raises:
+      console.Failed: if it does not, and `tensorflow_path` cannot help on this system.
+    """
+    special, text = "[*?" if WINDOWS else "[*?\\", str(path)
+    with contextlib.suppress(UnicodeEncodeError):  # for bytes that are no text
+        if not set(text) & set(special) and os.fsencode(text) == text.encode():
+            return True
+    if not os.path.isdir(OPEN_FOLDERS):
+        raise console.Failed(
+            f"TensorFlow cannot use the path {path} on this system: give a --name and a "
+            f"--checkpoint_dir without {' '.join(special)} and with valid text only"
+        )
+    return False
 
 
 def check_writable(folder):
@@ -122,117 +136,10 @@ def allocate(path):
         except OSError as error:
             if error.errno not in NO_ALLOCATION:
                 raise
-            _note("this system cannot allocate disk space: packing writes zeros first")
+            console.note_once("this system cannot allocate disk space: packing writes zeros first")
             file.seek(len(file.read(HEAD)))
             for start in range(file.tell(), size, BLOCK):
                 file.write(bytes(min(BLOCK, size - start)))
-
-
-@functools.cache
-def _note(text):
-    """Print a note, once in a process."""
-    print(f"note: {text}", flush=True)
-
-
-def clear_parts(folder):
-    """Remove the temporary files and folders that dead processes left in a folder."""
-    for part in Path(folder).glob(PART_PATTERN):
-        pid = re.search(r"\.(\d{1,7})\.part", part.name)
-        if pid and not _is_alive(int(pid[1])):
-            with contextlib.suppress(FileNotFoundError):  # another process may remove it, too
-                (shutil.rmtree if part.is_dir() else Path.unlink)(part)
-
-
-def remove(path):
-    """Delete a file, a link or a folder, if it exists."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
-
-
-def _is_alive(pid):
-    """True if another process of this id is running.
-
-    False for this process's own id. This process has no temporary file yet, so a file with its id
-    is from an older process. True for every other id on Windows, where the question would end the
-    process.
-    """
-    if WINDOWS:
-        return pid != os.getpid()
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return pid != os.getpid() and not _has_ended(pid)
-
-
-def _has_ended(pid):
-    """True if a process has ended, but its parent has not read its status. Linux only."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "ZX"
-    except (OSError, IndexError):
-        return False
-
-
-@contextlib.contextmanager
-def lock(path, busy):
-    """Hold the lock of a file in the block, and remove the file afterwards.
-
-    The system releases the lock if the process dies. Without locks, on Windows and on some file
-    systems, a note says so and the block runs unprotected.
-
-    Args:
-      path: path of the lock file.
-      busy: called with the id of the process that holds the lock, as text. If it returns, this
-        process waits for the lock.
-    """
-    with contextlib.ExitStack() as opened:
-        while True:
-            file = opened.enter_context(open(path, "a+"))
-            locked = _take(file, busy)
-            if not locked or _is_at(file, path):
-                break
-            opened.close()  # the previous holder has removed this file
-        try:
-            with writing(path):
-                file.truncate(0)
-                file.write(str(os.getpid()))
-                file.flush()
-            if not locked:
-                opened.close()  # Windows removes no open file
-            yield
-        finally:
-            path.unlink(missing_ok=True)
-
-
-def _take(file, busy):
-    """Take the lock of an open file, as in `lock`. Return False if there are no locks."""
-    try:
-        if fcntl is None:
-            raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
-            busy(file.read().strip() or "unknown")
-            fcntl.flock(file, fcntl.LOCK_EX)
-    except OSError as error:
-        if error.errno not in NO_LOCKS:
-            raise
-        _note("this file system has no locks: do not train one run twice at the same time")
-        return False
-    return True
-
-
-def _is_at(file, path):
-    """True if an open file is the one at `path`."""
-    try:
-        return os.path.samestat(os.fstat(file.fileno()), os.stat(path))
-    except FileNotFoundError:
-        return False
 
 
 def mark_output(folder, names=()):
@@ -260,6 +167,14 @@ def output_names(folder):
     """Return the set of the names of the files that `mark_output` has marked in a folder."""
     mark = folder / OUTPUT_MARK
     return set(mark.read_text(errors="replace").splitlines()) if mark.is_file() else set()
+
+
+def are_equal(one, other):
+    """True if two files have the same bytes; False if one is absent."""
+    try:
+        return one.read_bytes() == other.read_bytes()
+    except OSError:
+        return False
 
 
 def copy(source, target):

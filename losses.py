@@ -147,8 +147,7 @@ def interpolates(real, fake, key):
 def n_penalised(batch_size, fraction):
     """Return the number of penalised images of a batch: a fraction of it, two if it has two.
 
-    For a single image, TensorFlow 2.21 crashes on a CPU in the gradient of a strided 1x1
-    convolution of few channels.
+    A single image estimates the mean of the penalty poorly.
     """
     return min(batch_size, max(2, round(fraction * batch_size)))
 

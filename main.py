@@ -5,12 +5,23 @@ import os
 import shlex
 import sys
 
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))  # PYTHONSAFEPATH leaves it out
+
 from commands import COMMANDS, TRAINING
+from commands.build import start_settings
+from commands.devices import abandoned
 from commands.generate import generate
 from config import messages
 from config.flags import parse_flags, resuming_call
 from config.resolve import resolve
-from console import Failed, WrongCall, open_closed_streams, open_ended_output, plain
+from console import (
+    Failed,
+    WrongCall,
+    allow_warnings,
+    open_closed_streams,
+    open_ended_output,
+    plain,
+)
 
 
 def main(argv):
@@ -24,13 +35,15 @@ def main(argv):
       of a signal that ended the call early.
     """
     open_closed_streams()
+    # The user's settings for other programs. They are read when these libraries are imported.
+    os.environ |= {"KERAS_BACKEND": "tensorflow", "MPLBACKEND": "agg"}
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # for names that the terminal cannot encode
             stream.reconfigure(errors="backslashreplace")
     try:
         given = parse_flags(argv)
         if given.pop("help", False):
-            print(messages.help_text(resolve(given)))
+            print(messages.help_text(resolve(given, start=start_settings(given))))
         elif given.get("list_presets"):
             print(messages.preset_table())
         else:
@@ -83,9 +96,12 @@ def finish(status):
         sys.stdout.flush()
     except OSError as error:  # the disk is full, or the reading end of a pipe is closed
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # else Python reports it again
-        return status or complain(f"cannot write the output: {error.strerror}", 1)
+        status = status or complain(f"cannot write the output: {error.strerror}", 1)
+    if abandoned:
+        os._exit(status)
     return status
 
 
 if __name__ == "__main__":
+    allow_warnings()
     sys.exit(finish(main(sys.argv)))

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 import losses
 import ops
-from layers import fast, spectral, stock
+from layers import fast, spectral, stock, transfer
 from training import replicas
 from training.base import Use
 from training.pair import PairTrainer
@@ -121,13 +121,24 @@ class GANTrainer(PairTrainer):
       generator, critic, objective, …: see `PairTrainer`.
       penalty_every: penalise every k-th critic update, at k times the weight (lazy regularisation).
       penalty_fraction: fraction of the batch that is penalised, in (0, 1].
+      freeze_critic: number of the critic's layers that are not trained, see `transfer.nearest`.
     """
 
     def __init__(
-        self, generator, critic, *args, batch_size, penalty_every=1, penalty_fraction=1.0, **kwargs
+        self,
+        generator,
+        critic,
+        *args,
+        batch_size,
+        penalty_every=1,
+        penalty_fraction=1.0,
+        freeze_critic=0,
+        **kwargs,
     ):
         super().__init__(generator, critic, *args, batch_size=batch_size, **kwargs)
         self.penalty_every = penalty_every
+        self.freeze_critic = freeze_critic
+        self.frozen = transfer.nearest(critic, freeze_critic)
         self.n_penalised = losses.n_penalised(batch_size, penalty_fraction)
         half = any(layer.compute_dtype == "float16" for layer in stock.layers_of(critic))
         self.score_scale = SCORE_SCALE if half else 1.0
@@ -146,26 +157,6 @@ class GANTrainer(PairTrainer):
     def networks(self):
         """The networks that are saved as files: name → Keras model of stock layers."""
         return {"generator": self.average, "critic": stock.stock(self.critic)}
-
-    def judge(self, batches, labels, key, use):
-        """Augment and score images. Every use of the critic goes through this method.
-
-        Args:
-          batches: list of float32 [B, H, W, C] in [-1, 1].
-          labels: [one-hot labels [B, classes]] of each batch, or [].
-          key: int32 [2], for the random numbers of the augmentation.
-          use: a `Use`. Batch norm is in inference mode for MEASURE only.
-
-        Returns:
-          A list of scores [B], or one for each patch, [B, h, w, 1].
-        """
-        batches = [self._augment(x, key, use, i) for i, x in enumerate(batches)]
-        training = use is not Use.MEASURE
-        if not (self.joint and use is Use.CRITIC):
-            return [self.critic([x, *labels], training=training) for x in batches]
-        labels = [tf.concat([y] * len(batches), 0) for y in labels]
-        scores = self.critic([tf.concat(batches, 0), *labels], training=training)
-        return tf.split(scores, len(batches))
 
     def _replica_step(self, images, labels, key):
         """Do one replica's part of a step, see `TrainerBase`.
@@ -239,7 +230,7 @@ class GANTrainer(PairTrainer):
                 terms["penalty"], terms["gradient_norm"] = tf.unstack(self.parts)
             scaled = self.d_optimizer.scale_loss(loss)
         terms["critic_loss"] = loss
-        weights = self.critic.trainable_variables
+        weights = self.critic_weights
         self._apply(self.d_optimizer, tape.gradient(scaled, weights), weights)
         if objective.clip:
             self._clip(weights)

@@ -7,6 +7,7 @@ from training.randomness import fold
 TARGET = 0.6  # of `sign_real` (2006.06676, section 3.1)
 IMAGES = 100_000  # real images in which an adaptive p goes from 0 to 1
 EVERY = 4  # steps between two changes of an adaptive p
+MOST = 0.8  # of an adaptive p: above it, samples begin to look augmented (section 2.2)
 
 
 class Augment(tf.Module):
@@ -57,5 +58,5 @@ class Augment(tf.Module):
         total, calls = tf.unstack(self.signs + tf.stack([sign_real, 1.0]))
         due = calls >= EVERY
         change = tf.sign(total / calls - TARGET) * calls * tf.cast(images, tf.float32) / IMAGES
-        self.p.assign(tf.where(due, tf.clip_by_value(self.p + change, 0.0, 1.0), self.p))
+        self.p.assign(tf.where(due, tf.clip_by_value(self.p + change, 0.0, MOST), self.p))
         self.signs.assign(tf.where(due, tf.zeros([2]), tf.stack([total, calls])))

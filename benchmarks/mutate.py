@@ -38,10 +38,10 @@ from benchmarks import timing
 from benchmarks.mutants import mutants
 
 IMAGES = ("tests/test_utils.py", "tests/test_sample.py::test_a_video_if_av_is_installed")
-FILES = ("tests/test_files.py", "tests/test_recovery.py::test_files_of_dead_processes_are_removed")
 WORDS = ("tests/test_bad_calls.py", "tests/test_config.py")
 ROOT = Path(__file__).resolve().parents[1]
-TESTS = {"losses": ("tests/test_losses.py",), "utils": IMAGES, "files": FILES}
+TESTS = {"losses": ("tests/test_losses.py",), "utils": IMAGES, "files": ("tests/test_files.py",)}
+TESTS["locks"] = ("tests/test_locks.py",)
 TESTS |= {f"config/{name}": WORDS for name in ("fields", "flags", "resolve", "values")}
 TESTS["console"] = ("tests/test_console.py", "tests/test_errors.py")
 # A change hangs if its tests take SLOWER times as long as without it, plus AFTER seconds.

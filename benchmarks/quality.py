@@ -83,6 +83,11 @@ CANDIDATES |= {  # what gp's row could have for colour folders
         "rpgan": {"mode": "rpgan"},
         "rpgan, LAMBDA 0.2": {"mode": "rpgan", "LAMBDA": 0.2},
         "r1, normal latents": {"mode": "r1", **_R1, "z_distribution": "normal"},
+        "r1, rate 2e-3": {"mode": "r1", **_R1, "learning_rate": 2e-3},
+        "rate 2e-3, normal latents": {"learning_rate": 2e-3, "z_distribution": "normal"},
+        "rate 2e-3, beta2 0.99": {"learning_rate": 2e-3, "beta2": 0.99},
+        "rpgan, rate 2e-3": {"mode": "rpgan", "learning_rate": 2e-3},
+        "rate 4e-3": {"learning_rate": 4e-3},
     }.items()
 }
 AUGMENTS = {
@@ -131,11 +136,11 @@ def curve(flags, marks, *, by_updates=False, folder=None):
             if step % c.log_every == 0:  # wait for the device, as the log does
                 float(terms["critic_loss"])
         spent += time.monotonic() - begun
-        fake = metrics.moments(evaluation.extractor(trainer.samples(labels))[0])
+        fake = metrics.moments(evaluation.extractor(np.concatenate([*trainer.samples(labels)]))[0])
         fid = metrics.frechet_distance(evaluation.moments, fake)
         if folder:
             path = Path(folder) / f"{c.seed}_{step}.png"
-            utils.save_image(path, utils.make_grid(trainer.samples(labels[:64])))
+            utils.save_image(path, utils.make_grid(next(iter(trainer.samples(labels[:64])))))
         yield spent / 60, step, f"fid_{evaluation.extractor.name}", fid
 
 
@@ -145,9 +150,9 @@ def beside(data, subset):
     return dataclasses.replace(data, images=data.images[others], labels=data.labels[others])
 
 
-def measure(name, seed, marks, by_updates, output, extra):
+def measure(name, seed, marks, by_updates, output, extra=()):
     """Train a candidate, with `extra` settings, and append its rows to the CSV file."""
-    flags = {**CANDIDATES[name], "seed": seed, **extra}
+    flags = {**CANDIDATES[name], "seed": seed, **dict(extra)}
     folder = Path(output).with_suffix("") / re.sub("[^a-z0-9]+", "_", name)
     folder.mkdir(parents=True, exist_ok=True)
     for spent, step, what, value in curve(flags, marks, by_updates=by_updates, folder=folder):

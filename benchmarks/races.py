@@ -1,13 +1,18 @@
 """Check the final graphs of train steps for races between reads and writes of a variable.
 
-`python -m benchmarks.races` builds a small trainer for each architecture and mode, and runs a step.
-In the graph after TensorFlow's optimisations, it searches for pairs of operations on the same
+`python -m benchmarks.races` builds a small trainer for each architecture, mode and strategy, and
+for each norm and penalty in mode gp, and runs a step. PGGAN is in the fade of its second stage. In
+the graph after TensorFlow's optimisations, it searches for pairs of operations on the same
 variable, at least one of them a write, that no path of edges orders. A read in such a pair sees
 the old or the new value, at random. The program prints the number of pairs for each trainer, and
 exits with status 1 if there are any.
+
+`--all` has all combinations of mode, penalty and norm, which takes hours. Two processes have the
+graph of `mirrored`, and communication between them.
 """
 
 import argparse
+import itertools
 import sys
 
 import numpy as np
@@ -15,9 +20,10 @@ import tensorflow as tf
 from tensorflow.python.eager import context  # the public API has no run metadata
 
 from commands import build, devices
-from config import tables
+from config import fields, tables
 from config.resolve import resolve
 from datasets.packed import ImageSpec
+from training import replicas
 
 READS = {"ReadVariableOp", "ResourceGather"}
 SMALL = {  # the fields of tiny networks; an architecture takes those that it has
@@ -29,6 +35,7 @@ SMALL = {  # the fields of tiny networks; an architecture takes those that it ha
     "fmap_base": 32,
     "fmap_max": 8,
     "stable_kimg": 0.008,
+    "fade_kimg": 0.08,
 }
 
 
@@ -52,6 +59,30 @@ def small_batch(trainer, seed=0):
     if trainer.trained.keys() == {"generator", "critic"}:
         return images, np.zeros(shape[:2], np.int32)
     return images, images[:, ::-1].copy()
+
+
+def cases(architectures, modes, everything=False):
+    """List the (architecture, mode, norm of the critic, penalty) to check.
+
+    The norm and the penalty are None for the defaults. Each of them varies alone, in mode gp,
+    unless `everything`.
+    """
+    norms, penalties = (None, *fields.NORMS), (None, *tables.PENALTIES)
+    found = []
+    for case in itertools.product(architectures, modes, norms, penalties):
+        given = [value for value in case[2:] if value]
+        if everything or not given or (case[1] == "gp" and len(given) == 1):
+            found.append(case)
+    return found
+
+
+def into_fade(trainer):
+    """Step until the networks of a growing trainer are in the fade of the second stage."""
+    eagerly = tf.config.functions_run_eagerly()
+    tf.config.run_functions_eagerly(True)  # faster than compiling the first stage
+    while trainer.grows or float(getattr(trainer, "alpha", 1)) == 0:
+        trainer.step(*small_batch(trainer))
+    tf.config.run_functions_eagerly(eagerly)
 
 
 def sum_by_keras(trainer):
@@ -80,6 +111,13 @@ def unordered(graph):
     """
     bodies = [graph.node, *(function.node_def for function in graph.library.function)]
     return [pair for nodes in bodies for pair in _unordered(nodes)]
+
+
+def _nodes(graph):
+    """Yield all nodes of a graph and of the functions that it calls."""
+    yield from graph.node
+    for function in graph.library.function:
+        yield from function.node_def
 
 
 def _unordered(nodes):
@@ -182,25 +220,50 @@ def _ancestors(inputs):
     return done
 
 
+def two_replicas():
+    """Return a strategy of two replicas on the CPU. TensorFlow must not have run yet."""
+    one = tf.config.LogicalDeviceConfiguration()
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    tf.config.set_logical_device_configuration(cpu, [one, one])
+    return replicas.choose_strategy(("CPU",))
+
+
+def check(case, strategy, keras):
+    """Return the unordered pairs of a case's train step."""
+    arch, mode, norm, penalty = case
+    given = {name: v for name, v in (("critic_norm", norm), ("penalty", penalty)) if v}
+    trainer = small_trainer(arch, mode, strategy, **given)
+    into_fade(trainer)
+    if keras:
+        sum_by_keras(trainer)
+    graphs = final_graphs(trainer)
+    writes = ("ResourceApply", "Assign")
+    if not any(node.op.startswith(writes) for graph in graphs for node in _nodes(graph)):
+        raise RuntimeError(f"the graphs of {case} have no update of a weight")
+    return [pair for graph in graphs for pair in unordered(graph)]
+
+
 def main():
     """Print the pairs of each trainer; return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--arch", nargs="*", default=list(tables.ARCHS))
     parser.add_argument("--mode", nargs="*", default=list(tables.MODES))
+    parser.add_argument("--strategy", nargs="*", default=["none", "mirrored"])
+    parser.add_argument("--all", action="store_true", help="all combinations")
     parser.add_argument("--keras", action="store_true", help="let Keras sum gradients: has races")
     call = parser.parse_args()
     devices.import_tensorflow("cpu")
+    strategies = {"none": None, "mirrored": two_replicas()}
     total = 0
-    for arch in call.arch:
-        for mode in call.mode:
-            trainer = small_trainer(arch, mode)
-            if call.keras:
-                sum_by_keras(trainer)
-            pairs = [pair for graph in final_graphs(trainer) for pair in unordered(graph)]
+    for case in cases(call.arch, call.mode, call.all):
+        for name in call.strategy:
+            pairs = check(case, strategies[name], call.keras)
             total += len(pairs)
-            print(f"{arch} {mode}: {len(pairs)} unordered pairs", flush=True)
+            words = " ".join(word or "default" for word in case)
+            print(f"{words}, strategy {name}: {len(pairs)} unordered pairs", flush=True)
             for pair in pairs:
                 print("  " + " | ".join(pair))
+            tf.keras.backend.clear_session()
     return min(total, 1)
 
 

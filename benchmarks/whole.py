@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+import locks
 from runs import log as run_log
 from runs import recovery
 
@@ -49,7 +50,7 @@ def log_rows(path):
 
 def temporary(path):
     """Return whether a path is a temporary file, which the program never reads."""
-    return any((p[0] == "." and ".part" in p) or p.endswith("_temp") for p in path.parts)
+    return any(locks.PART.fullmatch(p) or p.endswith("_temp") for p in path.parts)
 
 
 def files(folder):

@@ -9,7 +9,7 @@ from commands import sources
 from config import tables
 from config.resolve import resolve
 from config.rows import import_object
-from config.saved import add_newer_fields, identity, read_saved
+from config.saved import add_newer_fields, identity, network_settings, read_saved
 from runs import film, recovery, trained
 
 
@@ -166,7 +166,7 @@ def build_networks(c, spec):
         keras.config.set_dtype_policy("float32")  # the policy is for trained networks only
 
 
-def build_trainer(c, spec, per_epoch=0, shown=(), strategy=None):
+def build_trainer(c, spec, per_epoch=0, shown=(), strategy=None, class_counts=()):
     """Build the networks, the objective, the optimizers and their trainer.
 
     Args:
@@ -175,12 +175,14 @@ def build_trainer(c, spec, per_epoch=0, shown=(), strategy=None):
       per_epoch: number of steps in an epoch.
       shown: source images for the previews of CycleGAN, as in `domains.Domains`.
       strategy: a tf.distribute strategy, or None for one replica.
+      class_counts: training images of each class; () if unknown.
 
     Returns:
       The trainer.
     """
     values, arch = vars(c), tables.ARCHS[c.arch]
     facts = {"epochs": c.epoch, "per_epoch": per_epoch, "shown": shown}
+    facts["class_counts"] = class_counts
     with strategy.scope() if strategy else contextlib.nullcontext():
         networks = build_networks(c, spec)
         rates = (c.learning_rate, c.d_learning_rate)
@@ -197,6 +199,7 @@ def build_trainer(c, spec, per_epoch=0, shown=(), strategy=None):
         latents=import_object(tables.LATENTS[c.z_distribution].function),
         penalty_every=c.penalty_every,
         penalty_fraction=c.penalty_fraction,
+        freeze_critic=c.freeze_critic,
         ema=c.ema,
         augment=lambda: build_augment(c.augment, c.augment_p, c.jit),
         mirror=c.mirror,
@@ -214,3 +217,44 @@ def restore(c, run, trainer):
     step = run.restore(trainer)
     trainer.resume(c.learning_rate, c.d_learning_rate)
     return step
+
+
+def start_settings(given):
+    """Return the settings that a new run takes from the run that `--init_from` names.
+
+    Args:
+      given: dict of the flags of the call.
+
+    Returns:
+      A dict of Config field → value, see `network_settings`. It is empty without `--init_from`, and
+      for a folder without a config.json.
+
+    Raises:
+      Failed: if there is no such run.
+      WrongCall: if its settings cannot be read, or it has another architecture than the call.
+    """
+    c = resolve(given, check=False)
+    if not c.init_from:
+        return {}
+    path = find_source(c.init_from, c.checkpoint_dir) / trained.CONFIG
+    return network_settings(given, read_saved(path)) if path.exists() else {}
+
+
+def find_source(source, checkpoint_dir):
+    """Return the folder of the run that `--init_from` names.
+
+    Args:
+      source: name of a run in `checkpoint_dir` or of one that ships, or path of a folder.
+      checkpoint_dir: path of the folder of the runs.
+
+    Raises:
+      Failed: if there is no such folder.
+    """
+    places = (Path(checkpoint_dir), trained.shipped_dir())
+    for folder in (*(place / source for place in places), Path(source)):
+        if folder.is_dir():
+            return folder
+    raise console.Failed(
+        f"--init_from={source}: there is no such run in {places[0]} or {places[1]}, and no such "
+        "folder"
+    )

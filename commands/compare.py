@@ -23,11 +23,12 @@ def compare(given):
     """
     runs = {}
     for mode in given["compare"]:
-        c = resolve({**given, "mode": mode})
+        flags = {**given, "mode": mode}
+        c = resolve(flags, start=build.start_settings(flags))
         folder = Path(c.sample_dir) / "compare"
         name = f"{c.name}_{mode}" if c.name else f"compare_{c.run_name}"
         files.mark_output(folder)  # the pictures of one mode are not data of the next
-        flags = {**given, "mode": mode, "name": name, "sample_dir": str(folder)}
+        flags |= {"name": name, "sample_dir": str(folder)}
         if status := train(flags, time.monotonic(), c.sample_dir):
             return status
         runs[mode] = compare_args(Path(c.checkpoint_dir) / name)

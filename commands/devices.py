@@ -3,10 +3,15 @@
 Imports no TensorFlow.
 """
 
+import concurrent.futures
 import contextlib
+import faulthandler
 import functools
 import json
 import os
+import signal
+import threading
+import time
 import zlib
 
 import console
@@ -15,24 +20,37 @@ from config.rows import import_object
 from console import WrongCall
 from training import cluster
 
+abandoned = []  # functions that still wait in a thread: the process must end without its cleanup
+EXIT = 5  # seconds in which a process ends though a thread of TensorFlow waits
+
 
 def import_tensorflow(device="auto"):
     """Import TensorFlow without its messages at start, which no setting turns off.
 
-    GPU memory is allocated as it is needed, not all at once.
+    GPU memory is allocated as it is needed, not all at once. The settings of the user's keras.json
+    have no effect: the networks would be others.
 
     Args:
       device: "auto" (all GPUs, or the CPU if there is none), "cpu", "gpu", or one GPU as "gpu:1".
 
     Raises:
-      Failed: if `device` names a GPU that does not exist.
+      Failed: if `device` names a GPU that does not exist, or TensorFlow cannot be loaded.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with console.quiet_stderr():
-        import keras  # noqa: F401
-        import tensorflow as tf
+    try:
+        with console.quiet_stderr():
+            import keras
+            import tensorflow as tf
 
-        gpus = tf.config.list_physical_devices("GPU")
+            gpus = tf.config.list_physical_devices("GPU")
+    except (ImportError, OSError, MemoryError) as error:
+        raise console.Failed(
+            f"TensorFlow cannot be loaded ({console.first_line(error)}). If the memory is limited "
+            "(ulimit -v), it needs at least 2 GB"
+        ) from None
+    keras.config.set_floatx("float32")
+    keras.config.set_image_data_format("channels_last")
+    keras.config.set_epsilon(1e-7)
     if device.startswith("gpu"):
         number = int(device.partition(":")[2] or 0)
         if number >= len(gpus):
@@ -47,15 +65,68 @@ def import_tensorflow(device="auto"):
 
 
 def join(c, team):
-    """Wait for all processes of a `cluster.Cluster`; return their tf.distribute strategy."""
+    """Wait for all processes of a `cluster.Cluster`; return their tf.distribute strategy.
+
+    Raises:
+      Failed: if they do not answer, or TensorFlow does not connect to them, within PATIENCE
+        seconds each.
+    """
     meet(team)
     import_tensorflow(c.device)
     from training import replicas
 
-    return replicas.join_cluster()
+    try:
+        return attend(replicas.join_cluster, PATIENCE)
+    except TimeoutError:
+        others = [host for host in team.workers if host != team.workers[team.index]]
+        raise console.Failed(
+            f"TensorFlow did not connect to the other workers ({', '.join(others)}) within "
+            f"{PATIENCE} seconds: one of them has stopped, or another service has its address"
+        ) from None
 
 
-PATIENCE = 300  # seconds that a worker waits for the other workers
+def attend(function, patience):
+    """Call a function that may wait for ever in C++, and return its result.
+
+    The function runs in a thread, so that signals have their usual effect meanwhile; TensorFlow
+    replaces the handler of SIGTERM. If the time is over, or a signal ends the wait, the process
+    ends within EXIT seconds, whatever the thread does.
+
+    Args:
+      function: called without arguments.
+      patience: seconds to wait for the result.
+
+    Raises:
+      TimeoutError: if there is no result in time.
+    """
+    main = threading.current_thread() is threading.main_thread()
+    before = {n: h for n in console.STOP_SIGNALS if main and (h := signal.getsignal(n)) is not None}
+    result = concurrent.futures.Future()
+
+    def call():
+        try:
+            result.set_result(function())
+        except BaseException as error:
+            result.set_exception(error)
+
+    threading.Thread(target=call, daemon=True).start()
+    end = time.monotonic() + patience
+    try:
+        while not result.done():
+            if time.monotonic() > end:
+                raise TimeoutError
+            for number, handler in before.items():
+                signal.signal(number, handler)
+            time.sleep(0.05)
+    finally:
+        if not result.done():  # a thread in C++ may keep the process from ending
+            abandoned.append(function)
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            faulthandler.dump_traceback_later(EXIT, exit=True, file=nowhere)
+    return result.result()
+
+
+PATIENCE = 300  # seconds that a worker waits for the other workers, and TensorFlow for them
 # TensorFlow's errors when a message to another process fails.
 LOST = ("AbortedError", "CancelledError", "DeadlineExceededError", "InternalError")
 LOST += ("FailedPreconditionError", "UnavailableError", "UnknownError")
@@ -119,8 +190,8 @@ def agreement(trainer):
     return functools.partial(replicas.agree, trainer.strategy)
 
 
-def check_same(c, trainer, batches):
-    """Check that all processes have the same settings, number of images and step.
+def check_same(c, trainer, batches, last):
+    """Check that all processes have the same settings, number of images, step and last step.
 
     Raises:
       Failed: if they differ; names what differs.
@@ -129,6 +200,7 @@ def check_same(c, trainer, batches):
 
     settings = zlib.crc32(json.dumps(c.to_json()).encode())
     facts = {"settings": settings, "images": len(batches), "step": int(trainer.count)}
+    facts["last step (--max_steps)"] = zlib.crc32(str(last).encode())
     if different := replicas.differing(trainer.strategy, facts):
         raise console.Failed(
             f"the workers differ in their {', '.join(different)}: give all workers the same "

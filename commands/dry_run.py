@@ -20,8 +20,9 @@ def dry_run(given):
     Args:
       given: dict of the flags of the call.
     """
-    c = resolve(given)
-    for line in (messages.opening(c, given, {}), *describe(c)):
+    start = build.start_settings(given)
+    c = resolve(given, start=start)
+    for line in (messages.opening(c, given, {}, start), *describe(c)):
         print(line, flush=True)
 
 
@@ -29,6 +30,7 @@ def describe(c):
     """Yield lines on the images, the networks, the memory and the time of a config."""
     spec, reason = sources.describe_data(c)
     devices.import_tensorflow(c.device)
+    from evaluation.parts import memory_bytes as evaluation_bytes
     from training.memory import parameters, size_text
 
     if reason:
@@ -45,6 +47,9 @@ def describe(c):
             f"{height}x{width} in batches of {batch}: generator {parameters(generator):,} "
             f"parameters, critic {parameters(critic):,}, memory {size_text(memory)}"
         )
+    if "evaluate" not in tables.ARCHS[c.arch].task.refuses:
+        measured = evaluation_bytes((spec.height, spec.width, spec.channels), c.eval_samples)
+        yield f"memory of an evaluation: about {size_text(measured)}, plus that for TensorFlow"
     yield f"memory of a train step: about {size_text(peak)}, plus half a gigabyte for TensorFlow"
     yield from describe_length(c, spec, peak + TENSORFLOW_BYTES)
 

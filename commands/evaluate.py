@@ -103,11 +103,13 @@ def measure(c, folder):
     yield from evaluation.gaps
 
     def draw(labels):
-        with progress("drawing samples", len(labels)) as bar:
-            return draw_measured(generator, latents, labels, lambda done: bar.update(done, ""))
+        return draw_measured(generator, latents, labels)
 
     found = evaluation.measure(draw, progress)
     yield from (f"{name:32} {value:.6g}" for name, value in found.items())
+    if row := tables.EXTRACTORS.get(c.extractor):
+        for name in row.misleads:
+            yield f"note: {name}_{evaluation.extractor.name} rises when images are blurred"
     if evaluation.shares is not None:
         shares = " ".join(f"{100 * share:.1f}" for share in evaluation.shares)
         yield f"{'% in each class_' + evaluation.extractor.name:32} {shares}"

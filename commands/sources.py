@@ -4,6 +4,8 @@ import functools
 import os
 from pathlib import Path
 
+import numpy as np
+
 import console
 from config import tables
 from config.rows import import_object
@@ -56,6 +58,12 @@ def describe_spec(c, spec):
     """Return a dict of the fields of the data's `ImageSpec`, as they are saved with a run."""
     is_place = spec.source == packed.place(packed.locate(c.dataset, c.data_dir))
     return {**vars(spec), "source": place_data(c) if is_place else spec.source}
+
+
+def class_counts(data):
+    """Return the number of training images of each class, int [K]; () without classes."""
+    classes = data.spec.classes
+    return np.bincount(data.labels, minlength=classes) if classes else ()
 
 
 def build_reader(c):

@@ -4,7 +4,6 @@ import dataclasses
 import math
 import signal
 import time
-from pathlib import Path
 
 import files
 from commands import build, devices, sources
@@ -12,7 +11,7 @@ from commands.evaluate import TooFewImages, build_evaluation
 from config import messages
 from config.resolve import resolve
 from config.saved import read_saved, refuse_changes
-from console import Failed, Progress
+from console import Failed, Progress, WrongCall
 from runs import trained
 from runs.follower import Follower
 from runs.run import Run
@@ -36,21 +35,38 @@ def train(given, started=STARTED, newest_dir=None):
       WrongCall, Failed: if the call is invalid, or the training cannot continue.
       OSError: if a folder of the run cannot be written.
     """
-    c = resolve(given, check=False)
+    try:
+        start = build.start_settings(given)
+    except (Failed, WrongCall):
+        if not given.get("name"):  # the run's name depends on these settings
+            raise
+        start = {}  # a resumed run does not need them
+    c = resolve(given, start=start, check=False)
     build.refuse_shipped(c, "checkpoint_dir", "sample_dir", "log_dir", "cache_dir")
     team = devices.find_cluster(c)
     kind = Run if team is None or team.leads else Follower
     run = kind(c.run_name, c.checkpoint_dir, c.sample_dir, c.log_dir, newest_dir)
     if not (c.resume and run.has_state()):
-        resolve(given)  # raises WrongCall before a folder is made
+        check_new(given)  # before a folder is made
     for folder in (run.folder, run.samples, run.logs) if run.writes else ():
         files.check_writable(folder)  # before the images are packed
+        files.suits_tensorflow(folder)
     with run.lock(), devices.catch_lost_workers(team):
         resume = c.resume and run.has_state()
         if c.resume and not resume:
             refuse_networks(run.folder)
         strategy = devices.join(c, team) if team else None
-        return _train(given, started, run, resume, strategy)
+        return _train(given, {} if resume else start, started, run, resume, strategy)
+
+
+def check_new(given):
+    """Raise WrongCall or Failed if a new run cannot begin with these flags."""
+    c = resolve(given, start=build.start_settings(given))
+    if c.freeze_critic and not c.init_from:
+        raise WrongCall(
+            f"--freeze_critic={c.freeze_critic} needs --init_from, since the frozen layers of a new"
+            " run would keep random weights"
+        )
 
 
 def refuse_networks(folder):
@@ -63,12 +79,12 @@ def refuse_networks(folder):
         )
 
 
-def _train(given, started, run, resume, strategy):
+def _train(given, start, started, run, resume, strategy):
     """Train in the folder of a run. `strategy` is for several processes, or None for one."""
     saved = read_saved(run.folder / trained.CONFIG) if resume else {}
-    c = resolve(given, saved)
+    c = resolve(given, saved, start=start)
     refuse_changes(c, saved)
-    run.say(messages.opening(c, given, saved))
+    run.say(messages.opening(c, given, saved, start))
     data = sources.load_data(c)
     if data.spec.class_names:
         run.say(messages.classes(data.spec.class_names))
@@ -81,9 +97,10 @@ def _train(given, started, run, resume, strategy):
         run.say(line)
     batches = sources.build_batches(c, data, strategy)
     schedule = build_schedule(c, len(batches), started)
-    trainer = build.build_trainer(c, data.spec, schedule.per_epoch, data.shown, strategy)
-    load_weights(c, run, trainer, resume)
-    devices.check_same(c, trainer, batches)
+    counts = sources.class_counts(data)
+    trainer = build.build_trainer(c, data.spec, schedule.per_epoch, data.shown, strategy, counts)
+    load_weights(c, run, trainer, resume, facts)
+    devices.check_same(c, trainer, batches, schedule.last)
     step = int(trainer.count)
     if resume and step >= min(trainer.last, schedule.last):
         ended = f"the run has all {schedule.last} steps (--epoch, --max_steps)"
@@ -148,59 +165,85 @@ def fit(c, run, trainer, batches, schedule, evaluation):
     return 128 + signal.Signals[stop] if stop else 0
 
 
-def load_weights(c, run, trainer, resume):
-    """Load the first weights of a trainer, and say where they come from."""
+def load_weights(c, run, trainer, resume, facts):
+    """Load the first weights of a trainer, and say where they come from.
+
+    `facts` is a dict of the facts of the images.
+    """
     if resume:
         run.say(f"resumed {run.folder} at step {build.restore(c, run, trainer)}")
     elif c.init_from:
-        run.say(init_networks(trainer, c.init_from, c.checkpoint_dir))
+        run.say("\n".join(init_networks(c, trainer, facts)))
 
 
-def init_networks(trainer, source, checkpoint_dir):
-    """Copy the weights of another run's saved networks to a new trainer.
-
-    A critic that the run does not have keeps its random weights.
+def init_networks(c, trainer, facts):
+    """Take the weights of a saved run that fit a new trainer. Other weights stay random.
 
     Args:
-      trainer: the trainer.
-      source: name of a run in `checkpoint_dir` or of one that ships, or path of a folder.
-      checkpoint_dir: path of the folder of the runs.
+      c: the `Config`, with `init_from`.
+      trainer: the trainer, before its first step.
+      facts: dict of the facts of the new run's images.
 
     Returns:
-      A text that says where the weights come from.
+      A list of lines that say where the weights come from.
 
     Raises:
-      Failed: if there is no such run, a file cannot be loaded, or it is another network.
+      Failed: if there is no such run, a file cannot be loaded, no layer of it fits, or a frozen
+        layer would keep random weights.
     """
-    from layers import stock
+    from layers import stock, transfer
 
-    folder, text = find_source(source, checkpoint_dir), ""
-    for name, networks in trainer.starters.items():
+    folder, saved = build.find_source(c.init_from, c.checkpoint_dir), {}
+    was = trained.read_config(folder) if (folder / trained.CONFIG).exists() else None
+    text = f"the networks start from the weights in {folder}"
+    for name in trainer.starters:
         path = folder / f"{name}.keras"
         if name.startswith("critic") and not path.exists():
             text += f"; there is no {path.name}, so this critic starts from random weights"
+        else:
+            saved[name] = trained.load_functional(path)
+    lines = [text, trainer.start_from(saved)]
+    lines.append(messages.start_differences(c, was, facts) if was else None)
+    same = not was or messages.same_classes(was["data"], facts)
+    kwargs, random = {"same_labels": same, "from_image": trainer.from_image}, []
+    for name, networks in trainer.starters.items():
+        if name not in saved:
+            random += stock.layers_of(networks[0])
             continue
-        saved = trained.load_network(path)
-        for network in networks:
-            try:
-                stock.take_stock_weights(network, saved)
-            except ValueError:
-                raise Failed(
-                    f"--init_from={source}: {path} is another network than the new one"
-                ) from None
-    return f"the networks start from the weights in {folder}{text}"
+        *_, found = (transfer.take(network, saved[name], **kwargs) for network in networks)
+        if not found.taken:
+            raise Failed(
+                f"--init_from={c.init_from}: no layer of {folder / name}.keras fits the new network"
+            )
+        names = [list(map(transfer.describe, layers)) for layers in (found.new, found.labels)]
+        lines.append(messages.taken(name, found.total, *names))
+        random += found.new + found.labels
+    check_frozen(c.freeze_critic, trainer, random)
+    return [line for line in lines if line]
 
 
-def find_source(source, checkpoint_dir):
-    """Return the folder of the run that `--init_from` names; see `init_networks`."""
-    places = (Path(checkpoint_dir), trained.shipped_dir())
-    for folder in (*(place / source for place in places), Path(source)):
-        if folder.is_dir():
-            return folder
-    raise Failed(
-        f"--init_from={source}: there is no such run in {places[0]} or {places[1]}, and no such "
-        "folder"
-    )
+def check_frozen(count, trainer, random):
+    """Raise Failed if a critic has too few layers to freeze, or would freeze random weights.
+
+    Args:
+      count: value of --freeze_critic.
+      trainer: the trainer, with the weights of another run.
+      random: list of the layers that have random weights.
+    """
+    from layers.transfer import describe
+
+    critics = sum(name.startswith("critic") for name in trainer.starters)
+    most = sum(hasattr(layer, "kernel") for layer in trainer.frozen) // critics
+    if most < count:
+        raise Failed(
+            f"--freeze_critic={count} must be at most {most}, the number of the critic's layers "
+            "before its last one"
+        )
+    if wrong := [describe(layer) for layer in trainer.frozen if layer in random]:
+        raise Failed(
+            f"--freeze_critic={count} would freeze random weights, since no saved layer fits "
+            f"{', '.join(wrong)}"
+        )
 
 
 def build_schedule(c, count, started):

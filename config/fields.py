@@ -393,7 +393,17 @@ class Config:
         saved=False,
     )
     init_from: str = _flag(
-        None, "run, or folder, whose networks a new run starts from", str, saved=False
+        None,
+        "run, or folder, whose networks a new run starts from; their settings hold unless given",
+        str,
+        saved=False,
+    )
+    freeze_critic: int = _flag(
+        0,
+        "with --init_from: number of the critic's layers, nearest to the image, that are not"
+        " trained (FreezeD); 0: none",
+        low=0,
+        high=1000,
     )
     device: str = _flag(
         "auto", "auto (all GPUs, or else the CPU), cpu, gpu, or one GPU such as gpu:1", saved=False

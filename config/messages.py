@@ -69,20 +69,74 @@ def describe(config, names=None):
     return "\n".join(lines)
 
 
-def opening(config, given, saved):
+def opening(config, given, saved, start=None):
     """Return the first text of a training: settings, notes, and changes of a resumed run.
 
     Args:
       config: the `Config` of the call.
       given: dict of the flags of the call.
       saved: dict of the run's saved settings; {} for a new run.
+      start: dict of the settings that a new run takes from the run it starts from, or None.
     """
     lines = [f"run {config.run_name}", describe(config), *advice(config, given)]
     if saved and config.init_from:
         lines.append("note: --init_from has no effect on a resumed run")
+    if start:
+        items = ", ".join(f"{name}={text(value)}" for name, value in start.items())
+        lines.append(f"taken from {config.init_from}: {items}")
     for name, old, new in changes(config, saved):
         lines.append(f"changed: {name} {text(old)} -> {text(new)}")
     return "\n".join(lines)
+
+
+def start_differences(c, was, spec):
+    """Return a line with what differs between a run and the run that it starts from, or None.
+
+    Args:
+      c: the `Config` of the new run.
+      was: dict of the saved settings of the other run, and under "data" the facts of its images.
+      spec: dict of the same facts of the new run's images.
+    """
+    data, new, found = was["data"], {**spec, "mode": c.mode}, []
+    for name in ("mode", "height", "width", "channels", "classes"):
+        old = was[name] if name == "mode" else data.get(name)
+        if old not in (None, new[name]):
+            found.append(f"{name} {old} -> {new[name]}")
+    if data.get("classes") == spec["classes"] and not same_classes(data, spec):
+        found.append("other classes")
+    return f"note: differs from {c.init_from}: {', '.join(found)}" if found else None
+
+
+def taken(name, count, new, labels):
+    """Return a line with the layers of a network that do not start from saved weights, or None.
+
+    Args:
+      name: name of the network, for example "generator".
+      count: number of all its layers with weights.
+      new: list of the descriptions of the layers that no saved layer fits.
+      labels: list of those of the layers whose weights of the labels are new.
+    """
+    if not new and not labels:
+        return None
+    parts = [f"{count - len(new)} of {count} layers fit"] if new else []
+    parts += [f"new: {_few(new)}"] if new else []
+    parts += [f"new weights of the labels in {_few(labels)}"] if labels else []
+    return f"{name}: {'; '.join(parts)}"
+
+
+def _few(items, most=12):
+    """Join texts; the first `most` of them."""
+    rest = f", and {len(items) - most} more" if len(items) > most else ""
+    return ", ".join(items[:most]) + rest
+
+
+def same_classes(data, spec):
+    """Return whether images have the same classes, by the facts of two data sets of images.
+
+    Data of older runs have no names of classes. Then the numbers of classes are compared.
+    """
+    old, new = (list(facts.get("class_names") or ()) for facts in (data, spec))
+    return old == new if old and new else data.get("classes") == spec.get("classes")
 
 
 def length(c, updates, per_epoch, images, done=0):

@@ -9,16 +9,18 @@ from config.values import is_stage
 from console import WrongCall
 
 
-def resolve(given, saved=None, *, check=True):
+def resolve(given, saved=None, *, start=None, check=True):
     """Return the `Config` of a call.
 
     Each value comes from the first of these that has it: the flags, the preset, the saved settings
-    of the run, and the rows of the task, the data set, the architecture and the mode.
+    of the run, the settings of the run that it starts from, and the rows of the task, the data set,
+    the architecture and the mode.
 
     Args:
       given: dict of Config field → value, with the flags of the call.
       saved: dict of Config field → value, with the settings of the run that the call resumes or
         uses; None for a new run.
+      start: dict of Config field → value, as `saved.network_settings` returns it, or None.
       check: False does not check combinations of settings. For a call whose run, and its saved
         settings, are not known yet.
 
@@ -30,7 +32,7 @@ def resolve(given, saved=None, *, check=True):
     # The same is true of the other fields in SAME_AS.
     follows = {n: v for n, v in saved.items() if v == saved.get(fields.SAME_AS.get(n), object())}
     saved = {n: v for n, v in saved.items() if n not in follows}
-    layers = [given, preset_settings(given), saved]
+    layers = [given, preset_settings(given), saved, start or {}]
 
     def take(name):
         for layer in layers:
@@ -96,6 +98,8 @@ def _check_names(c):
     commands = [f"--{n}" for n in names if getattr(c, n)]
     if len(commands) > 1:
         raise WrongCall(f"{' and '.join(commands)} cannot be combined: make one call for each")
+    if "none" in c.augment and len(c.augment) > 1:
+        raise WrongCall(f"--augment={fields.text(c.augment)}: none cannot be combined")
     if c.name and (Path(c.name).name != c.name or c.name.startswith(".")):
         raise WrongCall(
             f"--name={c.name} must be a folder name without / and without a dot at its start"
@@ -112,6 +116,12 @@ def _check_combinations(c, row):
         raise WrongCall(f"--clip_down={c.clip_down} must not be above --clip_up={c.clip_up}")
     if c.crop and not c.input_height:
         raise WrongCall("--crop needs --input_height, the height of the centre box")
+    extractor = tables.EXTRACTORS.get(c.extractor)
+    if c.eval_every and (c.train or c.compare) and extractor and c.best_by in extractor.misleads:
+        raise WrongCall(
+            f"--best_by={c.best_by} cannot be used with --extractor={c.extractor}, which gives "
+            "blurred images a higher precision: use --best_by fid, or a trained extractor"
+        )
 
 
 def _check_task(c, task):
@@ -153,8 +163,7 @@ def _check_growth(c, growth):
         raise WrongCall(f"--{growth.size}={getattr(c, growth.size)} must be a power of two")
     if c.fade_kimg + c.stable_kimg < 0.001:
         raise WrongCall("--fade_kimg and --stable_kimg give a stage no images: raise one of them")
-    for name in ("init_from", "critic_bursts"):
-        if getattr(c, name):
-            raise WrongCall(
-                f"--{name} cannot be used with --arch={c.arch}, which grows by a schedule"
-            )
+    if c.critic_bursts:
+        raise WrongCall(
+            f"--critic_bursts cannot be used with --arch={c.arch}, which grows by a schedule"
+        )

@@ -247,9 +247,11 @@ class Extractor:
 
     Attributes:
       builder: function of an image shape (H, W, C) that builds the network.
+      misleads: names of measures that improve with this network when images get worse.
     """
 
     builder: str
+    misleads: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)

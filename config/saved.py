@@ -57,13 +57,14 @@ def _check_values(saved, read):
 def add_newer_fields(saved):
     """Add the fields that are newer than a run, with the values that it was trained with.
 
-    These are the background, the penalty and the fields of the networks. `saved` is a dict of
-    Config field → value.
+    These are the background, the frozen layers, the penalty and the fields of the networks.
+    `saved` is a dict of Config field → value.
     """
     row, mode = tables.ARCHS.get(saved.get("arch")), tables.MODES.get(saved.get("mode"))
     if row and row.growth and "penalty" not in saved:
         saved["critic_norm"] = "none"  # the run is older than norms in growing networks
-    saved.setdefault("background", FIELDS["background"].default)
+    for name in ("background", "freeze_critic"):
+        saved.setdefault(name, FIELDS[name].default)
     if mode:
         saved.setdefault("penalty", mode.defaults["penalty"])
     for name in row.network if row else ():
@@ -78,6 +79,34 @@ def identity(given):
     return {n: given[n] for n in names if given.get(n) is not None}
 
 
+def network_settings(given, saved):
+    """Return the settings of a run's networks that a new run takes where the call has none.
+
+    The size of the images is taken as a whole, or not if the call gives a height or a width.
+
+    Args:
+      given: dict of the flags of the call.
+      saved: dict of the saved settings of the run that the new run starts from.
+
+    Returns:
+      A dict of Config field → value.
+
+    Raises:
+      WrongCall: if the call asks for another architecture.
+    """
+    given = {**preset_settings(given), **given}
+    if given.get("arch") not in (None, saved["arch"]):
+        raise WrongCall(
+            f"--init_from={given['init_from']} is a run of --arch={saved['arch']}, whose weights "
+            f"do not fit --arch={given['arch']}: leave --arch or --preset out"
+        )
+    row, size = tables.ARCHS[saved["arch"]], ("output_height", "output_width")
+    latents = ("z_distribution",) if "z_dim" in row.network else ()
+    free = () if row.growth or any(given.get(n) is not None for n in size) else size
+    names = ("arch", *latents, *row.network, *free)
+    return {n: saved[n] for n in names if given.get(n) is None and saved.get(n) is not None}
+
+
 def refuse_changes(config, saved):
     """Raise WrongCall if `config` changes a fixed setting of the run.
 
@@ -87,6 +116,7 @@ def refuse_changes(config, saved):
     """
     if saved:
         _refuse_precision(config, saved)
+        _refuse_momentum(config, saved)
     fixed = _fixed(tables.ARCHS[saved["arch"]]) if saved else ()
     for name in fixed:
         if getattr(config, name) != saved[name]:
@@ -111,9 +141,21 @@ def _refuse_precision(config, saved):
         )
 
 
+def _refuse_momentum(config, saved):
+    """Raise WrongCall if momentum would be turned on or off: it is state in the checkpoint."""
+    was, now = saved.get("momentum", FIELDS["momentum"].default), config.momentum
+    used = "momentum" in tables.OPTIMIZERS[saved["optimizer"]].kwargs
+    if used and bool(was) != bool(now):
+        raise WrongCall(
+            f"run {config.run_name} has momentum={text(was)}, and cannot be resumed with "
+            f"{text(now)}: give both or none of them a momentum, another --name, or start anew "
+            "with --resume False"
+        )
+
+
 def _fixed(row):
     """Return the fields that a resumed run cannot change, in the order of the checks."""
-    return ("arch", *row.network, *row.fixed, *FIXED, "background")
+    return ("arch", *row.network, *row.fixed, *FIXED, "background", "freeze_critic")
 
 
 def changes(config, saved):

@@ -17,6 +17,7 @@ from PIL import Image
 
 import console
 import files
+import locks
 import utils
 from datasets import pictures
 
@@ -43,7 +44,7 @@ def read_or_pack(source, stem, cache_dir, size, crop, workers, **colours):
     Raises:
       console.Failed: if no picture can be read, or no cache can be written.
     """
-    for folder in (Path(cache_dir), _user_cache()):
+    for folder in (Path(cache_dir), *_user_cache()):
         meta, array = folder / f"{stem}.json", folder / f"{stem}.npy"
         found = _read_cache(meta, array, source, size)
         if found:
@@ -56,7 +57,7 @@ def read_or_pack(source, stem, cache_dir, size, crop, workers, **colours):
 
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            with files.lock(folder / f".{stem}.lock", busy):
+            with locks.lock(folder / f".{stem}.lock", busy):
                 found = _read_cache(meta, array, source, size)  # another process may have packed
                 return found or _fill(meta, array, source, size, crop, workers, **colours)
         except OSError as error:
@@ -66,7 +67,7 @@ def read_or_pack(source, stem, cache_dir, size, crop, workers, **colours):
 
 def _fill(meta, array, source, size, crop, workers, **colours):
     """Pack a source into the cache, and read it back."""
-    files.clear_parts(array.parent)
+    locks.clear_parts(array.parent)
     meta.unlink(missing_ok=True)  # written last, so that it never describes half an array
     with files.atomic_path(array) as part:
         bad, facts = _pack(source, part, size, crop, workers, **colours)
@@ -77,8 +78,12 @@ def _fill(meta, array, source, size, crop, workers, **colours):
 
 
 def _user_cache():
-    """Return the cache folder in the user's home."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "gan-trainer"
+    """Return the cache folder in the user's home, in a list; [] if the user has no home."""
+    try:
+        home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    except RuntimeError:  # a container's user may have neither HOME nor a name
+        return []
+    return [home / "gan-trainer"]
 
 
 def _read_cache(meta, array, source, size):

@@ -135,17 +135,22 @@ def _list_images(path, pattern, outputs):
     Follows links and enters each folder once. Skips hidden files and folders, `outputs`, and what
     `files.mark_output` has marked. Never skips `path` itself.
     """
-    found, left_out, seen, closed = [], [], set(), []
+    found, left_out, seen, closed, reals = [], [], set(), [], {}
     outputs = {os.path.realpath(output) for output in outputs}
     for folder, inner, names in os.walk(path, followlinks=True, onerror=closed.append):
-        real = os.path.realpath(folder)
-        is_top = not seen
-        if real in seen or (not is_top and (real in outputs or files.is_output(Path(folder)))):
+        real = reals.pop(folder, None) or os.path.realpath(folder)
+        is_top, marked = not seen, files.OUTPUT_MARK in names
+        is_output = real in outputs or (marked and files.is_output(Path(folder)))
+        if real in seen or (is_output and not is_top):
             inner.clear()
             continue
         seen.add(real)
         inner[:] = sorted(d for d in inner if not d.startswith(".") and d != "__MACOSX")
-        made = files.output_names(Path(folder))
+        for inside in inner:  # `realpath` of thousands of folders takes seconds
+            path_inside = os.path.join(folder, inside)
+            if not os.path.islink(path_inside):
+                reals[path_inside] = os.path.join(real, inside)
+        made = files.output_names(Path(folder)) if marked else ()
         for name in names:
             file = os.path.join(folder, name)
             if name.startswith(".") or name in made or os.path.join(real, name) in outputs:

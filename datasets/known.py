@@ -5,12 +5,10 @@ readers here ignore `pattern` and `conditional`: they return all images and thei
 "train" or "test", selects the training or the test images.
 """
 
-import contextlib
 import gzip
 import hashlib
 import math
 import os
-import shutil
 import struct
 import tarfile
 import zipfile
@@ -21,6 +19,7 @@ import numpy as np
 
 import console
 import files
+import locks
 import utils
 from datasets.packed import Source
 
@@ -139,8 +138,12 @@ def read_cifar10(path, *, pattern="*", conditional=True, part="train"):
 
 
 def _keras_cache():
-    """Return the folder of Keras' downloads."""
-    return Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras") / "datasets"
+    """Return the folder of Keras' downloads. Without a home it is in /tmp, as for Keras."""
+    try:
+        home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
+    except RuntimeError:  # a container's user may have neither HOME nor a name
+        home = Path("/tmp/.keras")
+    return home / "datasets"
 
 
 def _download(url, digest, target, problem, path, unpack=None):
@@ -158,19 +161,20 @@ def _download(url, digest, target, problem, path, unpack=None):
     Raises:
       console.Failed: if the download fails, or the file is another one.
     """
-    part = files.part_path(target)
     try:
         with console.quiet_stderr():  # TensorFlow logs when it is imported
             from keras.utils import get_file
 
         target.parent.mkdir(parents=True, exist_ok=True)  # Keras would fall back to /tmp
-        files.clear_parts(target.parent)
+        locks.clear_parts(target.parent)
         home, folder = _keras_cache().parent, target.parent.relative_to(_keras_cache().parent)
-        get_file(part.name, url, cache_subdir=str(folder), cache_dir=str(home), file_hash=digest)
-        if unpack:
-            _unpack(part, unpack)
-        else:
-            os.replace(part, target)
+        with locks.part_of(target, folder=True) as new:
+            place = {"cache_subdir": str(folder / new.name), "cache_dir": str(home)}
+            get_file(target.name, url, file_hash=digest, **place)
+            if unpack:
+                _unpack(new / target.name, unpack)
+            else:
+                os.replace(new / target.name, target)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(
             f"interrupted: the download of {url} begins anew with the next call"
@@ -181,21 +185,16 @@ def _download(url, digest, target, problem, path, unpack=None):
             f"{problem}, and a download failed ({reason}). Try again, or put the files "
             f"of {url} into {path}, or try --dataset digits, which needs none"
         ) from None
-    finally:
-        with contextlib.suppress(OSError):  # its folder may not exist
-            part.unlink(missing_ok=True)
 
 
 def _unpack(archive, folder):
-    """Unpack the folder of this name from a tar archive, as a whole or not at all."""
-    part = files.part_path(folder)
-    try:
+    """Unpack the folder of this name from a tar archive. Other files in it stay."""
+    with locks.part_of(folder, folder=True) as part:
         with tarfile.open(archive) as tar:
             tar.extractall(part, filter="data")
-        files.remove(folder)
-        os.replace(part / folder.name, folder)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
+        folder.mkdir(exist_ok=True)
+        for entry in (part / folder.name).iterdir():
+            os.replace(entry, folder / entry.name)
 
 
 def _line(error):

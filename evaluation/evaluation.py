@@ -3,6 +3,7 @@
 The formulas are in `metrics.py`, the networks that extract features in `extractors.py`.
 """
 
+import contextlib
 import hashlib
 import json
 import zipfile
@@ -12,17 +13,20 @@ import numpy as np
 
 import console
 import files
+import locks
 import utils
 from evaluation import metrics
+from evaluation.parts import Images, PixelMeasures, regroup
 
-SWD_IMAGES = 2048  # reals, and as many fakes; sorting the patches of 10,000 takes minutes
-SSIM_PAIRS = 1000
 SHEET_ROWS, SHEET_NEAREST = 8, 7  # samples in nearest.png, and training images beside each
 NEAREST_OF = 60_000  # training images that are searched, before mirroring
 
 
 class Evaluation:
     """Measures samples against a fixed set of real images.
+
+    The memory that it needs does not grow with the size of the images; with their number, only the
+    features of the samples do.
 
     Args:
       extractor: an `Extractor`.
@@ -38,6 +42,7 @@ class Evaluation:
     Attributes:
       by: the full name of that measure, with the extractor's name.
       shares: shares of the classes [K] among the samples last measured, or None.
+      real: the real images, `Images` in random order.
       features: of the reals, float [N, D].
       moments: mean [D] and covariance [D, D] of the features.
     """
@@ -57,11 +62,11 @@ class Evaluation:
         order = np.random.default_rng(0).permutation(len(real))[:count]
         self.extractor, self.cache_dir = extractor, Path(cache_dir)
         # In random order, because some measures take the first images only: sets lie by class.
-        self.real = np.ascontiguousarray(real[order])
+        self.real = Images(real, order)
         self.labels = None if labels is None else labels[order]
         self.by, self.higher = by if by == "swd" else f"{by}_{extractor.name}", higher
         self.shares, self.progress = None, progress
-        self.features = self._cached(self.real)
+        self.features = self._cached(self.real, "features of real images")
         self.moments = metrics.moments(self.features)
 
     @property
@@ -72,53 +77,86 @@ class Evaluation:
             return []
         return [f"ssim is not measured: images of {height}x{width} are too small for it"]
 
-    def _cached(self, images):
-        """Return the features of real images, from the cache if they are there."""
-        key = hashlib.sha256(images.tobytes() + self.extractor.key.encode()).hexdigest()[:16]
-        path = self.cache_dir / f"features_{self.extractor.name}_{key}.npy"
-        try:
-            features = np.load(path, allow_pickle=False)
-            if features.dtype.kind != "f" or features.ndim != 2 or len(features) != len(images):
-                raise ValueError
-            return features
-        except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile):
-            features = self._extract(images, "features of real images", self.progress)[0]
-            try:
-                files.clear_parts(self.cache_dir)
-                with files.atomic_path(path) as part:
-                    np.save(part, features)
-            except OSError as error:
-                print(f"note: the features are not cached: {error}")
-            return features
+    def _cached(self, images, label):
+        """Return the features [N, D] of real images, from a file in the cache.
 
-    def _extract(self, images, label, progress):
-        with progress(label, len(images)) as bar:
-            return self.extractor(images, lambda done: bar.update(done, ""))
+        Extracts them into the file if it is absent, broken or of another network; into the memory
+        if it cannot be written.
+        """
+        key = hashlib.sha256()
+        for part in images.parts():
+            key.update(part)
+        key.update(self.extractor.key.encode())
+        path = self.cache_dir / f"features_{self.extractor.name}_{key.hexdigest()[:16]}.npy"
+        with contextlib.suppress(OSError, ValueError, EOFError, zipfile.BadZipFile):
+            features = np.load(path, mmap_mode="r", allow_pickle=False)
+            if self._fits(features, len(images)):
+                return features
+        try:
+            locks.clear_parts(self.cache_dir)
+            with files.atomic_path(path) as part:
+
+                def new(shape, dtype):
+                    array = np.lib.format.open_memmap(part, "w+", dtype, shape)
+                    files.allocate(part)  # a full disk raises here; writing the array would crash
+                    return array
+
+                self._extract(images, label, new).flush()
+            return np.load(path, mmap_mode="r", allow_pickle=False)
+        except OSError as error:
+            print(f"note: the features are not cached: {error}")
+            return self._extract(images, label, np.empty)
+
+    def _fits(self, features, count):
+        """True if an array from a file can be the features of so many images."""
+        width = getattr(self.extractor, "width", features.shape[-1] if features.ndim else 0)
+        shaped = features.dtype.kind == "f" and features.shape == (count, width)
+        return shaped and bool(np.isfinite(features).all())
+
+    def _extract(self, images, label, new):
+        """Return the features of images in an array that `new` makes: (shape, dtype) → array."""
+        done, features = 0, None
+        with self.progress(label, len(images)) as bar:
+            for part in images.parts():
+                found = self.extractor(part)[0]
+                if features is None:
+                    features = new((len(images), found.shape[1]), found.dtype)
+                features[done : done + len(part)] = found
+                done += len(part)
+                bar.update(done, "")
+        return features
 
     def measure(self, draw, progress=console.no_progress):
         """Measure a generator.
 
         Args:
-          draw: int labels [N] → uint8 images [N, H, W, C]. The labels are the labels of the
-            reals, or zeros without labels. Smaller images, for example from an early stage of
-            progressive growing, are enlarged.
+          draw: int labels [N] → uint8 images [N, H, W, C], or an iterator of parts of them. The
+            labels are the labels of the reals, or zeros without labels. Smaller images, for example
+            from an early stage of progressive growing, are enlarged.
           progress: function of (label, total) that shows progress; see `Evaluation`.
 
         Returns:
           A dict of name → number. Names of measures of features end with the extractor's name.
         """
         labels = np.zeros(len(self.real), np.int32) if self.labels is None else self.labels
-        fake = utils.enlarge(draw(labels), self.real.shape)
-        features, classes = self._extract(fake, "features of samples", progress)
-        measures = self._feature_measures(features, progress)
-        if classes is not None:
-            self.shares, by_class = class_measures(classes, self.labels)
+        features, classes, done = [], [], 0
+        pixels = PixelMeasures(self.real)
+        with progress("drawing and extracting", len(labels)) as bar:
+            for part in regroup(draw(labels), self.real.shape):
+                found = self.extractor(part)
+                features.append(found[0])
+                classes.append(found[1])
+                pixels.add(part)
+                done += len(part)
+                bar.update(done, "")
+        measures = self._feature_measures(np.concatenate(features), progress)
+        if classes[0] is not None:
+            self.shares, by_class = class_measures(np.concatenate(classes), self.labels)
             measures |= by_class
         measures = {f"{name}_{self.extractor.name}": value for name, value in measures.items()}
-        with progress("measures of pixels", 1) as bar:
-            measures |= image_measures(self.real, fake)
-            bar.update(1, "")
-        return {"samples": len(fake), **measures}
+        with progress("measures of pixels", pixels.levels) as bar:
+            measures |= pixels.measures(lambda done: bar.update(done, ""))
+        return {"samples": done, **measures}
 
     def better(self, new, old):
         """True if the measures `new` are better than `old`, or cannot be compared with them."""
@@ -133,7 +171,7 @@ class Evaluation:
 
         Args:
           folder: folder to write to.
-          draw: int labels [N] → uint8 images [N, H, W, C].
+          draw: as for `measure`.
           measures: dict of name → number, as `measure` returns.
           images: uint8 training images [M, H, W, C], of which at most `NEAREST_OF` are searched.
           mirror: search the images flipped left to right as well.
@@ -142,12 +180,11 @@ class Evaluation:
           [path of measures.json, path of nearest.png].
         """
         order = np.random.default_rng(1).permutation(len(images))[:NEAREST_OF]
-        images = np.ascontiguousarray(images[np.sort(order)])
-        if mirror:
-            images = np.concatenate([images, images[:, :, ::-1]])
+        images = Images(images, np.sort(order), mirror)
         labels = np.arange(SHEET_ROWS) if self.labels is None else self.labels[:SHEET_ROWS]
-        samples = utils.enlarge(draw(labels.astype(np.int32)), images.shape)
-        near = metrics.nearest(self.extractor(samples)[0], self._cached(images), SHEET_NEAREST)
+        samples = np.concatenate(list(regroup(draw(labels.astype(np.int32)), images.shape)))
+        features = self._cached(images, "features of training images")
+        near = metrics.nearest(self.extractor(samples)[0], features, SHEET_NEAREST)
         rows = [np.stack([x, *images[near_x]]) for x, near_x in zip(samples, near)]
         if self.shares is not None:
             measures = measures | {f"shares_{self.extractor.name}": self.shares.tolist()}
@@ -193,25 +230,3 @@ def class_measures(classes, labels):
     if labels is not None:
         measures["right"] = float((predicted == labels).mean())
     return shares, measures
-
-
-def image_measures(real, fake):
-    """Measure the pixels of samples.
-
-    Args:
-      real, fake: uint8 images [N, H, W, C] and [M, H, W, C], M at least N.
-
-    Returns:
-      A dict. "swd_H" is the sliced Wasserstein distance at the pyramid's level of height H, "swd"
-      the mean of these. "ssim_S" is the mean structural similarity, of S scales, of random pairs
-      of samples; it is missing for images smaller than 11 pixels.
-    """
-    n = min(SWD_IMAGES, len(real))
-    distances = metrics.sliced_wasserstein(real[:n], fake[:n])
-    measures = {f"swd_{height}": value for height, value in distances.items()}
-    measures["swd"] = float(np.mean(list(distances.values())))
-    order = np.random.default_rng(0).permutation(len(fake))
-    pairs = order[: min(len(fake) // 2, SSIM_PAIRS) * 2].reshape(2, -1)
-    if scales := metrics.ssim_scales(fake.shape[1:3]):
-        measures[f"ssim_{scales}"] = float(metrics.structural_similarity(*fake[pairs]).mean())
-    return measures

@@ -12,7 +12,7 @@ import console
 import utils
 from runs import trained
 
-BATCH = 250  # images at a time
+BATCH, SIDE = 250, 128  # images at a time, of at most this height and width; fewer of larger ones
 RANDOM_CHANNELS, RANDOM_FEATURES = (64, 128, 256), 128  # of the untrained network
 
 
@@ -40,12 +40,14 @@ class Extractor:
         Returns:
           (features [N, D], class probabilities [N, K] or None), float arrays.
         """
-        parts = []
-        for i in range(0, len(images), BATCH):
-            x = self._fit(utils.to_float(images[i : i + BATCH]))
+        sizes = (images.shape[1:3], self.model.inputs[0].shape[1:3])
+        pixels = max(int(np.prod(size)) for size in sizes if None not in size)
+        parts, batch = [], max(1, min(BATCH, BATCH * SIDE**2 // pixels))
+        for i in range(0, len(images), batch):
+            x = self._fit(utils.to_float(images[i : i + batch]))
             parts.append({k: np.asarray(v) for k, v in self.model(x, training=False).items()})
             if show:
-                show(min(i + BATCH, len(images)))
+                show(min(i + batch, len(images)))
         outputs = {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}
         return outputs["features"], outputs.get("classes")
 
@@ -59,6 +61,11 @@ class Extractor:
         if height and (height, width) != tuple(x.shape[1:3]):
             x = keras.ops.image.resize(x, (height, width), antialias=True)
         return x
+
+    @property
+    def width(self):
+        """The number of features of an image, D."""
+        return self.model.output["features"].shape[-1]
 
     @property
     def key(self):

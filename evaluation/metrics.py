@@ -7,18 +7,21 @@ Features are float arrays [N, D]; images are uint8 arrays [N, H, W, C]. Imports 
 import numpy as np
 from scipy import ndimage
 
-CHUNK = 1000  # rows of a distance matrix in memory at a time
-PYRAMID_KERNEL = np.array([1, 4, 6, 4, 1]) / 16
-PATCHES, PATCH = 128, 7  # patches for each image and level, and their side in pixels (PGGAN)
-DIRECTIONS, REPEATS = 128, 4
+CHUNK, MAX_DISTANCES = 1000, 2**24  # rows and numbers of a distance matrix in memory at a time
 SSIM_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # MS-SSIM, section 3.2
 SSIM_SIGMA, SSIM_RADIUS = 1.5, 5  # of the Gaussian window, in pixels
 
 
 def moments(features):
     """Return the mean [D] and the covariance [D, D] of features, float64."""
-    features = np.asarray(features, np.float64)
-    return features.mean(0), np.cov(features, rowvar=False).reshape(2 * features.shape[1:])
+    starts = range(0, len(features), CHUNK)
+    parts = (np.asarray(features[i : i + CHUNK], np.float64) for i in starts)
+    mean = sum(part.sum(0) for part in parts) / len(features)
+    covariance = np.zeros((len(mean), len(mean)))
+    for i in starts:
+        rest = np.asarray(features[i : i + CHUNK], np.float64) - mean
+        covariance += rest.T @ rest
+    return mean, covariance / max(len(features) - 1, 1)
 
 
 def frechet_distance(real, fake):
@@ -45,6 +48,8 @@ def frechet_distance(real, fake):
 def kernel_distance(real, fake, *, subsets=100, size=1000, seed=0):
     """Unbiased squared MMD with the kernel (x·y / D + 1)³ (KID, 1801.01401, section 4).
 
+    Without more than `size` samples, all subsets are the whole sets, and the deviation is 0.
+
     Args:
       real, fake: features [N, D] and [M, D].
       subsets: number of random subsets.
@@ -55,6 +60,8 @@ def kernel_distance(real, fake, *, subsets=100, size=1000, seed=0):
       (mean, standard deviation) over the subsets, floats. The mean may be negative.
     """
     size = min(size, len(real), len(fake))
+    if size == len(real) == len(fake):
+        subsets = 1
     rng = np.random.default_rng(seed)
     found = []
     for _ in range(subsets):
@@ -87,16 +94,16 @@ def precision_recall(real, fake, *, k=3):
 
 
 def _squared_distances(x, y):
-    """Yield ‖x_i - y_j‖² as float32 [up to CHUNK, M], for `CHUNK` rows of `x` at a time.
+    """Yield ‖x_i - y_j‖² as float32 [n, M], for at most `CHUNK` rows of `x` at a time.
 
     scikit-learn computes them in float64, which takes 2 to 4 times as long.
     """
     x, y = np.asarray(x, np.float32), np.asarray(y, np.float32)
     centre = y.mean(0)  # an offset that all features share would cost precision below
     x, y = x - centre, y - centre
-    lengths = np.sum(y * y, 1)
-    for i in range(0, len(x), CHUNK):
-        part = x[i : i + CHUNK]
+    lengths, rows = np.sum(y * y, 1), min(CHUNK, max(1, MAX_DISTANCES // len(y)))
+    for i in range(0, len(x), rows):
+        part = x[i : i + rows]
         yield np.maximum(np.sum(part * part, 1)[:, None] + lengths - 2 * part @ y.T, 0)
 
 
@@ -120,72 +127,17 @@ def nearest(points, others, k):
 
     The nearest comes first.
     """
-    distances = _squared_distances(points, others)
-    return np.concatenate([np.argsort(squared, 1)[:, :k] for squared in distances])
-
-
-def pyramid(images):
-    """Return the Laplacian pyramid of images, a list of float32 arrays, the finest level first.
-
-    A level is halved while both of its sides are even and at least 24 pixels. The last level is
-    the smallest image; the levels before it hold the detail that each halving removes.
-    """
-    level, levels = np.asarray(images, np.float32), []
-    while min(level.shape[1:3]) >= 24 and not any(n % 2 for n in level.shape[1:3]):
-        small = _blur(level, 1)[:, ::2, ::2]
-        large = np.zeros_like(level)
-        large[:, ::2, ::2] = small
-        levels.append(level - _blur(large, 2))
-        level = small
-    return [*levels, level]
-
-
-def _blur(images, gain):
-    """Blur along height and width, with a factor of `gain` on each axis."""
-    for axis in (1, 2):
-        images = ndimage.correlate1d(images, PYRAMID_KERNEL * gain, axis, mode="mirror")
-    return images
-
-
-def sliced_wasserstein(real, fake, *, seed=0):
-    """Sliced Wasserstein distance at each level of the Laplacian pyramid (PGGAN, 1710.10196).
-
-    Each image and level gives 128 patches of 7x7 pixels, which are normalised by channel and
-    projected onto 4 x 128 random directions (section 5).
-
-    Args:
-      real, fake: images [N, H, W, C] of the same number and shape.
-
-    Returns:
-      A dict of level height → distance times 1000, from the finest level to the coarsest.
-    """
-    rng = np.random.default_rng(seed)
-    found = {}
-    for levels in zip(pyramid(real), pyramid(fake)):
-        a, b = (_descriptors(level, rng) for level in levels)
-        total = 0.0
-        for _ in range(REPEATS):
-            directions = rng.standard_normal((a.shape[1], DIRECTIONS), np.float32)
-            directions /= np.linalg.norm(directions, axis=0)
-            a_sorted, b_sorted = (
-                np.sort((directions.T @ x.T).astype(np.float32), 1) for x in (a, b)
-            )
-            total += float(np.abs(a_sorted - b_sorted).mean())
-        found[levels[0].shape[1]] = 1000 * total / REPEATS
-    return found
-
-
-def _descriptors(level, rng):
-    """Return random patches of a level, [N·128, C·7·7]; each channel has mean 0 and deviation 1."""
-    n, height, width, _ = level.shape
-    index = np.repeat(np.arange(n), PATCHES)
-    top = rng.integers(0, height - PATCH + 1, n * PATCHES)
-    left = rng.integers(0, width - PATCH + 1, n * PATCHES)
-    windows = np.lib.stride_tricks.sliding_window_view(level, (PATCH, PATCH), (1, 2))
-    patches = windows[index, top, left]  # [N·128, C, 7, 7]
-    patches = patches - patches.mean((0, 2, 3), keepdims=True)
-    patches /= patches.std((0, 2, 3), keepdims=True) + 1e-8
-    return patches.reshape(n * PATCHES, -1)
+    points = np.asarray(points, np.float32)
+    indices, found = np.zeros((len(points), 0), int), np.zeros((len(points), 0), np.float32)
+    for i in range(0, len(others), CHUNK):  # `others` may be a file
+        part = np.asarray(others[i : i + CHUNK], np.float32)
+        squared = np.concatenate(list(_squared_distances(points, part)))
+        found = np.concatenate([found, squared], 1)
+        number = np.broadcast_to(np.arange(i, i + len(part)), squared.shape)
+        indices = np.concatenate([indices, number], 1)
+        order = np.argsort(found, 1, kind="stable")[:, :k]
+        found, indices = (np.take_along_axis(x, order, 1) for x in (found, indices))
+    return indices
 
 
 def ssim_scales(size):

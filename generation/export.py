@@ -7,7 +7,6 @@ model card and must make the same images.
 import dataclasses
 import importlib.util
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -18,6 +17,7 @@ import numpy as np
 
 import console
 import files
+import locks
 from generation import model_card
 from runs import recovery, trained
 
@@ -27,24 +27,24 @@ MAX_MINUTES = 20  # of a check
 PROJECT_ROOT = Path(__file__).resolve().parents[1]
 
 # Code that loads a file of each format and makes `images`. The model card shows it, and the check
-# runs it. "{args}" is replaced by the names of the inputs, in a list if the network takes a list;
-# "{names}" by the names alone.
+# runs it. "{file!r}" is replaced by the file's name as a Python text, "{args}" by the names of the
+# inputs, in a list if the network takes a list, and "{names}" by the names alone.
 KERAS = """
 import keras
 
-generator = keras.saving.load_model("{file}")
+generator = keras.saving.load_model({file!r})
 images = np.asarray(generator({args}, training=False))
 """
 SAVEDMODEL = """
 import tensorflow as tf
 
-generator = tf.saved_model.load("{file}")
+generator = tf.saved_model.load({file!r})
 images = generator.serve({args}).numpy()
 """
 ONNX = """
 import onnxruntime
 
-session = onnxruntime.InferenceSession("{file}", providers=["CPUExecutionProvider"])
+session = onnxruntime.InferenceSession({file!r}, providers=["CPUExecutionProvider"])
 names = [each.name for each in session.get_inputs()]
 (images,) = session.run(None, dict(zip(names, [{names}])))
 """
@@ -57,7 +57,7 @@ class Format:
     Attributes:
       suffix: end of the file's name, with the dot.
       writer: (network, path) → None, writes the file or folder.
-      code: Python code that loads "{file}" and makes `images` from "{args}" or "{names}".
+      code: Python code that loads "{file!r}" and makes `images` from "{args}" or "{names}".
       packages: what the writer imports beyond requirements.txt.
     """
 
@@ -74,7 +74,8 @@ def write_keras(network, path):
 
 def write_savedmodel(network, path):
     """Write TensorFlow's SavedModel, a folder."""
-    network.export(path, format="tf_saved_model", verbose=False)
+    with files.tensorflow_path(path.parent) as place:
+        network.export(f"{place}/{path.name}", format="tf_saved_model", verbose=False)
 
 
 def write_onnx(network, path):
@@ -111,7 +112,7 @@ def write(run, target, formats, *, suffixes, latents):
     the folder stay. The card is written last, so that the files it names are always complete.
 
     Args:
-      run: folder with generator*.keras and config.json.
+      run: folder of a run, with its generators and config.json.
       target: folder to write to.
       formats: name → `Format`.
       suffixes: suffixes of all existing formats. Files of an older export with one of these
@@ -127,23 +128,28 @@ def write(run, target, formats, *, suffixes, latents):
     """
     check_packages(formats)
     data = model_card.settings(run)["data"]
-    files.clear_parts(target.parent)
-    part = files.part_path(target)
-    try:
-        with files.writing(target):
-            part.mkdir(parents=True)
-        written = []
-        for path in trained.generators(run):
-            network = _load(path)
-            shape = image_shape(network, data)
-            inputs = input_code(network, latents, shape)
-            for row in formats.values():
-                written.append(_write(network, row, part / f"{path.stem}{row.suffix}", inputs))
-        files.save_text(part / model_card.NAME, model_card.text(run, shape, inputs, written))
-        with files.writing(target):
+    check_target(target)
+    with locks.writing(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        locks.clear_parts(target.parent)
+        with locks.part_of(target, folder=True) as part:
+            written = []
+            for path in trained.generators(run):
+                network = _load(path)
+                shape = image_shape(network, data)
+                inputs = input_code(network, latents, shape)
+                for row in formats.values():
+                    written.append(_write(network, row, part / f"{path.stem}{row.suffix}", inputs))
+            files.save_text(part / model_card.NAME, model_card.text(run, shape, inputs, written))
             return _swap(part, target, suffixes)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
+
+
+def check_target(target):
+    """Raise Failed if a folder has a model card that this program may not have written."""
+    if (target / model_card.NAME).exists() and not files.is_output(target):
+        raise console.Failed(
+            f"{target} has a {model_card.NAME}, and is no export of this program: move it away"
+        )
 
 
 def _load(path):
@@ -271,14 +277,15 @@ def _environment():
     paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     paths = [p for p in paths if p and Path(p).resolve() != PROJECT_ROOT]
     changes = {"PYTHONPATH": os.pathsep.join(paths), "CUDA_VISIBLE_DEVICES": "-1"}
-    return {**os.environ, **changes, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    others = {name: value for name, value in os.environ.items() if name != "PYTHONWARNINGS"}
+    return {**others, **changes, "TF_CPP_MIN_LOG_LEVEL": "3"}
 
 
 def _swap(part, target, suffixes):
     """Replace an older export in `target` by the files in `part`; return their new paths."""
     files.mark_output(target)
-    old = [path for suffix in suffixes for path in target.glob(f"generator*{suffix}")]
-    for path in (target / model_card.NAME, *old):
-        files.remove(path)
+    names = [f"{name}{suffix}" for name in trained.GENERATORS for suffix in suffixes]
+    for path in (target / name for name in (model_card.NAME, *names)):
+        locks.remove(path)
     new = sorted(part.iterdir(), key=lambda path: (path.name == model_card.NAME, path.name))
     return [path.rename(target / path.name) for path in new]

@@ -5,6 +5,7 @@ Imports no TensorFlow.
 
 import dataclasses
 import json
+import re
 from pathlib import Path
 
 import console
@@ -91,6 +92,7 @@ def text(run, shape, inputs, files):
       files: a `File` for each exported file.
     """
     saved = settings(run)
+    saved = {name: trained.without_folders(value) for name, value in saved.items()}
     saved |= {name: Path(saved[name]).name for name in PATHS if saved.get(name)}
     data = saved.pop("data")
     task = "image-to-image" if "x" in inputs else "unconditional-image-generation"
@@ -98,11 +100,16 @@ def text(run, shape, inputs, files):
     head += [f"- {saved['arch']}", f"- {saved['mode']}", "---"]
     name = run.name if run.name != recovery.BEST else f"{run.parent.name}: its best state"
     summary = _summary(saved, data, shape, last_step(run), translates="x" in inputs)
-    parts = [*head, "", f"# {name}", "", summary, ""]
+    parts = [*head, "", f"# {_plain_markdown(name)}", "", summary, ""]
     ranges = _ranges(data.get("value_range"), "AB" if "x" in inputs else "")
     parts += [*_inputs(inputs, trained.class_names(run)), *ranges, "", *_files(files)]
     parts += ["", *_measures(run), "", *_settings(saved)]
     return "\n".join(parts) + "\n"
+
+
+def _plain_markdown(text):
+    """Escape the characters of a text that have a meaning in Markdown or HTML."""
+    return re.sub(r"[\\`*_{}\[\]<>()#!|&~]", lambda found: f"&#{ord(found[0])};", text)
 
 
 def _summary(saved, data, shape, step, *, translates):

@@ -1,5 +1,6 @@
 """Test mode of CycleGAN: translates folders or single images from one domain to the other."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from runs import trained
 DOMAINS = (("A", "B"), ("B", "A"))  # (source, target) of each direction
 # Direction, as in generator_A2B.keras → folders of its test images and of their translations.
 FOLDERS = {f"{a}2{b}": (f"test{a}", f"fake{b}") for a, b in DOMAINS}
+MAX_NAME = 255  # bytes in the name of a file, on all usual file systems
 MULTIPLE = 4  # the generators halve each side twice
 MIN_SIDE = 16  # pixels that the generators' reflection padding needs
 MAX_PIXELS = 2**22  # of an image; the paper's networks take about 1 KB for each pixel
@@ -71,6 +73,8 @@ def pictures(
         target = Path(output or Path(sample_dir) / FOLDERS[direction][1])
         nested = not path.is_file()
         source_dir = path if nested else path.parent
+        if not output and target.is_symlink():
+            raise console.Failed(f"{target} is a link: remove it, or give --translate and --output")
         _check_apart(target.resolve(), source_dir.resolve(), nested=nested)
         generator = trained.load_translator(Path(folder) / f"generator_{direction}.keras")
         _claim(target, names)
@@ -244,5 +248,11 @@ def _save(path, image):
 
 
 def _written(path):
-    """Return the path that the translation of an image is written to instead of `path`."""
-    return path if path.suffix.lower() in FORMATS else path.with_name(path.name + ".png")
+    """Return the path that the translation of an image is written to instead of `path`.
+
+    It is NAME.SUFFIX.png for other formats, or NAME.png if that would be too long for a file.
+    """
+    if path.suffix.lower() in FORMATS:
+        return path
+    longer = path.with_name(path.name + ".png")
+    return longer if len(os.fsencode(longer.name)) <= MAX_NAME else path.with_suffix(".png")

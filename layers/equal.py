@@ -41,6 +41,11 @@ class Equal:
         kernel, *bias = self.get_weights()
         return [self.scale * kernel, *bias]
 
+    def set_stock_weights(self, weights):
+        """Set the weights from those of the Keras layer, a list of arrays."""
+        kernel, *bias = weights
+        self.set_weights([kernel / self.scale, *bias])
+
 
 class EqualConv(Equal, keras.layers.Conv2D):
     """A convolution with the equalised learning rate."""

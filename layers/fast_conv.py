@@ -8,6 +8,10 @@ convolution with stride² times the channels, which are then rearranged into pix
 For large batches of small maps with many channels, TensorFlow's gradient of a kernel takes up to
 six times as long as necessary. Here it is a convolution of the images with the maps as a kernel,
 and the batch as the channels.
+
+For a strided 1x1 convolution of fewer than 16 channels, oneDNN's gradient of the kernel writes past
+its memory, which ends the process or corrupts data. It depends on the processor and the batch. Here
+the pixels are sampled first, and the convolution has stride 1.
 """
 
 import keras
@@ -150,29 +154,41 @@ def linear_pair(size, side, stride, padding):
     return convolve, transpose
 
 
+def _plain(layer):
+    """Return whether a layer has no option but its kernel, strides and padding."""
+    plain = layer.groups == 1 if hasattr(layer, "groups") else not layer.output_padding
+    return plain and {*layer.dilation_rate} == {1} and layer.data_format == "channels_last"
+
+
 def _suits(layer, images, maps):
     """Return whether `linear_pair` supports a layer between these shapes, and is faster."""
     square = len({*layer.strides}) == len({*layer.kernel_size}) == 1
-    plain = layer.groups == 1 if hasattr(layer, "groups") else not layer.output_padding
-    plain &= {*layer.dilation_rate} == {1} and layer.data_format == "channels_last"
     known = None not in images[1:]
-    return square and plain and known and (images[-1] <= MAX_CHANNELS or _few_pixels(maps))
+    few = images[-1] <= MAX_CHANNELS or _few_pixels(maps)
+    return square and _plain(layer) and known and few
 
 
 class Conv2D(stock.Stocked, keras.layers.Conv2D):
-    """Keras' Conv2D, computed by `linear_pair` where that is faster."""
+    """Keras' Conv2D, computed by `linear_pair` where that is faster.
+
+    A strided 1x1 kernel is applied to the sampled pixels, with stride 1.
+    """
 
     kind = keras.layers.Conv2D
 
     def convolution_op(self, inputs, kernel):
         """[B, H, W, C] → [B, h, w, F]."""
-        shape = inputs.shape
-        if not _suits(self, shape, self.compute_output_shape(shape)):
-            return super().convolution_op(inputs, kernel)
-        convolve, _ = linear_pair(
-            shape[1:3], self.kernel_size[0], self.strides[0], self.padding.upper()
-        )
-        return convolve(inputs, tf.convert_to_tensor(kernel))
+        maps, strides = self.compute_output_shape(inputs.shape), self.strides
+        if max(strides) > max(self.kernel_size) == 1 and _plain(self):
+            inputs, strides = inputs[:, :: strides[0], :: strides[1]], (1, 1)
+        if _suits(self, inputs.shape, maps):
+            pair = linear_pair(
+                inputs.shape[1:3], self.kernel_size[0], strides[0], self.padding.upper()
+            )
+            return pair[0](inputs, tf.convert_to_tensor(kernel))
+        if strides != self.strides:
+            return tf.nn.conv2d(inputs, tf.convert_to_tensor(kernel), 1, "VALID")
+        return super().convolution_op(inputs, kernel)
 
 
 class Conv2DTranspose(stock.Stocked, keras.layers.Conv2DTranspose):

@@ -74,18 +74,6 @@ def stock(network, *, copy=False):
     return same
 
 
-def take_stock_weights(network, copy):
-    """Set a network's weights from a stock copy of a network with the same layers.
-
-    Raises:
-      ValueError: if the layers or shapes differ.
-    """
-    own, given = ([x for x in layers_of(n) if x.weights] for n in (network, copy))
-    for layer, saved in zip(own, given, strict=True):
-        take = getattr(layer, "set_stock_weights", layer.set_weights)
-        take(saved.get_weights())
-
-
 def _from_config(layer):
     return type(layer).from_config(layer.get_config())
 

@@ -10,6 +10,9 @@ import files
 MAX_CHECKPOINTS = 3  # in a folder: saving another one deletes the oldest
 INDEX = "checkpoint"  # TensorFlow's text file that lists the checkpoints beside it
 MEASURES = "measures.json"  # in the folder of a best checkpoint: its step and its measures
+FILES = re.compile(r"ckpt-\d{1,18}\.(index|data-\d{5}-of-\d{5})")  # the names of whole checkpoints
+# Temporary files and folders that TensorFlow leaves when it is killed.
+INCOMPLETE = re.compile(rf"ckpt-\d{{1,18}}_temp|{INDEX}\.tmp[0-9a-f]{{32}}")
 # A line that names a checkpoint in the same folder, and a line with a time stamp.
 NAME_LINE = r'(?:all_)?model_checkpoint_paths?: "ckpt-[0-9]+"'
 TIME_LINE = r"\w+: [0-9.e+-]+"
@@ -61,14 +64,7 @@ class Checkpoints:
 
         self.folder, self._parts = folder, trainer.state
         self._state = tf.train.Checkpoint(**trainer.state)
-        self._manager = tf.train.CheckpointManager(
-            self._state, str(folder), max_to_keep or MAX_CHECKPOINTS, checkpoint_name="ckpt"
-        )
-
-    @property
-    def newest(self):
-        """Path prefix of the newest checkpoint, a string; None if there is none."""
-        return self._manager.latest_checkpoint
+        self._max_to_keep = max_to_keep or MAX_CHECKPOINTS
 
     def save(self, step):
         """Save the trainer's state as `ckpt-STEP`.
@@ -76,19 +72,29 @@ class Checkpoints:
         Raises:
           console.Failed: if it cannot be written.
         """
-        with files.writing_by_tensorflow(self.folder / f"ckpt-{step}"):
-            self._manager.save(checkpoint_number=step)
+        import tensorflow as tf
 
-    def restore(self):
-        """Load the newest checkpoint. Raises AssertionError if it has other variables.
+        with (
+            files.writing_by_tensorflow(self.folder / f"ckpt-{step}"),
+            files.tensorflow_path(self.folder) as place,
+        ):
+            manager = tf.train.CheckpointManager(
+                self._state, place, self._max_to_keep, checkpoint_name="ckpt"
+            )
+            manager.save(checkpoint_number=step)
+
+    def restore(self, name):
+        """Load a checkpoint by its name. Raises AssertionError if it has other variables.
 
         Parts of the state named `augment…`, which older checkpoints lack, stay as they are.
         """
         import tensorflow as tf
 
-        saved = {name.partition("/")[0] for name, _ in tf.train.list_variables(self.newest)}
-        parts = {n: p for n, p in self._parts.items() if n in saved or n[:7] != "augment"}
-        tf.train.Checkpoint(**parts).restore(self.newest).assert_consumed()
+        with files.tensorflow_path(self.folder) as place:
+            path = f"{place}/{name}"
+            saved = {name.partition("/")[0] for name, _ in tf.train.list_variables(path)}
+            parts = {n: p for n, p in self._parts.items() if n in saved or n[:7] != "augment"}
+            tf.train.Checkpoint(**parts).restore(path).assert_consumed()
 
 
 def restore(folder, trainer):
@@ -100,17 +106,24 @@ def restore(folder, trainer):
     Raises:
       console.Failed: if there is no checkpoint, or it is broken or of another network.
     """
-    path = None
+    path = folder
     try:
-        if unexpected := read_index(folder).unexpected:
-            raise ValueError(f"unexpected line in its file `checkpoint`: {unexpected[0][:60]!r}")
-        found = Checkpoints(folder, trainer)
-        path = found.newest
-        found.restore()
+        index = read_index(folder)
+        if index.unexpected:
+            line = index.unexpected[0]
+            raise ValueError(f"unexpected line in its file `checkpoint`: {line[:60]!r}")
+        if index.newest is None:
+            raise ValueError("its file `checkpoint` does not name the newest checkpoint")
+        found, name = Checkpoints(folder, trainer), f"ckpt-{index.newest}"
+        path = folder / name
+        found.restore(name)
     except Exception as error:  # TensorFlow raises its own errors, ValueError or AssertionError
-        reason = console.first_line(error)
+        import tensorflow as tf
+
+        tf.get_logger().setLevel("ERROR")  # else it lists the values that were not restored
         raise console.Failed(
-            f"cannot restore {path or folder}: {reason}. Start anew with --resume False"
+            f"cannot restore {path}: {console.first_line(error)}. If its config.json has been "
+            "changed, undo that; else start anew with --resume False"
         ) from None
     return found
 
@@ -127,8 +140,8 @@ def read_measures(folder):
         return {}
 
 
-def save_networks(folder, trainer):
-    """Save each of a trainer's networks as `NAME.keras`, for use without the trainer."""
-    for name, network in trainer.networks.items():
+def save_networks(folder, networks):
+    """Save networks, name → Keras model, as `NAME.keras`, for use without the trainer."""
+    for name, network in networks.items():
         with files.atomic_path(folder / f"{name}.keras") as part:
             network.save(part)

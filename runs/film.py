@@ -1,6 +1,7 @@
 """The film of a training: the frames that are kept on the disk, and the animations made of them."""
 
 import math
+import re
 
 import numpy as np
 from PIL import Image
@@ -10,6 +11,7 @@ import utils
 from runs import page
 
 NAME = "training.gif"
+FRAMES = re.compile(r"\d{8,18}\.png")  # the names of frames: their steps
 MAX_FRAMES = 60
 MAX_BYTES = 2_000_000  # of an animation
 MAX_SIDE = 512  # pixels of a frame
@@ -58,7 +60,7 @@ def select_steps(steps, every):
 def frame_paths(write_dir):
     """Return the paths of a run's frames, ordered by step."""
     paths = (write_dir / "frames").glob("[0-9]*.png")
-    return sorted(path for path in paths if path.stem.isdecimal())
+    return sorted(path for path in paths if FRAMES.fullmatch(path.name))
 
 
 def read_or_none(path):
@@ -104,3 +106,15 @@ def show_newest(folder, newest_dir):
     files.mark_output(newest_dir, (NAME, page.NAME))
     files.copy(folder / NAME, newest_dir / NAME)
     return newest_dir / NAME
+
+
+def save_pair(folder, fakes):
+    """Write `real_vs_fake.png`: a folder's `reals.png` beside a grid of generated images.
+
+    Removes an old file of that name if there is no `reals.png` with as many channels.
+    """
+    path, reals = folder / "real_vs_fake.png", read_or_none(folder / "reals.png")
+    if reals is not None and reals.shape[-1] == fakes.shape[-1]:
+        utils.save_image(path, utils.side_by_side(reals, fakes))
+    else:
+        path.unlink(missing_ok=True)

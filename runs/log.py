@@ -3,14 +3,15 @@
 import contextlib
 import csv
 import math
-import shutil
 
 import files
+import locks
 
 INDEX = ("step", "epoch", "seconds", "stage_seconds", "kimg")  # columns that are not plotted
 BAD = "metrics.bad.csv"  # copy of a metrics.csv that had unreadable rows
 MEASURED = "eval/"  # prefix of the columns that an evaluation fills
 MAX_WEIGHTS = 10_000  # in a histogram
+MAX_COLUMNS, MAX_VALUE = 64, 1e100  # of the plots; a foreign metrics.csv may have more and larger
 
 # ---- metrics.csv -------------------------------------------------------------------------
 
@@ -34,7 +35,8 @@ class MetricsLog:
         """
         rows = read_log(path)
         if path.is_file() and path.read_bytes().count(b"\n") > 1 + len(rows):
-            bad = shutil.copy(path, path.with_name(BAD))
+            bad = path.with_name(BAD)
+            files.copy(path, bad)
             print(f"removed unreadable rows from {path}; the original is {bad}")
         self.rows = [row for row in rows if int(row["step"]) <= last]
         self.columns = dict.fromkeys(self.rows[0]) if self.rows else {}
@@ -61,7 +63,7 @@ class MetricsLog:
         known = row.keys() <= self.columns.keys()
         self.columns |= dict.fromkeys(row)
         if known and path.is_file():
-            with files.writing(path), open(path, "a", newline="") as file:
+            with files.writing(path), locks.open_file(path, "a", newline="") as file:
                 self._writer(file).writerow(row)
         else:
             self.write(path)
@@ -91,6 +93,12 @@ def read_log(path):
             if _is_valid(row):
                 rows.append(row)
     return rows
+
+
+def plotted(rows):
+    """Return the names of the columns to plot, at most `MAX_COLUMNS`."""
+    names = dict.fromkeys(name for row in rows for name in row if name not in INDEX)
+    return list(names)[:MAX_COLUMNS]
 
 
 def _is_valid(row):
@@ -128,6 +136,7 @@ class EventLog:
     def __init__(self, folder):
         self.folder = folder
         self._writer = None
+        self._place = contextlib.ExitStack()  # holds the folder open while the writer needs it
 
     def scalars(self, step, values):
         """Write scalars, name → float."""
@@ -174,6 +183,7 @@ class EventLog:
             with files.writing_by_tensorflow(self.folder):
                 self._writer.close()
         self._writer = None
+        self._place.close()
 
     @contextlib.contextmanager
     def _at(self, step):
@@ -181,7 +191,9 @@ class EventLog:
         import tensorflow as tf
 
         with files.writing_by_tensorflow(self.folder):
-            self._writer = self._writer or tf.summary.create_file_writer(str(self.folder))
+            if self._writer is None:
+                place = self._place.enter_context(files.tensorflow_path(self.folder))
+                self._writer = tf.summary.create_file_writer(place)
             with self._writer.as_default(step=step):
                 yield
 
@@ -204,7 +216,7 @@ def cut_events(path, last):
     if count < 2:
         path.unlink()
     elif end < total:
-        with open(path, "r+b") as file:
+        with locks.open_file(path, "r+b") as file:
             file.truncate(end)
 
 

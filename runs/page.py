@@ -13,7 +13,7 @@ import numpy as np
 import console
 import files
 import utils
-from runs import log, plots
+from runs import log, plots, trained
 
 NAME = "index.html"
 TEMPLATE = Path(__file__).with_name("page.html")
@@ -122,8 +122,7 @@ def _film(path):
 
 def _figures(rows):
     """Return HTML with a curve for each column of the log."""
-    names = dict.fromkeys(name for row in rows for name in row if name not in log.INDEX)
-    figures = [figure for name in names if (figure := _figure(rows, name))]
+    figures = [figure for name in log.plotted(rows) if (figure := _figure(rows, name))]
     if not figures:
         return "<p>None yet. A curve begins at the second row of metrics.csv.</p>"
     span = f"Over the updates {rows[0]['step']} to {rows[-1]['step']} of the generator."
@@ -184,10 +183,14 @@ def _number(value):
 
 
 def _settings(settings):
-    """Return an HTML list of the settings. Nested ones are named like `data.count`."""
+    """Return an HTML list of the settings. Nested ones are named like `data.count`.
+
+    Of a path from the root, only the last part is shown: the page may be sent to others.
+    """
     flat = {}
     for name, value in settings.items():
         inner = value if isinstance(value, dict) else {None: value}
         flat |= {f"{name}.{n}" if n else name: v for n, v in inner.items()}
+    flat = {name: trained.without_folders(value) for name, value in flat.items()}
     pairs = ((html.escape(n), html.escape(json.dumps(v))) for n, v in flat.items())
     return f"<dl>{''.join(f'<div><dt>{n}</dt> <dd>{v}</dd></div>' for n, v in pairs)}</dl>"

@@ -25,7 +25,7 @@ def save_plots(folder, rows):
     Returns:
       The paths written.
     """
-    names = list(dict.fromkeys(name for row in rows for name in row if name not in log.INDEX))
+    names = log.plotted(rows)
     columns = {
         "losses.png": [name for name in names if not name.startswith(log.MEASURED)],
         "measures.png": [name for name in names if name.startswith(log.MEASURED)],
@@ -97,8 +97,12 @@ def _save_plot(path, rows, names):
 
 
 def series(rows, name):
-    """Return (steps, values) of a column, int and float arrays [N], without its blank cells."""
+    """Return (steps, values) of a column, int and float arrays [N].
+
+    Leaves out blank cells, and numbers too large to plot.
+    """
     found = [(int(row["step"]), float(row[name])) for row in rows if row.get(name)]
+    found = [(step, value) for step, value in found if not abs(value) > log.MAX_VALUE]
     return (
         np.array([step for step, _ in found], int),
         np.array([value for _, value in found], float),

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import console
 import files
+import locks
 import utils
 from runs import checkpoints, film, log, trained
 
@@ -17,9 +18,15 @@ BEST = "best"  # folder of the best checkpoint, a run of its own
 # Stages of a new run's folder: incomplete; saved once; being moved up to replace the old run.
 NEW, READY, MOVING = ".new", ".ready", ".moving"
 BEST_PART, BEST_WHOLE = ".best-part", ".best"  # a new best: incomplete; about to replace the old
-# What a run writes into its folder. A new run of the same name deletes it.
-RUN_FILES = (trained.CONFIG, "*.keras", "ckpt-*", checkpoints.INDEX, "metrics.csv", log.BAD)
-RUN_FILES += ("frames", BEST)
+FRAMES = "frames"
+FOLDERS = (NEW, READY, MOVING, BEST, BEST_PART, BEST_WHOLE, FRAMES)
+# What a run writes into its folder, by exact names. A new run of the same name deletes it. Files of
+# other names stay, whatever happens.
+RUN_FILES = re.compile(
+    rf"{re.escape(trained.CONFIG)}|{trained.NETWORK_FILES.pattern}|{checkpoints.FILES.pattern}"
+    rf"|{checkpoints.INDEX}|metrics\.csv|{re.escape(log.BAD)}"
+)
+EVENTS = re.compile(r"events\.out\.tfevents\.\d+\..+\.v2")  # TensorFlow's files, in the logs
 # What training, test mode and an evaluation write into the folder of a run's pictures. A new run of
 # the same name deletes it.
 GRID = re.compile(r"train_\d{2,}_\d{4,}\.png")
@@ -29,8 +36,6 @@ PICTURES = re.compile(
     r"|test_\d{5,}\.png|test_arange_\d+\.png|test_gif_(\d+|merged)\.gif"
 )
 TRANSLATIONS = ("fakeA", "fakeB")  # folders of translated images, among the pictures
-# Files that a killed process left incomplete. The last two are TensorFlow's temporary files.
-INCOMPLETE = (NEW, BEST_PART, files.PART_PATTERN, "ckpt-*_temp", f"{checkpoints.INDEX}.tmp*")
 
 
 def title(folder):
@@ -53,7 +58,8 @@ def lock(folder, logs, samples):
       samples: path of the run's folder of pictures.
 
     Raises:
-      console.Failed: if another process holds the lock, or the folder has files and is no run.
+      console.Failed: if another process holds the lock, the folder has files and is no run, or a
+        part of the run is a link.
     """
 
     def busy(pid):
@@ -64,8 +70,9 @@ def lock(folder, logs, samples):
 
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        with files.lock(folder / LOCK, busy):
+        with locks.lock(folder / LOCK, busy):
             _refuse_foreign(folder)
+            _refuse_links(folder, logs, samples)
             settle(folder, logs, samples)
             yield
     finally:
@@ -88,6 +95,21 @@ def _refuse_foreign(folder):
             )
 
 
+def _refuse_links(*folders):
+    """Raise console.Failed if a folder that a run writes into is a link to another place.
+
+    An unpacked archive may have such links. The run's own folders may be links of the user.
+    """
+    for folder in folders:
+        for path in folder.iterdir() if folder.is_dir() else ():
+            own = path.name in FOLDERS or checkpoints.INCOMPLETE.fullmatch(path.name)
+            if own and path.is_symlink():
+                raise console.Failed(
+                    f"{path} is a link, and the program would write or delete through it: remove "
+                    "the link"
+                )
+
+
 def settle_runs(checkpoint_dir, log_dir, sample_dir):
     """Finish the new runs that a kill interrupted while they replaced an old one.
 
@@ -106,12 +128,74 @@ def settle(folder, logs, samples):
     replace_old_run(folder, logs, samples)
     swap_best(folder)
     listed = _listed_checkpoints(folder)
-    for entry in (*folder.iterdir(), *folder.glob("frames/.*")):
-        orphan = listed and entry.match("ckpt-*") and entry.name.partition(".")[0] not in listed
-        if orphan or any(entry.match(pattern) for pattern in INCOMPLETE):
-            files.remove(entry)
-    files.remove(logs / NEW)
-    files.remove(samples / NEW)
+    for path in folder.iterdir():
+        name = path.name
+        orphan = listed and checkpoints.FILES.fullmatch(name) and path.stem not in listed
+        if orphan or checkpoints.INCOMPLETE.fullmatch(name):
+            locks.remove(path)
+    for place in (folder, folder / FRAMES):
+        locks.clear_parts(place)
+    for name in (NEW, BEST_PART):
+        remove_run(folder / name)
+    _remove_own(logs / NEW, EVENTS)
+    _remove_own(samples / NEW, PICTURES)
+
+
+def is_folder(path):
+    """True for a folder, but not for a link to one."""
+    return path.is_dir() and not path.is_symlink()
+
+
+def remove_run(folder):
+    """Delete what a run has written into a folder, and the folder if nothing else is in it."""
+    if not is_folder(folder):
+        return
+    _remove_files(folder)
+    (folder / checkpoints.MEASURES).unlink(missing_ok=True)
+    for name in (NEW, READY, MOVING, BEST_PART, BEST_WHOLE):
+        remove_run(folder / name)
+    if {path.name for path in folder.iterdir()} <= {LOCK, files.OUTPUT_MARK}:
+        _remove_own(folder, re.compile(f"{LOCK}|{re.escape(files.OUTPUT_MARK)}"))
+
+
+def _remove_files(folder):
+    """Delete the files of a saved run in a folder: checkpoints, networks, frames, and the best."""
+    for path in list(folder.iterdir()):
+        if checkpoints.INCOMPLETE.fullmatch(path.name):
+            locks.remove(path)
+        elif RUN_FILES.fullmatch(path.name) and not is_folder(path):
+            path.unlink(missing_ok=True)
+    locks.clear_parts(folder)
+    _remove_own(folder / FRAMES, film.FRAMES)
+    remove_run(folder / BEST)
+
+
+def _remove_own(folder, names):
+    """Delete the files of these names in a folder, and the folder if nothing else is in it.
+
+    Args:
+      folder: path of a folder. Nothing happens if it is a link, or there is none.
+      names: compiled pattern of the whole names.
+    """
+    if not is_folder(folder):
+        return
+    for path in list(folder.iterdir()):
+        if (names.fullmatch(path.name) or locks.PART.fullmatch(path.name)) and not is_folder(path):
+            path.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # raised for a folder that is not empty
+        folder.rmdir()
+
+
+def _move_up(source, target):
+    """Move what is in a folder into another folder, and remove the first. Merges folders."""
+    for path in list(source.iterdir()) if is_folder(source) else ():
+        place = target / path.name
+        if is_folder(path) and is_folder(place):
+            _move_up(path, place)
+        else:
+            path.rename(place)
+    if is_folder(source):
+        source.rmdir()
 
 
 def _listed_checkpoints(folder):
@@ -129,19 +213,16 @@ def replace_old_run(folder, logs, samples):
     are moved up. Other files in the folders stay.
     """
     ready, moving = folder / READY, folder / MOVING
-    if ready.exists():
-        old = [e for e in folder.iterdir() if any(e.match(pattern) for pattern in RUN_FILES)]
-        drawn = pictures(samples) if (samples / NEW).exists() else []
-        for entry in (*old, *logs.glob("events*"), *drawn):
-            files.remove(entry)
+    if is_folder(ready):
+        _remove_files(folder)
+        drawn = pictures(samples) if is_folder(samples / NEW) else []
+        events = [path for path in logs.glob("events*") if EVENTS.fullmatch(path.name)]
+        for path in (*events, *drawn):
+            locks.remove(path)
         ready.rename(moving)
-    if moving.exists():
-        for source, target in ((moving, folder), (logs / NEW, logs), (samples / NEW, samples)):
-            for entry in list(source.iterdir()) if source.is_dir() else ():
-                entry.rename(target / entry.name)
-        moving.rmdir()
-        files.remove(logs / NEW)
-        files.remove(samples / NEW)
+    if is_folder(moving):
+        for source, target in ((logs / NEW, logs), (samples / NEW, samples), (moving, folder)):
+            _move_up(source, target)
 
 
 def pictures(samples):
@@ -169,10 +250,11 @@ def claim_pictures(samples):
 
 def swap_best(folder):
     """Replace the best checkpoint by a complete newer one, if there is one."""
-    whole = folder / BEST_WHOLE
-    if whole.exists():
-        files.remove(folder / BEST)
-        whole.rename(folder / BEST)
+    best, whole = folder / BEST, folder / BEST_WHOLE
+    if is_folder(whole):
+        remove_run(best)
+        _move_up(best, whole)  # files of others
+        whole.rename(best)
 
 
 def delete_after(write_dir, events_dir, samples, last):
@@ -180,8 +262,9 @@ def delete_after(write_dir, events_dir, samples, last):
     for path in film.frame_paths(write_dir):
         if int(path.stem) > last:
             path.unlink()
-    for path in events_dir.glob("events*"):
-        log.cut_events(path, last)
+    for path in list(events_dir.glob("events*")):
+        if EVENTS.fullmatch(path.name):
+            log.cut_events(path, last)
     for path in samples.glob("train_*.png"):
         step = utils.read_text(path).get("step", "") if GRID.fullmatch(path.name) else ""
         if re.fullmatch("[0-9]{1,18}", step) and int(step) > last:

@@ -1,7 +1,6 @@
 """A run: its folders, and the files that it writes while it is trained."""
 
 import json
-import shutil
 import time
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import numpy as np
 
 import console
 import files
+import locks
 import utils
 from runs import checkpoints, film, log, page, plots, recovery, trained
 
@@ -46,6 +46,7 @@ class Run:
         self.newest_dir = Path(newest_dir or sample_dir)
         self._write_in_place()
         self._checkpoints = None  # made by the first save or restore
+        self._config, self._config_saved = None, True  # the text of config.json
         self._redrawn, self._redraw_cost = -np.inf, 0.0  # of the last redraw, in s
         self._log = log.MetricsLog()
         self._sample_every = 1  # steps
@@ -89,7 +90,9 @@ class Run:
             self.say(line)
 
     def begin(self, settings, spec, *, resume, sample_every=1):
-        """Make the folders and write config.json.
+        """Make the folders. Write config.json, with the first save if the run resumes.
+
+        So the settings of a call that fails before it has saved do not stay.
 
         Args:
           settings: dict of the run's settings.
@@ -111,9 +114,12 @@ class Run:
         for folder in (self.write_dir / "frames", self.draw_dir, self.events.folder):
             folder.mkdir(parents=True, exist_ok=True)
         for folder in (self.draw_dir, self.newest_dir):
-            files.clear_parts(folder)
-        text = json.dumps({**settings, "data": spec}, indent=1)
-        files.save_text(self.write_dir / trained.CONFIG, text)
+            locks.clear_parts(folder)
+        self._config = json.dumps({**settings, "data": spec}, indent=1)
+        path = self.write_dir / trained.CONFIG
+        self._config_saved = not (resume and path.exists())
+        if self._config_saved:
+            files.save_text(path, self._config)
 
     def _check_folders(self):
         """Raise console.Failed if a folder has been removed: writing would create it again."""
@@ -146,12 +152,16 @@ class Run:
         """Save the trainer's state as a checkpoint, and its networks as .keras files."""
         self._check_folders()
         trainer.refresh()
-        self.events.histograms(step, trainer.networks)
+        networks = trainer.networks  # builds stock copies
+        self.events.histograms(step, networks)
         self.events.flush()  # before the state, so that no event up to it is lost
-        checkpoints.save_networks(self.write_dir, trainer)
+        checkpoints.save_networks(self.write_dir, networks)
         if self._checkpoints is None:
             self._checkpoints = checkpoints.Checkpoints(self.write_dir, trainer)
         self._checkpoints.save(step)
+        if not self._config_saved:
+            files.save_text(self.write_dir / trained.CONFIG, self._config)
+            self._config_saved = True
         if self.write_dir != self.folder:
             self.events.close()
             self.write_dir.rename(self.folder / recovery.READY)
@@ -169,12 +179,12 @@ class Run:
         `measures` are from an evaluation of this state, name → float.
         """
         part = self.write_dir / recovery.BEST_PART
-        shutil.rmtree(part, ignore_errors=True)
-        part.mkdir()
+        recovery.remove_run(part)
+        part.mkdir(exist_ok=True)
         trainer.refresh()
-        checkpoints.save_networks(part, trainer)
+        checkpoints.save_networks(part, trainer.networks)
         checkpoints.Checkpoints(part, trainer, max_to_keep=1).save(step)
-        shutil.copy(self.write_dir / trained.CONFIG, part)
+        files.save_text(part / trained.CONFIG, self._config)
         self._log.write(part / "metrics.csv")
         text = json.dumps({"step": step, **measures}, indent=1)
         files.save_text(part / checkpoints.MEASURES, text)
@@ -247,14 +257,14 @@ class Run:
             film.save_animation(self.draw_dir / f"training.{suffix}", frames)
         film.show_newest(self.draw_dir, self.newest_dir)
         plots.save_plots(self.draw_dir, self._log.rows)
-        self._save_pair(frames[-1])
+        film.save_pair(self.draw_dir, frames[-1])
         page.write(
             self.newest_dir / page.NAME,
             name=self.name,
             grids=grids,
             film=self.draw_dir / film.NAME,
             rows=self._log.rows,
-            settings=trained.read_config(self.write_dir),
+            settings=self._settings(),
             best=self.best(),
             per_epoch=self._per_epoch,
         )
@@ -262,21 +272,23 @@ class Run:
         self._redrawn = time.monotonic()
         self._redraw_cost = self._redrawn - start
 
-    def _save_pair(self, fakes):
-        """Write `real_vs_fake.png`: `reals.png` beside a grid of generated images."""
-        path = self.draw_dir / "real_vs_fake.png"
-        reals = film.read_or_none(self.draw_dir / "reals.png")
-        if reals is not None and reals.shape[-1] == fakes.shape[-1]:
-            utils.save_image(path, utils.side_by_side(reals, fakes))
-        else:
-            path.unlink(missing_ok=True)
+    def _settings(self):
+        """Return the settings of this call, or of the run before `begin`."""
+        return json.loads(self._config) if self._config else trained.read_config(self.write_dir)
 
     def finish(self):
-        """Redraw if a kill came between the last save and the drawing of the page."""
+        """Redraw if a kill came between the last save and the drawing of the page.
+
+        Copies film and page to `newest_dir` if others are there, such as those of a new run that
+        has been stopped before its first save.
+        """
         drawn, saved = self.samples / page.NAME, self.folder / checkpoints.INDEX
         if not drawn.is_file() or drawn.stat().st_mtime_ns < saved.stat().st_mtime_ns:
             recovery.claim_pictures(self.samples)
             self.redraw()
+        elif not files.are_equal(drawn, self.newest_dir / page.NAME):
+            film.show_newest(self.samples, self.newest_dir)
+            files.copy(drawn, self.newest_dir / page.NAME)
 
     def written(self):
         """Return the paths to tell the user of: the page, pictures and generators."""

@@ -3,15 +3,17 @@
 import dataclasses
 import json
 import os
+import re
 import zipfile
 from pathlib import Path
 
 import console
 import files
 
-# The runs that ship with the project. No call writes into this folder.
-PRETRAINED = Path(__file__).resolve().parents[1] / "pretrained"
+PRETRAINED = Path(__file__).resolve().parents[1] / "pretrained"  # no call writes there
 CONFIG = "config.json"  # a run's settings, and under "data" the facts of its images
+GENERATORS = ("generator", "generator_A2B", "generator_B2A")  # the names of the networks' files
+NETWORK_FILES = re.compile(rf"({'|'.join(GENERATORS)}|critic(_[AB])?)\.keras")
 
 
 def read_config(folder):
@@ -24,6 +26,12 @@ def read_config(folder):
     return json.loads((folder / CONFIG).read_text())
 
 
+def without_folders(value):
+    """Return the last part of a path from the root or from a home; other values unchanged."""
+    is_path = isinstance(value, str) and (os.path.isabs(value) or value.startswith("~"))
+    return Path(value).name if is_path else value
+
+
 def class_names(folder):
     """Return the names of the classes that a run was trained on, or [] if none are saved."""
     names = read_config(folder)["data"].get("class_names")
@@ -32,7 +40,8 @@ def class_names(folder):
 
 def generators(folder):
     """Return the sorted paths of a run's generators. A translator between domains has two."""
-    return sorted(folder.glob("generator*.keras"))
+    paths = (folder / f"{name}.keras" for name in GENERATORS)
+    return [path for path in paths if path.is_file()]
 
 
 def load_network(path):
@@ -51,6 +60,18 @@ def load_network(path):
         return keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # Keras raises many kinds of errors for broken files
         raise console.Failed(f"cannot load {path}: {console.first_line(error)}") from None
+
+
+def load_functional(path):
+    """Load a Keras model with known inputs and outputs; see `load_network`.
+
+    Raises:
+      console.Failed: if the file cannot be loaded, or the network has never been built.
+    """
+    network = load_network(path)
+    if not all(_shapes(network)):
+        raise console.Failed(f"{path} is a network without inputs and outputs")
+    return network
 
 
 def load_generator(path):

@@ -21,11 +21,14 @@ from PIL import Image
 
 import console
 import main
+import utils
 from benchmarks import whole
 from commands import build
 from config.resolve import resolve
 from datasets import domains, packed
+from runs import plots
 from runs.run import Run
+from training import average
 
 # Two devices of one CPU, so that tests can have two replicas in one process.
 _CPU, _ONE = tf.config.list_physical_devices("CPU")[0], tf.config.LogicalDeviceConfiguration()
@@ -64,8 +67,12 @@ def make_trainer():
 
 
 @pytest.fixture
-def eager():
-    """Steps in this test are not compiled, which takes longer than a few of them."""
+def eager(monkeypatch):
+    """Steps in this test are not compiled, which takes longer than a few of them.
+
+    Batch-norm statistics are over fewer latents.
+    """
+    monkeypatch.setattr(average, "N_STATISTICS", 2 * average.CHUNK)
     tf.config.run_functions_eagerly(True)
     yield
     tf.config.run_functions_eagerly(False)
@@ -118,6 +125,14 @@ def run_main(folder, *words, status):
 
 
 @pytest.fixture
+def noted():
+    """Notes that earlier tests have printed once are printed again."""
+    console.note_once.cache_clear()
+    yield
+    console.note_once.cache_clear()
+
+
+@pytest.fixture
 def limited(tmp_path, monkeypatch):
     """A folder to work in, caches of its own, and two minutes for what may hang."""
 
@@ -160,10 +175,20 @@ def handlers():
         signal.signal(number, handler)
 
 
+def save_pixel(path, rows, names):
+    """Write a tiny picture, as a stand-in for `plots._save_plot`."""
+    assert rows and names
+    utils.save_image(path, np.zeros((1, 1, 1), np.uint8))
+
+
 @pytest.fixture
 def cli(tmp_path, monkeypatch, capsys):
-    """A function of words that runs main in a folder of its own: (status, stdout, stderr)."""
+    """A function of words that runs main in a folder of its own: (status, stdout, stderr).
+
+    Plots of the log are a pixel: to draw them takes a fifth of a short training.
+    """
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(plots, "_save_plot", save_pixel)
 
     def run(*words):
         status = main.main(["main.py", *map(str, words)])
@@ -253,7 +278,7 @@ def _gif(width, height):
 
 def _text_bomb():
     """A small PNG with 50 MB of compressed text."""
-    extra = _chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(50_000_000), 9))
+    extra = _chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(50_000_000), 1))
     whole = encoded(noise(), "PNG")
     return whole[:33] + extra + whole[33:]
 

@@ -35,6 +35,8 @@ VALUES = [  # a flag, what it must be, and what it does not take
     ("mirror", "True or False", ["x"]),
     ("background", "the name of a colour, or #rrggbb", ["beig", "#12345", "#11223344", ""]),
     ("jit", "True or False", ["gpu"]),
+    ("augment", "one of none, color, translation, cutout, ada", ["blur", "color,", ""]),
+    ("augment_p", "a finite number, at least 0, at most 1", ["2", "-0.1"]),
     ("export", "one of keras, savedmodel, onnx", ["tflite", "keras,h5"]),
     ("strategy", "one of auto, none, mirrored, multiworker", ["all", "Mirrored", "2", ""]),
     ("precision", "one of float32, bfloat16, float16", ["float64", "16", "half", "None"]),
@@ -203,6 +205,7 @@ VALUES = [  # a flag, what it must be, and what it does not take
     ("best_by", "one of fid, kid, swd, precision, recall", ["accuracy", "FID"]),
     ("extractor", "a printable text that is not empty", [""]),
     ("init_from", "a printable text that is not empty", [""]),
+    ("freeze_critic", "a whole number, at least 0, at most 1000", ["-1", "all", "1001"]),
     ("sample_dir", "a printable text that is not empty", [""]),
     ("log_dir", "a printable text that is not empty", [""]),
     ("data_dir", "a printable text that is not empty", [" "]),
@@ -261,6 +264,11 @@ CALLS = [  # a command line, and the whole line that it ends with
     ("--clip_down 0.02", "--clip_down=0.02 must not be above --clip_up=0.01"),
     ("--clip_up -1 --clip_down -0.5", "--clip_down=-0.5 must not be above --clip_up=-1.0"),
     ("--crop --dataset pictures", "{CROP}"),
+    (
+        "--train --dataset pictures --eval_every 5 --best_by precision",
+        "--best_by=precision cannot be used with --extractor=random-cnn, which gives blurred "
+        "images a higher precision: use --best_by fid, or a trained extractor",
+    ),
     ("--arch lenet --output_height 26", "--output_height=26 must be {LENET}"),
     ("--arch lenet --output_width 29", "--output_width=29 must be {LENET}"),
     (
@@ -273,8 +281,9 @@ CALLS = [  # a command line, and the whole line that it ends with
         "--fade_kimg and --stable_kimg give a stage no images: raise one of them",
     ),
     (
-        "--arch pggan --init_from x",
-        "--init_from cannot be used with --arch=pggan, which grows by a schedule",
+        "--train --freeze_critic 2",
+        "--freeze_critic=2 needs --init_from, since the frozen layers of a new run would keep "
+        "random weights",
     ),
     (
         "--arch pggan --critic_bursts",
@@ -338,6 +347,7 @@ CALLS = [  # a command line, and the whole line that it ends with
         "--train --compare gp,div --evaluate",
         "--compare and --evaluate cannot be combined: make one call for each",
     ),
+    ("--augment none,ada", "--augment=none,ada: none cannot be combined"),
     ("--compare gp,gp", "--compare=gp,gp names a mode twice"),
     ("--compare wgan,regular", "--compare=regular,regular names a mode twice"),
     ("--mode gp,div", "flag --mode=gp,div: must be one of {MODES}"),
@@ -518,6 +528,7 @@ CHANGES = [
     ("--output_width 30", "output_width=28, not 30"),
     ("--g_width 64,32", "g_width=32, not 64,32"),
     ("--label_mode concat", "label_mode=projection, not concat"),
+    ("--freeze_critic 1", "freeze_critic=0, not 1"),
     ("--preset resnet_gan", "arch=dcgan, not resnet"),
 ]
 

@@ -8,7 +8,20 @@ import numpy as np
 import pytest
 
 import console
-from benchmarks import convs, limit, loader, overhead, quality, soak, startup, step, timing
+import losses
+from benchmarks import (
+    convs,
+    limit,
+    loader,
+    narrow,
+    overhead,
+    quality,
+    repeat,
+    soak,
+    startup,
+    step,
+    timing,
+)
 from commands import build, sources
 from commands.evaluate import build_evaluation
 from config.resolve import resolve
@@ -152,7 +165,7 @@ def train_once(name, case, mode):
         *[(name, "resnet", "div") for name in ("torch", "torch-same")],
     ],
 )
-def test_every_competitor_does_the_same_number_of_updates(name, case, mode, monkeypatch):
+def test_every_competitor_does_the_same_number_of_updates(eager, name, case, mode, monkeypatch):
     monkeypatch.setattr(timing, "cores", lambda: 1)  # PyTorch's threads are slow on busy cores
     if "torch" in name:
         pytest.importorskip("torch")
@@ -288,7 +301,7 @@ def test_observing_a_process(tmp_path):
     assert memory == pytest.approx(1024 * size, rel=0.05)
 
 
-def test_quality_is_measured_as_evaluate_does(tmp_path, monkeypatch):
+def test_quality_is_measured_as_evaluate_does(eager, tmp_path, monkeypatch):
     flags = {"dataset": "digits", "output_height": 8, "eval_samples": 100, "ema": 0.0}
     flags |= {"cache_dir": str(tmp_path / "cache"), "g_width": (4,), "d_width": (4,)}
     monkeypatch.setitem(quality.CANDIDATES, "tiny", flags)
@@ -326,6 +339,52 @@ def test_the_programs_follow_the_rules_of_the_modules():
         assert ast.get_docstring(tree), path
         assert long_functions(tree) == [], path
         assert path.read_text().count("\n") <= 400, path
+
+
+def test_crashes_of_narrow_networks_are_counted(monkeypatch):
+    """A process that dies is started again at the next batch."""
+    code = "import os\nfor n in {2}: os.abort() if n in (2, 4) else print(n, flush=True)"
+    monkeypatch.setattr(narrow, "CODE", code)
+    found = narrow.failures("resnet", 3, [1, 2, 3, 4, 5], 32, True)
+    assert found == [(2, "signal 6"), (4, "signal 6")]
+    monkeypatch.setattr(narrow, "CODE", "print(1); print(3)")
+    assert narrow.failures("mlp", 3, [1, 2, 3], 32, True) == [(2, "not finite")]
+    assert [*narrow.cases(["lenet", "cyclegan"], [3, 4], [1, 2], True)] == [
+        ("lenet", 3, [2]),
+        ("cyclegan", 3, [1, 2]),
+        ("cyclegan", 4, [1, 2]),
+    ]
+    assert narrow.widths_of("pggan", 5) == {"fmap_max": 5}
+
+
+def test_processes_of_equal_bits_are_counted(monkeypatch, capsys):
+    code = "import os; print('{0} {1} {2} {3}', os.getpid() if {3} > 4 else 7)"
+    monkeypatch.setattr(repeat, "CODE", code)
+    words = ["--arch", "mlp", "--processes", "3", "--at-once", "2", "--steps"]
+    for steps, kinds, status in ((4, 1, 0), (5, 3, 1)):
+        assert repeat.main([*words, str(steps)]) == status
+        assert f"3 processes, {kinds} different results" in capsys.readouterr().out
+    monkeypatch.setattr(repeat, "CODE", "raise SystemExit('broken')")
+    with pytest.raises(console.Failed, match="broken"):
+        repeat.main([*words, "4"])
+
+
+def test_a_result_has_all_bits_of_a_training(capsys, eager):
+    for seed in (0, 0, 1):
+        repeat.train("mlp", "gp", "None", 2, seed)
+    first, second, other = capsys.readouterr().out.split()
+    assert first == second != other
+
+
+def test_the_audit_compares_with_pytorch(eager, monkeypatch):
+    pytest.importorskip("torch")
+    from benchmarks.audit import numbers, updates
+
+    found = updates.check_pair("mlp", "gp", "layer")
+    assert len(found) == 4 and 0 < max(found.values()) < 1e-5
+    assert numbers.optimizer("RMSprop") < 1e-6 and numbers.measure("fid") < 1e-9
+    monkeypatch.setattr(losses, "norm", lambda squared: squared**0.5 + 0.001)
+    assert updates.check_pair("mlp", "gp", "layer")["critic gradients"] > 1e-5
 
 
 def test_start_up_measures_include_the_base():

@@ -1,5 +1,6 @@
 """Flags, their precedence, what is kept with a run, and what is refused."""
 
+import contextlib
 import dataclasses
 import json
 import math
@@ -14,7 +15,7 @@ from config import fields, flags, messages, presets, tables
 from config.fields import FIELDS, FIXED
 from config.resolve import resolve
 from config.rows import Preset
-from config.saved import changes, identity, read_saved, refuse_changes
+from config.saved import changes, identity, network_settings, read_saved, refuse_changes
 from console import WrongCall
 from tests.conftest import ROOT, run_main
 
@@ -600,6 +601,17 @@ def test_another_network_is_refused(monkeypatch, name):
     assert "--resume False" in text
 
 
+@pytest.mark.parametrize("optimizer, refused", [("sgd", True), ("rmsprop", True), ("adam", False)])
+def test_momentum_is_not_turned_on_or_off(optimizer, refused):
+    """It is state in the checkpoint, but Adam does not use it."""
+    off, on = ({**KEPT, "optimizer": optimizer, "momentum": value} for value in (0.0, 0.5))
+    for saved, momentum in ((off, 0.5), (on, 0.0)):
+        c = resolve({"momentum": momentum}, saved)
+        with pytest.raises(WrongCall, match="momentum=") if refused else contextlib.nullcontext():
+            refuse_changes(c, saved)
+    refuse_changes(resolve({"momentum": 0.9}, on), on)
+
+
 def test_other_changes_are_listed():
     c = resolve(parse("--epoch 30 --learning_rate 0.003 --max_steps 5"), KEPT)
     refuse_changes(c, KEPT)
@@ -619,6 +631,40 @@ def test_identity_is_what_tells_runs_apart():
     given = parse("--z_dim 5 --mode None --epoch 3 --name x --output_height 8 --sample_dir s")
     assert identity(given) == {"name": "x", "output_height": 8, "z_dim": 5}
     assert identity(parse("--penalty r1 --mode gan")) == {"penalty": "r1", "mode": "gan"}
+
+
+@pytest.mark.parametrize(
+    ("line", "size"),
+    [
+        ("", (32, 24)),
+        ("--output_height 40", (40, 40)),
+        ("--output_width 40", (28, 40)),  # the height is that of MNIST
+        ("--preset faces_r1", (32, 24)),
+        ("--preset pggan_faces", None),
+        ("--arch mlp", None),
+    ],
+)
+def test_settings_of_networks_are_taken_where_the_call_has_none(line, size):
+    """Flags and the preset, then those of the other run, then the rows. Its size is one setting."""
+    kept = {"z_dim": 7, "bias": "all", "critic_norm": "batch", "output_height": 32}
+    saved = resolve(
+        {**kept, "output_width": 24, "z_distribution": "normal", "mode": "gan"}
+    ).to_json()
+    given = parse(f"{line} --kernel_size 5 --init_from x")
+    if size is None:
+        with pytest.raises(WrongCall, match=r"--init_from=x is a run of --arch=dcgan, .* --arch="):
+            network_settings(given, saved)
+        return
+    start = network_settings(given, saved)
+    c = resolve(given, start=start)
+    assert (c.output_height, c.output_width) == size
+    assert (c.kernel_size, c.z_dim, c.z_distribution) == (5, 7, "normal")
+    assert c.mode == ("r1" if "faces" in line else "gp") and c.critic_norm == "batch"
+    own = {n for n in NETWORK if n in presets.PRESETS["faces_r1"].settings}
+    wanted = {"arch", "z_distribution", *NETWORK} - {"kernel_size"}
+    wanted -= own if "faces" in line else set()
+    wanted |= {"output_height", "output_width"} if "output" not in line else set()
+    assert set(start) == wanted
 
 
 def test_a_run_older_than_penalties_has_its_modes(tmp_path):

@@ -4,14 +4,18 @@ import io
 import math
 import os
 import re
+import signal
 import subprocess
 import sys
+import threading
 import time
 import types
+import warnings
 
 import pytest
 
 import console
+from commands import devices
 from tests.conftest import ROOT
 
 
@@ -176,3 +180,59 @@ def test_a_full_disk_is_still_an_error(monkeypatch):
             print("a", flush=True)
         monkeypatch.undo()
         os.dup2(os.open(os.devnull, os.O_WRONLY), full.fileno())
+
+
+def test_warnings_are_no_errors():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        console.allow_warnings()
+        warnings.warn("of a library", DeprecationWarning, stacklevel=1)
+        with pytest.warns(UserWarning):
+            warnings.warn("of a library", stacklevel=1)
+    with warnings.catch_warnings():
+        warnings.resetwarnings()
+        warnings.simplefilter("always")
+        before = list(warnings.filters)
+        console.allow_warnings()
+        assert warnings.filters == before
+
+
+def test_attending_returns_the_result_or_the_error():
+    assert devices.attend(lambda: threading.current_thread().name, 10) != "MainThread"
+    with pytest.raises(ZeroDivisionError):
+        devices.attend(lambda: 1 / 0, 10)
+
+
+ATTEND = """
+import ctypes, signal, sys, threading
+from commands import devices
+devices.EXIT = 0.5
+pause = ctypes.PyDLL(None).sleep  # keeps the interpreter, as C++ may
+forget = ctypes.CDLL(None).signal  # replaces the handler of SIGTERM, as TensorFlow does
+def wait():
+    forget(15, ctypes.c_void_p(1))
+    print("waits", flush=True)
+    threading.Event().wait()
+try:
+    devices.attend(wait, float(sys.argv[1]))
+except TimeoutError:
+    print("late", flush=True)
+    pause(60)
+"""
+
+
+@pytest.mark.parametrize(
+    ("patience", "number", "status", "last"),
+    [(0.2, None, 1, "late"), (60, "SIGTERM", -15, "waits"), (60, "SIGINT", -2, "waits")],
+)
+def test_a_wait_for_ever_ends(patience, number, status, last):
+    """After its time, and by signals that TensorFlow ignores."""
+    call = [sys.executable, "-c", ATTEND, str(patience)]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(call, cwd=ROOT, **pipes) as process:
+        assert process.stdout.readline() == "waits\n"
+        if number:
+            time.sleep(0.3)
+            process.send_signal(getattr(signal, number))
+        out, _ = process.communicate(timeout=20)
+    assert (["waits", *out.split()][-1], process.returncode) == (last, status)

@@ -16,6 +16,7 @@ from files import OUTPUT_MARK
 from runs.checkpoints import read_index
 from tests.conftest import ROOT, checkpoint, log_rows, same
 
+pytestmark = pytest.mark.usefixtures("eager")
 PLACES = ("checkpoint", "samples", "logs")
 FLAGS = ["--dataset", "digits", "--train", "--name", "r", "--arch", "mlp", "--mode", "hinge"]
 FLAGS += ["--output_height=8", "--fc_width=4", "--z_dim=4", "--batch_size=4", "--log_every=1"]

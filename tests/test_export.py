@@ -1,5 +1,7 @@
 """Exports: the files written, the check of each, and what a failed export leaves behind."""
 
+import ast
+import html
 import importlib.util
 import json
 import re
@@ -91,7 +93,7 @@ def test_every_format_makes_the_same_images_as_the_generator(cli):
     assert len(codes) == 3
     for code in codes:
         space = {"np": np, "z": z, "labels": labels}
-        exec(code.replace('("generator', '("export/digits_4_8_8/generator'), space)
+        exec(code.replace("('generator", "('export/digits_4_8_8/generator"), space)
         np.testing.assert_allclose(space["images"], expected, atol=1e-6)
     assert "the 100 images of 10 classes of `digits`, after 7 updates" in text
     assert "- classes by column: 0 is `class 0`, 1 is `class 1`, 2 " in text
@@ -118,7 +120,9 @@ def test_inputs_are_made_by_the_cards_code(write):
 
 
 def test_all_generators_of_a_run_are_exported(write):
-    folder = put_images_run("generator_A2B", "generator_B2A")
+    """And no file of another name, which could be code."""
+    evil = "generator'); open('stolen', 'w'); ('"
+    folder = put_images_run("generator_A2B", "generator_B2A", "generator_old", evil)
     paths = write(folder, quick("images = {args}"))
     assert [p.name for p in paths] == ["generator_A2B.quick", "generator_B2A.quick", "README.md"]
     text = Path("out/README.md").read_text()
@@ -191,7 +195,7 @@ def test_an_export_replaces_an_older_one(write):
         Path("out", name).mkdir(parents=True)
         Path("out", name, "a").write_text("")
     Path("out/generator_A2B.quick").write_text("old")
-    Path(".out.4194305.part").mkdir()  # of a process that is no more
+    Path(f".gan-{'0' * 16}.part").mkdir()  # of a process that is no more
     formats = quick("images = {args}")
     export.write(
         put_images_run("generator"),
@@ -202,7 +206,26 @@ def test_an_export_replaces_an_older_one(write):
     )
     names = sorted(p.name for p in Path("out").glob("[!.]*"))
     assert names == ["README.md", "generator.quick", "user"]
-    assert not Path(".out.4194305.part").exists()
+    assert not Path(f".gan-{'0' * 16}.part").exists()
+
+
+def test_a_card_of_someone_else_stays(write):
+    Path("out").mkdir()
+    Path("out/README.md").write_text("mine")
+    with pytest.raises(console.Failed, match=r"^out has a README.md, and is no export of this"):
+        write(put_images_run("generator"), quick("images = {args}"))
+    assert Path("out/README.md").read_text() == "mine"
+
+
+@pytest.mark.parametrize("code", [export.KERAS, export.SAVEDMODEL, export.ONNX])
+def test_names_are_texts_in_the_code(code):
+    name = "a'); open(\"stolen\", 'w'); ('\\"
+    texts = [
+        n.value
+        for n in ast.walk(ast.parse(code.format(file=name, args="z", names="z")))
+        if isinstance(n, ast.Constant)
+    ]
+    assert name in texts and "stolen" not in texts
 
 
 def test_missing_packages_are_named(cli, monkeypatch):
@@ -268,6 +291,16 @@ def test_the_card_hides_paths_and_shows_the_step_of_the_best_state(tmp_path):
     (run / "measures.json").unlink()
     assert model_card.measures(run) == (None, {})
     assert model_card.last_step(run) is None
+
+
+def test_the_heading_of_the_card_is_plain(tmp_path):
+    run = tmp_path / "<img src=x onerror=alert(1)>[a](b)"
+    run.mkdir()
+    (run / "config.json").write_text(json.dumps(settings(resolve({**TINY, "conditional": False}))))
+    text = model_card.text(run, (8, 8, 3), {"z": "z = 1"}, [])
+    (heading,) = (line for line in text.splitlines() if line.startswith("# "))
+    assert not set(heading[2:]) & set("<>[]()")
+    assert html.unescape(heading) == f"# {run.name}"
 
 
 @pytest.mark.slow

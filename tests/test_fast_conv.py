@@ -199,6 +199,26 @@ def test_the_form_of_a_layer_by_its_shapes(size, batch, width, few, channels, tr
     assert ("IdentityN" in found) is (few or channels == 3)  # from a custom gradient
 
 
+@pytest.mark.parametrize("weights", ["plain", "spectral"])
+@pytest.mark.parametrize("channels, width, batch", [(3, 4, 2), (8, 5, 2), (8, 65, 32)])
+@pytest.mark.parametrize("padding", ["same", "valid"])
+def test_a_strided_1x1_layer_samples_the_pixels(rng, channels, width, batch, padding, weights):
+    """OneDNN's gradient of the kernel of a strided 1x1 convolution crashes below 16 channels."""
+    x = keras.Input((7, 8, channels))
+    network = keras.Model(x, ops.conv(x, width, 1, padding=padding, weights=weights))
+    network.layers[-1].bias.assign(rng.normal(size=width))
+    images = rng.normal(size=(batch, 7, 8, channels)).astype(np.float32)
+    np.testing.assert_allclose(network(images), stock.stock(network)(images), atol=1e-5)
+    weights = rng.normal(size=network.layers[-1].kernel.shape).astype(np.float32)
+    found = derivatives(network.layers[-1].convolution_op, images, weights)
+    expected = derivatives(lambda a, w: tf.nn.conv2d(a, w, 2, padding.upper()), images, weights)
+    for a, b in zip(found, expected):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4 * np.abs(b).max())
+    graph = tf.function(network.layers[-1].convolution_op).get_concrete_function(images, weights)
+    convolutions = [x for x in graph.graph.get_operations() if x.type == "Conv2D"]
+    assert [list(x.get_attr("strides")) for x in convolutions] == [[1, 1, 1, 1]]
+
+
 def test_gpus_have_stock_layers(monkeypatch):
     monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: [kind])
     x = keras.Input((8, 8, 3))

@@ -1,12 +1,7 @@
-"""Atomic writes, locks, the leftovers of dead processes, and the limit of unpacked sizes."""
+"""Atomic writes, marks of outputs, disk space, and the limit of unpacked sizes."""
 
-import contextlib
 import errno
-import fcntl
 import os
-import subprocess
-import sys
-import threading
 
 import numpy as np
 import pytest
@@ -56,110 +51,37 @@ def test_an_error_of_writing_names_the_file(tmp_path):
     assert os.listdir(tmp_path) == ["file"]
 
 
-def test_a_lock_is_exclusive_and_removes_its_file(tmp_path):
-    path = tmp_path / "lock"
-    with files.lock(path, pytest.fail):
-        assert path.read_text() == str(os.getpid())
-        with pytest.raises(KeyError), files.lock(path, {}.__getitem__):
-            pass
-    assert os.listdir(tmp_path) == []
-    path.write_text("77")  # left by a process that was killed
-    with files.lock(path, pytest.fail):
-        assert path.read_text() == str(os.getpid())
-
-
-def test_a_waiting_lock_takes_the_new_file(tmp_path):
-    """The holder removes its file: a lock on the removed file would keep nobody out."""
-    path, held = tmp_path / "lock", contextlib.ExitStack()
-    held.enter_context(files.lock(path, pytest.fail))
-
-    def busy(pid):
-        assert pid == str(os.getpid())
-        held.close()
-
-    with files.lock(path, busy):
-        assert path.read_text() == str(os.getpid())
-        with pytest.raises(KeyError), files.lock(path, {}.__getitem__):
-            pass
-
-
-def test_a_lock_waits_until_the_holder_ends(tmp_path):
-    """Where `busy` returns, the block begins when the other block has ended."""
-    path, order, held = tmp_path / "lock", [], contextlib.ExitStack()
-    held.enter_context(files.lock(path, pytest.fail))
-
-    def let_go():
-        order.append("let go")
-        held.close()
-
-    later = threading.Timer(0.3, let_go)
-    with files.lock(path, lambda pid: later.start()):
-        order.append("held")
-    assert order == ["let go", "held"]
-
-
-def test_a_lock_whose_holder_has_not_written_yet(tmp_path):
-    with open(tmp_path / "lock", "w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        with (
-            pytest.raises(KeyError, match=r"^'unknown'$"),
-            files.lock(tmp_path / "lock", {}.__getitem__),
-        ):
-            pass
-
-
-def test_a_lock_may_end_after_its_file_is_removed(tmp_path):
-    with files.lock(tmp_path / "lock", pytest.fail):
-        (tmp_path / "lock").unlink()
-
-
-def test_a_lock_that_cannot_be_written_names_its_file(tmp_path):
-    path = tmp_path / "lock"
-    path.symlink_to("/dev/full")
-    with pytest.raises(OSError, match=f"^cannot write {path}: "), files.lock(path, pytest.fail):
-        pass
-    assert os.listdir(tmp_path) == []
-
-
-def test_parts_of_a_process_of_another_user_are_kept(tmp_path, monkeypatch):
-    def denied(pid, number):
-        assert (pid, number) == (77, 0)
-        raise PermissionError
-
-    (tmp_path / ".a.77.part.png").touch()
-    monkeypatch.setattr(os, "kill", denied)
-    files.clear_parts(tmp_path)
-    assert os.listdir(tmp_path) == [".a.77.part.png"]
-
-
-def test_a_part_that_another_process_has_cleared(tmp_path, monkeypatch):
-    part = tmp_path / ".a.77.part.png"
-    part.touch()
-
-    def gone(pid, number):
-        part.unlink()
-        raise ProcessLookupError
-
-    monkeypatch.setattr(os, "kill", gone)
-    files.clear_parts(tmp_path)
-    assert os.listdir(tmp_path) == []
-
-
-def test_parts_of_a_zombie_process_are_cleared(tmp_path):
-    """A dead process stays in the table until its parent waits for it, but writes no more."""
-    process = subprocess.Popen([sys.executable, "-c", ""])
-    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
-    (tmp_path / f".a.{process.pid}.part.png").touch()
-    files.clear_parts(tmp_path)
-    process.wait()
-    assert os.listdir(tmp_path) == []
-
-
 def test_save_text_replaces(tmp_path):
     for text in ("a long first text", "é"):
         files.save_text(tmp_path / "a.json", text)
         assert (tmp_path / "a.json").read_text() == text
     assert os.listdir(tmp_path) == ["a.json"]
+
+
+def test_a_name_may_be_as_long_as_the_file_system_allows(tmp_path):
+    """The temporary name is not longer."""
+    path = tmp_path / ("n" * 251 + ".png")
+    files.save_text(path, "whole")
+    assert path.read_text() == "whole"
+
+
+def test_paths_of_another_locale_do_not_suit_tensorflow(tmp_path, monkeypatch):
+    """TensorFlow would make a second folder."""
+    (tmp_path / "é").mkdir()
+    assert files.suits_tensorflow(tmp_path / "é")
+    monkeypatch.setattr(os, "fsencode", lambda text: text.encode("latin-1"))
+    assert not files.suits_tensorflow(tmp_path / "é")
+    with files.tensorflow_path(tmp_path) as path:
+        assert path == str(tmp_path)
+
+
+def test_equal_files(tmp_path):
+    one, two, three = (tmp_path / name for name in "abc")
+    one.write_text("a")
+    two.write_text("a")
+    assert files.are_equal(one, two) and not files.are_equal(one, three)
+    two.write_text("b")
+    assert not files.are_equal(one, two)
 
 
 def test_check_size_allows_a_hundredfold_and_a_megabyte():
@@ -195,45 +117,6 @@ def test_a_copy_replaces_a_file_whole(tmp_path):
 # ---- systems that lack something
 
 
-@pytest.fixture
-def noted():
-    """Notes of earlier tests are forgotten."""
-    files._note.cache_clear()
-    yield
-    files._note.cache_clear()
-
-
-NO_LOCKS = "note: this file system has no locks: do not train one run twice at the same time\n"
-
-
-@pytest.mark.parametrize("lacks", [None, *files.NO_LOCKS])
-def test_without_locks_there_is_one_note(tmp_path, monkeypatch, capsys, noted, lacks):
-    def flock(*_):
-        raise OSError(lacks, os.strerror(lacks))
-
-    if lacks is None:
-        monkeypatch.setattr(files, "fcntl", None)
-    else:
-        monkeypatch.setattr(files.fcntl, "flock", flock)
-    path = tmp_path / "lock"
-    for _ in range(2):
-        with files.lock(path, pytest.fail):
-            assert path.read_text() == str(os.getpid())
-            with files.lock(path, pytest.fail):  # keeps nobody out
-                pass
-        assert os.listdir(tmp_path) == []
-    assert capsys.readouterr().out == NO_LOCKS
-
-
-def test_other_errors_of_locks_are_raised(tmp_path, monkeypatch):
-    def flock(*_):
-        raise OSError(errno.EIO, "Input/output error")
-
-    monkeypatch.setattr(files.fcntl, "flock", flock)
-    with pytest.raises(OSError, match="Input/output"), files.lock(tmp_path / "lock", pytest.fail):
-        pass
-
-
 @pytest.mark.parametrize("lacks", [None, *files.NO_ALLOCATION])
 @pytest.mark.parametrize("shape", [(3, 5), (3000, 1000)])
 def test_without_allocation_zeros_are_written(tmp_path, monkeypatch, capsys, noted, lacks, shape):
@@ -264,14 +147,6 @@ def test_other_errors_of_allocation_are_raised(tmp_path, monkeypatch):
     (tmp_path / "a").write_bytes(bytes(9))
     with pytest.raises(OSError, match="No space"):
         files.allocate(tmp_path / "a")
-
-
-def test_windows_processes_are_never_signalled(monkeypatch):
-    """There, os.kill(pid, 0) ends the process."""
-    monkeypatch.setattr(files, "WINDOWS", True)
-    monkeypatch.setattr(os, "kill", pytest.fail)
-    assert files._is_alive(1)
-    assert not files._is_alive(os.getpid())
 
 
 # ---- folders that cannot be written

@@ -39,6 +39,9 @@ class Trainer:
     def measure(self, *batch):
         return {}
 
+    def augmented(self, images):
+        return None
+
     def problem(self):
         return self.bad
 
@@ -330,6 +333,23 @@ def test_an_evaluation_that_fails_does_not_end_training(kind):
     assert run.steps("measures") == [10, 15, 20]
     note = "note: the evaluation at step 5 failed, and training goes on: broken"
     assert [call[1] for call in run.calls if call[0] == "say"] == [note]
+
+
+def test_a_signal_ends_an_evaluation(handlers):
+    """It may take minutes."""
+
+    class Long(Evaluation):
+        def measure(self, draw, progress):
+            with progress("features", 9) as bar:
+                bar.update(1)
+                os.kill(os.getpid(), signal.SIGTERM)
+                bar.update(2)
+            pytest.fail("goes on")
+
+    result, run, _ = fit(evaluation=Long(), eval_every=5, log_every=8)
+    assert result == (5, "SIGTERM")
+    assert run.steps("save") == [5] and run.steps("measures") == []
+    assert ("say", "note: the evaluation at step 5 was stopped") in run.calls
 
 
 @pytest.mark.parametrize("kind", [KeyError, KeyboardInterrupt])

@@ -9,7 +9,7 @@ from skimage import metrics as theirs
 from sklearn.metrics import pairwise
 from sklearn.neighbors import NearestNeighbors
 
-from evaluation import metrics
+from evaluation import metrics, wasserstein
 
 
 def normal(*shape, seed=0, scale=1.0):
@@ -120,8 +120,9 @@ def loops(x, y):
 
 def test_kid_by_loops():
     x, y = normal(6, 3), normal(6, 3, seed=1) + 1
-    found = metrics.kernel_distance(x, y, subsets=4)
-    assert found == pytest.approx((loops(x, y), 0), rel=1e-6, abs=1e-9)
+    mean, deviation = metrics.kernel_distance(x, y, subsets=4)
+    assert mean == pytest.approx(loops(x, y), rel=1e-6)
+    assert deviation == 0  # all subsets are the whole sets
 
 
 def test_kid_as_by_sklearn():
@@ -240,11 +241,16 @@ def test_precision_and_recall_of_repeated_samples():
 def test_chunks_change_nothing(monkeypatch):
     points, others = normal(50, 4), normal(33, 4, seed=1)
     whole = [f(points, others, k=3) for f in (metrics.nearest, metrics.precision_recall)]
+    moments = metrics.moments(points)
     for chunk, rows in ((1, [1] * 50), (7, [7] * 7 + [1]), (50, [50])):
         monkeypatch.setattr(metrics, "CHUNK", chunk)
         assert [len(part) for part in metrics._squared_distances(points, others)] == rows
         np.testing.assert_array_equal(metrics.nearest(points, others, 3), whole[0])
         assert metrics.precision_recall(points, others) == whole[1]
+        for found, expected in zip(metrics.moments(points), moments):
+            np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-15)
+    monkeypatch.setattr(metrics, "MAX_DISTANCES", 70)
+    assert [len(part) for part in metrics._squared_distances(points, others)] == [2] * 25
 
 
 # ---- sliced Wasserstein distance
@@ -264,7 +270,7 @@ def test_chunks_change_nothing(monkeypatch):
     ],
 )
 def test_heights_of_the_pyramids_levels(size, heights):
-    levels = metrics.pyramid(noise(2, *size, 3))
+    levels = wasserstein.pyramid(noise(2, *size, 3))
     assert [level.shape[1] for level in levels] == heights
     assert all(level.shape[0] == 2 and level.shape[3] == 3 for level in levels)
 
@@ -277,7 +283,7 @@ def blurred(image):
 
 def test_the_pyramid_collapses_to_the_image():
     image = noise(1, 48, 64, 1)
-    levels = metrics.pyramid(image)
+    levels = wasserstein.pyramid(image)
     found = levels.pop()[0, ..., 0].astype(float)
     for level in reversed(levels):
         large = np.zeros(level.shape[1:3])
@@ -292,91 +298,117 @@ def test_the_last_level_is_the_smallest_image():
     for _ in range(2):
         one = [[blurred(small[n, ..., c])[::2, ::2] for c in range(3)] for n in range(2)]
         small = np.moveaxis(np.array(one), 1, -1)
-    np.testing.assert_allclose(metrics.pyramid(image)[-1], small, atol=1e-3)
+    np.testing.assert_allclose(wasserstein.pyramid(image)[-1], small, atol=1e-3)
 
 
 def test_a_flat_image_has_no_detail():
-    *fine, last = metrics.pyramid(np.full((1, 48, 48, 1), 77, np.uint8))
+    *fine, last = wasserstein.pyramid(np.full((1, 48, 48, 1), 77, np.uint8))
     assert len(fine) == 2
     assert all(np.abs(level).max() < 1e-4 for level in fine)
     np.testing.assert_allclose(last, 77, rtol=1e-6)
 
 
-def test_descriptors_have_mean_0_and_deviation_1_by_channel():
+def normalised(images, level=0, seed=0):
+    """The normalised patches of a level of images, at random places."""
+    rng = np.random.default_rng(seed)
+    height, width = wasserstein.pyramid_sizes(images.shape[1:3])[level]
+    count = len(images) * wasserstein.PATCHES
+    places = [rng.integers(0, n - 6, count) for n in (height, width)]
+    patches = wasserstein.Patches({level: places}, images.shape[-1])
+    for part in np.array_split(images, 2):
+        patches.add(part)
+    patches.add(images)  # more than was asked for
+    return patches.take(level)
+
+
+def test_patches_have_mean_0_and_deviation_1_by_channel():
     level = normal(5, 16, 20, 3) * [1, 20, 300] + [0, -50, 1000]
-    found = metrics._descriptors(level.astype(np.float32), np.random.default_rng(0))
-    assert found.shape == (5 * metrics.PATCHES, 3 * 49)
+    found = normalised(level.astype(np.float32))
+    assert found.shape == (5 * wasserstein.PATCHES, 3 * 49)
     for channel in found.reshape(-1, 3, 49).transpose(1, 0, 2):
         assert channel.mean() == pytest.approx(0, abs=1e-4)
         assert channel.std() == pytest.approx(1, abs=1e-4)
 
 
-def test_descriptors_are_patches_of_their_image():
+def test_patches_are_of_their_image():
     flat = np.repeat(line(0, 1), 81).reshape(2, 9, 9, 1)
-    found = metrics._descriptors(flat, np.random.default_rng(0))
+    found = normalised(flat)
     np.testing.assert_allclose(found[:128], -1, atol=1e-5)
     np.testing.assert_allclose(found[128:], 1, atol=1e-5)
     ramp = np.arange(9 * 12, dtype=np.float32).reshape(1, 9, 12, 1)  # +1 right, +12 down
-    patches = metrics._descriptors(ramp, np.random.default_rng(0)).reshape(-1, 7, 7)
+    patches = normalised(ramp).reshape(-1, 7, 7)
     right, down = np.diff(patches, axis=2), np.diff(patches, axis=1)
     np.testing.assert_allclose(right, right.mean(), rtol=1e-3)
     np.testing.assert_allclose(down, 12 * right.mean(), rtol=1e-3)
     assert len(np.unique(patches[:, 0, 0].round(4))) == 3 * 6  # every place is drawn
 
 
-def given(monkeypatch, a, b):
-    """Return the distance between given descriptors [N, D], in place of those of images."""
-    pair = itertools.cycle((a, b))
-    monkeypatch.setattr(metrics, "_descriptors", lambda level, rng: next(pair))
-    return metrics.sliced_wasserstein(*np.zeros((2, 1, 8, 8, 1)))[8]
+def test_patches_are_of_their_level():
+    """A level that is computed alone is the level of the whole pyramid."""
+    images = noise(3, 48, 48, 2)
+    for level, pixels in enumerate(wasserstein.pyramid(images)):
+        assert pixels.shape[1:3] == wasserstein.pyramid_sizes((48, 48))[level]
+        alone = wasserstein.pyramid(images, {level})[level]
+        np.testing.assert_array_equal(alone, pixels)
+        if level == 2:  # the last level is its own pyramid
+            np.testing.assert_allclose(
+                normalised(images, 2), normalised(pixels), rtol=1e-4, atol=1e-5
+            )
 
 
-def test_sliced_wasserstein_in_one_dimension_is_wasserstein(monkeypatch):
+def given(a, b):
+    """Return 1,000 times the distance between descriptors [N, D] along random directions."""
+    rng = np.random.default_rng(0)
+    directions = [rng.standard_normal((a.shape[1], 128), np.float32) for _ in range(4)]
+    return 1000 * wasserstein.sliced_distance(a, b, directions)
+
+
+def test_sliced_wasserstein_in_one_dimension_is_wasserstein():
     a, b = normal(40, 1), normal(40, 1, seed=1) * 2 + 1
     expected = stats.wasserstein_distance(a[:, 0], b[:, 0])
-    assert given(monkeypatch, a, b) == pytest.approx(1000 * expected, rel=1e-5)
-    assert given(monkeypatch, line(5, 1), line(2, 6)) == pytest.approx(1000, rel=1e-5)
+    assert given(a, b) == pytest.approx(1000 * expected, rel=1e-5)
+    assert given(line(5, 1), line(2, 6)) == pytest.approx(1000, rel=1e-5)
 
 
-def test_sliced_wasserstein_of_shifted_points(monkeypatch):
+def test_sliced_wasserstein_of_shifted_points():
     """Along a direction w it is |v·w|: on average |v| 2/π in 2 dimensions, |v|/2 in 3."""
     for shift, share in (([3, 4], 2 / np.pi), ([3, 0, 4], 1 / 2)):
         a = normal(30, len(shift))
-        found = given(monkeypatch, a, a + np.float32(shift))
+        found = given(a, a + np.float32(shift))
         assert found == pytest.approx(5000 * share, rel=0.1)
 
 
-def test_sliced_wasserstein_as_by_scipy(monkeypatch):
+def test_sliced_wasserstein_as_by_scipy():
     a, b = normal(30, 6), normal(30, 6, seed=1) ** 3
     directions = np.random.default_rng(0).standard_normal((4, 6, 128), np.float32)
     distances = [
         stats.wasserstein_distance(a @ v, b @ v) / np.linalg.norm(v)
         for v in directions.transpose(0, 2, 1).reshape(-1, 6)
     ]
-    found = given(monkeypatch, a, b)
+    found = given(a, b)
     assert found == pytest.approx(1000 * np.mean(distances), rel=1e-4)
-    assert given(monkeypatch, b, a) == pytest.approx(found, rel=1e-6)
-    assert given(monkeypatch, a, a) == 0
-    assert given(monkeypatch, a, a[::-1]) == 0
+    assert given(b, a) == pytest.approx(found, rel=1e-6)
+    assert given(a, a) == 0
+    assert given(a, a[::-1]) == 0
 
 
 def test_sliced_wasserstein_of_images():
     real, rough = smooth_noise(16, 48, 48, 1), noise(16, 48, 48, 1)
     fakes = (real, 0.8 * real + 0.2 * rough, rough)
-    near, far, other = (metrics.sliced_wasserstein(real, fake) for fake in fakes)
+    near, far, other = (wasserstein.sliced_wasserstein(real, fake) for fake in fakes)
     assert list(near) == [48, 24, 12]
-    back = metrics.sliced_wasserstein(rough, real)
+    back = wasserstein.sliced_wasserstein(rough, real)
     for height in near:
         assert back[height] == pytest.approx(other[height], rel=0.1)
         assert 2 * near[height] < other[height]
     assert 1.5 * near[48] < far[48] < other[48] / 1.5
     flat = np.full((3, 24, 24, 1), 9, np.uint8)
-    assert metrics.sliced_wasserstein(flat, flat)[12] == 0
+    assert wasserstein.sliced_wasserstein(flat, flat)[12] == 0
 
 
 def test_sliced_wasserstein_is_reproducible_by_its_seed():
     pair = noise(2, 3, 24, 24, 3)
-    found = [metrics.sliced_wasserstein(*pair, seed=s) for s in (0, 0, 1)]
+    found = [wasserstein.sliced_wasserstein(*pair, seed=s) for s in (0, 0, 1)]
     assert found[0] == found[1]
     assert found[0][24] != found[2][24]
 

@@ -1,14 +1,14 @@
 """Any loss with any penalty in every trainer, by linear critics whose gradients are known."""
 
-import itertools
-
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from benchmarks.races import small_batch, small_trainer
+from commands import build
 from config import rows, tables
+from config.resolve import resolve
 from training.base import Use
 
 TRAINERS = {  # an architecture of each trainer
@@ -51,22 +51,28 @@ def images_of(pair, seed):
     return tf.constant(rng.uniform(-1, 1, (pair.batch_size, *shape)), tf.float32)
 
 
-@pytest.mark.parametrize("penalty", tables.PENALTIES)
+def objective(mode, penalty):
+    """The objective of a mode with a penalty of weight `WEIGHT`."""
+    given = {"dataset": "faces", "mode": mode, "penalty": penalty, "LAMBDA": WEIGHT}
+    return build.build_objective(mode, vars(resolve(given)))
+
+
 @pytest.mark.parametrize("arch", TRAINERS.values())
-def test_penalties_of_a_linear_critic(eager, arch, penalty):
+def test_penalties_of_a_linear_critic(eager, arch):
     """Each penalty has its closed form, whatever the mode is and wherever it is taken."""
-    given = {"penalty": penalty, "LAMBDA": WEIGHT, "penalty_fraction": 1.0}
-    trainer = small_trainer(arch, "hinge", **given)
+    trainer = small_trainer(arch, "hinge", penalty="gp", penalty_fraction=1.0)
     for pair in pairs(trainer):
         real, fake = images_of(pair, 1), images_of(pair, 2)
         pair.critic, weights = linear(real.shape[1:])
-        if penalty == "none":
-            assert pair.objective.penalties == ()
-            continue
-        value = float(pair._penalise(real, fake, [], tf.constant([0, 1])))
-        norm = float(np.linalg.norm(weights))
-        assert value == pytest.approx(VALUES[penalty](norm), rel=1e-4)
-        np.testing.assert_allclose(pair.parts, [value, norm], rtol=1e-4)
+        for penalty in tables.PENALTIES:
+            pair.objective = objective("hinge", penalty)
+            if penalty == "none":
+                assert pair.objective.penalties == ()
+                continue
+            value = float(pair._penalise(real, fake, [], tf.constant([0, 1])))
+            norm = float(np.linalg.norm(weights))
+            assert value == pytest.approx(VALUES[penalty](norm), rel=1e-4), penalty
+            np.testing.assert_allclose(pair.parts, [value, norm], rtol=1e-4)
 
 
 POINTS = {  # of a penalty that draws no random numbers: where each part's gradient is taken
@@ -117,7 +123,7 @@ def test_paired_losses_see_both_scores(eager, arch):
         assert loss == pytest.approx(np.mean(np.logaddexp(0, scores[0] - scores[1])), rel=1e-4)
 
 
-@pytest.mark.parametrize("mode", ["rpgan", "gan", "gp"])
+@pytest.mark.parametrize("mode", ["rpgan", "gp"])
 @pytest.mark.parametrize("arch", TRAINERS.values())
 def test_the_critic_is_asked_through_the_seam_alone(eager, arch, mode):
     """Every pass of a critic in a step is one of `judge`, and reals cost one where a loss pairs."""
@@ -130,25 +136,25 @@ def test_the_critic_is_asked_through_the_seam_alone(eager, arch, mode):
         critic.call = lambda *args, do=own, **kwargs: (called.append(1), do(*args, **kwargs))[1]
     trainer.step(*map(tf.constant, small_batch(trainer)))
     if arch != "pggan":  # whose critic of a stage is made anew
-        assert len(called) == len(asked)
+        paired = len(pairs(trainer)) if tables.MODES[mode].paired else 0  # reals and fakes apart
+        assert len(called) == len(asked) + paired
     count = len(pairs(trainer))
     row = tables.MODES[mode]
-    assert asked.count(Use.GENERATOR) == count * (2 if row.paired else 1)
+    assert asked.count(Use.GENERATOR) == count
     assert asked.count(Use.PENALTY) == count * len(tables.PENALTIES[row.defaults["penalty"]])
     assert asked.count(Use.MEASURE) == 0
 
 
-PAIRS = [(mode, penalty) for mode, penalty in itertools.product(tables.MODES, tables.PENALTIES)]
-
-
-@pytest.mark.parametrize(("mode", "penalty"), PAIRS)
-def test_any_loss_goes_with_any_penalty(eager, mode, penalty):
-    trainer = small_trainer("mlp", mode, penalty=penalty, critic_num=1)
-    terms = trainer.step(*map(tf.constant, small_batch(trainer)))
-    terms |= trainer.measure(*small_batch(trainer))
-    assert all(np.isfinite(float(v)) for v in terms.values())
-    assert ("penalty" in terms) == (penalty != "none")
-    assert "gradient_norm" in terms
+@pytest.mark.parametrize("mode", tables.MODES)
+def test_any_loss_goes_with_any_penalty(eager, mode):
+    trainer = small_trainer("mlp", mode, critic_num=1)
+    for penalty in tables.PENALTIES:
+        trainer.objective = objective(mode, penalty)
+        terms = trainer.step(*map(tf.constant, small_batch(trainer)))
+        terms |= trainer.measure(*small_batch(trainer))
+        assert all(np.isfinite(float(v)) for v in terms.values()), penalty
+        assert ("penalty" in terms) == (penalty != "none")
+        assert "gradient_norm" in terms
 
 
 def test_a_penalty_of_a_single_image_is_whole(eager):

@@ -18,7 +18,7 @@ import files
 import utils
 from commands import sources
 from config.resolve import resolve
-from datasets import cache, folders, packed, zip_archive
+from datasets import cache, folders, known, packed, zip_archive
 
 PACKED = "9ff58d65d314ad5b"  # of images packed before there were ranges of values and profiles
 RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
@@ -634,7 +634,7 @@ def test_user_cache_is_in_the_home_without_xdg_cache_home(monkeypatch, tmp_path,
     monkeypatch.delenv("XDG_CACHE_HOME")
     if value is not None:
         monkeypatch.setenv("XDG_CACHE_HOME", value)
-    assert cache._user_cache() == tmp_path / ".cache" / "gan-trainer"
+    assert cache._user_cache() == [tmp_path / ".cache" / "gan-trainer"]
 
 
 def test_no_cache_can_be_written(folder, load, tmp_path, monkeypatch):
@@ -858,3 +858,18 @@ def test_conditional_without_labels_fails(load, tmp_path):
 
     with pytest.raises(console.Failed, match="no labels"):
         load(reader=reader, conditional=True)
+
+
+def test_a_user_without_a_home(monkeypatch):
+    """A container's user may have neither HOME nor a name."""
+
+    def no_home():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", no_home)
+    for name in ("XDG_CACHE_HOME", "KERAS_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    assert cache._user_cache() == []
+    assert known._keras_cache() == Path("/tmp/.keras/datasets")
+    monkeypatch.setenv("XDG_CACHE_HOME", "/x")
+    assert cache._user_cache() == [Path("/x/gan-trainer")]

@@ -160,6 +160,12 @@ all();
 """
 
 
+def test_the_page_shows_no_folders():
+    found = page._settings({"dataset": "/home" + "/me/faces", "a": {"b": "~/x/y"}, "c": "d/e"})
+    assert "me" not in found and "x/" not in found
+    assert all(f"&quot;{name}&quot;" in found for name in ("faces", "y", "d/e"))
+
+
 def test_a_browser_shows_what_the_slider_says(tmp_path):
     browser = next(filter(None, map(shutil.which, BROWSERS)), None)
     if browser is None:

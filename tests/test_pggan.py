@@ -129,6 +129,20 @@ def test_widths_follow_fmap_base_and_fmap_max():
     kernels = [w.shape for w in generator.trainable_variables if w.shape[:2] == (3, 3)]
     assert [k[-1] for k in kernels] == [32, 32, 32, 32, 32, 16, 16, 8, 8]
     assert networks(max_res=1024, fmap_base=256)[1].inputs[0].shape == (None, 1024, 1024, 3)
+    # The dense layer before the critic's last has fmap_base units, at most fmap_max.
+    for most, units in ((32, 32), (20, 20), (8, 8)):
+        _, critic = networks(max_res=8, fmap_base=32, fmap_max=most)
+        head = [w.shape for w in critic.trainable_variables if w.shape[:2] == (4, 4)]
+        assert head == [(4, 4, min(16, most), units)]
+
+
+def test_latents_and_labels_have_a_common_pixel_norm():
+    generator, _ = grown(3, max_res=8)
+    z, hot = np.full((1, 6), 2.0, np.float32), np.eye(3, dtype=np.float32)[[1]]
+    first = next(x for x in generator.layers if isinstance(x, keras.layers.Reshape))
+    x = keras.Model(generator.inputs, first.output)([z, hot])
+    expected = np.array([2.0] * 6 + [0, 1, 0]) / np.sqrt(25 / 9)
+    np.testing.assert_allclose(np.ravel(x), expected, rtol=1e-5)
 
 
 @pytest.mark.parametrize("stage", [1, 2])
@@ -260,8 +274,12 @@ def test_saved_networks_have_alpha_as_a_constant(tmp_path, alpha):
 def test_a_run_through_all_stages(eager):
     trainer = make()
     assert trainer.last == 2 + 6 + 6
-    rows, shown = [], []
+    rows, shown, resets = [], [], []
+    reset = trainer._reset_optimizers
+    trainer._reset_optimizers = lambda: (resets.append(int(trainer.count)), reset())
     for i in range(trainer.last):
+        if i in (5, 6):
+            trainer.resume(1e-3, 1e-3)
         rows.append(trainer.step(*map(tf.constant, batch(trainer, i))))
         assert all(np.isfinite(float(v)) for v in rows[-1].values())
         if i in (0, 2, 13):
@@ -269,20 +287,26 @@ def test_a_run_through_all_stages(eager):
     assert shown == [(64, size, size, 3) for size in (4, 8, 16)]
     assert [r["stage"] for r in rows] == [0] * 2 + [1] * 6 + [2] * 6
     assert [r["alpha"] for r in rows] == [1, 1] + 2 * [0, 0.25, 0.5, 0.75, 1, 1]
+    assert resets == [2, 6, 8, 12]  # fades begin and end
     assert [r["kimg"] for r in rows] == [4 * (i + 1) / 1000 for i in range(14)]
     assert trainer.last == int(trainer.count) == 14
     assert trainer.problem() is None
 
 
-@pytest.mark.parametrize("mode", [m for m in tables.MODES if m != "gp"])
-def test_every_mode_steps(eager, mode):
-    trainer = make(classes=2, mode=mode, max_res=8, stable_kimg=0.004, clip_up=0.02)
-    for i in range(2):
-        terms = trainer.step(*map(tf.constant, batch(trainer, i)))
-        terms |= trainer.measure(*batch(trainer, i))
-        assert all(np.isfinite(float(v)) for v in terms.values())
-        assert {"gradient_norm", "stage", tables.MODES[mode].gap} <= set(terms)
-    if mode == "regular":  # the scaled weights are within the bounds
+def test_every_mode_steps(eager):
+    """In the first stage, and with the other modes' losses while the second one fades in."""
+    trainer = make(classes=2, mode="regular", max_res=8, stable_kimg=0.004, fade_kimg=0.1)
+    for mode in ("regular", *(m for m in tables.MODES if m not in ("gp", "regular"))):
+        given = vars(resolve({**TINY, "mode": mode, "clip_up": 0.02}))
+        trainer.objective = build.build_objective(mode, given)
+        for i in range(2 if mode == "regular" else 1):
+            terms = trainer.step(*map(tf.constant, batch(trainer, i)))
+            terms |= trainer.measure(*batch(trainer, i))
+            assert all(np.isfinite(float(v)) for v in terms.values()), mode
+            assert {"gradient_norm", "stage", tables.MODES[mode].gap} <= set(terms)
+            assert terms["stage"] == (0 if (mode, i) == ("regular", 0) else 1)
+        if mode != "regular":  # the scaled weights are within the bounds
+            continue
         used = trainer.networks["critic"].get_weights()
         assert max(np.abs(w).max() for w in used) == pytest.approx(0.02, abs=1e-6)
         assert min(w.min() for w in used) == pytest.approx(-0.01, abs=1e-6)
@@ -341,7 +365,7 @@ def test_the_average_follows_every_stage(eager):
             np.testing.assert_allclose(mean, now, atol=1e-5)
 
 
-def test_real_images_are_box_filtered_and_faded():
+def test_real_images_are_box_filtered_and_faded(eager):
     trainer = make()
     images = np.random.default_rng(0).integers(0, 256, (4, 16, 16, 3), dtype=np.uint8)
     key = tf.constant([0, 1])
@@ -377,7 +401,7 @@ def test_real_and_fake_images_are_scored_separately():
     assert not make().joint
 
 
-def test_large_grids_have_fewer_images():
+def test_large_grids_have_fewer_images(eager):
     trainer = make()
     trainer.image = (1024, 1024, 3)
     images, columns = trainer.preview()
@@ -423,8 +447,20 @@ RUN = {**TINY, **SHORT, "dataset": "pics", "max_res": 8, "log_every": 1, "sample
 RUN = [word for name, value in RUN.items() for word in (f"--{name}", value)]
 
 
-def test_a_run_resumed_in_a_fade_equals_an_unbroken_one(cli, tmp_path):
+@pytest.mark.slow
+def test_a_compiled_run_resumed_in_a_fade_equals_an_unbroken_one(cli, tmp_path):
+    whole_and_parts(cli, tmp_path)
+
+
+def test_a_run_resumed_in_a_fade_equals_an_unbroken_one(cli, tmp_path, eager):
     """Two steps at 4x4, four that fade 8x8 in, and two after the fade."""
+    whole_and_parts(cli, tmp_path)
+    check_pictures()
+    check_test_mode(cli)
+
+
+def whole_and_parts(cli, tmp_path):
+    """Train a run, and a run that is stopped after five steps and resumed."""
     folder_of_images(tmp_path / "data" / "pics")
     assert cli(*RUN, "--train", "--name", "whole")[0] == 0
     assert cli(*RUN, "--train", "--name", "parts", "--max_steps", 5)[0] == 0
@@ -452,8 +488,6 @@ def test_a_run_resumed_in_a_fade_equals_an_unbroken_one(cli, tmp_path):
         status, _, err = cli("--name", "parts", "--train", f"--{flag}", value)
         assert (status, err.count("\n")) == (2, 1)
         assert f"{flag}=" in err
-    check_pictures()
-    check_test_mode(cli)
 
 
 def check_pictures():
@@ -497,6 +531,7 @@ def test_images_of_a_small_stage_are_evaluated_at_full_size(cli, tmp_path, eager
 )
 def test_dry_run(cli, arch, monkeypatch, eager):
     small = {"output_height": 32, "g_width": 8, "d_width": 8, "fmap_max": 8, "max_res": 8}
+    small |= {"critic_num": 1}
     words = [word for name, value in small.items() for word in (f"--{name}", value)]
     monkeypatch.setattr(dry_run, "MAX_SECONDS", 0)
     status, out, err = cli("--dataset", "digits", "--arch", arch, *words, "--train", "--dry_run")

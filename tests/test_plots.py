@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from runs.log import INDEX
+from runs.log import INDEX, MAX_COLUMNS, plotted
 from runs.plots import save_plots, series, smooth
 
 
@@ -76,3 +76,13 @@ def test_smooth_over_a_fraction_of_all():
     np.testing.assert_allclose(
         spike[[195, 196, 200, 204, 205]], [0, 1 / 9, 1 / 9, 1 / 9, 0], atol=1e-12
     )
+
+
+def test_a_foreign_log_is_plotted_as_far_as_possible(tmp_path):
+    """Thousands of columns make a picture that is too tall, and 1e308 overflows."""
+    values = {f"c{i}": str(i) for i in range(3000)}
+    rows = [{"step": str(i), "a": "1e308", "b": "-inf", **values} for i in range(3)]
+    assert len(plotted(rows)) == MAX_COLUMNS
+    assert [len(part) for part in series(rows, "a") + series(rows, "b")] == [0, 0, 0, 0]
+    save_plots(tmp_path, [{"step": row["step"], "a": row["a"], "b": "nan"} for row in rows])
+    assert (tmp_path / "losses.png").exists()

@@ -75,7 +75,7 @@ def test_networks_compute_in_low_precision_and_are_saved_in_float32(make_trainer
         np.testing.assert_array_equal(own, kept)
 
 
-def test_a_step_that_overflows_is_skipped(make_trainer):
+def test_a_step_that_overflows_is_skipped(make_trainer, eager):
     trainer = make_trainer(precision="float16", arch="mlp")
     trainer.d_optimizer.dynamic_scale.assign(2.0**40)
     before = values({"critic": trainer.critic})

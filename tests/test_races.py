@@ -4,6 +4,8 @@ import pytest
 import tensorflow as tf
 
 from benchmarks import races
+from config import fields, tables
+from training import replicas
 
 
 def chain(*nodes):
@@ -64,13 +66,40 @@ def test_the_order_in_a_loop_is_that_of_one_iteration():
     assert pairs == [("v", "r", "w")]
 
 
-@pytest.mark.parametrize("mode", ["gp", "r1"])
-def test_pggans_steps_have_no_race(mode):
-    """With Keras' own sum of the gradients there are three pairs in gp, and two in r1."""
-    trainer = races.small_trainer("pggan", mode)
-    graphs = races.final_graphs(trainer)
-    assert max(len(graph.node) for graph in graphs) > 500
-    assert [pair for graph in graphs for pair in races.unordered(graph)] == []
+QUICK = [  # architecture, mode, norm, penalty; strategy
+    (("pggan", "gp", None, None), "none"),
+    (("mlp", "dragan", None, None), "none"),
+    (("mlp", "gp", "spectral", None), "mirrored"),
+]
+ALL = [
+    (case, strategy)
+    for case in races.cases(tables.ARCHS, tables.MODES)
+    for strategy in ("none", "mirrored")
+]
+
+
+@pytest.mark.parametrize(
+    ("case", "strategy"),
+    [*QUICK, *(pytest.param(*row, marks=pytest.mark.slow) for row in ALL if row not in QUICK)],
+)
+def test_no_step_has_a_race(case, strategy):
+    """With Keras' own sum of the gradients pggan has three pairs in gp, and two in r1."""
+    strategy = replicas.choose_strategy(("CPU",)) if strategy == "mirrored" else None
+    assert races.check(case, strategy, keras=False) == []
+
+
+def test_every_case_is_checked():
+    cases = races.cases(["mlp", "cyclegan"], ["gp", "gan"])
+    assert len(cases) == len({*cases}) == 2 * (2 + len(fields.NORMS) + len(tables.PENALTIES))
+    assert ("cyclegan", "gan", None, None) in cases and ("mlp", "gp", "layer", None) in cases
+    everything = races.cases(["mlp"], ["gp", "gan"], True)
+    assert len(everything) == 2 * (1 + len(fields.NORMS)) * (1 + len(tables.PENALTIES))
+
+
+def test_growing_networks_are_checked_in_a_fade(eager):
+    trainer = races.small_trainer("pggan", "gp")
+    races.into_fade(trainer)
+    assert int(trainer.stage) == 1 and float(trainer.alpha) < 1
 
 
 def test_the_race_is_found_where_it_is():

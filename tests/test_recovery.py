@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import console
-import files
+import locks
 from benchmarks.whole import events
 from commands import build
 from config.resolve import resolve
@@ -30,19 +30,88 @@ def names(folder):
     return {str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()}
 
 
+PART = f".gan-{'0' * 16}.part.png"
+EVENTS = "events.out.tfevents.1.host.2.{}.v2".format
+# Names that a run never writes, though some look alike.
+OTHERS = ["notes.txt", ".mine", "ckpt-notes.txt", "ckpt-best/x", "ckpt-20-mine.index", "ckpt-3.zip"]
+OTHERS += [".todo.part2.md", "checkpoint.tmp.md", "bert.keras", "frames/0.png", "frames/mine.png"]
+OTHERS += ["frames/.x.7.part.png", "best/notes.txt", "best/frames/mine.txt", "generator_old.keras"]
+
+
 def test_incomplete_files_are_removed(tmp_path):
     whole = ["ckpt-2.index", "ckpt-4.index", "ckpt-4.data-00000-of-00001", "checkpoint"]
-    whole += ["generator.keras", "notes.txt", ".mine", "frames/00000001.png", "best/ckpt-3.index"]
-    half = ["ckpt-3.index", "ckpt-6.data-00000-of-00001", "ckpt-6_temp/part-0", "checkpoint.tmpab"]
-    half += [".new/config.json", ".best-part/x", ".generator.77.part.keras"]
-    half += ["frames/.00000002.77.part.png"]
+    whole += ["generator.keras", "frames/00000001.png", "best/ckpt-3.index", *OTHERS]
+    half = ["ckpt-3.index", "ckpt-6.data-00000-of-00001", "ckpt-6_temp/part-0", PART]
+    half += [f"checkpoint.tmp{'0a' * 16}", ".new/config.json", ".new/frames/00000001.png"]
+    half += [".best-part/ckpt-4.index", f"frames/{PART}"]
     put(tmp_path / "run", *whole, *half)
-    put(tmp_path / "logs", "events.1", ".new/events.2")
+    put(tmp_path / "logs", EVENTS(1), f".new/{EVENTS(2)}")
     put(tmp_path / "samples", "reals.png", ".new/reals.png")
     recovery.settle(tmp_path / "run", tmp_path / "logs", tmp_path / "samples")
     assert names(tmp_path / "run") == set(whole)
-    assert names(tmp_path / "logs") == {"events.1"}
+    assert names(tmp_path / "logs") == {EVENTS(1)}
     assert names(tmp_path / "samples") == {"reals.png"}
+
+
+def test_a_new_run_deletes_what_the_old_one_wrote_and_nothing_else(tmp_path):
+    run, best = ["config.json", "ckpt-9.index", "critic_A.keras", "frames/00000009.png"], ".best/"
+    put(tmp_path / "run", *run, *(f"best/{name}" for name in (*run, "measures.json")), *OTHERS)
+    put(tmp_path / "run/.ready", "config.json", "frames/00000001.png")
+    put(tmp_path / "logs", EVENTS(1), "events.md", f".new/{EVENTS(2)}")
+    places = (tmp_path / "run", tmp_path / "logs", tmp_path / "samples")
+    recovery.settle(*places)
+    assert names(places[0]) == {"config.json", "frames/00000001.png", *OTHERS}
+    assert (places[0] / "config.json").read_text() == "config.json"
+    assert names(places[1]) == {"events.md", EVENTS(2)}
+    put(places[0], "best/ckpt-1.index", f"{best}ckpt-2.index", f"{best}frames/00000002.png")
+    recovery.settle(*places)
+    found = {"config.json", "frames/00000001.png", "best/ckpt-2.index", "best/frames/00000002.png"}
+    assert names(places[0]) == {*found, *OTHERS}
+
+
+LINKS = [".new", ".ready", ".moving", ".best", ".best-part", "best", "frames", "ckpt-5_temp"]
+
+
+@pytest.mark.parametrize("link", [*LINKS, "logs/.new", "samples/.new"])
+def test_a_link_in_a_run_is_refused(tmp_path, monkeypatch, link):
+    """The archive of a stranger may have links to any folder."""
+    monkeypatch.chdir(tmp_path)
+    put(
+        Path("victim"), "config.json", "ckpt-1.index", "frames/00000001.png", "reals.png", EVENTS(1)
+    )
+    before = names(Path("victim"))
+    put(Path("c/r"), "config.json")
+    path = Path(link) if "/" in link else Path("c/r", link)
+    path.parent.mkdir(exist_ok=True)
+    path.symlink_to(tmp_path / "victim")
+    recovery.settle_runs("c", "l", "s")  # by test mode
+    with (
+        pytest.raises(console.Failed, match=f"^{path} is a link, and the program would write"),
+        recovery.lock(Path("c/r"), Path("logs"), Path("samples")),
+    ):
+        pytest.fail("entered")
+    recovery.settle(Path("c/r"), Path("logs"), Path("samples"))
+    recovery.remove_run(Path("c/r"))
+    assert names(Path("victim")) == before
+
+
+def test_the_log_is_not_written_through_a_link(make_run, make_trainer):
+    run = begin(make_run())
+    log_loss(run, 1)
+    run.save(1, make_trainer())
+    victim = run.folder.parent / "victim"
+    for name in ("metrics.bad.csv", "metrics.csv"):
+        path = run.folder / name
+        victim.write_text("step,loss\n1,2\n" * 2)
+        path.unlink(missing_ok=True)
+        path.symlink_to(victim)
+        if name == "metrics.csv":
+            with pytest.raises(OSError, match=r"cannot write .*metrics.csv: it is a link"):
+                log_loss(run, 2)
+        else:
+            (run.folder / "metrics.csv").write_text("step,loss\n1,x\n")
+            make_run().restore(make_trainer())
+        assert victim.read_text() == "step,loss\n1,2\n" * 2
 
 
 def test_checkpoints_stay_without_an_index(tmp_path):
@@ -65,13 +134,13 @@ def test_a_folder_that_is_no_run_is_refused(tmp_path, others):
         pass
 
 
-@pytest.mark.parametrize("done", range(9))
+@pytest.mark.parametrize("done", range(11))
 def test_the_events_and_pictures_of_a_new_run_replace_the_old_ones(tmp_path, monkeypatch, done):
     """Kill the recovery at each of its steps, and start it again."""
     put(tmp_path / "run/.ready", "config.json")
     put(tmp_path / "samples", "reals.png", "test.png", ".new/reals.png", "mine.png")
     put(tmp_path / "run", "generator.keras")
-    put(tmp_path / "logs", "events.old", ".new/events.new", "mine.txt")
+    put(tmp_path / "logs", EVENTS(1), f".new/{EVENTS(2)}", "mine.txt")
     steps = [0]
 
     class Killed(BaseException):
@@ -92,10 +161,10 @@ def test_the_events_and_pictures_of_a_new_run_replace_the_old_ones(tmp_path, mon
         try:
             recovery.settle(tmp_path / "run", tmp_path / "logs", tmp_path / "samples")
         except Killed:
-            assert done < 9
+            assert done < 11
     recovery.settle(tmp_path / "run", tmp_path / "logs", tmp_path / "samples")
     assert names(tmp_path / "run") == {"config.json"}
-    assert names(tmp_path / "logs") == {"events.new", "mine.txt"}
+    assert names(tmp_path / "logs") == {EVENTS(2), "mine.txt"}
     assert names(tmp_path / "samples") == {"reals.png", "mine.png"}
     assert (tmp_path / "samples/reals.png").read_text() == ".new/reals.png"
     assert not (tmp_path / "samples/.new").exists()
@@ -108,7 +177,7 @@ def test_test_mode_moves_new_runs_up(tmp_path, monkeypatch):
         put(tmp_path / "runs" / name / half, "generator.keras")
         text = resolve({**given, "seed": 7}).to_json() | {"data": {}}
         (tmp_path / "runs" / name / half / "config.json").write_text(json.dumps(text))
-    with files.lock(tmp_path / "runs/c/lock", pytest.fail):
+    with locks.lock(tmp_path / "runs/c/lock", pytest.fail):
         c, folder = build.find(given)
     assert c.seed == 7
     assert folder in (Path("runs/a"), Path("runs/b"))
@@ -143,7 +212,7 @@ def test_events_after_the_restored_step_are_deleted(make_run):
     assert not path.exists()
 
 
-def test_events_of_a_new_run_are_hidden_until_it_is_saved(make_run, make_trainer):
+def test_events_of_a_new_run_are_hidden_until_it_is_saved(make_run, make_trainer, eager):
     old, trainer = begin(make_run()), make_trainer()
     log_loss(old, 5)
     old.save(5, trainer)
@@ -161,7 +230,7 @@ def test_events_of_a_new_run_are_hidden_until_it_is_saved(make_run, make_trainer
     new.restore(make_trainer())
 
 
-def test_finish_draws_what_a_kill_left_undrawn(make_run, make_trainer):
+def test_finish_draws_what_a_kill_left_undrawn(make_run, make_trainer, eager):
     run = begin(make_run())
     run.sample(0, 0, 0, *sheet())
     run.save(1, make_trainer())
@@ -177,13 +246,10 @@ def test_finish_draws_what_a_kill_left_undrawn(make_run, make_trainer):
         assert (run.samples / "real_vs_fake.png").read_bytes()[1:4] == b"PNG"
         run.finish()
         assert last.stat().st_mtime_ns == drawn
-
-
-def test_files_of_dead_processes_are_removed(tmp_path):
-    put(tmp_path, ".a.4194305.part.png", f".b.{os.getppid()}.part.png", ".c.part.png", "d.part.png")
-    with files.atomic_path(tmp_path / "e.png") as part:
-        left = part.name
-        part.write_text("")
-    put(tmp_path, left)  # an older process's of the same id
-    files.clear_parts(tmp_path)
-    assert names(tmp_path) == {f".b.{os.getppid()}.part.png", ".c.part.png", "d.part.png", "e.png"}
+    new = begin(make_run())  # is stopped before its first save
+    new.sample(0, 0, 0, *sheet(0.5))
+    shown = [run.newest_dir / name for name in ("index.html", "training.gif")]
+    own = [(run.samples / path.name).read_bytes() for path in shown]
+    assert [path.read_bytes() == body for path, body in zip(shown, own)] == [False, False]
+    run.finish()
+    assert [path.read_bytes() for path in shown] == own

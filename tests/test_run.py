@@ -20,6 +20,8 @@ from runs.log import MAX_WEIGHTS
 from runs.run import REDRAW_FRACTION, Run
 from tests.conftest import ROOT, batch, begin, log_loss, same, sheet, values
 
+pytestmark = pytest.mark.usefixtures("eager")
+
 
 def rows(run):
     with open(run.folder / "metrics.csv", newline="") as file:
@@ -107,6 +109,47 @@ def test_only_the_newest_checkpoints_are_kept(make_run, make_trainer):
         run.save(step, trainer)
     names = {p.name.split(".")[0] for p in run.folder.glob("ckpt-*")}
     assert names == {"ckpt-3", "ckpt-4", "ckpt-5"}
+
+
+def test_settings_change_with_the_first_save(make_run, make_trainer):
+    """A resume that fails before it has saved leaves no settings behind."""
+    trainer = make_trainer()
+    begin(make_run(), rate=1).save(1, trainer)
+    run = begin(make_run(), resume=True, rate=1e38)
+    run.sample(2, 0, 2, *sheet())  # draws the page, with the settings of this call
+    assert "1e+38" in (run.samples / "index.html").read_text()
+    path = run.folder / "config.json"
+    assert json.loads(path.read_text())["rate"] == 1
+    run.keep_best(2, trainer, {"fid": 1.0})
+    assert json.loads((run.folder / "best/config.json").read_text())["rate"] == 1e38
+    run.save(2, trainer)
+    assert json.loads(path.read_text())["rate"] == 1e38
+
+
+@pytest.mark.parametrize("name", ["a*b", "a[b]?\\c", os.fsdecode(b"a\xffb")])
+def test_a_path_is_no_pattern(make_run, make_trainer, name):
+    """TensorFlow looks for checkpoints by patterns, and takes paths for UTF-8."""
+    other, trainer = begin(make_run("aXb")), make_trainer()
+    run = begin(make_run(name))
+    for step in (1, 2, 3, 4):
+        other.save(step, trainer)
+    for step in range(11, 16):
+        log_loss(run, step)
+        run.save(step, trainer)
+    for saved, first in ((other, 2), (run, 13)):
+        steps = {p.name.partition(".")[0] for p in saved.folder.glob("ckpt-*")}
+        assert steps == {f"ckpt-{step}" for step in range(first, first + 3)}
+    run.events.close()
+    assert list(run.logs.glob("events*"))
+    assert make_run(name).restore(make_trainer()) == 0  # the trainer has made no step
+
+
+def test_a_path_that_tensorflow_cannot_use_is_refused(tmp_path, monkeypatch):
+    """Systems without /proc have no other path of a folder."""
+    monkeypatch.setattr(files, "OPEN_FOLDERS", str(tmp_path / "none"))
+    assert files.suits_tensorflow(tmp_path)
+    with pytest.raises(console.Failed, match=r"cannot use the path .*/a\[b\] on this"):
+        files.suits_tensorflow(tmp_path / "a[b]")
 
 
 def test_a_broken_checkpoint_is_one_line(make_run, make_trainer):

@@ -7,8 +7,10 @@ import tensorflow as tf
 
 import ops
 from benchmarks.races import small_trainer
+from commands.train import init_networks
 from config import tables
-from layers import spectral, stock
+from config.resolve import resolve
+from layers import spectral, stock, transfer
 from tests.conftest import batch, same, values
 from training.base import Use
 
@@ -87,7 +89,7 @@ def test_weights_of_a_stock_copy_are_taken():
     network, _ = network_of("conv", iterations=3)
     copy = stock.stock(network, copy=True)
     other, _ = network_of("conv", iterations=1)
-    stock.take_stock_weights(other, copy)
+    assert transfer.take(other, copy).new == []
     x = np.random.default_rng(0).normal(size=(2, 6, 6, 3)).astype(np.float32)
     scale = singular_values(copy.get_weights()[0])[0]  # 1 where σ had converged
     np.testing.assert_allclose(other(x), copy(x) / scale, rtol=1e-4, atol=1e-5)
@@ -104,7 +106,7 @@ def test_every_kernel_of_a_critic_is_spectral(arch):
         ]
         assert len(weighted) > 1
         assert all(isinstance(layer, spectral.Spectral) for layer in weighted)
-        for _ in range(100):
+        for _ in range(40):
             spectral.advance(pair.critic)
         for layer in stock.layers_of(stock.stock(pair.critic)):
             assert type(layer).__module__.startswith("keras.")
@@ -125,12 +127,12 @@ def test_the_vectors_move_once_a_critic_update(make_trainer, eager):
     assert moved == layers
     before = [x.vector.numpy() for x in layers]
     for use in Use:
-        trainer.judge(tf.zeros((4, 8, 8, 1)), trainer.one_hot(tf.range(4)), None, use)
+        trainer.judge([tf.zeros((4, 8, 8, 1))], trainer.one_hot(tf.range(4)), None, use)
     for old, layer in zip(before, layers):
         np.testing.assert_array_equal(old, layer.vector.numpy())
 
 
-def test_the_vectors_lie_in_the_checkpoint(make_trainer, tmp_path):
+def test_the_vectors_lie_in_the_checkpoint(make_trainer, tmp_path, eager):
     trainer = make_trainer(critic_norm="spectral")
     trainer.step(*batch(trainer))
     path = tf.train.Checkpoint(**trainer.state).save(str(tmp_path / "c"))
@@ -139,15 +141,14 @@ def test_the_vectors_lie_in_the_checkpoint(make_trainer, tmp_path):
     assert same(values(trainer.state), values(other.state)) == []
 
 
-def test_networks_of_a_spectral_run_can_be_started_from(make_trainer, tmp_path):
+def test_networks_of_a_spectral_run_can_be_started_from(make_trainer, tmp_path, eager):
     trainer = make_trainer(critic_norm="spectral", mode="hinge")
     trainer.step(*batch(trainer))
     for name, network in trainer.networks.items():
         network.save(tmp_path / f"{name}.keras")
-    from commands.train import init_networks
-
     other = make_trainer(critic_norm="spectral", mode="hinge", seed=4)
-    init_networks(other, str(tmp_path), "checkpoint")
+    c = resolve({"init_from": str(tmp_path)})
+    assert init_networks(c, other, {}) == [f"the networks start from the weights in {tmp_path}"]
     x = np.random.default_rng(0).uniform(-1, 1, (4, 8, 8, 1)).astype(np.float32)
     inputs = [tf.constant(x), *trainer.one_hot(tf.range(4))]
     for _ in range(50):

@@ -17,6 +17,7 @@ ALL = {n: v for m in (tables, presets) for n, v in vars(m).items() if n.isupper(
 KINDS = {
     "MODES": rows.Mode,
     "ARCHS": rows.Architecture,
+    "AUGMENTATIONS": rows.Augmentation,
     "DATASETS": rows.Dataset,
     "PRESETS": rows.Preset,
     "OPTIMIZERS": rows.Optimizer,
@@ -135,7 +136,8 @@ def test_a_builder_takes_the_fields_of_its_row(name):
     known = set(fields.FIELDS)
     parameters = inspect.signature(rows.import_object(row.builder)).parameters.values()
     assert {w.name for w in parameters if w.kind is w.KEYWORD_ONLY} == set(row.network)
-    parameters = set(inspect.signature(rows.import_object(row.trainer)).parameters)
+    classes = rows.import_object(row.trainer).__mro__[:-1]
+    parameters = {name for cls in classes for name in inspect.signature(cls).parameters}
     assert set(row.training) <= parameters & known
     assert set(row.task.facts) <= parameters
     assert set(row.fixed) <= set(row.training)

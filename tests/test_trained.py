@@ -199,3 +199,12 @@ def test_settings_that_are_newer_than_a_run_are_completed(tmp_path):
 
     assert find_run(tmp_path, "d", {"penalty": "r1"}, complete) == (old, "")
     assert find_run(tmp_path, "d", {"penalty": "gp"}, complete) == (new, "")
+
+
+def test_generators_are_files_of_known_names(tmp_path):
+    """A link to nothing must not end the search for a run."""
+    for name in ("generator_B2A.keras", "generator_A2B.keras", "generator_x.keras"):
+        (tmp_path / name).touch()
+    (tmp_path / "generator.keras").symlink_to("gone")
+    names = [path.name for path in trained.generators(tmp_path)]
+    assert names == ["generator_A2B.keras", "generator_B2A.keras"]

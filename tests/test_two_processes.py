@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 import files
+import locks
 from datasets import folders, packed
 from tests.conftest import ROOT, run_main
 from tests.test_cli import SMALL
@@ -88,7 +89,7 @@ def test_the_child_of_a_killed_trainer_does_not_hold_its_lock(tmp_path, start):
         trainer.kill()
         trainer.wait()
         os.kill(helper, 0)
-        with files.lock(lock, lambda pid: pytest.fail(f"held for {pid}")):
+        with locks.lock(lock, lambda pid: pytest.fail(f"held for {pid}")):
             assert lock.read_text() == str(os.getpid())
     finally:
         os.kill(helper, signal.SIGKILL)

@@ -130,7 +130,7 @@ def test_a_follower_writes_nothing(tmp_path):
 # ---- two processes ---------------------------------------------------------------------------
 
 FLAGS = ["--dataset", "digits", "--output_height", 8, "--g_width", 4, "--d_width", 4, "--z_dim", 4]
-FLAGS += ["--batch_size", 8, "--train", "--log_every", 1, "--save_every", 2]
+FLAGS += ["--batch_size", 8, "--critic_num", 2, "--train", "--log_every", 1, "--save_every", 2]
 # As main.py, and what each process has in the end.
 CODE = """
 import sys, numpy, main
@@ -185,7 +185,7 @@ def close(rows, others):
             assert float(row[name]) == pytest.approx(float(other[name]), rel=1e-5, abs=1e-5), name
 
 
-def test_two_processes_are_one(start, cli, tmp_path):
+def test_two_processes_are_one(request, start, cli, tmp_path):
     """Their losses are those of one process, and their weights the same to the last bit."""
     both = start(*FLAGS, "--name", "two", "--max_steps", 4)
     (status, out, err), (other_status, other_out, other_err) = map(ends, both)
@@ -199,6 +199,7 @@ def test_two_processes_are_one(start, cli, tmp_path):
         np.testing.assert_array_equal(weights[0][name], weights[1][name])
     assert cli(*FLAGS, "--name", "one", "--max_steps", 4)[0] == 0
     close(*(log_rows(tmp_path / "checkpoint" / name) for name in ("two", "one")))
+    request.getfixturevalue("eager")  # from here on
     status, out, err = cli(*FLAGS, "--name", "two", "--max_steps", 5)  # and one goes on alone
     assert (status, err) == (0, "")
     assert "resumed checkpoint/two at step 4" in out
@@ -245,3 +246,36 @@ def test_all_stop_at_one_step(start, tmp_path):
     step = int(out.rpartition(" at step ")[2].split()[0])
     assert step % 10 == 0
     assert (tmp_path / f"checkpoint/two/ckpt-{step}.index").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("index", [0, 1])
+@pytest.mark.parametrize("number", [None, signal.SIGTERM, signal.SIGINT])
+def test_another_service_at_a_workers_address(tmp_path, index, number):
+    """TensorFlow waits for it without limit, and for one that was killed after the meeting."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        hosts = [f"127.0.0.1:{port}" for port in (other.getsockname()[1], *free_ports(1))]
+        hosts = hosts if index else hosts[::-1]
+        task = text({"worker": hosts}, {"type": "worker", "index": index})
+        code = "import sys, console, main; from commands import devices; "
+        code += f"devices.PATIENCE = {100 if number else 8}; attend = console.attend; "
+        code += "console.attend = lambda *words: print('attends') or attend(*words); "
+        code += "sys.exit(main.finish(main.main(sys.argv)))"
+        process = subprocess.Popen(
+            [sys.executable, "-u", "-c", code, *map(str, FLAGS)],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(ROOT), "TF_CONFIG": task},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert [process.stdout.readline() for _ in (0, 1)][1] == "attends\n"
+        if number:
+            time.sleep(4)
+            process.send_signal(number)
+        status, _, err = ends(process, 60)
+    if number is None:
+        assert (status, err.count("\n")) == (1, 1)
+        assert "TensorFlow did not connect to the other workers (127.0.0.1:" in err
+    else:
+        assert status in (-number, 128 + number)

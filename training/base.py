@@ -39,6 +39,8 @@ class TrainerBase:
       jit: True compiles a replica's part of the step with XLA.
     """
 
+    from_image = True  # how saved layers are matched to the networks, see `layers.transfer.take`
+
     def __init__(self, strategy, *, batch_size, image, seed, jit=False):
         self.strategy = strategy or tf.distribute.get_strategy()
         self.jit = jit
@@ -61,6 +63,17 @@ class TrainerBase:
     def trained(self):
         """The trained networks: name → Keras model."""
         raise NotImplementedError
+
+    def start_from(self, saved):
+        """Prepare to take the weights of saved networks, before the first step.
+
+        Args:
+          saved: dict of the names of `starters` → Keras model. A critic may be absent.
+
+        Returns:
+          A text that says what the training starts with, or None. Here it is None.
+        """
+        del saved
 
     def _replica_step(self, images, labels, key):
         """Do one replica's part of a step.

@@ -71,12 +71,10 @@ def fit(
       trainer: has `count` (steps done), `seen` (images taken), `batch_spec(step)` → (critic
         updates, batch size), `step(images, labels)` → dict of scalars, `measure(images, labels)`
         → more scalars for the log, `preview()` → (images, columns), `augmented(images)` → images
-        or None, `samples(labels)` → images for an evaluation, and `problem()` → text or None. The
-        run uses its `state`, `networks` and `refresh()`.
+        or None, `samples(labels)` → images for an evaluation, and `problem()` → text or None.
       batches: has `take(position, shape)` → (uint8 images, labels) of a step, and `reals(count)` →
         the first training images.
-      run: has `writes`, `say`, `reals`, `augmented`, `log`, `sample`, `save`, `redraw`, `best` and
-        `keep_best`.
+      run: a `runs.run.Run`, which uses the trainer's `state`, `networks` and `refresh()`.
       schedule: a `Schedule`.
       progress: a context manager with `update(done, text)`.
       evaluation: has `measure(samples, progress)` → dict of numbers, `better(new, old)` → bool, and
@@ -97,6 +95,7 @@ def fit(
         run.reals(batches.reals(64))
         run.sample(0, 0, 0, *trainer.preview())
     with stop_requests() as asked, progress:
+        log.asked = asked
         while step < schedule.last and not clock.stops(step, asked):
             shape, start = trainer.batch_spec(step), time.monotonic()
             batch = batches.take(seen, shape)
@@ -199,17 +198,31 @@ class _Pace:
             self.tell = None
 
 
-class _Part(contextlib.nullcontext):
-    """Shows the progress of a part of a step, as the text of the training's progress."""
+class _Stopped(Exception):
+    """A signal has asked the training to stop, in the middle of an evaluation."""
 
-    def __init__(self, progress, step, label, total):
-        self.progress, self.step, self.label, self.total = progress, step, label, total
+
+class _Part(contextlib.nullcontext):
+    """Shows the progress of a part of a step, as the text of the training's progress.
+
+    Args:
+      progress: the training's.
+      step: generator updates done.
+      asked: list of the signals that ask to stop; once it is not empty, `update` raises _Stopped.
+      label, total: name and number of items of the part.
+    """
+
+    def __init__(self, progress, step, asked, label, total):
+        self.progress, self.step, self.asked = progress, step, asked
+        self.label, self.total = label, total
 
     def __enter__(self):
         return self
 
     def update(self, done, text=None):
         """Show that `done` items of the part are done."""
+        if self.asked:
+            raise _Stopped
         self.progress.update(self.step, f"{self.label} {done}/{self.total}")
 
 
@@ -217,7 +230,7 @@ class _Log:
     """Writes the rows of the run's log. The time of evaluations does not count as training."""
 
     def __init__(self, trainer, run, schedule, evaluation, seen, progress):
-        self.trainer, self.run, self.evaluation = trainer, run, evaluation
+        self.trainer, self.run, self.evaluation, self.asked = trainer, run, evaluation, []
         self.per_epoch, self.progress = schedule.per_epoch, progress
         self.begun = time.monotonic()
         self.lap = (self.begun, seen)
@@ -240,14 +253,17 @@ class _Log:
         return f"epoch {step / self.per_epoch:.2f}  {speed:.0f} images/s  {values}"
 
     def _measure(self, step):
-        """Return the measures of the current state; {} if the evaluation fails."""
+        """Return the measures of the current state; {} if it fails, or a signal asks to stop."""
 
         def part(label, total):
-            return _Part(self.progress, step, label, total)
+            return _Part(self.progress, step, self.asked, label, total)
 
         self.progress.update(step, "evaluating")
         try:
             return self.evaluation.measure(self.trainer.samples, part)
+        except _Stopped:
+            self.run.say(f"note: the evaluation at step {step} was stopped")
+            return {}
         except Exception as error:
             if MEASURE_ERRORS.isdisjoint(cls.__name__ for cls in type(error).__mro__):
                 raise

@@ -8,7 +8,6 @@ import math
 import tensorflow as tf
 
 import utils
-from augmentation.augment import Augment
 from training import replicas
 from training.average import AveragePreview, move
 from training.base import TrainerBase, Use
@@ -36,6 +35,7 @@ class PairTrainer(AveragePreview, TrainerBase):
       ema: decay of the EMA, in [0, 1].
       mirror: True flips training images left-right with probability 1/2.
       augment: function that returns a new `Augment`, or None for no augmentation.
+      class_counts: training images of each class; () if unknown, for equally many.
       seed, strategy, jit: see `TrainerBase`.
     """
 
@@ -54,6 +54,7 @@ class PairTrainer(AveragePreview, TrainerBase):
         ema=0.999,
         mirror=False,
         augment=None,
+        class_counts=(),
         seed=0,
         strategy=None,
         jit=False,
@@ -64,8 +65,9 @@ class PairTrainer(AveragePreview, TrainerBase):
         self.g_optimizer, self.d_optimizer = g_optimizer, d_optimizer
         self.critic_num, self.bursts = critic_num, bursts
         self.latents, self.ema, self.mirror = latents, ema, mirror
+        self.class_counts = [int(n) for n in class_counts]
         self.z_dim = generator.inputs[0].shape[-1]
-        self.augment = augment() if augment else Augment()
+        self.augment = augment() if augment else None
         self.classes = generator.inputs[1].shape[-1] if len(generator.inputs) > 1 else 0
         with self.strategy.scope():
             self.average = self._copy(generator)
@@ -98,7 +100,7 @@ class PairTrainer(AveragePreview, TrainerBase):
             "step": self.count,
             "seen": self.seen,
             "penalised": self.penalised,
-            "augment": self.augment,
+            **({"augment": self.augment} if self.augment is not None else {}),
         }
 
     @property
@@ -139,6 +141,32 @@ class PairTrainer(AveragePreview, TrainerBase):
             both = tf.concat([images, tf.reverse(images, [2])], 0)
             images = tf.gather(both, tf.range(count) + tf.where(flip, count, 0))
         return utils.to_float(images)
+
+    @property
+    def critic_weights(self):
+        """The critic's trainable weights, without those of the layers in `frozen`."""
+        frozen = {id(w) for layer in self.frozen for w in layer.trainable_variables}
+        return [w for w in self.critic.trainable_variables if id(w) not in frozen]
+
+    def judge(self, batches, labels, key, use):
+        """Augment and score images. Every use of the critic goes through this method.
+
+        Args:
+          batches: list of float32 [B, H, W, C] in [-1, 1].
+          labels: [one-hot labels [B, classes]] of each batch, or [].
+          key: int32 [2], for the random numbers of the augmentation.
+          use: a `Use`. Batch norm is in inference mode for MEASURE only.
+
+        Returns:
+          A list of scores [B], or one for each patch, [B, h, w, 1].
+        """
+        batches = [self._augment(x, key, use, i) for i, x in enumerate(batches)]
+        training = use is not Use.MEASURE
+        if not (self.joint and use is Use.CRITIC):
+            return [self.critic([x, *labels], training=training) for x in batches]
+        labels = [tf.concat([y] * len(batches), 0) for y in labels]
+        scores = self.critic([tf.concat(batches, 0), *labels], training=training)
+        return tf.split(scores, len(batches))
 
     def _augment(self, images, key, use, place=0):
         """Augment images for a use of the critic's scores, except for a measurement.

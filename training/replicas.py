@@ -9,10 +9,13 @@ Row g of a batch belongs to replica g mod R. The first rows of a batch are thus 
 replicas.
 """
 
+import ctypes
 import functools
+import os
 
 import numpy as np
 import tensorflow as tf
+from tensorflow.python import pywrap_tfe  # the public API has no part of it
 
 
 def on_cpu():
@@ -47,8 +50,40 @@ def _mirrored(names):
 
 
 def join_cluster():
-    """Wait for all processes of TF_CONFIG, and return their MultiWorkerMirroredStrategy."""
-    return tf.distribute.MultiWorkerMirroredStrategy()
+    """Wait for all processes of TF_CONFIG, and return their MultiWorkerMirroredStrategy.
+
+    TensorFlow waits with Python's global lock held, so that no other thread of Python can run. The
+    same function of its C interface waits without the lock.
+    """
+    own = pywrap_tfe.TFE_EnableCollectiveOps
+    pywrap_tfe.TFE_EnableCollectiveOps = _enable_collectives
+    try:
+        return tf.distribute.MultiWorkerMirroredStrategy()
+    finally:
+        pywrap_tfe.TFE_EnableCollectiveOps = own
+
+
+def _enable_collectives(context, server):
+    """Call TFE_EnableCollectiveOps (context, serialised ServerDef) without Python's lock."""
+    folder = tf.sysconfig.get_lib()
+    wait = ctypes.CDLL(os.path.join(folder, "libtensorflow_cc.so.2")).TFE_EnableCollectiveOps
+    common = ctypes.CDLL(os.path.join(folder, "libtensorflow_framework.so.2"))
+    pointer = ctypes.pythonapi.PyCapsule_GetPointer
+    for function, result, arguments in (
+        (wait, None, [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_size_t, ctypes.c_void_p]),
+        (pointer, ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]),
+        (common.TF_NewStatus, ctypes.c_void_p, []),
+        (common.TF_GetCode, ctypes.c_int, [ctypes.c_void_p]),
+        (common.TF_Message, ctypes.c_char_p, [ctypes.c_void_p]),
+        (common.TF_DeleteStatus, None, [ctypes.c_void_p]),
+    ):
+        function.restype, function.argtypes = result, arguments
+    status = common.TF_NewStatus()
+    wait(pointer(context, None), server, len(server), status)
+    code, text = common.TF_GetCode(status), common.TF_Message(status).decode(errors="replace")
+    common.TF_DeleteStatus(status)
+    if code:
+        raise tf.compat.v1.errors.exception_type_from_error_code(code)(None, None, text)
 
 
 def agree(strategy, step, wishes):

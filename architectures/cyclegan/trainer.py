@@ -7,6 +7,7 @@ import utils
 from architectures.cyclegan.direction import Direction
 from architectures.cyclegan.images import augment, translate
 from architectures.cyclegan.networks import DIRECTIONS
+from architectures.cyclegan.schedule import rate_factor
 from model import GANTrainer
 from training import replicas
 from training.base import TrainerBase
@@ -14,22 +15,6 @@ from training.randomness import Purpose, fold
 
 MAX_ROWS = 8  # of a preview
 MAX_PIXELS = 1024  # maximum height of a preview
-
-
-def rate_factor(epoch, epochs, decay):
-    """Return the factor of the learning rates in an epoch, a scalar in [0, 1].
-
-    It is 1 up to epoch `decay`, and falls linearly to 0 at epoch `epochs`. If `decay` is not below
-    `epochs`, it is always 1.
-
-    Args:
-      epoch: 0, 1, …, an integer or a scalar tensor.
-      epochs: number of epochs.
-      decay: the epoch at which the fall begins.
-    """
-    if epochs <= decay:
-        return tf.constant(1.0)
-    return 1 - tf.maximum(tf.cast(epoch, tf.float32) - decay, 0) / (epochs - decay)
 
 
 class CycleGAN(TrainerBase):
@@ -132,6 +117,11 @@ class CycleGAN(TrainerBase):
     def trained(self):
         """The trained networks: name → Keras model."""
         return self._by_direction("trained")
+
+    @property
+    def frozen(self):
+        """The layers of both critics that are not trained."""
+        return [layer for direction in self.directions for layer in direction.frozen]
 
     last = GANTrainer.last
 

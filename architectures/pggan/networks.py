@@ -38,6 +38,7 @@ def build_pggan(spec, *, z_dim, fmap_base, fmap_max, max_res, critic_norm, label
     fading, whole = _build_generators(z, labels, widths, spec.channels)
     generator = keras.Model([z, *labels], [*fading, *whole], name="generator")
     _, labels = ops.image_inputs(spec)
+    widths.insert(0, max(1, min(fmap_base, fmap_max)))
     images, scores = _build_critics(labels, chain, widths, spec.channels, label_mode, critic_norm)
     return generator, keras.Model([*images[::-1], *labels], scores, name="critic")
 
@@ -76,9 +77,10 @@ def _normed(x):
 def _build_generators(z, labels, widths, channels):
     """Latents → (images of each stage in its fade, images of each stage after it).
 
-    The last layer has no activation.
+    The last layer has no activation. As in the authors' code, pixel norm is over the latents and
+    the labels.
     """
-    x = ops.concat_labels(pixel_norm(z), labels)
+    x = pixel_norm(ops.concat_labels(z, labels))
     x = keras.layers.Reshape((1, 1, x.shape[-1]))(x)
     x = ops.deconv_cropped(x, widths[0], FIRST_SIZE, stride=1, weights="equal")
     x = _normed(_conv(_normed(x), widths[0]))  # [B, 4, 4, widths[0]]
@@ -102,11 +104,13 @@ def _critic_kwargs(critic_norm):
 def _build_critics(labels, chain, widths, channels, label_mode, critic_norm):
     """Return (images, scores), lists with a tensor for each stage.
 
-    The critic of a stage contains, and shares, the blocks of all earlier stages.
+    The critic of a stage contains, and shares, the blocks of all earlier stages. `widths` has the
+    units of the head's dense layer, and then the channels of each stage.
     """
     down = keras.layers.AveragePooling2D(2)
     norm, use = _critic_kwargs(critic_norm)
-    rest = _head(labels, widths[0], label_mode, norm, use)  # features of a size → scores
+    units, *widths = widths
+    rest = _head(labels, widths[0], units, label_mode, norm, use)  # features of a size → scores
     images, scores, reads = [], [], []
     for i, (size, width) in enumerate(zip(chain, widths)):
         images.append(keras.Input((size, size, channels), name=f"images_{size}"))
@@ -133,12 +137,16 @@ def _block(size, width, out, norm, use):
     return keras.Model(features, keras.layers.AveragePooling2D(2)(x), name=f"block_{size}")
 
 
-def _head(labels, width, label_mode, norm, use):
-    """Build a network: features [B, 4, 4, width], (labels) → scores [B]."""
+def _head(labels, width, units, label_mode, norm, use):
+    """Build a network: features [B, 4, 4, width], (labels) → scores [B].
+
+    `units` is the width of the layer before the last. It is that of maps of 2x2 pixels, as in the
+    authors' code.
+    """
     features = keras.Input((FIRST_SIZE, FIRST_SIZE, width))
     x = ops.concat_labels(features, labels if label_mode == "concat" else [])
     x = ops.leaky_relu(ops.norm(_conv(BatchDeviation()(x), width, **use), norm))
-    x = _conv(x, width, FIRST_SIZE, padding="valid", **use)
+    x = _conv(x, units, FIRST_SIZE, padding="valid", **use)
     x = ops.leaky_relu(x)
     score = ops.score(keras.layers.Flatten()(x), labels, label_mode, **use)
     return keras.Model([features, *labels], score, name="head")

@@ -47,6 +47,10 @@ class GrowthSchedule:
         alpha = min(1.0, into / self.fade) if self.fade else 1.0
         return GrowthState(stage, alpha, self.batches[stage])
 
+    def start(self, stage, alpha):
+        """Return the number of images seen at an α of a stage's fade; at 1, the end of the fade."""
+        return max(0, self.end(stage) - self.stable - round((1 - alpha) * self.fade))
+
     def end(self, stage):
         """Return the number of images seen at the end of a stage."""
         return self.stable + stage * (self.fade + self.stable)

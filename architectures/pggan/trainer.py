@@ -2,13 +2,14 @@
 
 import itertools
 
+import keras
 import tensorflow as tf
 
 import losses
 from architectures.pggan import networks
 from architectures.pggan.layers import Fade
-from architectures.pggan.schedule import GrowthSchedule, batches
-from layers import equal, fast, stock
+from architectures.pggan.schedule import FIRST_SIZE, GrowthSchedule, batches
+from layers import equal, fast, stock, transfer
 from model import GANTrainer
 
 
@@ -25,8 +26,12 @@ class PGGAN(GANTrainer):
       batch_size: images in a batch, for stages that `batch_dict` does not name.
       penalty_fraction: fraction of the batch that is penalised.
       fade_kimg, stable_kimg: thousands of images in a fade and in a stable phase.
+      freeze_critic (in kwargs): number of layers of the critic of the stage that training starts
+        with. Later stages add layers, which are trained.
       batch_dict: batch sizes by image size, as "256:14,512:6".
     """
+
+    from_image = False  # the layers of the first stages are the farthest from the image
 
     def __init__(
         self,
@@ -47,13 +52,15 @@ class PGGAN(GANTrainer):
         self.growth = GrowthSchedule(round(1000 * fade_kimg), round(1000 * stable_kimg), counts)
         with tf.device("CPU"):  # the host reads it before each step
             self.stage = tf.Variable(0, name="stage")
+            self.first_stage = tf.Variable(0, name="first_stage")  # of training
         self.joint = False  # `BatchDeviation` needs separate batches of real and of fake images
         self._set_stage()
 
     @property
     def state(self):
         """The contents of a checkpoint: name → trackable. It has the networks of all stages."""
-        return {**super().state, **self.all_stages, "stage": self.stage}
+        first = {"first_stage": self.first_stage} if self.freeze_critic else {}
+        return {**super().state, **self.all_stages, "stage": self.stage, **first}
 
     @property
     def networks(self):
@@ -62,10 +69,43 @@ class PGGAN(GANTrainer):
         After a fade the generator has no layers of the old side.
         """
         whole = float(self.alpha.numpy()) == 1
-        generator = networks.stage_generator(
-            self.all_stages["average"], int(self.stage), whole=whole
-        )
+        generator = self._stage_generator("average", whole)
         return {"generator": stock.stock(generator), "critic": stock.stock(self.critic)}
+
+    def _stage_generator(self, name, whole):
+        return networks.stage_generator(self.all_stages[name], int(self.stage), whole=whole)
+
+    @property
+    def starters(self):
+        """The files that a run can start from: name → the networks that take the weights.
+
+        They are the networks of the current stage, as `start_from` has chosen it.
+        """
+        whole = self.growth.at(int(self.seen)).alpha == 1
+        generators = (self._stage_generator(name, whole) for name in ("generator", "average"))
+        return {"generator": tuple(generators), "critic": (self.critic,)}
+
+    def start_from(self, saved):
+        """Begin at the stage and the α of a saved generator, or at the last stage if that is less.
+
+        Training goes on in the fade of that stage, or at the start of its stable phase. `seen` is
+        the number of images that the schedule has up to there.
+        """
+        generator = saved["generator"]
+        size = max(generator.outputs[0].shape[1:2], default=None) or FIRST_SIZE
+        stage = (size // FIRST_SIZE).bit_length() - 1
+        last = len(self.growth.batches) - 1
+        alpha = _alpha(generator) if stage <= last else 1.0
+        stage = max(0, min(stage, last))
+        self.stage.assign(stage)
+        self.first_stage.assign(stage)
+        self.seen.assign(self.growth.start(stage, alpha))
+        self._set_stage()
+        size, done, end = self.critic.inputs[0].shape[1], int(self.seen), self.growth.end(last)
+        return (
+            f"training starts at the stage of {size}x{size} pixels, after {done / 1000:g} of the "
+            f"{end / 1000:g} thousand images of the schedule"
+        )
 
     @property
     def grows(self):
@@ -98,18 +138,30 @@ class PGGAN(GANTrainer):
         self.critic = networks.stage_critic(self.all_stages["critic"], stage)
         self.batch_size = self.growth.batches[stage]
         self.n_penalised = losses.n_penalised(self.batch_size, self.penalty_fraction)
+        self.frozen = self._frozen(int(self.first_stage))
         networks_of_stage = (self.generator, self.critic, self.average)
         layers = itertools.chain(*map(stock.layers_of, networks_of_stage))
         self.alphas = [x.alpha for x in layers if isinstance(x, Fade)]
+        self.fading = float(self.alpha.numpy()) < 1  # in the last step
         self.compiled = self._compiled(self._step_at_alpha, tf.TensorSpec([], tf.float32))
+
+    def _frozen(self, stage):
+        """List the frozen layers: those nearest to the image in the critic of a stage.
+
+        The old side of the cross-fade does not count.
+        """
+        critic = self.all_stages["critic"]
+        old = networks.stage_critic(critic, stage - 1).layers if stage else ()
+        nearest = networks.stage_critic(critic, stage)
+        return transfer.nearest(nearest, self.freeze_critic, without=old)
 
     @property
     def alpha(self):
         """The current α of the networks, a scalar tensor."""
         return self.alphas[0].value if self.alphas else tf.constant(1.0)
 
-    def _begin_stage(self, stage):
-        """Begin a stage, with reset optimisers as in the authors' code."""
+    def _reset_optimizers(self):
+        """Reset the optimisers, as the authors' code does where a fade begins and where it ends."""
         for optimizer in (self.g_optimizer, self.d_optimizer):
             rate = float(optimizer.learning_rate.numpy())
             for variable in optimizer.variables:
@@ -117,6 +169,9 @@ class PGGAN(GANTrainer):
             optimizer.learning_rate = rate
             if hasattr(optimizer, "dynamic_scale"):
                 optimizer.dynamic_scale.assign(optimizer.initial_scale)
+
+    def _begin_stage(self, stage):
+        self._reset_optimizers()
         self.stage.assign(stage)
         self._set_stage()
 
@@ -128,6 +183,9 @@ class PGGAN(GANTrainer):
         now = self.growth.at(int(self.seen))
         if now.stage != int(self.stage):
             self._begin_stage(now.stage)
+        elif self.fading and now.alpha == 1:
+            self._reset_optimizers()
+        self.fading = now.alpha < 1
         terms = self.compiled(images, labels, tf.constant(now.alpha, tf.float32))
         where = {"stage": now.stage, "alpha": now.alpha, "kimg": int(self.seen) / 1000}
         return {**where, **terms}
@@ -161,3 +219,13 @@ class PGGAN(GANTrainer):
 def _shrink(images, factor):
     """Box filter: [B, H, W, C] → [B, H / factor, W / factor, C]."""
     return tf.nn.avg_pool2d(images, factor, factor, "VALID") if factor > 1 else images
+
+
+def _alpha(generator):
+    """Return the α of a saved generator: 1 unless it was saved in a fade."""
+    for layer in generator.layers:
+        if isinstance(layer, keras.layers.Rescaling):
+            source = layer.input._keras_history.operation
+            if isinstance(source, keras.layers.UpSampling2D):
+                return 1 - float(layer.scale)
+    return 1.0

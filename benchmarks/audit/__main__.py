@@ -1,0 +1,82 @@
+"""Compare losses, gradients, optimisers and measures with references in float64.
+
+`pip install -r requirements-bench.txt`, then `python -m benchmarks.audit`. It prints for each case
+the largest relative difference of the loss and of the parameter gradients of a critic's and of a
+generator's update, for every architecture and mode; for every norm of the critic in mode gp; for
+PGGAN in a fade, and for CycleGAN's whole step. Then come the optimisers and the measures.
+
+Weights and images are random. Where the difference is above LIMIT, the case is repeated with other
+weights: float32 and float64 can lie on two sides of the kink of a ReLU. The best of SEEDS counts,
+and the line says how many it took. The exit status is 1 if a difference is above LIMIT.
+"""
+
+import argparse
+import sys
+
+LIMIT = 2e-4
+SEEDS = 4
+
+
+def cases(architectures, modes, norms):
+    """List (architecture, mode, norm); the norms in mode gp, and None for the default."""
+    found = [(arch, mode, None) for arch in architectures for mode in modes]
+    return found + [(arch, "gp", norm) for arch in architectures for norm in norms]
+
+
+def check(arch, mode, norm):
+    """Return (differences, number of tries) of a case."""
+    from benchmarks.audit import updates
+
+    for seed in range(SEEDS):
+        if arch == "cyclegan":
+            found = updates.check_cyclegan(mode, norm, seed)
+        else:
+            found = updates.check_pair(arch, mode, norm, faded=arch == "pggan", seed=seed)
+        if max(found.values()) <= LIMIT:
+            break
+    return found, seed + 1
+
+
+def report(title, found, tries=1):
+    """Print a line; return whether a difference is above the limit."""
+    parts = [f"{name} {value:.1e}" for name, value in found.items()]
+    again = f" (weights {tries})" if tries > 1 else ""
+    print(f"{title}{again}: {', '.join(parts)}", flush=True)
+    return not max(found.values()) <= LIMIT
+
+
+def main(words=None):
+    """Print the table; return the exit status."""
+    from config import fields, tables
+
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--arch", nargs="*", default=list(tables.ARCHS))
+    parser.add_argument("--mode", nargs="*", default=list(tables.MODES))
+    parser.add_argument("--norm", nargs="*", default=list(fields.NORMS))
+    parser.add_argument("--only", choices=["updates", "numbers"])
+    call = parser.parse_args(words)
+    from commands import devices
+
+    devices.import_tensorflow("cpu")
+    import tensorflow as tf
+
+    bad = 0
+    if call.only != "numbers":
+        tf.config.run_functions_eagerly(True)
+        for case in cases(call.arch, call.mode, call.norm):
+            title = " ".join(word or "default norm" for word in case)
+            bad += report(title, *check(*case))
+        tf.config.run_functions_eagerly(False)
+    if call.only != "updates":
+        from benchmarks.audit import numbers
+
+        for name in numbers.OPTIMIZERS:
+            bad += report(name, {"ten updates": numbers.optimizer(name)})
+        for name in numbers.MEASURES:
+            bad += report(name, {"value": numbers.measure(name)})
+    print(f"{bad} above {LIMIT}")
+    return min(bad, 1)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
