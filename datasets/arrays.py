@@ -48,9 +48,8 @@ def read_arrays(path, *, conditional=False):
         raise console.Failed(f"cannot read {path}: {console.first_line(error)}") from None
     value_range, notes = None, ()
     if images.dtype != np.uint8:
-        blocks = (images[i : i + BLOCK] for i in range(0, len(images), BLOCK))
         plain = images.dtype == bool
-        value_range = [0, 1] if plain else list(utils.find_range(blocks))
+        value_range = [0, 1] if plain else list(utils.find_range(_finite_blocks(path, images)))
         notes = (pictures.range_note(8 * images.dtype.itemsize, value_range),)
     if images.shape[-1] == 4 and value_range and value_range[0] < 0:
         raise console.Failed(f"cannot read {path}: with an alpha channel, no value may be below 0")
@@ -72,6 +71,15 @@ def read_arrays(path, *, conditional=False):
         value_range=value_range,
         fingerprint=_mark(images),
     )
+
+
+def _finite_blocks(path, images):
+    """Yield blocks of images. Raises console.Failed at the first NaN or infinity."""
+    for i in range(0, len(images), BLOCK):
+        block = images[i : i + BLOCK]
+        if block.dtype.kind == "f" and not np.isfinite(block).all():
+            raise console.Failed(f"cannot read {path}: images have NaN or infinite values")
+        yield block
 
 
 def _mark(images):

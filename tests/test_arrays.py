@@ -166,6 +166,7 @@ REFUSED = {
     "channels first": ({"images": COLOUR.transpose(0, 3, 1, 2)}, "images are [5, 3, 8, 8], not"),
     "two channels": ({"images": COLOUR[..., :2]}, "images are [5, 8, 8, 2], not"),
     "none": ({"images": COLOUR[:0]}, "it holds no images"),
+    "not finite": ({"images": [[[[0.5]]], [[[np.nan]]]], "labels": [0, 1]}, "images have NaN"),
     "no pixels": ({"images": np.zeros((10**9, 0, 9), np.uint8)}, "it holds no images"),
     "two": (
         {"a": COLOUR, "b": COLOUR},
