@@ -288,8 +288,8 @@ class Config:
     )
     augment: tuple = _flag(
         ("none",),
-        "random changes of all images that the critic sees, for few training images: none, or some"
-        " of color, translation, cutout (DiffAugment) and ada, whose strength adapts to the critic",
+        "random changes of all images that the critic sees, for few training images; ada adapts"
+        " their probability to the critic",
         values.names,
         choices=("none", *tables.AUGMENTATIONS),
     )

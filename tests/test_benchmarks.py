@@ -2,6 +2,7 @@
 
 import ast
 import os
+import re
 
 import keras
 import numpy as np
@@ -11,6 +12,7 @@ import console
 import losses
 from benchmarks import (
     convs,
+    gpu,
     limit,
     loader,
     narrow,
@@ -389,3 +391,13 @@ def test_the_audit_compares_with_pytorch(eager, monkeypatch):
 
 def test_start_up_measures_include_the_base():
     assert next(iter(startup.commands("data"))) == startup.BASE
+
+
+def test_gpu_times_a_step_and_names_errors(eager, monkeypatch, capsys):
+    tiny = {"arch": "mlp", "dataset": "mnist", "output_height": 8, "batch_size": 2}
+    monkeypatch.setattr(gpu, "CASES", {"tiny": tiny, "broken": {**tiny, "mode": "x"}})
+    monkeypatch.setattr("sys.argv", ["gpu", "--device", "cpu", "--updates", "1", "--jit", "0"])
+    gpu.main()
+    *_, tiny, broken = capsys.readouterr().out.splitlines()
+    assert re.fullmatch(r"\| tiny( \| [0-9.]+ \([0-9]+ s\)){3} \|", tiny)
+    assert broken.count("Error") == 3

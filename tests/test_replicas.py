@@ -186,6 +186,12 @@ def test_two_replicas_equal_one_device(two):
     [
         {"mode": "regular", "critic_norm": "batch"},
         {"mode": "dragan", "penalty_every": 2, "arch": "mlp"},
+        {
+            "mode": "rpgan",
+            "arch": "mlp",
+            "augment": ("color", "translation", "cutout"),
+            "optimizer": "sgd",
+        },
         *(
             pytest.param(given, marks=pytest.mark.slow)
             for given in (
@@ -333,3 +339,11 @@ def test_errors_of_unsupported_settings(cli, tmp_path, words, line):
     assert err.count("\n") == 1
     assert line in err
     assert not list(tmp_path.glob("checkpoint/*"))
+
+
+def test_replicas_take_their_rows_of_the_augmentation(two, eager):
+    """Also of those that only `ada` has."""
+    one, other = (make(s, arch="mlp", mode="hinge", augment=("ada",)) for s in (None, two))
+    for trainer in (one, other):
+        trainer.augment.p.assign(0.7)
+    compare(one, other, 1)

@@ -164,7 +164,7 @@ SMALLER = [
     "critic: 7 of 8 layers fit; new: Conv2D 1->4",
 ]
 LABELS = [
-    "generator: new weights of the labels in Conv2DTranspose 7->4",
+    "generator: 6 of 7 layers fit; new: Conv2DTranspose 7->4",
     "critic: 8 of 9 layers fit; new: Conv2D 8->4; new weights of the labels in Dense 7->1",
 ]
 GROWN = [  # images seen by the old run, settings of the new run, its stage, images seen, lines
