@@ -200,7 +200,7 @@ class GANTrainer(PairTrainer):
         """Return the names of the terms of `critic_step`."""
         penalised = ("penalty", "gradient_norm") if self.objective.penalties else ()
         probabilities = ("d_real", "d_fake") if self.objective.logits else ()
-        signs = ("sign_real",) if self.augment else ()
+        signs = ("sign_real",) if self.augments else ()
         return ("critic_loss", self.objective.gap, *penalised, *probabilities, *signs)
 
     def _sign_real(self, real, fake):
@@ -238,7 +238,7 @@ class GANTrainer(PairTrainer):
         if objective.logits:
             scores = {"d_real": real_scores, "d_fake": fake_scores}
             terms |= {name: self._mean(tf.sigmoid(s)) for name, s in scores.items()}
-        if self.augment:
+        if self.augments:
             terms["sign_real"] = self._sign_real(real_scores, fake_scores)
         return terms
 

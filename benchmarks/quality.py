@@ -98,11 +98,10 @@ AUGMENTS = {
     "color, translation, cutout": ("color", "translation", "cutout"),
     "ada": ("ada",),
 }
-_SMALL = {**_FACES, "mode": "r1", **_R1}
 CANDIDATES |= {  # few images: measured against the faces that are not trained on
     f"{size} {kind}, {name}": {**flags, "train_size": size, "augment": augment}
     for size in (100, 300, 1000, 3000, 16000)
-    for kind, flags in {"faces": _FACES, "faces, r1": _SMALL, "digits": {}}.items()
+    for kind, flags in {"faces": _FACES, "faces, r1": CANDIDATES["faces, r1"], "digits": {}}.items()
     for name, augment in AUGMENTS.items()
 }
 FIELDS = ("candidate", "seed", "minutes", "updates", "measure", "value")

@@ -16,15 +16,15 @@ DIRECTIONS, REPEATS = 128, 4
 def pyramid(images, only=None):
     """Return the Laplacian pyramid of images, a list of float32 arrays, the finest level first.
 
-    A level is halved while both of its sides are even and at least 24 pixels. The last level is
-    the smallest image; the levels before it hold the detail that each halving removes.
+    The last level is the smallest image. The levels before it hold the detail that each halving
+    removes. See `pyramid_sizes` for their number.
 
     Args:
       images: [N, H, W, C].
       only: numbers of the levels to compute; the others are None. By default, all.
     """
     level, levels = np.asarray(images, np.float32), []
-    while min(level.shape[1:3]) >= 24 and not any(n % 2 for n in level.shape[1:3]):
+    for _ in pyramid_sizes(level.shape[1:3])[1:]:
         small = _blur(level, 1)[:, ::2, ::2]
         if only is None or len(levels) in only:
             large = np.zeros_like(level)
@@ -44,7 +44,10 @@ def _blur(images, gain):
 
 
 def pyramid_sizes(size):
-    """Return the (height, width) of each level of `pyramid` for images of this size."""
+    """Return the (height, width) of each level of `pyramid` for images of this size.
+
+    A level is halved while both of its sides are even and at least 24 pixels.
+    """
     sizes = [tuple(size)]
     while min(sizes[-1]) >= 24 and not any(n % 2 for n in sizes[-1]):
         sizes.append(tuple(n // 2 for n in sizes[-1]))

@@ -39,8 +39,7 @@ class Trainer:
     def measure(self, *batch):
         return {}
 
-    def augmented(self, images):
-        return None
+    augments = False
 
     def problem(self):
         return self.bad

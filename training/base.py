@@ -92,6 +92,11 @@ class TrainerBase:
     def _after_step(self):
         """Update the EMA. Runs after the replicas' part of the step."""
 
+    @property
+    def augments(self):
+        """True if the critics see augmented images."""
+        return False
+
     def _adapt(self, terms, images):
         """Adapt the augmentation to the terms of a step over real images; return more terms."""
         return {}

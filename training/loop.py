@@ -70,8 +70,8 @@ def fit(
     Args:
       trainer: has `count` (steps done), `seen` (images taken), `batch_spec(step)` → (critic
         updates, batch size), `step(images, labels)` → dict of scalars, `measure(images, labels)`
-        → more scalars for the log, `preview()` → (images, columns), `augmented(images)` → images
-        or None, `samples(labels)` → images for an evaluation, and `problem()` → text or None.
+        → more scalars for the log, `preview()` → (images, columns), `augments` → bool,
+        `augmented(images)` and `samples(labels)` → images, and `problem()` → text or None.
       batches: has `take(position, shape)` → (uint8 images, labels) of a step, and `reals(count)` →
         the first training images.
       run: a `runs.run.Run`, which uses the trainer's `state`, `networks` and `refresh()`.
@@ -276,8 +276,8 @@ class _Log:
 
 def _sample(trainer, batches, run, schedule, step):
     _check(trainer)
-    if (images := trainer.augmented(batches.reals(64))) is not None:
-        run.augmented(images)
+    if trainer.augments:
+        run.augmented(trainer.augmented(batches.reals(64)))
     run.sample(step, *divmod(step, schedule.per_epoch), *trainer.preview())
 
 

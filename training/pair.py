@@ -21,7 +21,9 @@ BURST, FIRST_BURSTS, BURST_EVERY = 25, 10, 200
 class PairTrainer(AveragePreview, TrainerBase):
     """The state of a generator and a critic, and the batches of a step.
 
-    A subclass implements the step, `_copy` and `networks`. The caller creates the networks and
+    A subclass implements the step, `_copy` and `networks`. For `judge`, it sets `joint`, True to
+    score real and fake images in one pass, and `frozen`, the critic's layers that are not trained.
+    The caller creates the networks and
     optimisers in the scope of `strategy`.
 
     Args:
@@ -173,9 +175,14 @@ class PairTrainer(AveragePreview, TrainerBase):
 
         `place` is the number of these images among those that are scored together.
         """
-        if not self.augment or use is Use.MEASURE:
+        if not self.augments or use is Use.MEASURE:
             return images
         return self.augment(images, fold(key, Purpose.AUGMENT, list(Use).index(use), place))
+
+    @property
+    def augments(self):
+        """True if the critic sees augmented images."""
+        return bool(self.augment)
 
     def augmented(self, images):
         """Augment uint8 [N, H, W, C] at the present strength, always by the same random numbers.
@@ -183,12 +190,12 @@ class PairTrainer(AveragePreview, TrainerBase):
         Returns:
           float32 [N, H, W, C], or None without augmentation.
         """
-        if not self.augment:
+        if not self.augments:
             return None
         return self.augment(utils.to_float(images), fold(self.still, Purpose.AUGMENT))
 
     def _adapt(self, terms, images):
-        if not self.augment:
+        if not self.augments:
             return {}
         self.augment.adapt(terms["sign_real"], images)
         return {"augment_p": tf.convert_to_tensor(self.augment.p)}

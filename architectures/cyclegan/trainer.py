@@ -175,6 +175,11 @@ class CycleGAN(TrainerBase):
                 found[f"{name}_{direction.target}"] = value
         return found
 
+    @property
+    def augments(self):
+        """True if the critics see augmented images."""
+        return self.directions[0].augments
+
     def augmented(self, images):
         """Augment images of A as its critic sees them; see `PairTrainer.augmented`."""
         return self.directions[1].augmented(images)
