@@ -67,7 +67,13 @@ def main(words=None):
     call = parser.parse_args(words)
     case = call.arch, call.mode, call.norm, call.steps
     with concurrent.futures.ThreadPoolExecutor(call.at_once) as pool:
-        counts = collections.Counter(pool.map(lambda _: run(*case), range(call.processes)))
+        runs = [pool.submit(run, *case) for _ in range(call.processes)]
+        counts = collections.Counter()
+        for done in concurrent.futures.as_completed(runs):
+            counts[done.result()] += 1
+            so_far = f"{counts.total()} of {call.processes}, {len(counts)} different"
+            print(so_far, end="\r", file=sys.stderr, flush=True)
+    print(file=sys.stderr)
     for text, count in counts.most_common():
         print(f"{count:5}  {text[:16]}")
     print(f"{call.processes} processes, {len(counts)} different results")
