@@ -24,9 +24,9 @@ from matplotlib.ticker import NullFormatter, StrMethodFormatter
 import files
 import utils
 from benchmarks import timing
-from commands import build, devices, sources
+from commands import build, devices, sources, train
 from commands.evaluate import build_evaluation
-from config.resolve import resolve
+from config.resolve import resolve, settle
 from evaluation import metrics
 
 # Each candidate's changes to the defaults. The data set is MNIST unless it names another set or a
@@ -65,10 +65,11 @@ CANDIDATES = {
     "faces_r1, a tenth of the penalty": {"preset": "faces_r1", "LAMBDA": 0.2},
     "faces_r1, widths from 32": {"preset": "faces_r1", "g_width": (32,), "d_width": (32,)},
 }
-_FACES = {"dataset": "faces"}
-CANDIDATES |= {  # what gp's row could have for colour folders
+_FACES = {"dataset": "faces", "learning_rate": 1e-3}
+CANDIDATES |= {  # what gp's defaults could have for folders, before it was the rate of 2e-3
     f"faces, {name}": {**_FACES, **changes}
     for name, changes in {
+        "rate 1e-3": {},
         "rate 5e-4": _SLOW,
         "rate 2e-3": {"learning_rate": 2e-3},
         "beta2 0.99": {"beta2": 0.99},
@@ -88,6 +89,7 @@ CANDIDATES |= {  # what gp's row could have for colour folders
         "rate 2e-3, beta2 0.99": {"learning_rate": 2e-3, "beta2": 0.99},
         "rpgan, rate 2e-3": {"mode": "rpgan", "learning_rate": 2e-3},
         "rate 4e-3": {"learning_rate": 4e-3},
+        "rate 2e-3, two critic updates": {"learning_rate": 2e-3, "critic_num": 2},
     }.items()
 }
 AUGMENTS = {
@@ -104,6 +106,17 @@ CANDIDATES |= {  # few images: measured against the faces that are not trained o
     for kind, flags in {"faces": _FACES, "faces, r1": CANDIDATES["faces, r1"], "digits": {}}.items()
     for name, augment in AUGMENTS.items()
 }
+CANDIDATES |= {  # the defaults now, and the same without what few images turn on
+    f"{size} faces, default{name}": {"dataset": "faces", "train_size": size, **changes}
+    for size in (100, 300, 1000, 3000)
+    for name, changes in {"": {}, ", no augmentation": {"augment": ("none",)}}.items()
+}
+_BLONDE = {"dataset": "data/hair/trainB", "output_height": 48, "train_size": 300}
+CANDIDATES |= {  # after data/make_hair_domains.py
+    "300 blonde faces": _BLONDE,
+    "300 blonde faces, widths from 48": {**_BLONDE, "g_width": (48,), "d_width": (48,)},
+    "300 blonde faces, from faces_64_48_48": {**_BLONDE, "init_from": "faces_64_48_48"},
+}
 FIELDS = ("candidate", "seed", "minutes", "updates", "measure", "value")
 
 
@@ -118,10 +131,13 @@ def curve(flags, marks, *, by_updates=False, folder=None):
     Yields:
       (minutes, updates, name of the measure, its value) at each mark.
     """
-    c = resolve(flags)
+    c = resolve(flags, start=build.start_settings(flags))
     data = sources.load_data(c)
-    trainer = build.build_trainer(c, data.spec, len(data.images) // c.batch_size)
     batches = sources.build_batches(c, data)
+    c = settle(c, data.spec.channels, len(batches))
+    trainer = build.build_trainer(c, data.spec, len(batches) // c.batch_size)
+    if c.init_from:
+        train.init_networks(c, trainer, sources.describe_spec(c, data.spec))
     evaluation = build_evaluation(c, beside(data, batches.subset) if c.train_size else data)
     labels = evaluation.labels
     labels = np.zeros(len(evaluation.real), np.int32) if labels is None else labels

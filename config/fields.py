@@ -82,7 +82,9 @@ class Config:
     background: str = _flag(
         "white", "colour behind transparent pixels, a name or #rrggbb", values.colour
     )
-    mirror: bool = _flag(None, "mirror training images left-right at random", bool)
+    mirror: bool = _flag(
+        None, "mirror training images left-right at random; None: colour images of a folder", bool
+    )
     conditional: bool = _flag(None, "give the class labels to both networks", bool)
 
     train: bool = _flag(
@@ -287,9 +289,9 @@ class Config:
         low=0,
     )
     augment: tuple = _flag(
-        ("none",),
-        "random changes of all images that the critic sees, for few training images; ada adapts"
-        " their probability to the critic",
+        None,
+        "random changes of all images that the critic sees; ada adapts their probability to the"
+        " critic; None: ada for fewer than 1,000 colour images of a folder",
         values.names,
         choices=("none", *tables.AUGMENTATIONS),
     )
@@ -502,11 +504,14 @@ def _check_tables():
       TypeError: if a table names an unknown field.
       ValueError: if a table has a value that its field does not allow.
     """
-    rows = {"FOLDER": tables.FOLDER.defaults}
-    for table in (tables.MODES, tables.ARCHS, tables.DATASETS):
-        rows |= {name: row.defaults for name, row in table.items()}
-    rows |= {name: row.settings for name, row in presets.PRESETS.items()}
-    for name, row in rows.items():
+    datasets = {"FOLDER": tables.FOLDER, **tables.DATASETS}
+    rows = [
+        (n, row.defaults) for t in (tables.MODES, tables.ARCHS, datasets) for n, row in t.items()
+    ]
+    rows += [(n, part) for n, row in datasets.items() for part in (row.colour, row.few_colour)]
+    rows += [(n, part) for n, row in tables.ARCHS.items() for part in row.in_folder.values()]
+    rows += [(name, row.settings) for name, row in presets.PRESETS.items()]
+    for name, row in rows:
         for field, value in row.items():
             if field not in FIELDS:
                 raise TypeError(

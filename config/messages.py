@@ -89,6 +89,22 @@ def opening(config, given, saved, start=None):
     return "\n".join(lines)
 
 
+def settled(asked, c, count):
+    """Yield a line for each setting that was settled by the training images.
+
+    Args:
+      asked, c: the `Config` before and after.
+      count: number of training images.
+    """
+    if asked.mirror is None and c.mirror:
+        yield "mirror=True: colour images are flipped left to right at random, see --mirror"
+    if asked.augment is None and c.augment != ("none",):
+        yield (
+            f"augment={text(c.augment)}: {count:,} training images are few, and the critic could "
+            "learn them by heart, see --augment"
+        )
+
+
 def start_differences(c, was, spec):
     """Return a line with what differs between a run and the run that it starts from, or None.
 

@@ -28,6 +28,7 @@ _SEED_002 = {
     "batch_size": 64,
     "ema": 0.0,
     "mirror": False,
+    "augment": ("none",),
 }
 _SEED_003 = {"arch": "resnet", "dataset": "cifar10", "conditional": False}
 _SEED_003 |= {"output_height": 64, "batch_size": 64, "critic_num": 5, "ema": 0.0, "seed": 42}
@@ -35,7 +36,7 @@ _SEED_003 |= {"epoch": 129}  # 129 epochs · 781 = 100,749 generator updates
 _SEED_004 = {"arch": "dcgan", "dataset": "faces", "output_height": 64}
 _SEED_004 |= {"g_width": (512, 256, 128, 64), "d_width": (64, 128, 256, 512), **_NORMAL}
 _SEED_004 |= {"kernel_size": 4, "bias": "none", "batch_size": 128, "epoch": 50, "ema": 0.0}
-_SEED_004 |= {"mirror": False}
+_SEED_004 |= {"mirror": False, "augment": ("none",)}
 PRESETS = {
     "digits": Preset(  # for `make train`; two minutes on two CPU cores
         "ours",

@@ -1,5 +1,6 @@
 """From the flags and the tables to the `Config` of a call. Imports no TensorFlow."""
 
+import dataclasses
 import os
 import re
 from pathlib import Path
@@ -45,12 +46,34 @@ def resolve(given, saved=None, *, start=None, check=True):
     data = tables.DATASETS.get(take("dataset"))
     layers += [row.task.settles, data.defaults if data else {}]
     layers += [row.defaults, tables.FOLDER.defaults]
-    layers.append(tables.MODES[take("mode")].defaults)
+    mode = take("mode")
+    in_folder = row.in_folder.get(mode, {}) if (data or tables.FOLDER).in_folder else {}
+    layers += [in_folder, tables.MODES[mode].defaults]
     config = fields.Config(**_complete({name: take(name) for name in fields.FIELDS}, row))
     _check_names(config)
     if check:
         _check_combinations(config, row)
     return config
+
+
+def settle(config, channels, count):
+    """Return a `Config` with the settings that depend on the training images.
+
+    Such a setting comes from the row of the data set, if it is None and the images have colours.
+    Without colours, there is no mirroring and no augmentation.
+
+    Args:
+      config: a `Config`, as `resolve` returns it.
+      channels: channels of the images.
+      count: number of training images.
+    """
+    row = tables.DATASETS.get(config.dataset, tables.FOLDER)
+    values = {"mirror": False, "augment": ("none",)}
+    values |= row.colour if channels == 3 else {}
+    values |= row.few_colour if channels == 3 and count < tables.FEW_IMAGES else {}
+    return dataclasses.replace(
+        config, **{n: v for n, v in values.items() if getattr(config, n) is None}
+    )
 
 
 def _data_set(dataset, data_dir):
@@ -98,7 +121,7 @@ def _check_names(c):
     commands = [f"--{n}" for n in names if getattr(c, n)]
     if len(commands) > 1:
         raise WrongCall(f"{' and '.join(commands)} cannot be combined: make one call for each")
-    if "none" in c.augment and len(c.augment) > 1:
+    if "none" in (c.augment or ()) and len(c.augment) > 1:
         raise WrongCall(f"--augment={fields.text(c.augment)}: none cannot be combined")
     if c.name and (Path(c.name).name != c.name or c.name.startswith(".")):
         raise WrongCall(

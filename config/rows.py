@@ -128,6 +128,8 @@ class Architecture:
       min_size, multiple_of: the height and the width of images are at least `min_size` pixels and
         a multiple of `multiple_of`.
       defaults: values of Config fields; always has `mode`.
+      in_folder: mode → values of Config fields that go before the mode's, if the data set is a
+        folder.
       training: the fields that this trainer takes and other trainers do not.
       fixed: the fields of `training` that a resumed run cannot change.
       one_width: True if `g_width` and `d_width` must be single numbers.
@@ -144,6 +146,7 @@ class Architecture:
     min_size: int
     multiple_of: int
     defaults: Mapping
+    in_folder: Mapping = dataclasses.field(default_factory=dict)
     training: tuple[str, ...] = ()
     fixed: tuple[str, ...] = ()
     one_width: bool = False
@@ -161,12 +164,17 @@ class Dataset:
       defaults: values of Config fields.
       test_part: name of the part that generators are measured against; None: the training part.
       in_folder: True if the reader lists a folder, and takes `outputs`, the paths to skip.
+      colour: values of Config fields if the training images have colours, where nothing else gives
+        one.
+      few_colour: the same for fewer than `tables.FEW_IMAGES` training images.
     """
 
     reader: str
     defaults: Mapping
     test_part: str | None = None
     in_folder: bool = False
+    colour: Mapping = dataclasses.field(default_factory=dict)
+    few_colour: Mapping = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)

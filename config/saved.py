@@ -57,7 +57,8 @@ def _check_values(saved, read):
 def add_newer_fields(saved):
     """Add the fields that are newer than a run, with the values that it was trained with.
 
-    These are the background, the frozen layers, the penalty and the fields of the networks.
+    These are the background, the frozen layers, the augmentation, the penalty and the fields of the
+    networks.
     `saved` is a dict of Config field → value.
     """
     row, mode = tables.ARCHS.get(saved.get("arch")), tables.MODES.get(saved.get("mode"))
@@ -65,6 +66,7 @@ def add_newer_fields(saved):
         saved["critic_norm"] = "none"  # the run is older than norms in growing networks
     for name in ("background", "freeze_critic"):
         saved.setdefault(name, FIELDS[name].default)
+    saved.setdefault("augment", ("none",))
     if mode:
         saved.setdefault("penalty", mode.defaults["penalty"])
     for name in row.network if row else ():

@@ -23,6 +23,7 @@ from config.rows import (
 # The length of a run without --epoch, --max_steps and --max_minutes: this many epochs or generator
 # updates, whichever is more.
 DEFAULT_EPOCHS, DEFAULT_UPDATES = 25, 16_000
+FEW_IMAGES = 1_000  # fewer training images than this are augmented, if they have colours
 
 _ADAM = {"optimizer": "adam", "beta1": 0.5, "beta2": 0.999, "epsilon": 1e-8}
 _LOGISTIC = {
@@ -144,7 +145,7 @@ TRANSLATION = Task(
     does="translates images between the folders trainA and trainB",
     asks=("translate", "input", "output"),
     refuses=("conditional", "compare", "evaluate", "eval_every"),
-    settles={"conditional": False, "mirror": True},
+    settles={"conditional": False, "mirror": True, "augment": ("none",)},
     reader="datasets.folders:read_folder",
     load="datasets.domains:load",
     describe="datasets.domains:describe",
@@ -177,6 +178,7 @@ ARCHS = {
             "fc_width": 0,
             "kernel_size": 4,
         },
+        in_folder={"gp": {"learning_rate": 2e-3}},  # docs/results.md, "Settings for colour folders"
     ),
     "mlp": Architecture(  # seed 001's SimpleGAN
         builder="architectures.mlp:build_mlp",
@@ -352,8 +354,14 @@ MEASURES = {  # `swd` needs no extractor
 
 def _folder(reader="datasets.folders:read_folder", **defaults):
     """Return the row of a folder of images."""
-    plain = {"output_height": 64, "extractor": "random-cnn", "conditional": False, "mirror": False}
-    return Dataset(reader, {**plain, **defaults}, in_folder=True)
+    plain = {"output_height": 64, "extractor": "random-cnn", "conditional": False}
+    return Dataset(
+        reader,
+        {**plain, **defaults},
+        in_folder=True,
+        colour={"mirror": True},
+        few_colour={"augment": ("ada",)},  # see docs/results.md, "Few faces"
+    )
 
 
 _DIGITS = {"output_height": 28, "extractor": "mnist-cnn", "conditional": True, "mirror": False}
@@ -382,6 +390,6 @@ DATASETS = {
     "lsun": _folder("datasets.folders:read_lsun", input_height=256),
     "selfie2anime": _folder(),
     "hair": _folder(input_height=96, output_height=48),
-    "celebA": _folder(input_height=108, mirror=True),
-    "faces": _folder(input_height=96, output_height=48, mirror=True),
+    "celebA": _folder(input_height=108),
+    "faces": _folder(input_height=96, output_height=48),
 }

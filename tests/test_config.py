@@ -13,7 +13,7 @@ import pytest
 from commands import build
 from config import fields, flags, messages, presets, tables
 from config.fields import FIELDS, FIXED
-from config.resolve import resolve
+from config.resolve import resolve, settle
 from config.rows import Preset
 from config.saved import changes, identity, network_settings, read_saved, refuse_changes
 from console import WrongCall
@@ -210,11 +210,51 @@ def test_rows_are_those_of_the_names_taken(monkeypatch):
     row = Preset("ours", {"dataset": "faces", "mode": "regular"})
     monkeypatch.setitem(presets.PRESETS, "mine", row)
     c = resolve({"preset": "mine"}, {"dataset": "mnist", "mode": "gan"})
-    assert (c.output_height, c.mirror, c.optimizer, c.rho) == (48, True, "rmsprop", 0.99)
+    assert (c.output_height, c.mirror, c.optimizer, c.rho) == (48, None, "rmsprop", 0.99)
     c = resolve({}, {"dataset": "celebA", "mode": "gan"})
     assert (c.output_height, c.input_height, c.critic_num) == (64, 108, 1)
     c = resolve({"dataset": "pictures"})
     assert (c.output_height, c.input_height, c.conditional) == (64, None, False)
+
+
+@pytest.mark.parametrize(
+    ("line", "channels", "count", "mirror", "augment"),
+    [
+        ("--dataset cats", 3, 999, True, "ada"),
+        ("--dataset cats", 3, 1000, True, "none"),
+        ("--dataset cats", 1, 10, False, "none"),
+        ("--dataset cats --mirror False --augment color", 3, 10, False, "color"),
+        ("--dataset cats --augment none", 3, 10, True, "none"),
+        ("--dataset cats --arch cyclegan", 3, 10, True, "none"),
+        ("--preset faces", 3, 10, False, "none"),
+        ("--dataset cifar10", 3, 10, False, "none"),
+        ("--dataset digits", 1, 10, False, "none"),
+    ],
+)
+def test_images_settle_what_nothing_else_gives(line, channels, count, mirror, augment):
+    """A set is mirrored if it has colours, and augmented if it is also small."""
+    asked = resolve(parse(line))
+    c = settle(asked, channels, count)
+    assert (c.mirror, c.augment) == (mirror, (augment,))
+    said = " ".join(messages.settled(asked, c, count))
+    assert ("mirror=True" in said) == (mirror and "--mirror" not in line and "cyclegan" not in line)
+    assert ("augment=ada: " in said) == (augment == "ada")
+
+
+def test_folders_have_rates_of_their_own():
+    """Only the mode and the architecture that they were measured with."""
+    lines = {
+        "--dataset faces": 2e-3,
+        "--dataset cats": 2e-3,
+        "--dataset cats --learning_rate 1e-3": 1e-3,
+        "--dataset cats --mode r1": 2e-4,
+        "--dataset cats --arch resnet": 1e-3,
+        "--dataset cats --arch pggan": 1e-3,
+        "--dataset mnist": 1e-3,
+    }
+    for line, rate in lines.items():
+        c = resolve(parse(line))
+        assert (c.learning_rate, c.d_learning_rate) == (rate, rate), line
 
 
 def test_none_means_the_tables_value():

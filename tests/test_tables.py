@@ -85,7 +85,8 @@ def test_there_is_a_row_for_every_choice():
 
 def test_datasets_settle_what_depends_on_them():
     for row in (*tables.DATASETS.values(), tables.FOLDER):
-        assert {"output_height", "conditional", "mirror", "extractor"} <= set(row.defaults)
+        given = {**row.defaults, **row.colour}
+        assert {"output_height", "conditional", "mirror", "extractor"} <= set(given)
         assert row.defaults["extractor"] in tables.EXTRACTORS
     for row in tables.LATENTS.values():
         low, high = row.sweep
