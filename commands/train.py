@@ -161,7 +161,7 @@ def is_plateaued(c, run, trainer):
     """Return whether --patience has ended a resumed run, in all processes. Says so if it has."""
     end = find_end(c, run)
     if end:
-        run.say(f"nothing left to do: {end}; without --patience, the run goes on")
+        run.say(f"nothing left to do: {end}; with a larger --patience, or none, the run goes on")
     return devices.agreement(trainer)(0, [end is not None])[0]
 
 

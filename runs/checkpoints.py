@@ -175,8 +175,8 @@ class Plateau:
         if self.share < LONG:
             return ""
         return (
-            f"{self}. The run's folder `best` has the state of that update. --patience 0.33 ends "
-            "a training at such a point"
+            f"{self}. The folder best of the run has the state of that update. --patience 0.33 "
+            "ends a training at such a point"
         )
 
 

@@ -159,6 +159,26 @@ def test_evaluate_gives_the_numbers_of_training(cli, monkeypatch):
         assert sheet.size == (8 * 8, 8 * 8)
 
 
+def test_patience_ends_a_run_that_can_go_on(cli, eager):
+    """With such rates the first state stays the best."""
+    words = ("--dataset", "digits", "--train", *SMALL, *EVALUATE, "--eval_every", 1, "--name", "r")
+    words += ("--learning_rate", 1e-30, "--d_learning_rate", 1e-30)
+    status, out, err = cli(*words, "--patience", 0.33, "--max_steps", 20)
+    assert (status, err) == (0, "")
+    why = "fid_random-cnn has not improved since update 1, for 75 % of the training so far"
+    why += "; the best generator is checkpoint/r/best/generator.keras"
+    assert f"\n{why}\nstopped by --patience at step 4 of 20; wrote\n" in out
+    assert "note: fid" not in out and "\nsamples/r/best.png\n" in out
+    assert f"<p>{why.partition(';')[0]}. The folder" in Path("samples/index.html").read_text()
+    assert Path("checkpoint/r/ckpt-4.index").exists()
+    status, out, _ = cli(*words, "--patience", 0.33, "--max_steps", 20)
+    assert status == 0 and f"\nnothing left to do: {why}; with a larger" in out
+    status, out, _ = cli(*words, "--patience", 0.8, "--max_steps", 20)
+    assert "stopped by --patience at step 5 of 20" in out
+    out = cli(*words, "--max_steps", 6)[1]
+    assert "done at step 6 of 6" in out and out.count("note: fid_random-cnn has not improved") == 1
+
+
 def test_the_best_is_a_run_of_its_own(cli):
     words = ("--dataset", "digits", *SMALL, *EVALUATE)
     assert cli(*words, "--train", "--max_steps", 8)[0] == 0
@@ -670,10 +690,11 @@ def test_saves_by_time_change_no_step(cli, monkeypatch, eager):
 def test_one_real_image_is_not_measured(cli, tmp_path, eager):
     folder_of_images(tmp_path / "data" / "pics", count=1)
     words = ("--dataset", "pics", *SMALL)
-    status, out, err = cli(*words, "--train", "--max_steps", 2, "--eval_every", 1)
+    more = ("--max_steps", 2, "--eval_every", 1, "--patience", 0.5)
+    status, out, err = cli(*words, "--train", *more)
     assert (status, err) == (0, "")
     reason = "an evaluation needs at least 2 real images, and there is 1"
-    assert f"\nnote: --eval_every has no effect: {reason}\n" in out
+    assert f"\nnote: --eval_every and --patience have no effect: {reason}\n" in out
     assert cli(*words, "--evaluate")[::2] == (1, f"main.py: {reason}\n")
 
 
