@@ -95,6 +95,34 @@ class Progress:
             print(f"{self.label} {self._count(done)}{text}  {left} left", flush=True)
 
 
+class Stopped(Exception):
+    """A signal has asked to stop, in the middle of a `Part`."""
+
+
+class Part(contextlib.nullcontext):
+    """Shows the progress of a part of an item, as the text of another progress.
+
+    Args:
+      progress: the `Progress` of the items.
+      done: number of items that are done.
+      asked: list of the signals that ask to stop; once it is not empty, `update` raises `Stopped`.
+      label, total: name of the part, and the number of its own items.
+    """
+
+    def __init__(self, progress, done, asked, label, total):
+        self.progress, self.done, self.asked = progress, done, asked
+        self.label, self.total = label, total
+
+    def __enter__(self):
+        return self
+
+    def update(self, done, text=None):
+        """Show that `done` items of the part are done."""
+        if self.asked:
+            raise Stopped
+        self.progress.update(self.done, f"{self.label} {done}/{self.total}")
+
+
 def no_progress(label, total):
     """Return an object with the methods of `Progress` that shows nothing."""
     del label, total

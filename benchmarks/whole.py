@@ -108,6 +108,8 @@ def _state(home, unbroken):
 
     if any((home / name).exists() for name in (recovery.READY, recovery.MOVING)):
         return []  # half moved: the next start finishes the move first
+    if home.name == recovery.BEST and (home.parent / recovery.BEST_WHOLE).exists():
+        return []  # half removed: the next start puts the whole one into its place first
     path = Path(tf.train.latest_checkpoint(str(home)))
     found = tensors(path)
     reference = _reference(home, unbroken)

@@ -201,6 +201,7 @@ def check_same(c, trainer, batches, last):
     settings = zlib.crc32(json.dumps(c.to_json()).encode())
     facts = {"settings": settings, "images": len(batches), "step": int(trainer.count)}
     facts["last step (--max_steps)"] = zlib.crc32(str(last).encode())
+    facts["patience (--patience)"] = zlib.crc32(str(c.patience).encode())
     if different := replicas.differing(trainer.strategy, facts):
         raise console.Failed(
             f"the workers differ in their {', '.join(different)}: give all workers the same "

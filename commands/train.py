@@ -12,7 +12,7 @@ from config import messages
 from config.resolve import resolve, settle
 from config.saved import read_saved, refuse_changes
 from console import Failed, Progress, WrongCall
-from runs import trained
+from runs import recovery, trained
 from runs.follower import Follower
 from runs.run import Run
 from training import loop
@@ -112,9 +112,12 @@ def _train(given, start, started, run, resume, strategy):
         run.say(f"nothing left to do: {ended}")
         run.finish()
         return 0
-    schedule = limit(schedule, trainer)
-    run.say(messages.length(c, schedule.last, schedule.per_epoch, len(batches), step))
+    schedule = dataclasses.replace(schedule, last=min(schedule.last, trainer.last))
     run.begin(c.to_json(), facts, resume=resume, sample_every=c.sample_every)
+    if resume and is_plateaued(c, run, trainer):
+        run.finish()
+        return 0
+    run.say(messages.length(c, schedule.last, schedule.per_epoch, len(batches), step))
     if resume:
         run.reals(batches.reals(64))  # a new run draws them in `loop.fit`
     evaluation = find_evaluation(c, data, run) if c.eval_every and run.writes else None
@@ -140,11 +143,29 @@ def find_evaluation(c, data, run):
     try:
         evaluation = build_evaluation(c, data)
     except TooFewImages as error:
-        run.say(f"note: --eval_every has no effect: {error}")
+        names = "--eval_every and --patience have" if c.patience else "--eval_every has"
+        run.say(f"note: {names} no effect: {error}")
         return None
     for line in evaluation.gaps:
         run.say(f"note: {line}")
     return evaluation
+
+
+def find_end(c, run):
+    """Return a text that says why --patience ends a run, or None if it does not."""
+    plateau = run.plateau() if c.patience else None
+    if plateau is None or plateau.share < c.patience:
+        return None
+    best = run.folder / recovery.BEST / "generator.keras"
+    return f"{plateau}; the best generator is {best}"
+
+
+def is_plateaued(c, run, trainer):
+    """Return whether --patience has ended a resumed run, in all processes. Says so if it has."""
+    end = find_end(c, run)
+    if end:
+        run.say(f"nothing left to do: {end}; with a larger --patience, or none, the run goes on")
+    return devices.agreement(trainer)(0, [end is not None])[0]
 
 
 def fit(c, run, trainer, batches, schedule, evaluation):
@@ -161,9 +182,12 @@ def fit(c, run, trainer, batches, schedule, evaluation):
     bar = build_progress(run, trainer, schedule)
     agree = devices.agreement(trainer)
     step, stop = loop.fit(trainer, batches, run, schedule, bar, evaluation, agree, tell_pace)
-    why = f"stopped by {stop}" if stop else "done" if step == schedule.last else "time is up"
+    end = None if stop or step == schedule.last else find_end(c, run)
+    by = stop or (end and "--patience")
+    why = f"stopped by {by}" if by else "done" if step == schedule.last else "time is up"
     of = "" if schedule.last == math.inf else f" of {schedule.last}"
-    run.say("\n".join([f"{why} at step {step}{of}; wrote", *map(str, run.written())]))
+    lines = [f"{why} at step {step}{of}; wrote", *map(str, run.written())]
+    run.say("\n".join([end, *lines] if end else lines))
     agree(0, [True])  # no process exits before the leading one has written
     return 128 + signal.Signals[stop] if stop else 0
 
@@ -265,13 +289,9 @@ def build_schedule(c, count, started):
         sample_every=c.sample_every,
         save_every=c.save_every,
         eval_every=c.eval_every,
+        patience=c.patience,
         deadline=started + 60 * c.max_minutes if c.max_minutes else math.inf,
     )
-
-
-def limit(schedule, trainer):
-    """Return a schedule that ends no later than the trainer's own schedule."""
-    return dataclasses.replace(schedule, last=min(schedule.last, trainer.last))
 
 
 def build_progress(run, trainer, schedule):

@@ -326,6 +326,14 @@ class Config:
         str,
     )
     best_by: str = _flag("fid", "measure that selects the best checkpoint", choices=tables.MEASURES)
+    patience: float = _flag(
+        0.0,
+        "stop when best_by has not improved for this share of the updates so far, with at least 3"
+        " evaluations, for example 0.33; 0: never",
+        saved=False,
+        low=0,
+        high=0.999999,
+    )
     checkpoint_dir: str = _flag("checkpoint", "folder of the runs", saved=False)
     sample_dir: str = _flag("samples", "folder for pictures", saved=False)
     log_dir: str = _flag("logs", "folder for TensorBoard's event files", saved=False)

@@ -139,6 +139,8 @@ def _check_combinations(c, row):
         raise WrongCall(f"--clip_down={c.clip_down} must not be above --clip_up={c.clip_up}")
     if c.crop and not c.input_height:
         raise WrongCall("--crop needs --input_height, the height of the centre box")
+    if c.patience and (c.train or c.compare) and not c.eval_every:
+        raise WrongCall(f"--patience={c.patience} needs --eval_every, which measures the samples")
     extractor = tables.EXTRACTORS.get(c.extractor)
     if c.eval_every and (c.train or c.compare) and extractor and c.best_by in extractor.misleads:
         raise WrongCall(

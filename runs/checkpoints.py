@@ -1,15 +1,21 @@
-"""Checkpoints of a trainer: save, restore, and read TensorFlow's text file `checkpoint`."""
+"""Checkpoints of a trainer, the best one among them, and TensorFlow's text file `checkpoint`."""
 
+import contextlib
 import dataclasses
 import json
 import re
 
 import console
 import files
+from runs import log, trained
 
 MAX_CHECKPOINTS = 3  # in a folder: saving another one deletes the oldest
 INDEX = "checkpoint"  # TensorFlow's text file that lists the checkpoints beside it
 MEASURES = "measures.json"  # in the folder of a best checkpoint: its step and its measures
+SHEET = "samples.png"  # in the same folder: samples of the best generator
+SELECTING = ("best_by", "extractor", "eval_samples")  # settings that select the best checkpoint
+MIN_EVALUATIONS = 3  # without an improvement, in a plateau
+LONG = 1 / 3  # share of the updates, from which on the user is told of a plateau
 FILES = re.compile(r"ckpt-\d{1,18}\.(index|data-\d{5}-of-\d{5})")  # the names of whole checkpoints
 # Temporary files and folders that TensorFlow leaves when it is killed.
 INCOMPLETE = re.compile(rf"ckpt-\d{{1,18}}_temp|{INDEX}\.tmp[0-9a-f]{{32}}")
@@ -128,6 +134,11 @@ def restore(folder, trainer):
     return found
 
 
+def save_measures(folder, step, measures):
+    """Save the step and the measures, name → float, of a best checkpoint in its folder."""
+    files.save_text(folder / MEASURES, json.dumps({"step": step, **measures}, indent=1))
+
+
 def read_measures(folder):
     """Return the step and the measures of a best checkpoint, name → number; {} without a file.
 
@@ -138,6 +149,65 @@ def read_measures(folder):
         return {name: value for name, value in found.items() if abs(value) < 1e300}
     except (OSError, ValueError, TypeError, AttributeError, RecursionError):
         return {}
+
+
+@dataclasses.dataclass(frozen=True)
+class Plateau:
+    """A span of updates in which the measure that selects the best checkpoint has not improved.
+
+    Attributes:
+      measure: name of the measure.
+      start: step of the best checkpoint.
+      share: share of all updates up to the newest evaluation, in [0, 1).
+    """
+
+    measure: str
+    start: int
+    share: float
+
+    def __str__(self):
+        percent = f"{100 * self.share:.0f} % of the training so far"
+        return f"{self.measure} has not improved since update {self.start}, for {percent}"
+
+    @property
+    def note(self):
+        """What to tell the user; "" if the plateau is shorter than `LONG`."""
+        if self.share < LONG:
+            return ""
+        return (
+            f"{self}. The folder best of the run has the state of that update. --patience 0.33 "
+            "ends a training at such a point"
+        )
+
+
+def find_plateau(folder, rows, settings):
+    """Return the `Plateau` since a best checkpoint, or None.
+
+    It has at least `MIN_EVALUATIONS` evaluations. An evaluation that failed has no value in the
+    log, and does not count. The result is None if the best checkpoint was selected by other
+    settings, since its measures are not those of the log then.
+
+    Args:
+      folder: path of the best checkpoint's folder.
+      rows: rows of metrics.csv, as dicts of text.
+      settings: dict of the run's settings.
+    """
+    best = read_measures(folder)
+    name, start = deciding(best, settings.get("best_by")), best.get("step")
+    steps = [int(row["step"]) for row in rows if row.get(f"{log.MEASURED}{name}")]
+    if name is None or start is None or sum(step > start for step in steps) < MIN_EVALUATIONS:
+        return None
+    with contextlib.suppress(OSError, ValueError, RecursionError):
+        was = trained.read_config(folder)
+        if all(was.get(key) == settings.get(key) for key in SELECTING):
+            return Plateau(name, start, 1 - start / steps[-1])
+    return None
+
+
+def deciding(measures, by):
+    """Return the full name of a measure, such as "fid_mnist-cnn" for "fid"; None if absent."""
+    names = [name for name in measures if name == by or name.startswith(f"{by}_")]
+    return min(names, key=len, default=None)  # not "kid_deviation_…", nor a level of "swd"
 
 
 def save_networks(folder, networks):

@@ -1,4 +1,4 @@
-"""The film of a training: the frames that are kept on the disk, and the animations made of them."""
+"""The film of a training: the frames on the disk, the animations, and other pictures of samples."""
 
 import math
 import re
@@ -8,7 +8,7 @@ from PIL import Image
 
 import files
 import utils
-from runs import page
+from runs import checkpoints, page, plots
 
 NAME = "training.gif"
 FRAMES = re.compile(r"\d{8,18}\.png")  # the names of frames: their steps
@@ -81,6 +81,52 @@ def load_frames(write_dir):
     return [(path, image) for path, image in found if image.shape[-1] == found[-1][1].shape[-1]]
 
 
+def load_frame(folder, step):
+    """Return (path, uint8 [H, W, C]) of the frame of a step in a run's folder.
+
+    Returns None if it is absent or broken, or `step` is no number of a step.
+    """
+    path = folder / "frames" / f"{step:08d}.png" if isinstance(step, int) else folder
+    image = read_or_none(path)
+    return None if image is None else (path, image)
+
+
+def save_sheet(path, step, images, columns, class_names):
+    """Save a grid of generated images as a PNG that holds its step.
+
+    Args:
+      path: path of the file.
+      step: generator updates done.
+      images: float [N, H, W, C] in [-1, 1].
+      columns: images in a row of the grid.
+      class_names: names of the classes. The picture has them if there is a column for each.
+
+    Returns:
+      The grid without the names, uint8 [H, W, C].
+    """
+    grid = utils.make_grid(utils.to_uint8(images), columns)
+    names = class_names if columns == len(class_names) else ()
+    utils.save_image(path, plots.add_names(grid, names), {"step": str(step)})
+    return grid
+
+
+def draw(folder, newest_dir, grids, best):
+    """Write the animations, `real_vs_fake.png` and `best.png`. Copies the film to `newest_dir`.
+
+    Args:
+      folder: path of the folder to write to.
+      newest_dir: path of the folder for the newest training's film.
+      grids: list of (path, uint8 [H, W, C]), ordered by step, not empty.
+      best: path of the best checkpoint's folder.
+    """
+    frames = [utils.enlarge(image, grids[-1][1].shape) for _, image in grids]
+    for suffix in ("gif", "webp"):
+        save_animation(folder / f"training.{suffix}", frames)
+    show_newest(folder, newest_dir)
+    save_pair(folder, frames[-1])
+    show_best(best, folder)
+
+
 def save_animation(path, images):
     """Write an animation of at most `MAX_BYTES`, with as many evenly spaced images as fit.
 
@@ -106,6 +152,18 @@ def show_newest(folder, newest_dir):
     files.mark_output(newest_dir, (NAME, page.NAME))
     files.copy(folder / NAME, newest_dir / NAME)
     return newest_dir / NAME
+
+
+def show_best(best, folder):
+    """Copy the samples in the best checkpoint's folder to `best.png` in another folder.
+
+    Removes an old file of that name if there are none.
+    """
+    sheet, path = best / checkpoints.SHEET, folder / "best.png"
+    if sheet.is_file():
+        files.copy(sheet, path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def save_pair(folder, fakes):

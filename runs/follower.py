@@ -38,7 +38,7 @@ class Follower(Run):
     def _do_nothing(self, *args):
         """Do nothing: the leading process does this."""
 
-    say = log = reals = augmented = sample = redraw = finish = _do_nothing
+    say = log = reals = augmented = sample = redraw = finish = plateau = _do_nothing
 
     def written(self):
         """Return no paths."""

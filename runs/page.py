@@ -13,19 +13,32 @@ import numpy as np
 import console
 import files
 import utils
-from runs import log, plots, trained
+from runs import checkpoints, log, plots, trained
 
 NAME = "index.html"
 TEMPLATE = Path(__file__).with_name("page.html")
 # Bytes of all grids. Base64 adds a third. With the film, the page stays under 7 MB.
 MAX_GRID_BYTES = 2_400_000
-JPEG_QUALITY = 85  # of the grids, if they are too large as PNGs
+MAX_PAIR_BYTES = 300_000  # of the best grid and the newest, as PNGs
+JPEG_QUALITY = 85  # of grids that are too large as PNGs
 MAX_POINTS = 300  # of a curve
 WIDTH, HEIGHT = 300.0, 100.0  # of a curve, in units of its SVG
 MIME_TYPES = {".png": "image/png", ".gif": "image/gif", ".jpg": "image/jpeg"}
 
 
-def write(path, *, name, grids, film, rows, settings, best, per_epoch=None):
+def write(
+    path,
+    *,
+    name,
+    grids,
+    film,
+    rows,
+    settings,
+    best,
+    best_grid=None,
+    plateau=None,
+    per_epoch=None,
+):
     """Write the page of a run.
 
     Args:
@@ -37,6 +50,8 @@ def write(path, *, name, grids, film, rows, settings, best, per_epoch=None):
       rows: rows of metrics.csv, as dicts of text.
       settings: dict of the run's settings.
       best: step and measures of the best checkpoint, name → number, or {}.
+      best_grid: its grid, a pair as in `grids`, or None.
+      plateau: the `checkpoints.Plateau` since then, or None.
       per_epoch: generator updates in an epoch, or None if unknown.
     """
     frames = [
@@ -50,6 +65,9 @@ def write(path, *, name, grids, film, rows, settings, best, per_epoch=None):
         "last": frames[-1][1],
         "most": len(frames) - 1,
         "film": _film(film),
+        "best": _comparison(
+            _pair(best_grid, grids[-1], (rows, settings, best, per_epoch)), plateau
+        ),
         "curves": _figures(rows),
         "measures": _table(rows, best),
         "settings": _settings(settings),
@@ -74,13 +92,19 @@ def _fit(grids):
     Returns PNGs if all of them fit, because small images need sharp pixels, and JPEGs otherwise.
     The last grid is always included, and the first grid if at least two fit.
     """
-    found = [(path, ".png", path.read_bytes()) for path, _ in grids]
-    if _size(found) > MAX_GRID_BYTES:
-        found = [(path, ".jpg", _jpeg(image)) for path, image in grids]
+    found = _encode(grids, MAX_GRID_BYTES)
     count = len(found)
     while (shown := _evenly(found, count)) and _size(shown) > MAX_GRID_BYTES and count > 1:
         count = max(1, min(count - 1, int(count * MAX_GRID_BYTES / _size(shown))))
     return shown
+
+
+def _encode(grids, limit):
+    """Return (path, suffix, bytes) of each grid: PNGs of at most `limit` bytes, or JPEGs."""
+    found = [(path, ".png", path.read_bytes()) for path, _ in grids]
+    if _size(found) > limit:
+        found = [(path, ".jpg", _jpeg(image)) for path, image in grids]
+    return found
 
 
 def _evenly(items, count):
@@ -118,6 +142,49 @@ def _film(path):
         return "<p>There is no film yet.</p>"
     source = data_uri(path.suffix, path.read_bytes())
     return f'<img src="{source}" alt="The grids as a film">'
+
+
+def _comparison(pair, plateau):
+    """Return the section that compares the best checkpoint with the newest; "" if it is empty.
+
+    Args:
+      pair: HTML of the two grids, or "".
+      plateau: as in `write`. A long one is reported.
+    """
+    note = html.escape(plateau.note) if plateau else ""
+    if not pair and not note:
+        return ""
+    text = f"<p>{note}.</p>" if note else ""
+    return f'<section class="wide">\n<h2>Best and newest</h2>\n{pair}{text}\n</section>'
+
+
+def _pair(best_grid, newest_grid, facts):
+    """Return HTML with the best checkpoint's grid beside the newest; "" without a best grid.
+
+    Args:
+      best_grid, newest_grid: as `best_grid` and the last of `grids` in `write`.
+      facts: (rows, settings, best, per_epoch) as in `write`.
+    """
+    if best_grid is None:
+        return ""
+    rows, settings, best, per_epoch = facts
+    name = checkpoints.deciding(best, settings.get("best_by"))
+    column = f"{log.MEASURED}{name}"
+    measured = [(int(r["step"]), r[column]) for r in rows if r.get(column)]
+    kept = [(best["step"], best[name])] if name else []
+    figures = []
+    pair = _encode([best_grid, newest_grid], MAX_PAIR_BYTES)
+    for title, values, (path, suffix, body) in zip(("Best", "Newest"), (kept, measured), pair):
+        text = f"{title}: {step_label(int(path.stem), per_epoch)}"
+        if values:
+            step, value = values[-1]
+            when = f" at update {step}" if step != int(path.stem) else ""
+            text += f", {name} {float(value):.4g}{when}"
+        source, text = data_uri(suffix, body), html.escape(text)
+        figures.append(
+            f'<figure><img src="{source}" alt="{text}"><figcaption>{text}</figcaption></figure>'
+        )
+    return f'<div class="pair">{"".join(figures)}</div>'
 
 
 def _figures(rows):

@@ -31,7 +31,7 @@ EVENTS = re.compile(r"events\.out\.tfevents\.\d+\..+\.v2")  # TensorFlow's files
 # the same name deletes it.
 GRID = re.compile(r"train_\d{2,}_\d{4,}\.png")
 PICTURES = re.compile(
-    rf"{GRID.pattern}|(reals|real_vs_fake|losses|measures|nearest|test)\.png|measures\.json"
+    rf"{GRID.pattern}|(best|reals|real_vs_fake|losses|measures|nearest|test)\.png|measures\.json"
     r"|index\.html|training\.(gif|webp)|interpolation\.(gif|webp|mp4)|seed_\d{4,}\.png"
     r"|test_\d{5,}\.png|test_arange_\d+\.png|test_gif_(\d+|merged)\.gif"
 )
@@ -151,7 +151,8 @@ def remove_run(folder):
     if not is_folder(folder):
         return
     _remove_files(folder)
-    (folder / checkpoints.MEASURES).unlink(missing_ok=True)
+    for name in (checkpoints.MEASURES, checkpoints.SHEET):
+        (folder / name).unlink(missing_ok=True)
     for name in (NEW, READY, MOVING, BEST_PART, BEST_WHOLE):
         remove_run(folder / name)
     if {path.name for path in folder.iterdir()} <= {LOCK, files.OUTPUT_MARK}:
@@ -246,6 +247,17 @@ def claim_pictures(samples):
                     f"{path.name}: give another --sample_dir or --name"
                 )
     files.mark_output(samples)
+
+
+@contextlib.contextmanager
+def new_best(folder):
+    """Yield an empty folder. After the block, it replaces the run's best checkpoint."""
+    part = folder / BEST_PART
+    remove_run(part)
+    part.mkdir(exist_ok=True)
+    yield part
+    part.rename(folder / BEST_WHOLE)
+    swap_best(folder)
 
 
 def swap_best(folder):

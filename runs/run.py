@@ -49,9 +49,8 @@ class Run:
         self._config, self._config_saved = None, True  # the text of config.json
         self._redrawn, self._redraw_cost = -np.inf, 0.0  # of the last redraw, in s
         self._log = log.MetricsLog()
-        self._sample_every = 1  # steps
+        self._sample_every, self._class_names = 1, ()  # steps; names
         self._per_epoch = None  # steps; unknown in the first epoch
-        self._class_names = ()
 
     def _write_in_place(self):
         """Write to the run's own folders from now on."""
@@ -173,23 +172,27 @@ class Run:
         """Return the step and the measures of the best checkpoint; see `read_measures`."""
         return checkpoints.read_measures(self.write_dir / recovery.BEST)
 
+    def plateau(self):
+        """Return the `checkpoints.Plateau` since the best checkpoint, or None."""
+        best = self.write_dir / recovery.BEST
+        return checkpoints.find_plateau(best, self._log.rows, self._settings())
+
     def keep_best(self, step, trainer, measures):
         """Save the state as the best, in the folder `best`, which is a run of its own.
 
         `measures` are from an evaluation of this state, name → float.
         """
-        part = self.write_dir / recovery.BEST_PART
-        recovery.remove_run(part)
-        part.mkdir(exist_ok=True)
         trainer.refresh()
-        checkpoints.save_networks(part, trainer.networks)
-        checkpoints.Checkpoints(part, trainer, max_to_keep=1).save(step)
-        files.save_text(part / trained.CONFIG, self._config)
-        self._log.write(part / "metrics.csv")
-        text = json.dumps({"step": step, **measures}, indent=1)
-        files.save_text(part / checkpoints.MEASURES, text)
-        part.rename(self.write_dir / recovery.BEST_WHOLE)
-        recovery.swap_best(self.write_dir)
+        with recovery.new_best(self.write_dir) as part:
+            checkpoints.save_networks(part, trainer.networks)
+            checkpoints.Checkpoints(part, trainer, max_to_keep=1).save(step)
+            files.save_text(part / trained.CONFIG, self._config)
+            self._log.write(part / "metrics.csv")
+            path = part / checkpoints.SHEET
+            grid = film.save_sheet(path, step, *trainer.preview(), self._class_names)
+            film.add_frame(part, step, grid, self._sample_every)
+            checkpoints.save_measures(part, step, measures)
+        film.show_best(self.write_dir / recovery.BEST, self.draw_dir)
 
     # ---- the log and the pictures --------------------------------------------------------
 
@@ -234,17 +237,15 @@ class Run:
         """
         self._check_folders()
         self._per_epoch = (step - index) // epoch if epoch else None
-        grid = utils.make_grid(utils.to_uint8(images), columns)
         path = self.draw_dir / f"train_{epoch:02d}_{index:04d}.png"
-        names = self._class_names if columns == len(self._class_names) else ()
-        utils.save_image(path, plots.add_names(grid, names), {"step": str(step)})
+        grid = film.save_sheet(path, step, images, columns, self._class_names)
         self.events.image(step, "samples", grid)
         film.add_frame(self.write_dir, step, grid, self._sample_every)
         if time.monotonic() - self._redrawn > self._redraw_cost / REDRAW_FRACTION:
             self.redraw()
 
     def redraw(self):
-        """Write the animations, the plots, `real_vs_fake.png` and the page, if there are frames.
+        """Write the page and the pictures that it is made of or lies beside, if there are frames.
 
         Removes plots that would be empty. Copies the film and the page to `newest_dir`.
         """
@@ -252,12 +253,9 @@ class Run:
         grids = film.load_frames(self.write_dir)
         if not grids:
             return
-        frames = [utils.enlarge(image, grids[-1][1].shape) for _, image in grids]
-        for suffix in ("gif", "webp"):
-            film.save_animation(self.draw_dir / f"training.{suffix}", frames)
-        film.show_newest(self.draw_dir, self.newest_dir)
+        best, folder = self.best(), self.write_dir / recovery.BEST
+        film.draw(self.draw_dir, self.newest_dir, grids, folder)
         plots.save_plots(self.draw_dir, self._log.rows)
-        film.save_pair(self.draw_dir, frames[-1])
         page.write(
             self.newest_dir / page.NAME,
             name=self.name,
@@ -265,7 +263,9 @@ class Run:
             film=self.draw_dir / film.NAME,
             rows=self._log.rows,
             settings=self._settings(),
-            best=self.best(),
+            best=best,
+            best_grid=film.load_frame(folder, best.get("step")),
+            plateau=self.plateau(),
             per_epoch=self._per_epoch,
         )
         files.copy(self.newest_dir / page.NAME, self.draw_dir / page.NAME)  # last, for `finish`
@@ -292,7 +292,7 @@ class Run:
 
     def written(self):
         """Return the paths to tell the user of: the page, pictures and generators."""
-        names = (page.NAME, film.NAME, "training.webp", "losses.png", "measures.png")
+        names = (page.NAME, film.NAME, "training.webp", "best.png", "losses.png", "measures.png")
         paths = [self.newest_dir / name for name in (page.NAME, film.NAME)]
         paths += [self.samples / name for name in (*names, "real_vs_fake.png")]
         paths = [path for path in paths if path.is_file()]

@@ -193,6 +193,7 @@ VALUES = [  # a flag, what it must be, and what it does not take
     ("clip_down", "a finite number", ["-inf", "1e400", "1e39"]),
     ("interpolate", "a whole number, at least 0, at most 1000", ["1001", "-1"]),
     ("eval_every", "a whole number, at least 0, at most 2147483647", ["-1"]),
+    ("patience", "a finite number, at least 0, at most 0.999999", ["1", "10", "-0.1", "nan"]),
     ("eval_samples", "a whole number, at least 100, at most 2147483647", ["99", "many"]),
     ("label", "a printable text that is not empty", ["", " "]),
     ("penalty_every", "a whole number, at least 1, at most 2147483647", ["0"]),
@@ -269,6 +270,13 @@ CALLS = [  # a command line, and the whole line that it ends with
         "--best_by=precision cannot be used with --extractor=random-cnn, which gives blurred "
         "images a higher precision: use --best_by fid, or a trained extractor",
     ),
+    *(
+        (
+            f"{flag} --patience 0.33",
+            "--patience=0.33 needs --eval_every, which measures the samples",
+        )
+        for flag in ("--train", "--compare gp,div")
+    ),
     ("--arch lenet --output_height 26", "--output_height=26 must be {LENET}"),
     ("--arch lenet --output_width 29", "--output_width=29 must be {LENET}"),
     (
@@ -296,6 +304,7 @@ CALLS = [  # a command line, and the whole line that it ends with
         for name, words in (
             *(("conditional", "--conditional"), ("compare", "--compare gp,div")),
             *(("evaluate", "--evaluate"), ("eval_every", "--eval_every 5")),
+            ("patience", "--patience 0.33"),
             *(("seeds", "--seeds 0-3"), ("num_samples", "--num_samples 5")),
             *(
                 ("visualize", "--visualize 0"),

@@ -26,6 +26,7 @@ from commands import build, evaluate, train
 from config import presets, tables
 from config.resolve import resolve
 from datasets.packed import ImageSpec
+from evaluation import evaluation
 from files import OUTPUT_MARK, save_text
 from generation import export
 from runs import checkpoints, plots, trained
@@ -157,6 +158,24 @@ def test_evaluate_gives_the_numbers_of_training(cli, monkeypatch):
     assert f"{drawn}/nearest.png" in out.splitlines()
     with Image.open(drawn / "nearest.png") as sheet:
         assert sheet.size == (8 * 8, 8 * 8)
+
+
+def test_patience_ends_a_run_that_can_go_on(cli, eager, monkeypatch):
+    found = {"samples": 150, "fid_random-cnn": 5.0}
+    monkeypatch.setattr(evaluation.Evaluation, "measure", lambda *_: found)
+    words = ("--dataset", "digits", "--train", *SMALL, *EVALUATE, "--eval_every", 1, "--name", "r")
+    status, out, err = cli(*words, "--patience", 0.33, "--max_steps", 20)
+    assert (status, err) == (0, "")
+    why = "fid_random-cnn has not improved since update 1, for 75 % of the training so far"
+    why += "; the best generator is checkpoint/r/best/generator.keras"
+    assert f"\n{why}\nstopped by --patience at step 4 of 20; wrote\n" in out
+    assert "note: fid" not in out and "\nsamples/r/best.png\n" in out
+    assert f"<p>{why.partition(';')[0]}. The folder" in Path("samples/index.html").read_text()
+    assert Path("checkpoint/r/ckpt-4.index").exists()
+    status, out, _ = cli(*words, "--patience", 0.75, "--max_steps", 20)
+    assert status == 0 and f"\nnothing left to do: {why}; with a larger" in out
+    out = cli(*words, "--patience", 0.85, "--max_steps", 6)[1]
+    assert "done at step 6 of 6" in out and out.count("note: fid_random-cnn has not improved") == 1
 
 
 def test_the_best_is_a_run_of_its_own(cli):
@@ -670,10 +689,11 @@ def test_saves_by_time_change_no_step(cli, monkeypatch, eager):
 def test_one_real_image_is_not_measured(cli, tmp_path, eager):
     folder_of_images(tmp_path / "data" / "pics", count=1)
     words = ("--dataset", "pics", *SMALL)
-    status, out, err = cli(*words, "--train", "--max_steps", 2, "--eval_every", 1)
+    more = ("--max_steps", 2, "--eval_every", 1, "--patience", 0.5)
+    status, out, err = cli(*words, "--train", *more)
     assert (status, err) == (0, "")
     reason = "an evaluation needs at least 2 real images, and there is 1"
-    assert f"\nnote: --eval_every has no effect: {reason}\n" in out
+    assert f"\nnote: --eval_every and --patience have no effect: {reason}\n" in out
     assert cli(*words, "--evaluate")[::2] == (1, f"main.py: {reason}\n")
 
 

@@ -541,7 +541,7 @@ def test_what_is_kept():
     unsaved = (
         "data_dir cache_dir train max_steps max_minutes preset checkpoint_dir sample_dir log_dir"
     )
-    unsaved += " name resume num_samples visualize num_workers"
+    unsaved += " name resume patience num_samples visualize num_workers"
     assert set(unsaved.split()) & set(KEPT) == set()
     assert set(KEPT) >= {*FIXED, *NETWORK, "dataset", "batch_size", "learning_rate", "ema", "seed"}
     assert set(FIELDS) >= {*KEPT, *unsaved.split()}

@@ -63,6 +63,14 @@ def test_a_truncated_file_is_found(left, name):
     assert [text.partition(":")[0] for text in whole.broken(left, {})] == [str(left / name)]
 
 
+def test_a_best_checkpoint_that_is_being_replaced_may_lack_files(left):
+    best = left / "checkpoint/r/best"
+    files.save_text(best / "checkpoint", 'model_checkpoint_path: "ckpt-4"')
+    assert len(whole.broken(left, {})) == 1
+    (best.parent / ".best").mkdir()
+    assert whole.broken(left, {}) == []
+
+
 def test_a_repeated_step_is_found(left):
     path = left / "checkpoint/r/metrics.csv"
     path.write_text(path.read_text() + "2,0.3,3\n3,0.")  # the last row is cut short and ignored

@@ -78,6 +78,9 @@ class Run:
         self.calls.append(("best", step))
         self.kept = measures
 
+    def plateau(self):
+        return None
+
     def sample(self, step, epoch, index, images, columns):
         self.calls.append(("sample", step, epoch, index))
 
@@ -147,6 +150,51 @@ def test_evaluations_follow_their_own_schedule_and_the_best_is_saved():
     assert run.steps("best") == [5, 10]
     assert run.seconds < 0.25  # excludes the time of five evaluations
     assert fit(evaluation=None, eval_every=5)[1].steps("measures") == []
+
+
+class Plateaus(Run):
+    """After the evaluations at steps 2, 4, …: a plateau for each share, or none."""
+
+    def __init__(self, *shares):
+        super().__init__()
+        self.shares = iter(shares)
+
+    def plateau(self):
+        share = next(self.shares)
+        return types.SimpleNamespace(share=share, note="long" * (share > 0.3)) if share else None
+
+
+EVERY_TWO = {"evaluation": Evaluation(), "eval_every": 2, "log_every": 100}
+
+
+def test_a_plateau_is_noted_once_each_time():
+    run = fit(None, Plateaus(0, 0.2, 0.4, 0.5, 0, 0.1, 0.4), last=14, **EVERY_TWO)[1]
+    said = [i for i, call in enumerate(run.calls) if call == ("say", "note: long")]
+    noted = [[c[1] for c in run.calls[:i] if c[0] == "measures"][-1] for i in said]
+    assert noted == [6, 14] and run.steps("save") == [6, 12, 14]
+
+
+def test_patience_ends_training_at_an_evaluation():
+    result, run, _ = fit(None, Plateaus(0, 0.2, 0.4, 0.5), patience=0.5, **EVERY_TWO)
+    assert result == (8, None)
+    assert run.steps("save") == [6, 8] and run.steps("sample")[-1] == 8
+    assert run.steps("say") == ["note: long"] and run.calls[-1] == ("redraw",)
+    short = fit(None, Plateaus(0, 0.4), patience=0.4, **EVERY_TWO)[1]
+    assert short.steps("measures") == [2, 4] and short.steps("say") == []
+
+
+def test_the_leading_processs_patience_ends_all():
+    """A later evaluation, before the next step at which they agree, may still improve."""
+
+    def agree(step, wishes):
+        asked.append((step, wishes[0]))
+        return [False] * len(wishes) if step % 10 else wishes
+
+    for shares, end in (((0, 0, 0, 0.5, 0.5), 10), ((0, 0, 0, 0.5, 0, 0), 12)):
+        asked, run = [], Plateaus(*shares)
+        options = schedule(12, eval_every=2, patience=0.5)
+        result = loop.fit(Trainer(), Batches(), run, options, Bar(), Evaluation(), agree)
+        assert result == (end, None) and (8, True) in asked and (7, False) in asked
 
 
 def test_the_progress_line_shows_the_deciding_measure():

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 import utils
-from runs import film, page
+from runs import checkpoints, film, page
 
 LEVELS = (0, 100, 200)
 ROWS = [
@@ -84,6 +84,32 @@ def test_the_best_checkpoint_has_a_column(tmp_path):
         "best, update 10",
     ]
     assert re.findall(r"<td>(.*?)</td>", text) == ["fid", "3.25", "2.125"]
+
+
+def test_the_best_grid_is_beside_the_newest(tmp_path, monkeypatch):
+    """The newest grid may be newer than the last evaluation, or older than the best checkpoint."""
+    grids = put_grids(tmp_path)
+    settings, best = {**SETTINGS, "best_by": "fid"}, {"step": 100, "kid_a": 1.0, "fid_a": 2.125}
+    plateau = checkpoints.Plateau("fid_<a>", 100, 0.5)
+    rows = [{"step": step, "eval/fid_a": f} for step, f in (("100", "2.125"), ("150", "3.5"))]
+    given = {"settings": settings, "best": best, "best_grid": grids[1], "rows": rows}
+    text = put_page(tmp_path, plateau=plateau, **given)
+    section = text[text.index("<h2>Best and newest</h2>") : text.index("The grids over time")]
+    captions = ["Best: update 100, epoch 2.0, fid_a 2.125"]
+    captions += ["Newest: update 200, epoch 4.0, fid_a 3.5 at update 150"]
+    assert re.findall(r"<figcaption>(.*?)</figcaption>", section) == captions
+    shown = re.findall(r'src="data:image/png;base64,(.*?)" alt="(.*?)"', section)
+    assert [alt for _, alt in shown] == captions
+    bodies = [io.BytesIO(base64.b64decode(body)) for body, _ in shown]
+    assert [Image.open(body).getpixel((3, 3)) for body in bodies] == [*LEVELS[1:]]
+    assert "<p>fid_&lt;a&gt; has not improved since update 100, for 50 % of the training" in section
+    rows[1]["step"] = "200"
+    short = checkpoints.Plateau("fid_a", 100, 0.3)
+    monkeypatch.setattr(page, "MAX_PAIR_BYTES", 10)
+    text = put_page(tmp_path, plateau=short, **given)
+    assert "Newest: update 200, epoch 4.0, fid_a 3.5<" in text and "has not improved" not in text
+    assert text.count('src="data:image/jpeg;') == 2
+    assert "Best and newest" not in put_page(tmp_path, **{**given, "best_grid": None})
 
 
 def test_names_are_escaped(tmp_path):

@@ -55,7 +55,8 @@ def test_incomplete_files_are_removed(tmp_path):
 
 def test_a_new_run_deletes_what_the_old_one_wrote_and_nothing_else(tmp_path):
     run, best = ["config.json", "ckpt-9.index", "critic_A.keras", "frames/00000009.png"], ".best/"
-    put(tmp_path / "run", *run, *(f"best/{name}" for name in (*run, "measures.json")), *OTHERS)
+    own = (*run, "measures.json", "samples.png")
+    put(tmp_path / "run", *run, *(f"best/{name}" for name in own), *OTHERS)
     put(tmp_path / "run/.ready", "config.json", "frames/00000001.png")
     put(tmp_path / "logs", EVENTS(1), "events.md", f".new/{EVENTS(2)}")
     places = (tmp_path / "run", tmp_path / "logs", tmp_path / "samples")

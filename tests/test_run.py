@@ -16,6 +16,8 @@ from PIL import Image
 
 import console
 import files
+import utils
+from runs import checkpoints
 from runs.log import MAX_WEIGHTS
 from runs.run import REDRAW_FRACTION, Run
 from tests.conftest import ROOT, batch, begin, log_loss, same, sheet, values
@@ -297,9 +299,15 @@ def test_the_best_checkpoint_is_a_run_of_its_own(make_run, make_trainer):
     assert run.best() == {"step": 1, "fid": 3.0}
     names = {p.name for p in (run.folder / "best").iterdir()}
     expected = {"generator.keras", "critic.keras", "config.json", "metrics.csv", "measures.json"}
-    assert names == expected | {"checkpoint", "ckpt-1.index", "ckpt-1.data-00000-of-00001"}
+    expected |= {"checkpoint", "ckpt-1.index", "ckpt-1.data-00000-of-00001", "frames"}
+    assert names == expected | {"samples.png"}
     trainer.step(*batch(trainer))
     run.keep_best(3, trainer, {"fid": 2.0})
+    grid = utils.make_grid(utils.to_uint8(trainer.preview()[0]), trainer.preview()[1])
+    for path in (run.samples / "best.png", run.folder / "best/frames/00000003.png"):
+        np.testing.assert_array_equal(utils.read_image(path), grid)
+    assert names_in(run.folder / "best/frames") == {"00000003.png"}
+    assert utils.read_text(run.samples / "best.png") == {"step": "3"}
     state = values(trainer.state)
     assert run.best() == {"step": 3, "fid": 2.0}
     assert not list((run.folder / "best").glob("ckpt-1.*"))
@@ -307,7 +315,7 @@ def test_the_best_checkpoint_is_a_run_of_its_own(make_run, make_trainer):
     Run("best", run.folder, run.samples, run.logs).restore(other)
     assert same(values(other.state), state) == []
     begin(make_run()).save(1, trainer)  # the new run deletes the old one's best
-    assert not (run.folder / "best").exists()
+    assert not (run.folder / "best").exists() and not (run.samples / "best.png").exists()
 
 
 @pytest.mark.parametrize("stage", ["written in part", "written", "the old one half removed"])
@@ -324,8 +332,29 @@ def test_a_kill_while_the_best_checkpoint_is_saved(make_run, make_trainer, stage
     with again.lock():
         assert again.best()["step"] == (1 if stage == "written in part" else 2)
         assert (again.folder / "best" / "generator.keras").is_file()
-    begin(again, resume=True).keep_best(3, trainer, {"fid": 1.0})
+    (again.samples / "best.png").write_text("older than best/samples.png")
+    begin(again, resume=True).sample(1, 0, 1, *sheet())
+    sheets = (again.samples / "best.png", again.folder / "best/samples.png")
+    assert sheets[0].read_bytes() == sheets[1].read_bytes()
+    again.keep_best(3, trainer, {"fid": 1.0})
     assert [p.name for p in run.folder.glob(".*")] == [files.OUTPUT_MARK]
+
+
+def test_a_plateau_ends_with_a_restore(make_run, make_trainer):
+    """As in a rollback: the best checkpoint may be newer than the restored one."""
+    run, trainer = begin(make_run(), best_by="fid", extractor="a"), make_trainer()
+    for step in range(1, 7):
+        run.log(step, 0, 1.0, {}, {"fid_a": 5.0})
+        if step == 2:
+            run.keep_best(step, trainer, {"fid_a": 5.0})
+            trainer.count.assign(step - 1)
+            run.save(1, trainer)
+    assert run.plateau() == checkpoints.Plateau("fid_a", 2, 1 - 2 / 6)
+    again = make_run()
+    again.restore(make_trainer())
+    assert begin(again, resume=True, best_by="fid", extractor="a").plateau() is None
+    again.sample(1, 0, 1, *sheet())
+    assert "Best: update 2, fid_a 5<" in (again.samples / "index.html").read_text()
 
 
 def names_in(folder):
@@ -381,10 +410,11 @@ def test_a_restore_deletes_the_grids_of_later_steps(make_run, make_trainer):
 
 def test_what_has_nothing_to_show_is_removed(make_run):
     run = begin(make_run(), resume=True)
-    for name in ("real_vs_fake.png", "measures.png", "losses.png"):
+    made = {"real_vs_fake.png", "measures.png", "losses.png", "best.png"}
+    for name in made:
         (run.samples / name).write_text("another run's")
     run.sample(1, 0, 1, *sheet())
-    assert not names_in(run.samples) & {"real_vs_fake.png", "measures.png", "losses.png"}
+    assert not names_in(run.samples) & made
     log_loss(run, 1)
     run.redraw()
     assert "losses.png" in names_in(run.samples) and "measures.png" not in names_in(run.samples)

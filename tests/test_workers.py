@@ -124,6 +124,7 @@ def test_a_follower_writes_nothing(tmp_path):
         run.finish()
         assert run.saved()
         assert run.written() == []
+        assert run.plateau() is None
     assert list(tmp_path.iterdir()) == []
 
 

@@ -1,11 +1,10 @@
 """The training loop, with its schedule of logging, sampling, evaluating and saving."""
 
-import contextlib
 import dataclasses
 import time
 from typing import ClassVar
 
-from console import STOP_SIGNALS, Failed, first_line, stop_requests
+from console import STOP_SIGNALS, Failed, Part, Stopped, first_line, stop_requests
 
 TIMED = 12  # updates whose mean time is the pace of a training
 # Errors of an evaluation that do not end the training. By name, because this module does not import
@@ -34,6 +33,7 @@ class Schedule:
       last: the step at which training ends; infinity if only the deadline ends it.
       per_epoch: steps in an epoch.
       log_every, sample_every, save_every, eval_every: steps between two of these, or 0 for never.
+      patience: share of the steps without an improvement of the measure that ends training, or 0.
       deadline: the value of `time.monotonic()`, in seconds, after which no step begins.
     """
 
@@ -47,6 +47,7 @@ class Schedule:
     sample_every: int
     save_every: int
     eval_every: int = 0
+    patience: float = 0.0
     deadline: float = float("inf")
 
     def due(self, step, every):
@@ -63,7 +64,7 @@ def _agree_alone(step, wishes):
 def fit(
     trainer, batches, run, schedule, progress, evaluation=None, agree=_agree_alone, tell_pace=None
 ):
-    """Train from the trainer's step to the schedule's last step, its deadline, or a signal.
+    """Train from the trainer's step to the schedule's last step, deadline or patience, or a signal.
 
     The last step is sampled and saved.
 
@@ -74,7 +75,7 @@ def fit(
         `augmented(images)` and `samples(labels)` → images, and `problem()` → text or None.
       batches: has `take(position, shape)` → (uint8 images, labels) of a step, and `reals(count)` →
         the first training images.
-      run: a `runs.run.Run`, which uses the trainer's `state`, `networks` and `refresh()`.
+      run: a `runs.run.Run`, which uses the trainer's `state`, `networks`, `refresh` and `preview`.
       schedule: a `Schedule`.
       progress: a context manager with `update(done, text)`.
       evaluation: has `measure(samples, progress)` → dict of numbers, `better(new, old)` → bool, and
@@ -96,7 +97,7 @@ def fit(
         run.sample(0, 0, 0, *trainer.preview())
     with stop_requests() as asked, progress:
         log.asked = asked
-        while step < schedule.last and not clock.stops(step, asked):
+        while step < schedule.last and not clock.stops(step, asked, log.plateaued):
             shape, start = trainer.batch_spec(step), time.monotonic()
             batch = batches.take(seen, shape)
             terms = trainer.step(*batch)
@@ -137,16 +138,18 @@ class _Clock:
         self.times = dict.fromkeys(self.every, float("inf"))  # of the last; first set after a step
         self.late, self.stopped_by, self.by_steps = {}, None, step
 
-    def stops(self, step, asked):
+    def stops(self, step, asked, plateaued):
         """Return whether to stop before the next step. Decides what is due by time after that step.
 
         Args:
           step: steps done.
           asked: names of the signals that this process has received.
+          plateaued: True if the schedule's patience is over.
         """
         now, names = time.monotonic(), [number.name for number in STOP_SIGNALS]
         late = {n: self.run.writes and now - self.times[n] >= self.seconds[n] for n in self.every}
-        wishes = [now >= self.schedule.deadline, *(n in asked for n in names), *late.values()]
+        over = plateaued or now >= self.schedule.deadline
+        wishes = [over, *(n in asked for n in names), *late.values()]
         found = self.agree(step, wishes)
         self.late = dict(zip(self.every, found[1 + len(names) :]))
         self.stopped_by = next((n for n, stop in zip(names, found[1:]) if stop), None)
@@ -198,40 +201,14 @@ class _Pace:
             self.tell = None
 
 
-class _Stopped(Exception):
-    """A signal has asked the training to stop, in the middle of an evaluation."""
-
-
-class _Part(contextlib.nullcontext):
-    """Shows the progress of a part of a step, as the text of the training's progress.
-
-    Args:
-      progress: the training's.
-      step: generator updates done.
-      asked: list of the signals that ask to stop; once it is not empty, `update` raises _Stopped.
-      label, total: name and number of items of the part.
-    """
-
-    def __init__(self, progress, step, asked, label, total):
-        self.progress, self.step, self.asked = progress, step, asked
-        self.label, self.total = label, total
-
-    def __enter__(self):
-        return self
-
-    def update(self, done, text=None):
-        """Show that `done` items of the part are done."""
-        if self.asked:
-            raise _Stopped
-        self.progress.update(self.step, f"{self.label} {done}/{self.total}")
-
-
 class _Log:
     """Writes the rows of the run's log. The time of evaluations does not count as training."""
 
     def __init__(self, trainer, run, schedule, evaluation, seen, progress):
         self.trainer, self.run, self.evaluation, self.asked = trainer, run, evaluation, []
         self.per_epoch, self.progress = schedule.per_epoch, progress
+        self.patience, self.plateaued = schedule.patience, False  # is the patience over?
+        self.note = ""  # on the plateau, at the last evaluation
         self.begun = time.monotonic()
         self.lap = (self.begun, seen)
 
@@ -245,6 +222,7 @@ class _Log:
         if found:
             if self.evaluation.better(found, self.run.best()):
                 self.run.keep_best(step, self.trainer, found)
+            self._judge(self.run.plateau())
             terms[self.evaluation.by] = found[self.evaluation.by]
         if measured:
             self.begun += time.monotonic() - now
@@ -252,16 +230,24 @@ class _Log:
         values = "  ".join(f"{name} {value:.4g}" for name, value in terms.items())
         return f"epoch {step / self.per_epoch:.2f}  {speed:.0f} images/s  {values}"
 
+    def _judge(self, plateau):
+        """Tell the user once of a long plateau, a `runs.checkpoints.Plateau` or None."""
+        note = plateau.note if plateau else ""
+        self.plateaued = plateau is not None and 0 < self.patience <= plateau.share
+        if note and not self.note and not self.plateaued:
+            self.run.say(f"note: {note}")
+        self.note = note
+
     def _measure(self, step):
         """Return the measures of the current state; {} if it fails, or a signal asks to stop."""
 
         def part(label, total):
-            return _Part(self.progress, step, self.asked, label, total)
+            return Part(self.progress, step, self.asked, label, total)
 
         self.progress.update(step, "evaluating")
         try:
             return self.evaluation.measure(self.trainer.samples, part)
-        except _Stopped:
+        except Stopped:
             self.run.say(f"note: the evaluation at step {step} was stopped")
             return {}
         except Exception as error:
