@@ -26,7 +26,7 @@ import utils
 from benchmarks import timing
 from commands import build, devices, sources, train
 from commands.evaluate import build_evaluation
-from config.resolve import resolve, settle
+from config.resolve import resolve
 from evaluation import metrics
 
 # Each candidate's changes to the defaults. The data set is MNIST unless it names another set or a
@@ -134,7 +134,7 @@ def curve(flags, marks, *, by_updates=False, folder=None):
     c = resolve(flags, start=build.start_settings(flags))
     data = sources.load_data(c)
     batches = sources.build_batches(c, data)
-    c = settle(c, data.spec.channels, len(batches))
+    c = sources.settle(c, data.spec, len(batches), print)
     trainer = build.build_trainer(c, data.spec, len(batches) // c.batch_size)
     if c.init_from:
         train.init_networks(c, trainer, sources.describe_spec(c, data.spec))

@@ -5,7 +5,7 @@ import time
 
 from commands import build, devices, sources
 from config import messages, tables
-from config.resolve import resolve, settle
+from config.resolve import resolve
 from config.rows import import_object
 
 TENSORFLOW_BYTES = 5e8  # memory of a process that has imported TensorFlow
@@ -30,7 +30,8 @@ def describe(c):
     """Yield lines on the images, the networks, the memory and the time of a config."""
     spec, reason = sources.describe_data(c)
     count = min(c.train_size or spec.count, spec.count) if spec.count else math.inf
-    asked, c = c, settle(c, spec.channels, count)
+    settled = []
+    c = sources.settle(c, spec, count, settled.append)
     devices.import_tensorflow(c.device)
     from evaluation.parts import memory_bytes as evaluation_bytes
     from training.memory import parameters, size_text
@@ -39,7 +40,7 @@ def describe(c):
         yield f"note: {reason}; the counts are for colour images without labels"
     classes = messages.classes(spec.class_names) if spec.class_names else "no classes"
     yield f"images {spec.height}x{spec.width}x{spec.channels}, {classes}"
-    yield from messages.settled(asked, c, count)
+    yield from settled
     peak, stages = 0, build_stages(c, spec)
     weights = sum(map(parameters, (stages[-1][0], *stages[-1][:2])))  # and the EMA
     for generator, critic, batch in stages:

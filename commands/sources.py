@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 import console
-from config import tables
+from config import messages, resolve, tables
 from config.rows import import_object
 from datasets import packed
 from runs import film, page
@@ -41,6 +41,21 @@ def load_data(c, part=None):
         background=c.background,
         output=(c.output_height, c.output_width, 0 if arch.growth else max(8, arch.multiple_of)),
     )
+
+
+def settle(c, spec, count, say):
+    """Return a `Config` with the settings that depend on the images. Says which they are.
+
+    Args:
+      c: a `Config`.
+      spec: the `ImageSpec` of the images.
+      count: number of training images.
+      say: function that prints a line.
+    """
+    settled = resolve.settle(c, spec.channels, count)
+    for line in messages.settled(c, settled, count):
+        say(line)
+    return settled
 
 
 def place_data(c):

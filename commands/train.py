@@ -9,7 +9,7 @@ import files
 from commands import build, devices, sources
 from commands.evaluate import TooFewImages, build_evaluation
 from config import messages
-from config.resolve import resolve, settle
+from config.resolve import resolve
 from config.saved import read_saved, refuse_changes
 from console import Failed, Progress, WrongCall
 from runs import recovery, trained
@@ -96,9 +96,7 @@ def _train(given, start, started, run, resume, strategy):
     for line in devices.remarks(c, strategy):
         run.say(line)
     batches = sources.build_batches(c, data, strategy)
-    asked, c = c, settle(c, data.spec.channels, len(batches))
-    for line in messages.settled(asked, c, len(batches)):
-        run.say(line)
+    c = sources.settle(c, data.spec, len(batches), run.say)
     schedule = build_schedule(c, len(batches), started)
     counts = sources.class_counts(data)
     trainer = build.build_trainer(c, data.spec, schedule.per_epoch, data.shown, strategy, counts)
