@@ -10,6 +10,7 @@ file already has are skipped. Run nothing else on the machine meanwhile.
 import argparse
 import csv
 import dataclasses
+import itertools
 import re
 import subprocess
 import sys
@@ -24,99 +25,12 @@ from matplotlib.ticker import NullFormatter, StrMethodFormatter
 import files
 import utils
 from benchmarks import timing
+from benchmarks.candidates import CANDIDATES
 from commands import build, devices, sources, train
 from commands.evaluate import build_evaluation
 from config.resolve import resolve
 from evaluation import metrics
 
-# Each candidate's changes to the defaults. The data set is MNIST unless it names another set or a
-# preset.
-_SLOW = {"learning_rate": 5e-4}
-_R1 = {"learning_rate": 1e-3, "beta1": 0.0, "beta2": 0.99, "LAMBDA": 2.0, "penalty_every": 8}
-_NO_LABELS = {"conditional": False}
-CANDIDATES = {
-    "default": {},
-    "default, no labels": _NO_LABELS,
-    "rate 2e-3": {"learning_rate": 2e-3},
-    "rate 2e-3, no labels": {"learning_rate": 2e-3, **_NO_LABELS},
-    "rate 5e-4": _SLOW,
-    "rate 5e-4 for the critic": {"d_learning_rate": 5e-4},
-    "rate 5e-4 for the generator": {"learning_rate": 5e-4, "d_learning_rate": 1e-3},
-    "beta1 0.5": {"beta1": 0.5},
-    "beta1 0.5, rate 5e-4": {"beta1": 0.5, **_SLOW},
-    "beta1 0.5, rate 5e-4, no labels": {"beta1": 0.5, **_SLOW, **_NO_LABELS},
-    "beta2 0.99": {"beta2": 0.99},
-    "normal latents": {"z_distribution": "normal"},
-    "rate 5e-4, batch of 32": {"batch_size": 32, **_SLOW},
-    "rate 5e-4, penalty on the whole batch": {"penalty_fraction": 1.0, **_SLOW},
-    "labels concatenated": {"label_mode": "concat"},
-    "r1": {"mode": "r1", "LAMBDA": 2.0, "penalty_every": 8, "beta2": 0.99},
-    "rpgan": {"mode": "rpgan"},
-    "rpgan, rate 2e-4": {"mode": "rpgan", "learning_rate": 2e-4},
-    "rpgan, LAMBDA 0.2": {"mode": "rpgan", "LAMBDA": 0.2},
-    "the paper's rate and updates": {"learning_rate": 1e-4, "critic_num": 5},
-    "mnist_conditional": {"preset": "mnist_conditional"},
-    "wgan_gp_mnist": {"preset": "wgan_gp_mnist"},
-    "simple_gan": {"preset": "simple_gan"},
-    "faces": {"dataset": "faces"},
-    "faces_r1": {"preset": "faces_r1"},
-    "faces_r1, beta1 0.5, rate 5e-4": {"preset": "faces_r1", "beta1": 0.5, **_SLOW},
-    "faces_r1, rate 2e-3": {"preset": "faces_r1", "learning_rate": 2e-3},
-    "faces_r1, a tenth of the penalty": {"preset": "faces_r1", "LAMBDA": 0.2},
-    "faces_r1, widths from 32": {"preset": "faces_r1", "g_width": (32,), "d_width": (32,)},
-}
-_FACES = {"dataset": "faces", "learning_rate": 1e-3}
-CANDIDATES |= {  # what gp's defaults could have for folders, before it was the rate of 2e-3
-    f"faces, {name}": {**_FACES, **changes}
-    for name, changes in {
-        "rate 1e-3": {},
-        "rate 5e-4": _SLOW,
-        "rate 2e-3": {"learning_rate": 2e-3},
-        "beta2 0.99": {"beta2": 0.99},
-        "normal latents": {"z_distribution": "normal"},
-        "widths from 48": {"g_width": (48,), "d_width": (48,)},
-        "layer norm": {"critic_norm": "layer"},
-        "penalty on the whole batch": {"penalty_fraction": 1.0},
-        "penalty every 4th": {"penalty_fraction": 1.0, "penalty_every": 4},
-        "LAMBDA 1": {"LAMBDA": 1.0},
-        "two critic updates": {"critic_num": 2},
-        "r1": {"mode": "r1", **_R1},
-        "rpgan": {"mode": "rpgan"},
-        "rpgan, LAMBDA 0.2": {"mode": "rpgan", "LAMBDA": 0.2},
-        "r1, normal latents": {"mode": "r1", **_R1, "z_distribution": "normal"},
-        "r1, rate 2e-3": {"mode": "r1", **_R1, "learning_rate": 2e-3},
-        "rate 2e-3, normal latents": {"learning_rate": 2e-3, "z_distribution": "normal"},
-        "rate 2e-3, beta2 0.99": {"learning_rate": 2e-3, "beta2": 0.99},
-        "rpgan, rate 2e-3": {"mode": "rpgan", "learning_rate": 2e-3},
-        "rate 4e-3": {"learning_rate": 4e-3},
-        "rate 2e-3, two critic updates": {"learning_rate": 2e-3, "critic_num": 2},
-    }.items()
-}
-AUGMENTS = {
-    "no augmentation": ("none",),
-    "color": ("color",),
-    "translation": ("translation",),
-    "cutout": ("cutout",),
-    "color, translation, cutout": ("color", "translation", "cutout"),
-    "ada": ("ada",),
-}
-CANDIDATES |= {  # few images: measured against the faces that are not trained on
-    f"{size} {kind}, {name}": {**flags, "train_size": size, "augment": augment}
-    for size in (100, 300, 1000, 3000, 16000)
-    for kind, flags in {"faces": _FACES, "faces, r1": CANDIDATES["faces, r1"], "digits": {}}.items()
-    for name, augment in AUGMENTS.items()
-}
-CANDIDATES |= {  # the defaults now, and the same without what few images turn on
-    f"{size} faces, default{name}": {"dataset": "faces", "train_size": size, **changes}
-    for size in (100, 300, 1000, 3000)
-    for name, changes in {"": {}, ", no augmentation": {"augment": ("none",)}}.items()
-}
-_BLONDE = {"dataset": "data/hair/trainB", "output_height": 48, "train_size": 300}
-CANDIDATES |= {  # after data/make_hair_domains.py
-    "300 blonde faces": _BLONDE,
-    "300 blonde faces, widths from 48": {**_BLONDE, "g_width": (48,), "d_width": (48,)},
-    "300 blonde faces, from faces_64_48_48": {**_BLONDE, "init_from": "faces_64_48_48"},
-}
 FIELDS = ("candidate", "seed", "minutes", "updates", "measure", "value")
 
 
@@ -157,6 +71,22 @@ def curve(flags, marks, *, by_updates=False, folder=None):
             path = Path(folder) / f"{c.seed}_{step}.png"
             utils.save_image(path, utils.make_grid(next(iter(trainer.samples(labels[:64])))))
         yield spent / 60, step, f"fid_{evaluation.extractor.name}", fid
+
+
+def copies(flags):
+    """Return the FID of a generator that draws copies of its training images and nothing else.
+
+    Where the run mirrors its images, the mirror images are drawn as often.
+    """
+    c = resolve(flags)
+    data = sources.load_data(c)
+    batches = sources.build_batches(c, data)
+    c = sources.settle(c, data.spec, len(batches), print)
+    evaluation = build_evaluation(c, beside(data, batches.subset) if c.train_size else data)
+    images = data.images[batches.subset]
+    images = np.concatenate([images, images[:, :, ::-1]]) if c.mirror else images
+    found = metrics.moments(evaluation.extractor(images)[0])
+    return metrics.frechet_distance(evaluation.moments, found)
 
 
 def beside(data, subset):
@@ -250,11 +180,20 @@ def main():
     parser.add_argument(
         "--here", action="store_true", help="train the first candidate and seed in this process"
     )
+    parser.add_argument(
+        "--copies", action="store_true", help="print the FID of copies of the training images"
+    )
     call = parser.parse_args()
     if call.plot:
         plot(read(call.output), call.plot)
         return
     marks = call.updates or call.minutes
+    if call.copies:
+        devices.import_tensorflow(call.device)
+        for name, seed in itertools.product(call.candidates, call.seeds):
+            value = copies({**CANDIDATES[name], "seed": seed})
+            print(f"{name}, seed {seed}: copies have an FID of {value:.3f}", flush=True)
+        return
     if call.here:
         devices.import_tensorflow(call.device)
         parts = (call.candidates[0], call.seeds[0], marks, bool(call.updates), call.output)

@@ -323,6 +323,9 @@ def test_quality_is_measured_as_evaluate_does(eager, tmp_path, monkeypatch):
         trainer.step(*batches.take(64 * step_number, (1, 64)))
     found = build_evaluation(c, data).measure(trainer.samples)
     assert float(rows[1]["value"]) == pytest.approx(found["fid_mnist-cnn"], abs=1e-3)
+    all_of_them = {**flags, "eval_samples": len(data.images)}
+    assert quality.copies(all_of_them) == pytest.approx(0, abs=1e-3)
+    assert quality.copies({**all_of_them, "train_size": 20}) > 1
 
 
 def test_tables_never_mix_extractors():
