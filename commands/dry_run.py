@@ -64,7 +64,10 @@ def describe_length(c, spec, step_bytes):
     """
     from training import memory, replicas
 
-    images = min(c.train_size or spec.count, spec.count)
+    held = sources.count_held_out(c, spec.count)
+    if held:
+        yield messages.held_out(held, spec.count)
+    images = min(c.train_size or spec.count, spec.count - held)
     per_epoch = max(1, images // c.batch_size) if images else 0
     updates = build.count_updates(c, per_epoch) if per_epoch or not c.epoch else math.inf
     free = memory.free_bytes() or math.inf

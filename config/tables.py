@@ -24,6 +24,10 @@ from config.rows import (
 # updates, whichever is more.
 DEFAULT_EPOCHS, DEFAULT_UPDATES = 25, 16_000
 
+# Images that are held out of training without --holdout: one of HOLDOUT_PART, at most MAX_HOLDOUT,
+# from HOLDOUT_FROM images on.
+HOLDOUT_FROM, HOLDOUT_PART, MAX_HOLDOUT = 1_000, 10, 2_000
+
 _ADAM = {"optimizer": "adam", "beta1": 0.5, "beta2": 0.999, "epsilon": 1e-8}
 _LOGISTIC = {
     "critic_loss": "losses:logistic_critic",
@@ -143,7 +147,7 @@ GENERATION = Task(
 TRANSLATION = Task(
     does="translates images between the folders trainA and trainB",
     asks=("translate", "input", "output"),
-    refuses=("conditional", "compare", "evaluate", "eval_every"),
+    refuses=("conditional", "compare", "evaluate", "eval_every", "holdout"),
     settles={"conditional": False, "mirror": True},
     reader="datasets.folders:read_folder",
     load="datasets.domains:load",

@@ -32,6 +32,8 @@ class Evaluation:
       extractor: an `Extractor`.
       real: uint8 images [N, H, W, C] to compare with.
       labels: int [N], or None.
+      among: int [K], the indices of the images to compare with; None for all.
+      unseen: False if generators have been trained on the reals. Memory is not measured then.
       count: number of reals and of samples, at most.
       cache_dir: folder in which the features of reals are cached.
       by: measure that decides which state of a generator is the best.
@@ -45,6 +47,7 @@ class Evaluation:
       real: the real images, `Images` in random order.
       features: of the reals, float [N, D].
       moments: mean [D] and covariance [D, D] of the features.
+      training: (training images, their features), as `search` sets it, or None.
     """
 
     def __init__(
@@ -53,29 +56,37 @@ class Evaluation:
         real,
         labels,
         *,
+        among=None,
+        unseen=True,
         count,
         cache_dir,
         by="fid",
         higher=False,
         progress=console.no_progress,
     ):
-        order = np.random.default_rng(0).permutation(len(real))[:count]
-        self.extractor, self.cache_dir = extractor, Path(cache_dir)
+        among = np.arange(len(real)) if among is None else among
+        order = among[np.random.default_rng(0).permutation(len(among))[:count]]
+        self.extractor, self.cache_dir, self.unseen = extractor, Path(cache_dir), unseen
         # In random order, because some measures take the first images only: sets lie by class.
         self.real = Images(real, order)
         self.labels = None if labels is None else labels[order]
         self.by, self.higher = by if by == "swd" else f"{by}_{extractor.name}", higher
-        self.shares, self.progress = None, progress
+        self.shares, self.progress, self.training = None, progress, None
         self.features = self._cached(self.real, "features of real images")
         self.moments = metrics.moments(self.features)
 
     @property
     def gaps(self):
-        """Lines that name the measures for which the images are too small."""
-        height, width = self.real.shape[1:3]
-        if metrics.ssim_scales((height, width)):
-            return []
-        return [f"ssim is not measured: images of {height}x{width} are too small for it"]
+        """Lines on what cannot be measured with these images."""
+        lines, (height, width) = [], self.real.shape[1:3]
+        if not self.unseen:
+            lines.append(
+                "no images are held out of training: the measures are against training images, so "
+                "that copies of them would score well"
+            )
+        if not metrics.ssim_scales((height, width)):
+            lines.append(f"ssim is not measured: images of {height}x{width} are too small for it")
+        return lines
 
     def _cached(self, images, label):
         """Return the features [N, D] of real images, from a file in the cache.
@@ -137,6 +148,7 @@ class Evaluation:
 
         Returns:
           A dict of name → number. Names of measures of features end with the extractor's name.
+          "memory" is missing before `search`, and if generators have been trained on the reals.
         """
         labels = np.zeros(len(self.real), np.int32) if self.labels is None else self.labels
         features, classes, done = [], [], 0
@@ -164,8 +176,21 @@ class Evaluation:
             return True
         return new[self.by] > old[self.by] if self.higher else new[self.by] < old[self.by]
 
-    def write(self, folder, draw, measures, images, mirror):
-        """Write measures.json and nearest.png.
+    def search(self, images, subset, mirror):
+        """Set the training images that `measure` and `write` search for copies.
+
+        Args:
+          images: uint8 images [M, H, W, C].
+          subset: int [K], the indices of those that are trained on. At most `NEAREST_OF` of them
+            are searched.
+          mirror: search the images flipped left to right as well.
+        """
+        subset = subset[np.random.default_rng(1).permutation(len(subset))[:NEAREST_OF]]
+        images = Images(images, np.sort(subset), mirror)
+        self.training = images, self._cached(images, "features of training images")
+
+    def write(self, folder, draw, measures):
+        """Write measures.json, and nearest.png after `search`.
 
         Each row of nearest.png shows a sample and the training images nearest to it by features.
 
@@ -173,17 +198,13 @@ class Evaluation:
           folder: folder to write to.
           draw: as for `measure`.
           measures: dict of name → number, as `measure` returns.
-          images: uint8 training images [M, H, W, C], of which at most `NEAREST_OF` are searched.
-          mirror: search the images flipped left to right as well.
 
         Returns:
           [path of measures.json, path of nearest.png].
         """
-        order = np.random.default_rng(1).permutation(len(images))[:NEAREST_OF]
-        images = Images(images, np.sort(order), mirror)
+        images, features = self.training
         labels = np.arange(SHEET_ROWS) if self.labels is None else self.labels[:SHEET_ROWS]
         samples = np.concatenate(list(regroup(draw(labels.astype(np.int32)), images.shape)))
-        features = self._cached(images, "features of training images")
         near = metrics.nearest(self.extractor(samples)[0], features, SHEET_NEAREST)
         rows = [np.stack([x, *images[near_x]]) for x, near_x in zip(samples, near)]
         if self.shares is not None:
@@ -204,12 +225,16 @@ class Evaluation:
             bar.update(2, "")
             precision, recall = metrics.precision_recall(self.features, fake)
             bar.update(3, "")
+        memory = {}
+        if self.training and self.unseen:
+            memory["memory"] = metrics.copying(self.training[1], self.features, fake)
         return {
             "fid": distance,
             "kid": kid,
             "kid_deviation": deviation,
             "precision": precision,
             "recall": recall,
+            **memory,
         }
 
 
