@@ -77,6 +77,7 @@ def build_evaluation(c, data):
         among=among,
         unseen=unseen,
         count=c.eval_samples,
+        samples=c.eval_samples if len(data.held) else None,  # more samples have less noise
         cache_dir=c.cache_dir,
         by=c.best_by,
         higher=tables.MEASURES[c.best_by].higher,
@@ -110,7 +111,7 @@ def measure(c, folder):
         raise console.Failed(
             f"the generator in {folder} makes images {made}, but images of {c.dataset} are {real}"
         )
-    yield messages.compared(c, len(evaluation.real), evaluation.unseen)
+    yield messages.compared(c, evaluation.samples, len(evaluation.real), evaluation.unseen)
     yield from evaluation.gaps
     if len(data.held) and saved["data"].get("fingerprint") != data.spec.fingerprint:
         yield f"note: {messages.MAY_BE_SEEN}"

@@ -323,7 +323,10 @@ class Config:
     )
     eval_every: int = _flag(0, "generator updates between two evaluations; 0: none", low=0)
     eval_samples: int = _flag(
-        10000, "maximum number of samples, and of real images, in an evaluation", low=100
+        10000,
+        "number of samples in an evaluation, and maximum number of real images; without held-out"
+        " images, not more samples than real images",
+        low=100,
     )
     extractor: str = _flag(
         None,

@@ -180,18 +180,19 @@ def held_out(count, images):
     return f"{count:,} of {images:,} images are held out of training, to measure against"
 
 
-def compared(c, count, unseen):
+def compared(c, samples, count, unseen):
     """Return a line with the number of samples, and what they are compared with.
 
     Args:
       c: a `Config`.
-      count: number of samples, and of real images.
+      samples, count: number of samples, and of real images.
       unseen: True if the real images are not trained on.
     """
     test = tables.DATASETS.get(c.dataset, tables.FOLDER).test_part
     kind = f"{test} images" if test else "images"
     held = " held out of training" if unseen and not test else ""
-    return f"{count} samples, and the same number of {kind} of {c.dataset}{held}"
+    number = "the same number of" if samples == count else count
+    return f"{samples} samples, and {number} {kind} of {c.dataset}{held}"
 
 
 def pace(left, seconds, seconds_left=math.inf, grows=False):

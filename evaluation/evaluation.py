@@ -20,6 +20,7 @@ from evaluation.parts import Images, PixelMeasures, regroup
 
 SHEET_ROWS, SHEET_NEAREST = 8, 7  # samples in nearest.png, and training images beside each
 NEAREST_OF = 60_000  # training images that are searched, before mirroring
+FEW = 1000  # reals; the FID of fewer is mostly its bias
 
 
 class Evaluation:
@@ -34,7 +35,8 @@ class Evaluation:
       labels: int [N], or None.
       among: int [K], the indices of the images to compare with; None for all.
       unseen: False if generators have been trained on the reals. Memory is not measured then.
-      count: number of reals and of samples, at most.
+      count: number of reals, at most.
+      samples: number of samples; None for that of the reals.
       cache_dir: folder in which the features of reals are cached.
       by: measure that decides which state of a generator is the best.
       higher: True if a higher value of that measure is better.
@@ -44,6 +46,7 @@ class Evaluation:
     Attributes:
       by: the full name of that measure, with the extractor's name.
       shares: shares of the classes [K] among the samples last measured, or None.
+      samples: number of samples of a measurement.
       real: the real images, `Images` in random order.
       features: of the reals, float [N, D].
       moments: mean [D] and covariance [D, D] of the features.
@@ -59,6 +62,7 @@ class Evaluation:
         among=None,
         unseen=True,
         count,
+        samples=None,
         cache_dir,
         by="fid",
         higher=False,
@@ -70,6 +74,7 @@ class Evaluation:
         # In random order, because some measures take the first images only: sets lie by class.
         self.real = Images(real, order)
         self.labels = None if labels is None else labels[order]
+        self.samples = samples or len(order)
         self.by, self.higher = by if by == "swd" else f"{by}_{extractor.name}", higher
         self.shares, self.progress, self.training = None, progress, None
         self.features = self._cached(self.real, "features of real images")
@@ -77,12 +82,17 @@ class Evaluation:
 
     @property
     def gaps(self):
-        """Lines on what cannot be measured with these images."""
+        """Lines on what the measures cannot tell with these images."""
         lines, (height, width) = [], self.real.shape[1:3]
         if not self.unseen:
             lines.append(
                 "no images are held out of training: the measures are against training images, so "
                 "that copies of them would score well"
+            )
+        if len(self.real) < FEW:
+            lines.append(
+                f"the fid against {len(self.real)} images is too high: compare it only with that of"
+                " other generators against the same images"
             )
         if not metrics.ssim_scales((height, width)):
             lines.append(f"ssim is not measured: images of {height}x{width} are too small for it")
@@ -142,16 +152,16 @@ class Evaluation:
 
         Args:
           draw: int labels [N] → uint8 images [N, H, W, C], or an iterator of parts of them. The
-            labels are the labels of the reals, or zeros without labels. Smaller images, for example
-            from an early stage of progressive growing, are enlarged.
+            labels are the labels of the reals, repeated for more samples, or zeros without labels.
+            Smaller images, for example from an early stage of progressive growing, are enlarged.
           progress: function of (label, total) that shows progress; see `Evaluation`.
 
         Returns:
           A dict of name → number. Names of measures of features end with the extractor's name.
           "memory" is missing before `search`, and if generators have been trained on the reals.
         """
-        labels = np.zeros(len(self.real), np.int32) if self.labels is None else self.labels
-        features, classes, done = [], [], 0
+        given = np.zeros(1, np.int32) if self.labels is None else self.labels
+        labels, features, classes, done = np.resize(given, self.samples), [], [], 0
         pixels = PixelMeasures(self.real)
         with progress("drawing and extracting", len(labels)) as bar:
             for part in regroup(draw(labels), self.real.shape):
@@ -163,7 +173,8 @@ class Evaluation:
                 bar.update(done, "")
         measures = self._feature_measures(np.concatenate(features), progress)
         if classes[0] is not None:
-            self.shares, by_class = class_measures(np.concatenate(classes), self.labels)
+            asked = None if self.labels is None else labels
+            self.shares, by_class = class_measures(np.concatenate(classes), asked)
             measures |= by_class
         measures = {f"{name}_{self.extractor.name}": value for name, value in measures.items()}
         with progress("measures of pixels", pixels.levels) as bar:
