@@ -37,6 +37,8 @@ def describe(c):
         yield f"note: {reason}; the counts are for colour images without labels"
     classes = messages.classes(spec.class_names) if spec.class_names else "no classes"
     yield f"images {spec.height}x{spec.width}x{spec.channels}, {classes}"
+    if held := sources.count_held_out(c, spec.count):
+        yield messages.held_out(held, spec.count)
     peak, stages = 0, build_stages(c, spec)
     weights = sum(map(parameters, (stages[-1][0], *stages[-1][:2])))  # and the EMA
     for generator, critic, batch in stages:
@@ -64,10 +66,8 @@ def describe_length(c, spec, step_bytes):
     """
     from training import memory, replicas
 
-    held = sources.count_held_out(c, spec.count)
-    if held:
-        yield messages.held_out(held, spec.count)
-    images = min(c.train_size or spec.count, spec.count - held)
+    rest = spec.count - sources.count_held_out(c, spec.count)
+    images = min(c.train_size or rest, rest)
     per_epoch = max(1, images // c.batch_size) if images else 0
     updates = build.count_updates(c, per_epoch) if per_epoch or not c.epoch else math.inf
     free = memory.free_bytes() or math.inf

@@ -315,7 +315,7 @@ def test_quality_is_measured_as_evaluate_does(eager, tmp_path, monkeypatch):
         ("tiny", "3", "2"),
     ]
     assert {r["measure"] for r in rows} == {"fid_mnist-cnn"}
-    c = resolve({**flags, "seed": 3})
+    c = resolve({**flags, "seed": 3, "holdout": 0})
     data = sources.load_data(c)
     trainer = build.build_trainer(c, data.spec)
     batches = sources.build_batches(c, data)
