@@ -640,25 +640,25 @@ def test_the_sheet_searches_a_limited_number_of_training_images(make, tmp_path, 
 
 
 def test_only_chosen_images_are_compared_and_searched(make, tmp_path):
-    """The first half is held out, and the second half trained on."""
+    """The second half is held out, and the first half trained on."""
     images, labels, asked = noise(40, 12, 12, 1), np.arange(40) % 4, []
 
     def draw(wanted):
         asked.append(wanted)
-        return images[20 + np.arange(len(wanted)) % 20]  # copies
+        return images[np.arange(len(wanted)) % 20]  # copies
 
-    evaluation = make(pixels(), images, labels, among=np.arange(20), samples=30)
+    evaluation = make(pixels(), images, labels, among=np.arange(20, 40), samples=30)
     found = evaluation.measure(draw)
     assert found["samples"] == len(asked[0]) == 30 and "memory_pixels" not in found
-    order = np.random.default_rng(0).permutation(20)
+    order = 20 + np.random.default_rng(0).permutation(20)
     np.testing.assert_array_equal(evaluation.real[:], images[order])
     np.testing.assert_array_equal(asked[0], labels[[*order, *order[:10]]])
-    evaluation.search(images, np.arange(20, 40), False)
+    evaluation.search(images, np.arange(19, -1, -1), False)
     assert evaluation.measure(draw)["memory_pixels"] == 1
-    rows = sheet(evaluation.write(tmp_path, lambda wanted: images[:8], {}), 12)
-    trained_on = {image.tobytes() for image in images[20:]}
+    rows = sheet(evaluation.write(tmp_path, lambda wanted: images[20:28], {}), 12)
+    trained_on = {image.tobytes() for image in images[:20]}
     assert {image.tobytes() for image in rows[:, 1:].reshape(-1, 12, 12)} <= trained_on
-    np.testing.assert_array_equal(rows[:, 0], images[:8, ..., 0])
+    np.testing.assert_array_equal(rows[:, 0], images[20:28, ..., 0])
 
 
 @pytest.mark.parametrize("unseen, few", [(True, False), (False, False), (True, True)])
