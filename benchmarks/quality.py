@@ -2,9 +2,10 @@
 
 `python -m benchmarks.quality` trains every candidate with three seeds for ten minutes each. It
 measures the EMA after 2, 5 and 10 minutes as `--evaluate` does, with 10,000 samples: on MNIST with
-mnist-cnn and the 10,000 test images, on faces with random-cnn and 10,000 training images. The time
-of the measurements does not count. Each row is appended to the CSV file at once. Rows that the
-file already has are skipped. Run nothing else on the machine meanwhile.
+mnist-cnn and the 10,000 test images, on faces with random-cnn and 10,000 training images: no images
+are held out (`--holdout 0`). Candidates of few images train on some, and are measured against
+10,000 of the others. The time of the measurements does not count. Each row is appended to the CSV
+file at once. Rows that the file already has are skipped. Run nothing else on the machine meanwhile.
 """
 
 import argparse
@@ -45,7 +46,7 @@ def curve(flags, marks, *, by_updates=False, folder=None):
     Yields:
       (minutes, updates, name of the measure, its value) at each mark.
     """
-    c = resolve(flags, start=build.start_settings(flags))
+    c = resolve({"holdout": 0, **flags}, start=build.start_settings(flags))
     data = sources.load_data(c)
     batches = sources.build_batches(c, data)
     c = sources.settle(c, data.spec, len(batches), print)
@@ -90,9 +91,9 @@ def copies(flags):
 
 
 def beside(data, subset):
-    """Return the images of a `Packed` set that are not in a subset."""
+    """Return a `Packed` set with the images held out that are not in a subset."""
     others = np.setdiff1d(np.arange(len(data.images)), subset)
-    return dataclasses.replace(data, images=data.images[others], labels=data.labels[others])
+    return dataclasses.replace(data, held=others)
 
 
 def measure(name, seed, marks, by_updates, output, extra=()):

@@ -29,7 +29,7 @@ def dry_run(given):
 def describe(c):
     """Yield lines on the images, the networks, the memory and the time of a config."""
     spec, reason = sources.describe_data(c)
-    count = min(c.train_size or spec.count, spec.count) if spec.count else math.inf
+    count = count_images(c, spec) if spec.count else math.inf
     settled = []
     c = sources.settle(c, spec, count, settled.append)
     devices.import_tensorflow(c.device)
@@ -40,6 +40,8 @@ def describe(c):
         yield f"note: {reason}; the counts are for colour images without labels"
     classes = messages.classes(spec.class_names) if spec.class_names else "no classes"
     yield f"images {spec.height}x{spec.width}x{spec.channels}, {classes}"
+    if held := sources.count_held_out(c, spec.count):
+        yield messages.held_out(held, spec.count)
     yield from settled
     peak, stages = 0, build_stages(c, spec)
     weights = sum(map(parameters, (stages[-1][0], *stages[-1][:2])))  # and the EMA
@@ -58,6 +60,12 @@ def describe(c):
     yield from describe_length(c, spec, peak + TENSORFLOW_BYTES)
 
 
+def count_images(c, spec):
+    """Return the number of training images of a config, of all images that a spec counts."""
+    rest = spec.count - sources.count_held_out(c, spec.count)
+    return min(c.train_size or rest, rest)
+
+
 def describe_length(c, spec, step_bytes):
     """Yield lines on the number of updates of a config and on their time on this machine.
 
@@ -68,7 +76,7 @@ def describe_length(c, spec, step_bytes):
     """
     from training import memory, replicas
 
-    images = min(c.train_size or spec.count, spec.count)
+    images = count_images(c, spec)
     per_epoch = max(1, images // c.batch_size) if images else 0
     updates = build.count_updates(c, per_epoch) if per_epoch or not c.epoch else math.inf
     free = memory.free_bytes() or math.inf

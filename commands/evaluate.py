@@ -2,11 +2,18 @@
 
 import os
 
+import numpy as np
+
 import console
 from commands import build, devices, sources
-from config import tables
+from config import messages, tables
 from config.rows import import_object
 from runs import trained
+
+MEMORY = (
+    "is 0.5 if samples are as far from the training images as images are that were not trained on; "
+    "copies raise it to 1, and so do blurred or flat samples"
+)
 
 
 def evaluate(given):
@@ -49,7 +56,8 @@ def progress(label, total):
 def build_evaluation(c, data):
     """Return the `Evaluation` of samples against real images of a config's data set.
 
-    The real images are the test part of the data set, or `data` if it has no such part.
+    The real images are the test part of the data set, or else the images of `data` that are held
+    out of training, or else all images of `data`.
 
     Raises:
       TooFewImages: if there are fewer than two.
@@ -58,14 +66,18 @@ def build_evaluation(c, data):
     from evaluation.evaluation import Evaluation
 
     part = tables.DATASETS.get(c.dataset, tables.FOLDER).test_part
-    real = sources.load_data(c, part) if part else data
-    if len(real.images) < 2:
+    real, unseen = sources.load_data(c, part) if part else data, bool(part or len(data.held))
+    among = data.held if unseen and not part else np.arange(len(real.images))
+    if len(among) < 2:
         raise TooFewImages("an evaluation needs at least 2 real images, and there is 1")
     return Evaluation(
         build_extractor(c.extractor, real.images.shape[1:]),
         real.images,
         real.labels if real.spec.classes else None,
+        among=among,
+        unseen=unseen,
         count=c.eval_samples,
+        samples=c.eval_samples if len(data.held) else None,  # more samples have less noise
         cache_dir=c.cache_dir,
         by=c.best_by,
         higher=tables.MEASURES[c.best_by].higher,
@@ -86,7 +98,7 @@ def measure(c, folder):
     Raises:
       Failed: if the generator cannot be loaded, or its images have another shape than the data's.
     """
-    data = sources.load_data(c)
+    data, saved = sources.load_data(c), trained.read_config(folder)
     devices.import_tensorflow(c.device)
     from training.average import draw_measured
 
@@ -99,14 +111,20 @@ def measure(c, folder):
         raise console.Failed(
             f"the generator in {folder} makes images {made}, but images of {c.dataset} are {real}"
         )
-    yield f"{len(evaluation.real)} samples, and the same number of real images of {c.dataset}"
+    yield messages.compared(c, evaluation.samples, len(evaluation.real), evaluation.unseen)
     yield from evaluation.gaps
+    if len(data.held) and saved["data"].get("fingerprint") != data.spec.fingerprint:
+        yield f"note: {messages.MAY_BE_SEEN}"
+    kwargs = {name: saved.get(name, getattr(c, name)) for name in ("seed", "train_size")}
+    evaluation.search(data.images, data.stream(**kwargs).subset, c.mirror)
 
     def draw(labels):
         return draw_measured(generator, latents, labels)
 
     found = evaluation.measure(draw, progress)
     yield from (f"{name:32} {value:.6g}" for name, value in found.items())
+    if evaluation.unseen:
+        yield f"note: memory_{evaluation.extractor.name} {MEMORY}"
     if row := tables.EXTRACTORS.get(c.extractor):
         for name in row.misleads:
             yield f"note: {name}_{evaluation.extractor.name} rises when images are blurred"
@@ -114,4 +132,4 @@ def measure(c, folder):
         shares = " ".join(f"{100 * share:.1f}" for share in evaluation.shares)
         yield f"{'% in each class_' + evaluation.extractor.name:32} {shares}"
     target = build.pictures_dir(c, folder)
-    yield from evaluation.write(target, draw, found, data.images, c.mirror)
+    yield from evaluation.write(target, draw, found)

@@ -1,6 +1,8 @@
 """From a `Config` to its data: the images, their description and the stream of batches."""
 
+import dataclasses
 import functools
+import hashlib
 import os
 from pathlib import Path
 
@@ -27,7 +29,7 @@ def load_data(c, part=None):
       Failed: if the data cannot be read.
     """
     arch = tables.ARCHS[c.arch]
-    return import_object(arch.task.load)(
+    data = import_object(arch.task.load)(
         c.dataset,
         reader=build_reader(c),
         data_dir=c.data_dir,
@@ -41,6 +43,40 @@ def load_data(c, part=None):
         background=c.background,
         output=(c.output_height, c.output_width, 0 if arch.growth else max(8, arch.multiple_of)),
     )
+    count = 0 if part else count_held_out(c, data.spec.count)
+    return dataclasses.replace(data, held=_choose_held(data.names, count)) if count else data
+
+
+def count_held_out(c, count):
+    """Return how many images of the data set of a config are held out of training.
+
+    Args:
+      c: a `Config`.
+      count: number of images of the data set; 0 if it is unknown.
+
+    Raises:
+      Failed: if no image would be left.
+    """
+    row, task = tables.DATASETS.get(c.dataset, tables.FOLDER), tables.ARCHS[c.arch].task
+    if row.test_part or "holdout" in task.refuses or not count:
+        return 0
+    if c.holdout is None:
+        few = count < tables.HOLDOUT_FROM
+        return 0 if few else min(count // tables.HOLDOUT_PART, tables.MAX_HOLDOUT)
+    if c.holdout >= count:
+        raise console.Failed(f"--holdout={c.holdout} leaves no image to train on, of {count}")
+    return c.holdout
+
+
+def _choose_held(names, count):
+    """Return sorted indices of the `count` images that are held out of training, int [count].
+
+    They are the images whose names have the smallest hashes. If images are added later, none is
+    held out that has been trained on.
+    """
+    texts = (f"held out: {name}".encode(errors="surrogateescape") for name in names)
+    hashes = [hashlib.sha256(text).digest() for text in texts]
+    return np.sort(sorted(range(len(hashes)), key=hashes.__getitem__)[:count])
 
 
 def settle(c, spec, count, say):
@@ -76,9 +112,12 @@ def describe_spec(c, spec):
 
 
 def class_counts(data):
-    """Return the number of training images of each class, int [K]; () without classes."""
+    """Return the number of images of each class, int [K], without those held out of training.
+
+    It is () without classes.
+    """
     classes = data.spec.classes
-    return np.bincount(data.labels, minlength=classes) if classes else ()
+    return np.bincount(np.delete(data.labels, data.held), minlength=classes) if classes else ()
 
 
 def build_reader(c):

@@ -66,6 +66,14 @@ class Config:
     train_size: int = _flag(
         0, "number of training images to use; 0 or inf: all", values.count, low=0
     )
+    holdout: int = _flag(
+        None,
+        "number of images that are never trained on, to measure against; 0: none; None: a tenth,"
+        f" at most {tables.MAX_HOLDOUT:,}, of data sets of {tables.HOLDOUT_FROM:,} images or more"
+        " that have no test part",
+        int,
+        low=0,
+    )
     input_height: int = _flag(None, "height in pixels of the centre box of --crop", int, low=1)
     input_width: int = _flag(
         None, "width in pixels of the centre box of --crop; None: input_height", int, low=1
@@ -317,7 +325,10 @@ class Config:
     )
     eval_every: int = _flag(0, "generator updates between two evaluations; 0: none", low=0)
     eval_samples: int = _flag(
-        10000, "maximum number of samples, and of real images, in an evaluation", low=100
+        10000,
+        "number of samples in an evaluation, and maximum number of real images; without held-out"
+        " images, not more samples than real images",
+        low=100,
     )
     extractor: str = _flag(
         None,

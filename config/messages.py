@@ -1,4 +1,7 @@
-"""The texts of --help, of --list_presets and of the start of training. Imports no TensorFlow."""
+"""The texts of --help, --list_presets and --evaluate, and of the start of training.
+
+Imports no TensorFlow.
+"""
 
 import math
 import textwrap
@@ -8,6 +11,11 @@ from config.fields import FIELDS, TEST_MODE, is_set, text
 from config.resolve import resolve
 from config.saved import changes
 from console import plain
+
+MAY_BE_SEEN = (
+    "the images have changed since the training: if some were removed or renamed, images that were "
+    "trained on may be held out now"
+)
 
 
 def advice(c, given):
@@ -176,6 +184,31 @@ def length(c, updates, per_epoch, images, done=0):
         text += f", but at most {c.max_minutes:g} minutes" if c.max_minutes else ""
     text += f" ({done:,} are done)" if done else ""
     return f"{text}; {tables.ARCHS[c.arch].usual}"
+
+
+def held_out(count, images):
+    """Return a line with the number of images that are held out of training.
+
+    Args:
+      count: that number.
+      images: number of all images of the data set.
+    """
+    return f"{count:,} of {images:,} images are held out of training, to measure against"
+
+
+def compared(c, samples, count, unseen):
+    """Return a line with the number of samples, and what they are compared with.
+
+    Args:
+      c: a `Config`.
+      samples, count: number of samples, and of real images.
+      unseen: True if the real images are not trained on.
+    """
+    test = tables.DATASETS.get(c.dataset, tables.FOLDER).test_part
+    kind = f"{test} images" if test else "images"
+    held = " held out of training" if unseen and not test else ""
+    number = "the same number of" if samples == count else count
+    return f"{samples} samples, and {number} {kind} of {c.dataset}{held}"
 
 
 def pace(left, seconds, seconds_left=math.inf, grows=False):

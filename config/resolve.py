@@ -133,6 +133,12 @@ def _check_combinations(c, row):
     """Check the limits in an architecture's row, and fields that depend on each other."""
     _check_sizes(c, row)
     _check_task(c, row.task)
+    data = tables.DATASETS.get(c.dataset, tables.FOLDER)
+    if c.holdout and data.test_part:
+        raise WrongCall(
+            f"--holdout={c.holdout} has no effect with --dataset={c.dataset}, whose test images are"
+            " never trained on: leave it out"
+        )
     if row.growth:
         _check_growth(c, row.growth)
     if c.clip_down > c.clip_up:
@@ -153,7 +159,8 @@ def _check_task(c, task):
     """Check that no flag is set that the task of the architecture does not support."""
     others = {name for row in tables.ARCHS.values() for name in row.task.asks} - set(task.asks)
     for name in fields.FIELDS:
-        if name in others | set(task.refuses) and fields.is_set(c, name):
+        refused = name in task.refuses and getattr(c, name)
+        if refused or (name in others and fields.is_set(c, name)):
             raise WrongCall(f"--{name} cannot be used with --arch={c.arch}, which {task.does}")
     if bool(c.translate) != bool(c.input) or (c.output and not c.translate):
         raise WrongCall(

@@ -57,8 +57,8 @@ def _check_values(saved, read):
 def add_newer_fields(saved):
     """Add the fields that are newer than a run, with the values that it was trained with.
 
-    These are the background, the frozen layers, the augmentation, the penalty and the fields of the
-    networks.
+    These are the background, the frozen layers, the augmentation, the held-out images, the penalty
+    and the fields of the networks.
     `saved` is a dict of Config field → value.
     """
     row, mode = tables.ARCHS.get(saved.get("arch")), tables.MODES.get(saved.get("mode"))
@@ -67,6 +67,7 @@ def add_newer_fields(saved):
     for name in ("background", "freeze_critic"):
         saved.setdefault(name, FIELDS[name].default)
     saved.setdefault("augment", ("none",))
+    saved.setdefault("holdout", 0)
     if mode:
         saved.setdefault("penalty", mode.defaults["penalty"])
     for name in row.network if row else ():
@@ -77,7 +78,7 @@ def identity(given):
     """Return a dict of the flags and preset settings that select a run in test mode."""
     given = {**preset_settings(given), **given}
     networks = {n for row in tables.ARCHS.values() for n in row.network}
-    names = ("name", "batch_size", "penalty", *FIXED, *sorted(networks))
+    names = ("name", "batch_size", "penalty", "holdout", *FIXED, *sorted(networks))
     return {n: given[n] for n in names if given.get(n) is not None}
 
 
@@ -157,7 +158,7 @@ def _refuse_momentum(config, saved):
 
 def _fixed(row):
     """Return the fields that a resumed run cannot change, in the order of the checks."""
-    return ("arch", *row.network, *row.fixed, *FIXED, "background", "freeze_critic")
+    return ("arch", *row.network, *row.fixed, *FIXED, "background", "freeze_critic", "holdout")
 
 
 def changes(config, saved):

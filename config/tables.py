@@ -25,6 +25,10 @@ from config.rows import (
 DEFAULT_EPOCHS, DEFAULT_UPDATES = 25, 16_000
 FEW_IMAGES = 1_000  # fewer training images than this are augmented, if they have colours
 
+# Images that are held out of training without --holdout: one of HOLDOUT_PART, at most MAX_HOLDOUT,
+# from HOLDOUT_FROM images on.
+HOLDOUT_FROM, HOLDOUT_PART, MAX_HOLDOUT = 1_000, 10, 2_000
+
 _ADAM = {"optimizer": "adam", "beta1": 0.5, "beta2": 0.999, "epsilon": 1e-8}
 _LOGISTIC = {
     "critic_loss": "losses:logistic_critic",
@@ -144,7 +148,7 @@ GENERATION = Task(
 TRANSLATION = Task(
     does="translates images between the folders trainA and trainB",
     asks=("translate", "input", "output"),
-    refuses=("conditional", "compare", "evaluate", "eval_every", "patience"),
+    refuses=("conditional", "compare", "evaluate", "eval_every", "holdout", "patience"),
     settles={"conditional": False, "mirror": True, "augment": ("none",)},
     reader="datasets.folders:read_folder",
     load="datasets.domains:load",

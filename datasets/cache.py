@@ -6,6 +6,7 @@ unreadable ones, and the facts for the notes. Imports no TensorFlow.
 
 import contextlib
 import functools
+import hashlib
 import json
 import os
 import warnings
@@ -22,6 +23,13 @@ import utils
 from datasets import pictures
 
 JOB = 64  # pictures that a thread decodes before it takes the next
+
+
+def stem(path, size, *key, **colours):
+    """Return the stem of the cache's files: the path's name, the size, and a digest of the key."""
+    key = [*key, *(v for v in colours.values() if v not in ("white", None))]  # older caches: none
+    text = json.dumps([str(path.resolve()), *key])
+    return f"{path.name}_{size[0]}_{size[1]}_{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
 def read_or_pack(source, stem, cache_dir, size, crop, workers, **colours):

@@ -5,7 +5,6 @@ Imports no TensorFlow.
 
 import dataclasses
 import hashlib
-import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -52,7 +51,7 @@ class Source:
     """Pictures before packing.
 
     Attributes:
-      names: list of N strings, for messages.
+      names: list of N strings, for messages and to choose images by.
       open: function of an index that returns a Pillow image, or its path or open file.
       signature: str that changes when the pictures change.
       labels: int [N], or None if the set has none.
@@ -86,6 +85,8 @@ class Packed:
       spec: the ImageSpec.
       skipped: names of the unreadable pictures, each with the reason.
       shown: empty; `domains.Domains` has test images here.
+      names: [N], names of the images in the set.
+      held: int [K], sorted indices of the images that are held out of training.
     """
 
     images: np.ndarray
@@ -93,10 +94,12 @@ class Packed:
     spec: ImageSpec
     skipped: list
     shown: tuple = ()
+    names: np.ndarray | tuple = ()
+    held: np.ndarray | tuple = ()
 
     def stream(self, **kwargs):
         """Return the endless stream of training images, `Batches` with these kwargs."""
-        return Batches(self.images, self.labels, **kwargs)
+        return Batches(self.images, self.labels, held=self.held, **kwargs)
 
 
 def load(
@@ -146,7 +149,7 @@ def load(
         images, keep, skipped, facts = source.images, slice(None), [], {}
     else:
         colours = {"background": background, "value_range": value_range}
-        stem = _stem(path, size, pattern, size, crop, *kwargs.values(), **colours)
+        stem = cache.stem(path, size, pattern, size, crop, *kwargs.values(), **colours)
         found = cache.read_or_pack(source, stem, cache_dir, size, crop, workers, **colours)
         images, keep, skipped, facts = found
     if not len(images):
@@ -156,14 +159,8 @@ def load(
     spec = _spec(images.shape[1:], len(images), path, source, conditional)
     value_range = facts.get("value_range", source.value_range)
     spec = dataclasses.replace(spec, value_range=value_range)
-    return Packed(images, labels.astype(np.int32), spec, skipped)
-
-
-def _stem(path, size, *key, **colours):
-    """Return the stem of the cache's files: the path's name, the size, and a digest of the key."""
-    key = [*key, *(v for v in colours.values() if v not in ("white", None))]  # older caches: none
-    text = json.dumps([str(path.resolve()), *key])
-    return f"{path.name}_{size[0]}_{size[1]}_{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+    names = np.array(source.names, object)[keep]
+    return Packed(images, labels.astype(np.int32), spec, skipped, names=names)
 
 
 def _tell(source, skipped, notes):
@@ -246,13 +243,15 @@ class Batches:
       labels: int32 [N].
       seed: int.
       train_size: number of images to train on, drawn by the seed; 0 takes all of them.
+      held: int [K], indices of the images that are never taken.
       rows: (replicas of this process, number of all replicas). Of R replicas, replica r has the
         rows r, r + R, r + 2R, … of each batch. By default one replica has all rows.
     """
 
-    def __init__(self, images, labels, *, seed, train_size=0, rows=((0,), 1)):
-        order = np.random.default_rng([seed, 1]).permutation(len(images))
-        self.subset = np.sort(order[: train_size or len(images)])
+    def __init__(self, images, labels, *, seed, train_size=0, held=(), rows=((0,), 1)):
+        rest = np.delete(np.arange(len(images)), held)
+        order = np.random.default_rng([seed, 1]).permutation(len(rest))
+        self.subset = np.sort(rest[order[: train_size or len(rest)]])
         self.images, self.labels, self.seed = images, labels, seed
         self.rows = rows
         self._pass, self._order = -1, None

@@ -20,6 +20,7 @@ from evaluation.parts import Images, PixelMeasures, regroup
 
 SHEET_ROWS, SHEET_NEAREST = 8, 7  # samples in nearest.png, and training images beside each
 NEAREST_OF = 60_000  # training images that are searched, before mirroring
+FEW = 1000  # reals; the FID of fewer is mostly its bias
 
 
 class Evaluation:
@@ -32,7 +33,10 @@ class Evaluation:
       extractor: an `Extractor`.
       real: uint8 images [N, H, W, C] to compare with.
       labels: int [N], or None.
-      count: number of reals and of samples, at most.
+      among: int [K], the indices of the images to compare with; None for all.
+      unseen: False if generators have been trained on the reals. Memory is not measured then.
+      count: number of reals, at most.
+      samples: number of samples; None for that of the reals.
       cache_dir: folder in which the features of reals are cached.
       by: measure that decides which state of a generator is the best.
       higher: True if a higher value of that measure is better.
@@ -42,9 +46,11 @@ class Evaluation:
     Attributes:
       by: the full name of that measure, with the extractor's name.
       shares: shares of the classes [K] among the samples last measured, or None.
+      samples: number of samples of a measurement.
       real: the real images, `Images` in random order.
       features: of the reals, float [N, D].
       moments: mean [D] and covariance [D, D] of the features.
+      training: (training images, their features), as `search` sets it, or None.
     """
 
     def __init__(
@@ -53,29 +59,44 @@ class Evaluation:
         real,
         labels,
         *,
+        among=None,
+        unseen=True,
         count,
+        samples=None,
         cache_dir,
         by="fid",
         higher=False,
         progress=console.no_progress,
     ):
-        order = np.random.default_rng(0).permutation(len(real))[:count]
-        self.extractor, self.cache_dir = extractor, Path(cache_dir)
+        among = np.arange(len(real)) if among is None else among
+        order = among[np.random.default_rng(0).permutation(len(among))[:count]]
+        self.extractor, self.cache_dir, self.unseen = extractor, Path(cache_dir), unseen
         # In random order, because some measures take the first images only: sets lie by class.
         self.real = Images(real, order)
         self.labels = None if labels is None else labels[order]
+        self.samples = samples or len(order)
         self.by, self.higher = by if by == "swd" else f"{by}_{extractor.name}", higher
-        self.shares, self.progress = None, progress
+        self.shares, self.progress, self.training = None, progress, None
         self.features = self._cached(self.real, "features of real images")
         self.moments = metrics.moments(self.features)
 
     @property
     def gaps(self):
-        """Lines that name the measures for which the images are too small."""
-        height, width = self.real.shape[1:3]
-        if metrics.ssim_scales((height, width)):
-            return []
-        return [f"ssim is not measured: images of {height}x{width} are too small for it"]
+        """Lines on what the measures cannot tell with these images."""
+        lines, (height, width) = [], self.real.shape[1:3]
+        if not self.unseen:
+            lines.append(
+                "no images are held out of training: the measures are against training images, so "
+                "that copies of them would score well"
+            )
+        if len(self.real) < FEW:
+            lines.append(
+                f"the fid against {len(self.real)} images is too high: compare it only with that of"
+                " other generators against the same images"
+            )
+        if not metrics.ssim_scales((height, width)):
+            lines.append(f"ssim is not measured: images of {height}x{width} are too small for it")
+        return lines
 
     def _cached(self, images, label):
         """Return the features [N, D] of real images, from a file in the cache.
@@ -131,15 +152,16 @@ class Evaluation:
 
         Args:
           draw: int labels [N] → uint8 images [N, H, W, C], or an iterator of parts of them. The
-            labels are the labels of the reals, or zeros without labels. Smaller images, for example
-            from an early stage of progressive growing, are enlarged.
+            labels are the labels of the reals, repeated for more samples, or zeros without labels.
+            Smaller images, for example from an early stage of progressive growing, are enlarged.
           progress: function of (label, total) that shows progress; see `Evaluation`.
 
         Returns:
           A dict of name → number. Names of measures of features end with the extractor's name.
+          "memory" is missing before `search`, and if generators have been trained on the reals.
         """
-        labels = np.zeros(len(self.real), np.int32) if self.labels is None else self.labels
-        features, classes, done = [], [], 0
+        given = np.zeros(1, np.int32) if self.labels is None else self.labels
+        labels, features, classes, done = np.resize(given, self.samples), [], [], 0
         pixels = PixelMeasures(self.real)
         with progress("drawing and extracting", len(labels)) as bar:
             for part in regroup(draw(labels), self.real.shape):
@@ -151,7 +173,8 @@ class Evaluation:
                 bar.update(done, "")
         measures = self._feature_measures(np.concatenate(features), progress)
         if classes[0] is not None:
-            self.shares, by_class = class_measures(np.concatenate(classes), self.labels)
+            asked = None if self.labels is None else labels
+            self.shares, by_class = class_measures(np.concatenate(classes), asked)
             measures |= by_class
         measures = {f"{name}_{self.extractor.name}": value for name, value in measures.items()}
         with progress("measures of pixels", pixels.levels) as bar:
@@ -164,8 +187,21 @@ class Evaluation:
             return True
         return new[self.by] > old[self.by] if self.higher else new[self.by] < old[self.by]
 
-    def write(self, folder, draw, measures, images, mirror):
-        """Write measures.json and nearest.png.
+    def search(self, images, subset, mirror):
+        """Set the training images that `measure` and `write` search for copies.
+
+        Args:
+          images: uint8 images [M, H, W, C].
+          subset: int [K], the indices of those that are trained on. At most `NEAREST_OF` of them
+            are searched.
+          mirror: search the images flipped left to right as well.
+        """
+        subset = subset[np.random.default_rng(1).permutation(len(subset))[:NEAREST_OF]]
+        images = Images(images, np.sort(subset), mirror)
+        self.training = images, self._cached(images, "features of training images")
+
+    def write(self, folder, draw, measures):
+        """Write measures.json, and nearest.png after `search`.
 
         Each row of nearest.png shows a sample and the training images nearest to it by features.
 
@@ -173,17 +209,13 @@ class Evaluation:
           folder: folder to write to.
           draw: as for `measure`.
           measures: dict of name → number, as `measure` returns.
-          images: uint8 training images [M, H, W, C], of which at most `NEAREST_OF` are searched.
-          mirror: search the images flipped left to right as well.
 
         Returns:
           [path of measures.json, path of nearest.png].
         """
-        order = np.random.default_rng(1).permutation(len(images))[:NEAREST_OF]
-        images = Images(images, np.sort(order), mirror)
+        images, features = self.training
         labels = np.arange(SHEET_ROWS) if self.labels is None else self.labels[:SHEET_ROWS]
         samples = np.concatenate(list(regroup(draw(labels.astype(np.int32)), images.shape)))
-        features = self._cached(images, "features of training images")
         near = metrics.nearest(self.extractor(samples)[0], features, SHEET_NEAREST)
         rows = [np.stack([x, *images[near_x]]) for x, near_x in zip(samples, near)]
         if self.shares is not None:
@@ -204,12 +236,16 @@ class Evaluation:
             bar.update(2, "")
             precision, recall = metrics.precision_recall(self.features, fake)
             bar.update(3, "")
+        memory = {}
+        if self.training and self.unseen:
+            memory["memory"] = metrics.copying(self.training[1], self.features, fake)
         return {
             "fid": distance,
             "kid": kid,
             "kid_deviation": deviation,
             "precision": precision,
             "recall": recall,
+            **memory,
         }
 
 

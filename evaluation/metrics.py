@@ -140,6 +140,37 @@ def nearest(points, others, k):
     return indices
 
 
+def nearest_distance(points, others):
+    """Return the squared distance [N] from each of `points` [N, D] to the nearest of `others`."""
+    found = np.full(len(points), np.inf, np.float32)
+    for i in range(0, len(others), CHUNK):  # `others` may be a file
+        part = np.asarray(others[i : i + CHUNK], np.float32)
+        squared = [rows.min(1) for rows in _squared_distances(points, part)]
+        found = np.minimum(found, np.concatenate(squared))
+    return found
+
+
+def copying(train, held, fake):
+    """Share of the pairs (fake, held) in which the fake is nearer to a training image.
+
+    The distance of an image is that to its nearest training image. Ties count half. This is the
+    Mann-Whitney statistic of 2004.05675, section 2, over the whole space, divided by the number of
+    pairs.
+
+    Args:
+      train, held, fake: features [N, D] of training images, of real images that are not trained
+        on, and of samples. `train` may be a file.
+
+    Returns:
+      float in [0, 1]: 0.5 if the fakes are as far from training images as the held-out images are,
+      1 if all fakes are copies.
+    """
+    from scipy.stats import mannwhitneyu
+
+    distances = [nearest_distance(x, train) for x in (held, fake)]
+    return float(mannwhitneyu(*distances, method="asymptotic").statistic / len(held) / len(fake))
+
+
 def ssim_scales(size):
     """Return the number of scales of MS-SSIM for images of (height, width): 0 to 5.
 

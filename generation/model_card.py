@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 
 import console
-from runs import checkpoints, log, recovery, trained
+from runs import checkpoints, log, page, recovery, trained
 
 NAME = "README.md"  # model hubs show this file, and read its YAML head
 START = "import numpy as np\n\nrng = np.random.default_rng(0)"
@@ -125,7 +125,7 @@ def _summary(saved, data, shape, step, *, translates):
         )
     else:
         classes = f" of {data['classes']} classes" if data["classes"] else ""
-        used, count = saved.get("train_size") or data["count"], data["count"]
+        used, count = page.count_trained({**saved, "data": data}), data["count"]
         images = f"the {count}" if used >= count else f"{used} of the {count}"
         summary = (
             f"A generator of {height}x{width} {COLOURS[channels]} images, "

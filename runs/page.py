@@ -126,15 +126,22 @@ def _jpeg(image):
 def _summary(rows, settings, last):
     """Return a line with the network, the mode, the data and the length of the training."""
     data = settings.get("data", {})
-    count = data.get("count", "?")
-    count = min(settings.get("train_size") or count, count) if isinstance(count, int) else count
-    what = f"{count} images of {Path(str(settings.get('dataset'))).name}"
+    what = f"{count_trained(settings)} images of {Path(str(settings.get('dataset'))).name}"
     if names := data.get("class_names"):
         listed = textwrap.shorten(", ".join(names), 200, placeholder=" ...")
         what += f" in {len(names)} classes ({console.plain(listed)})"
     minutes = float(rows[-1].get("seconds") or 0) / 60 if rows else 0
     networks = f"{settings.get('arch')}, {settings.get('mode')}"
     return f"{networks}: {what}; {last}, {minutes:.1f} minutes of training"
+
+
+def count_trained(settings):
+    """Return the number of images that a run with these settings trains on, or "?"."""
+    count = settings.get("data", {}).get("count")
+    if not isinstance(count, int):
+        return "?"
+    count -= settings.get("holdout") or 0
+    return min(settings.get("train_size") or count, count)
 
 
 def _film(path):

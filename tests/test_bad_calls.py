@@ -129,6 +129,7 @@ VALUES = [  # a flag, what it must be, and what it does not take
         "a whole number or inf, at least 0, at most 2147483647",
         ["-1", "nan", "-inf", "all", "1e3", "∞"],
     ),
+    ("holdout", "a whole number, at least 0, at most 2147483647", ["-1", "inf", "10%", "0.1"]),
     ("output_height", "a whole number, at least 8, at most 1024", ["7", "1025", "28x28"]),
     ("output_width", "a whole number, at least 8, at most 1024", ["7", "1025"]),
     ("input_height", "a whole number, at least 1, at most 2147483647", ["0"]),
@@ -230,7 +231,7 @@ CALLS = [  # a command line, and the whole line that it ends with
     ("--=3", "unexpected argument: '--=3' {WORD}"),
     ("--näme x", "Unknown command line flag 'näme'. Did you mean: name ?"),
     ("--undefok=zz --zz=3", "Unknown command line flag 'undefok'"),
-    ("--help --hello", "Unknown command line flag 'hello'"),
+    ("--help --xyzzy", "Unknown command line flag 'xyzzy'"),
     ("train", "unexpected argument: 'train' {WORD}"),
     ("--epoch 3 4", "unexpected argument: '4' {WORD}"),
     ("-", "unexpected argument: '-' {WORD}"),
@@ -305,6 +306,7 @@ CALLS = [  # a command line, and the whole line that it ends with
             *(("conditional", "--conditional"), ("compare", "--compare gp,div")),
             *(("evaluate", "--evaluate"), ("eval_every", "--eval_every 5")),
             ("patience", "--patience 0.33"),
+            ("holdout", "--holdout 5"),
             *(("seeds", "--seeds 0-3"), ("num_samples", "--num_samples 5")),
             *(
                 ("visualize", "--visualize 0"),
@@ -312,6 +314,11 @@ CALLS = [  # a command line, and the whole line that it ends with
                 ("label", "--label 0"),
             ),
         )
+    ),
+    (
+        "--train --holdout 5",
+        "--holdout=5 has no effect with --dataset=mnist, whose test images are never trained on: "
+        "leave it out",
     ),
     (
         "--translate A2B --input x --output y",
@@ -538,6 +545,7 @@ CHANGES = [
     ("--g_width 64,32", "g_width=32, not 64,32"),
     ("--label_mode concat", "label_mode=projection, not concat"),
     ("--freeze_critic 1", "freeze_critic=0, not 1"),
+    ("--dataset pics --holdout 1", "holdout=None, not 1"),
     ("--preset resnet_gan", "arch=dcgan, not resnet"),
 ]
 

@@ -3,6 +3,10 @@
 import numpy as np
 import pytest
 
+import console
+from commands import sources
+from config.resolve import resolve
+from datasets import packed
 from datasets.packed import Batches
 
 
@@ -91,6 +95,70 @@ def test_train_size_bounds_what_is_taken():
     b = batches(50, train_size=7)
     taken = b.indices(0, 21)
     assert len(b) == 7 and sorted(taken[:7]) == sorted(taken[7:14]) == b.subset.tolist()
+
+
+@pytest.mark.parametrize("train_size, taken", [(0, 46), (7, 7), (50, 46)])
+def test_held_out_images_are_never_taken(train_size, taken):
+    held = np.array([0, 3, 20, 49])
+    b = batches(50, train_size=train_size, held=held)
+    assert len(b) == taken and set(b.indices(0, 150)) == set(b.subset)
+    assert not set(b.subset) & set(held)
+
+
+def source_of(count):
+    """The arguments of `packed.Packed` for images named "0", "1" and so on."""
+    images = np.arange(count, dtype=np.uint8).reshape(-1, 1, 1, 1)
+    spec = packed.ImageSpec(1, 1, 1, count, 2)
+    return packed.Packed(images, np.arange(count) % 2, spec, [], names=list(map(str, range(count))))
+
+
+def held(monkeypatch, count, **given):
+    """The set of the images of `source_of` that a call holds out."""
+    monkeypatch.setattr("datasets.packed.load", lambda *_, **__: source_of(count))
+    data = sources.load_data(resolve({"dataset": "pics", **given}))
+    stream = data.stream(seed=given.get("seed", 0), train_size=given.get("train_size", 0))
+    assert set(data.held) | set(stream.subset) <= set(range(count))
+    assert not set(data.held) & set(stream.subset) and list(data.held) == sorted(set(data.held))
+    counts = sources.class_counts(data)
+    assert counts.sum() == count - len(data.held) and counts[1] == sum(
+        i % 2 for i in range(count) if i not in set(data.held)
+    )
+    return set(data.held)
+
+
+def test_which_images_are_held_out(monkeypatch):
+    """It does not depend on the seed. Images that are added leave none that was trained on."""
+    first = held(monkeypatch, 100, holdout=20)
+    assert len(first) == 20 and first != set(range(20))
+    assert held(monkeypatch, 100, holdout=20, seed=5, train_size=30) == first
+    assert held(monkeypatch, 100, holdout=10) < first
+    later = held(monkeypatch, 200, holdout=20)
+    assert len(later) == 20 and later != first and {i for i in later if i < 100} <= first
+    assert held(monkeypatch, 8, holdout=3) == {1, 2, 5}  # pinned: a resumed run has the same
+
+
+@pytest.mark.parametrize(
+    "count, given, expected",
+    [
+        (999, {}, 0),
+        (1000, {}, 100),
+        (19_999, {}, 1999),
+        (60_000, {}, 2000),
+        (60_000, {"holdout": 0}, 0),
+        (5, {"holdout": 4}, 4),
+        (60_000, {"dataset": "mnist"}, 0),
+        (60_000, {"arch": "cyclegan"}, 0),
+        (0, {"holdout": 4}, 0),  # unknown
+    ],
+)
+def test_how_many_images_are_held_out(count, given, expected):
+    assert sources.count_held_out(resolve({"dataset": "pics", **given}), count) == expected
+
+
+def test_an_image_is_left_to_train_on():
+    for count in (4, 3):
+        with pytest.raises(console.Failed, match=f"--holdout=4 leaves no image .*, of {count}$"):
+            sources.count_held_out(resolve({"dataset": "pics", "holdout": 4}), count)
 
 
 @pytest.mark.parametrize("train_size", [0, 10, 11, 999])

@@ -15,6 +15,7 @@ from benchmarks import (
     gpu,
     limit,
     loader,
+    memory,
     narrow,
     overhead,
     quality,
@@ -24,7 +25,7 @@ from benchmarks import (
     step,
     timing,
 )
-from commands import build, sources
+from commands import build, evaluate, sources
 from commands.evaluate import build_evaluation
 from config.resolve import resolve
 from datasets.packed import Batches
@@ -315,7 +316,7 @@ def test_quality_is_measured_as_evaluate_does(eager, tmp_path, monkeypatch):
         ("tiny", "3", "2"),
     ]
     assert {r["measure"] for r in rows} == {"fid_mnist-cnn"}
-    c = resolve({**flags, "seed": 3})
+    c = resolve({**flags, "seed": 3, "holdout": 0})
     data = sources.load_data(c)
     trainer = build.build_trainer(c, data.spec)
     batches = sources.build_batches(c, data)
@@ -326,6 +327,29 @@ def test_quality_is_measured_as_evaluate_does(eager, tmp_path, monkeypatch):
     all_of_them = {**flags, "eval_samples": len(data.images)}
     assert quality.copies(all_of_them) == pytest.approx(0, abs=1e-3)
     assert quality.copies({**all_of_them, "train_size": 20}) > 1
+
+
+def test_memory_is_of_known_copies(tmp_path, monkeypatch):
+    def pixels(images):
+        return images.reshape(len(images), -1).astype(np.float32), None
+
+    pixels.name = pixels.key = "pixels"
+    monkeypatch.setattr(evaluate, "build_extractor", lambda *_: pixels)
+    flags = {"dataset": "digits", "output_height": 8, "cache_dir": str(tmp_path)}
+    rows, distances = memory.measure(resolve(flags))
+    found = {name: float(value) for name, value in rows}
+    expected = {"training images": 1, "other real images": 0.5, "half of each": 0.75}
+    assert {name: found[name] for name in expected} == pytest.approx(expected, abs=0.1)
+    assert 1 > found["training images, noise of 20"] > found["training images, noise of 40"] > 0.5
+    assert [count for count, *_ in distances] == [100, 179]
+    assert float(distances[0][1]) > float(distances[1][1]) > 0
+    images = np.zeros((1, 5, 5, 1), np.uint8)
+    images[0, 2, 2] = 100
+    soft = memory.blurred(images, 1)
+    assert soft[0, 2, 2, 0] == 16 and soft[0, 1, 2, 0] == 10  # 100 / 2π and 100 exp(-1/2) / 2π
+    assert memory.noisy(np.full((9, 9, 9, 1), 128, np.uint8), 10).std() == pytest.approx(
+        10, rel=0.1
+    )
 
 
 def test_tables_never_mix_extractors():

@@ -146,14 +146,20 @@ def test_evaluate_gives_the_numbers_of_training(cli, monkeypatch):
     monkeypatch.setattr(evaluate, "progress", lambda *words: shown.append(words) or Shown(shown))
     status, out, err = cli("--dataset", "digits", "--evaluate", "--eval_samples", 150)
     assert (status, err) == (0, "")
+    searched = [("features of training images", 1618), 1000, 1618]
     features = [("drawing and extracting", 150), 150, ("measures of features", 3), 1, 2, 3]
-    assert shown[:8] == [*features, ("measures of pixels", 1), 1]
+    assert shown[:11] == [*searched, *features, ("measures of pixels", 1), 1]
+    against = "150 samples, and the same number of images of digits held out of training"
+    assert against in out.splitlines() and "note: memory_random-cnn is 0.5 if " in out
     measures = json.loads((drawn / "measures.json").read_text())
     assert measures["samples"] == 150
     logged = {n.removeprefix("eval/"): v for n, v in rows[-1].items() if n.startswith("eval/")}
-    assert measures.keys() == logged.keys() > {"fid_random-cnn", "swd", "recall_random-cnn"}
+    assert 0 <= measures["memory_random-cnn"] <= 1
+    assert measures.keys() - logged.keys() == {"memory_random-cnn"}
+    assert logged.keys() > {"fid_random-cnn", "swd", "recall_random-cnn"}
     for name, value in measures.items():
-        assert value == pytest.approx(float(logged[name]), rel=1e-5), name
+        if name in logged:
+            assert value == pytest.approx(float(logged[name]), rel=1e-5), name
         assert any(line.split()[0] == name for line in out.splitlines())
     assert f"{drawn}/nearest.png" in out.splitlines()
     with Image.open(drawn / "nearest.png") as sheet:
@@ -191,7 +197,8 @@ def test_the_best_is_a_run_of_its_own(cli):
     status, out, _ = cli("--dataset", "digits", "--evaluate", "--eval_samples", 150, *there)
     assert status == 0
     drawn = Path("samples/digits_8_8_8_best")
-    assert json.loads((drawn / "measures.json").read_text()).items() <= best.items()
+    found = json.loads((drawn / "measures.json").read_text())
+    assert 0 <= found.pop("memory_random-cnn") <= 1 and found.items() <= best.items()
     status, out, _ = cli(*words, "--train", "--max_steps", 9, *there)
     assert f"resumed {run / 'best'} at step {best['step']}" in out
     assert (drawn / "training.gif").is_file()
@@ -703,6 +710,8 @@ def test_two_real_images_are_measured(cli, tmp_path, eager):
     status, out, err = cli(*words, "--train", "--max_steps", 1)
     assert (status, err) == (0, "")
     assert "note: ssim is not measured: images of 8x8 are too small for it\n" in out
+    assert "note: no images are held out of training: the measures are against" in out
+    assert "note: the fid against 2 images is too high: " in out
     assert "failed" not in out
     assert {v != "nan" for n, v in log_rows("checkpoint/pics_8_8_8")[0].items()} == {True}
 

@@ -75,7 +75,8 @@ def test_every_field_is_a_flag(name):
     for word in {name, name.replace("_", "-")}:
         for words in ([f"--{word}={text}"], [f"--{word}", text], [f"-{word}", text]):
             assert flags.parse_flags(["main.py", *words]) == {name: value}
-    alone = name not in ("translate", "input", "output")  # these go together, and with cyclegan
+    # The first three go together, and with cyclegan. MNIST has test images, and none held out.
+    alone = name not in ("translate", "input", "output", "holdout")
     assert getattr(resolve({"output_height": 64, name: value}, check=alone), name) == value
 
 
@@ -469,6 +470,18 @@ def test_the_line_on_the_length(line, sizes, text):
     assert text in found and found.endswith("; 5,000 to 30,000 are usual")
 
 
+@pytest.mark.parametrize(
+    "dataset, facts, text",
+    [
+        ("mnist", (10, 10, True), "10 samples, and the same number of test images of mnist"),
+        ("pics", (30, 10, True), "30 samples, and 10 images of pics held out of training"),
+        ("pics", (10, 10, False), "10 samples, and the same number of images of pics"),
+    ],
+)
+def test_the_line_on_what_is_compared(dataset, facts, text):
+    assert messages.compared(resolve({"dataset": dataset}), *facts) == text
+
+
 def test_the_usual_lengths_of_other_architectures():
     assert messages.length(call("--arch cyclegan"), 9, 3, 3).endswith(
         "; 100 to 200 epochs are usual"
@@ -671,6 +684,7 @@ def test_identity_is_what_tells_runs_apart():
     given = parse("--z_dim 5 --mode None --epoch 3 --name x --output_height 8 --sample_dir s")
     assert identity(given) == {"name": "x", "output_height": 8, "z_dim": 5}
     assert identity(parse("--penalty r1 --mode gan")) == {"penalty": "r1", "mode": "gan"}
+    assert identity(parse("--holdout 0")) == {"holdout": 0}
 
 
 @pytest.mark.parametrize(
@@ -705,6 +719,15 @@ def test_settings_of_networks_are_taken_where_the_call_has_none(line, size):
     wanted -= own if "faces" in line else set()
     wanted |= {"output_height", "output_width"} if "output" not in line else set()
     assert set(start) == wanted
+
+
+def test_a_run_older_than_held_out_images_has_none(save):
+    saved = read_saved(save(holdout=..., dataset="faces"))
+    assert saved["holdout"] == resolve({}, saved).holdout == 0
+    with pytest.raises(WrongCall, match="has holdout=0, not 5: leave that flag"):
+        refuse_changes(resolve({"holdout": 5}, saved), saved)
+    for given in ({"dataset": "mnist"}, {"arch": "cyclegan"}):
+        assert resolve({**given, "holdout": 0}).holdout == 0  # as their runs have saved it
 
 
 def test_a_run_older_than_penalties_has_its_modes(tmp_path):

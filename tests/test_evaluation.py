@@ -543,7 +543,8 @@ def test_the_shares_of_the_classes_are_written(make, tmp_path):
     fake[:5] = 10
     evaluation = make(pixels(levels=4), real)
     found = evaluation.measure(lambda labels: fake)
-    paths = evaluation.write(tmp_path, lambda labels: fake[:8], found, real, False)
+    evaluation.search(real, np.arange(20), False)
+    paths = evaluation.write(tmp_path, lambda labels: fake[:8], found)
     written = json.loads(paths[0].read_text())
     assert written == {**found, "shares_pixels": [0.25, 0, 0, 0.75]}
     assert (found["rarest_pixels"], found["commonest_pixels"]) == (0, 0.75)
@@ -560,9 +561,8 @@ def test_the_nearest_of_a_training_image_is_itself(make, tmp_path):
     images, extractor = noise(40, 12, 12, 1), pixels()
     evaluation = make(extractor, noise(20, 12, 12, 1, seed=1))
     found = {"samples": 20, "fid_pixels": 1.5}
-    paths = evaluation.write(
-        tmp_path, lambda labels: images[10 : 10 + len(labels)], found, images, False
-    )
+    evaluation.search(images, np.arange(40), False)
+    paths = evaluation.write(tmp_path, lambda labels: images[10 : 10 + len(labels)], found)
     assert paths == [tmp_path / "measures.json", tmp_path / "nearest.png"]
     assert json.loads(paths[0].read_text()) == found
     rows = sheet(paths, 12)
@@ -581,7 +581,8 @@ def test_the_nearest_may_be_mirrored_where_training_is(make, tmp_path, mirror):
     images = noise(40, 12, 12, 3)
     evaluation = make(pixels(), noise(20, 12, 12, 3, seed=1))
     samples = np.concatenate([images[:4], images[4:8, :, ::-1]])
-    paths = evaluation.write(tmp_path, lambda labels: samples, {}, images, mirror)
+    evaluation.search(images, np.arange(40), mirror)
+    paths = evaluation.write(tmp_path, lambda labels: samples, {})
     rows = sheet(paths, 12)
     alike = (rows[:, 0] == rows[:, 1]).all((1, 2))
     assert alike.tolist() == [True] * 4 + [mirror] * 4
@@ -591,7 +592,8 @@ def test_the_sheet_of_few_training_images(make, tmp_path):
     images = noise(3, 12, 12, 1)
     evaluation = make(pixels(), noise(20, 12, 12, 1, seed=1))
     samples = noise(8, 12, 12, 1, seed=2)
-    rows = sheet(evaluation.write(tmp_path, lambda labels: samples, {}, images, False), 12)
+    evaluation.search(images, np.arange(3), False)
+    rows = sheet(evaluation.write(tmp_path, lambda labels: samples, {}), 12)
     assert rows.shape == (8, 4, 12, 12)
     np.testing.assert_array_equal(rows[:, 0], samples[..., 0])
 
@@ -604,7 +606,8 @@ def test_the_sheet_shows_the_labels_of_the_first_reals(make, tmp_path):
         return real[: len(wanted)]
 
     evaluation = make(pixels(), real, labels)
-    evaluation.write(tmp_path, draw, {}, real, False)
+    evaluation.search(real, np.arange(20), False)
+    evaluation.write(tmp_path, draw, {})
     assert asked == evaluation.labels[:8].tolist()
     order = np.random.default_rng(0).permutation(20)
     np.testing.assert_array_equal(evaluation.labels, labels[order])
@@ -627,7 +630,44 @@ def test_the_sheet_searches_a_limited_number_of_training_images(make, tmp_path, 
     monkeypatch.setattr("evaluation.evaluation.NEAREST_OF", 10)
     images, extractor = noise(40, 12, 12, 1), pixels()
     evaluation = make(extractor, noise(20, 12, 12, 1, seed=1))
-    evaluation.write(tmp_path, lambda labels: images[:8], {}, images, True)
-    assert sorted(extractor.calls) == [8, 20, 20]  # 10, and as many mirrored
-    evaluation.write(tmp_path, lambda labels: images[:8], {}, images, True)
-    assert sorted(extractor.calls) == [8, 8, 20, 20]  # theirs come from the cache
+    evaluation.search(images, np.arange(40), True)
+    assert extractor.calls == [20, 20]  # 10, and as many mirrored
+    evaluation.search(images, np.arange(40), True)
+    assert extractor.calls == [20, 20]  # theirs come from the cache
+
+
+# ---- images that are not trained on
+
+
+def test_only_chosen_images_are_compared_and_searched(make, tmp_path):
+    """The second half is held out, and the first half trained on."""
+    images, labels, asked = noise(40, 12, 12, 1), np.arange(40) % 4, []
+
+    def draw(wanted):
+        asked.append(wanted)
+        return images[np.arange(len(wanted)) % 20]  # copies
+
+    evaluation = make(pixels(), images, labels, among=np.arange(20, 40), samples=30)
+    found = evaluation.measure(draw)
+    assert found["samples"] == len(asked[0]) == 30 and "memory_pixels" not in found
+    order = 20 + np.random.default_rng(0).permutation(20)
+    np.testing.assert_array_equal(evaluation.real[:], images[order])
+    np.testing.assert_array_equal(asked[0], labels[[*order, *order[:10]]])
+    evaluation.search(images, np.arange(19, -1, -1), False)
+    assert evaluation.measure(draw)["memory_pixels"] == 1
+    rows = sheet(evaluation.write(tmp_path, lambda wanted: images[20:28], {}), 12)
+    trained_on = {image.tobytes() for image in images[:20]}
+    assert {image.tobytes() for image in rows[:, 1:].reshape(-1, 12, 12)} <= trained_on
+    np.testing.assert_array_equal(rows[:, 0], images[20:28, ..., 0])
+
+
+@pytest.mark.parametrize("unseen, few", [(True, False), (False, False), (True, True)])
+def test_what_the_measures_cannot_tell_is_said(make, monkeypatch, unseen, few):
+    monkeypatch.setattr("evaluation.evaluation.FEW", 31 if few else 30)
+    real = noise(30, 12, 12, 1)
+    evaluation = make(pixels(), real, unseen=unseen)
+    evaluation.search(real, np.arange(30), False)
+    assert ("memory_pixels" in evaluation.measure(lambda labels: real)) is unseen
+    starts = ["no images are held out"] * (not unseen) + ["the fid against 30 images"] * few
+    assert [line[: len(start)] for line, start in zip(evaluation.gaps, starts)] == starts
+    assert len(evaluation.gaps) == len(starts)

@@ -11,6 +11,7 @@ from PIL import Image
 
 import utils
 from commands import sources
+from config import messages
 from config.resolve import resolve
 from datasets import packed
 from runs import plots
@@ -25,9 +26,12 @@ def test_two_data_sets_of_one_name(cli):
     folder_of_images(Path("a/cats/train"))
     folder_of_images(Path("b/dogs/train"), seed=1)
     words, run = (*SMALL, "--train", "--max_steps", 1), "train_4_16_16_mlp"
-    assert cli("--dataset", "a/cats/train", *words)[0] == 0
+    status, out, _ = cli("--dataset", "a/cats/train", *words, "--holdout", 3)
+    held = "3 of 20 images are held out of training, to measure against"
+    assert status == 0 and held in out.splitlines() and " of 17 images; " in out
     config = json.loads(Path("checkpoint", run, "config.json").read_text())
     assert config["data"]["source"] == "a/cats/train" and config["data"]["class_names"] == []
+    assert config["holdout"] == 3 and config["data"]["count"] == 20
 
     status, _, err = cli("--dataset", "b/dogs/train", *words)
     assert (status, err.count("\n")) == (1, 1)
@@ -52,6 +56,13 @@ def test_two_data_sets_of_one_name(cli):
     Path("b/dogs/train/0.png").rename("a/cats/train/new.png")
     status, out, _ = cli("--dataset", "a/cats/train", *words)
     assert status == 0 and "the data set has changed: 20 -> 21 images" in out.splitlines()
+    assert held.replace("20", "21") in out and f"note: {messages.MAY_BE_SEEN}" in out.splitlines()
+    status, out, err = cli("--dataset", "a/cats/train", *words, "--holdout", 4)
+    assert status == 2 and f"run {run} has holdout=3, not 4: leave that flag" in err
+    status, out, err = cli("--dataset", "a/cats/train", "--holdout", 4, "--visualize", 0)
+    assert status == 1 and "with --holdout 4 in checkpoint (there are " in err
+    status, out, err = cli("--dataset", "a/cats/train", *words, "--name", "x", "--holdout", 21)
+    assert (status, err) == (1, "main.py: --holdout=21 leaves no image to train on, of 21\n")
 
 
 def test_runs_elsewhere_name_the_whole_path_of_their_data(tmp_path, monkeypatch):

@@ -163,6 +163,20 @@ def test_nearest_by_hand():
     assert found.tolist() == [[1, 2, 0], [3, 0, 2]]
 
 
+def test_copying_by_hand():
+    """Distances from 0 and 10: 1 and 3 of the held-out images; 0, 2, 3 and 5 of the fakes."""
+    train, held = line(0, 10), line(-1, 13)
+    fake = line(10, 2, 7, 5)
+    assert metrics.nearest_distance(held, train).tolist() == [1, 9]
+    # Nearer than 1 and than 3: the first; than 3 alone: the second; the third ties with 3.
+    assert metrics.copying(train, held, fake) == (2 + 1 + 0.5 + 0) / 8
+    assert metrics.copying(train, held, train) == 1
+    assert metrics.copying(train, held, held) == 0.5
+    assert metrics.copying(train, line(11, 12, 8), line(99)) == 0
+    with np.errstate(all="raise"):
+        assert metrics.copying(train, line(11, 9), line(1)) == 0.5  # all tie
+
+
 def test_nearest_with_fewer_samples_than_k():
     assert metrics.nearest(line(3), line(0, 2), 7).tolist() == [[1, 0]]
 

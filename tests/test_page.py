@@ -50,6 +50,20 @@ def frames(text):
     return [(caption, Image.open(io.BytesIO(body))) for caption, body in bodies]
 
 
+@pytest.mark.parametrize(
+    "settings, count",
+    [
+        ({}, 70),  # of a run older than both settings
+        ({"train_size": 0, "holdout": 0}, 70),
+        ({"train_size": 20, "holdout": 7}, 20),
+        ({"train_size": 65, "holdout": 7}, 63),
+        ({"data": {}}, "?"),
+    ],
+)
+def test_the_number_of_training_images(settings, count):
+    assert page.count_trained({**SETTINGS, **settings}) == count
+
+
 def test_the_page_needs_no_other_file(tmp_path):
     text = put_page(tmp_path)
     shown = frames(text)

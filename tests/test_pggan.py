@@ -539,6 +539,7 @@ def test_dry_run(cli, arch, monkeypatch, eager):
     c = resolve({"dataset": "digits", "arch": arch, "output_height": 32})
     assert f"arch={arch}" in out
     assert "x1, 10 classes" in out
+    assert "179 of 1,797 images are held out of training, to measure against\n" in out
     lines = [line for line in out.splitlines() if " in batches of " in line]
     assert len(lines) == (2 if arch == "pggan" else 1)
     side = 8 if arch == "pggan" else c.output_height
@@ -549,7 +550,7 @@ def test_dry_run(cli, arch, monkeypatch, eager):
     assert f"generator {counts[0]} parameters, critic {counts[1]}, memory" in lines[-1]
     last = out.splitlines()[-3:]
     assert "memory of a train step: about" in last[0]
-    length = "150,000 generator" if arch == "pggan" else "16,000 generator updates = 571 epochs"
+    length = "150,000 generator" if arch == "pggan" else "16,000 generator updates = 640 epochs"
     assert last[1].startswith(length)
     assert re.search(r"[\d.e+-]+ s an update", last[2])
     assert not Path("checkpoint").exists() and not Path("data").exists()
