@@ -85,6 +85,22 @@ def build_evaluation(c, data):
     )
 
 
+def find_evaluation(c, data, run):
+    """Return the `Evaluation` of a training, or None if the data cannot be measured.
+
+    Prints what cannot be measured. Raises Failed if the extractor cannot be loaded.
+    """
+    try:
+        evaluation = build_evaluation(c, data)
+    except TooFewImages as error:
+        names = "--eval_every and --patience have" if c.patience else "--eval_every has"
+        run.say(f"note: {names} no effect: {error}")
+        return None
+    for line in evaluation.gaps:
+        run.say(f"note: {line}")
+    return evaluation
+
+
 def measure(c, folder):
     """Measure the generator of a run.
 

@@ -12,7 +12,7 @@ import console
 from config import messages, resolve, tables
 from config.rows import import_object
 from datasets import packed
-from runs import film, page
+from runs import film, page, trained
 
 
 def load_data(c, part=None):
@@ -45,6 +45,31 @@ def load_data(c, part=None):
     )
     count = 0 if part else count_held_out(c, data.spec.count)
     return dataclasses.replace(data, held=_choose_held(data.names, count)) if count else data
+
+
+def load_training(c, run, resume):
+    """Load the images of a training, and say what they are.
+
+    Returns:
+      (the `Config` with the number of images that are held out of training, the packed data, dict
+      of the facts of the images).
+
+    Raises:
+      Failed: if the data cannot be read, or a run cannot go on with them.
+    """
+    data = load_data(c)
+    if data.spec.class_names:
+        run.say(messages.classes(data.spec.class_names))
+    held = count_held_out(c, data.spec.count)
+    if held:
+        run.say(messages.held_out(held, data.spec.count))
+    facts = describe_spec(c, data.spec)
+    if resume:
+        run.check_data(facts)
+        was = trained.read_config(run.folder)["data"].get("fingerprint")
+        if held and was != facts["fingerprint"]:
+            run.say(f"note: {messages.MAY_BE_SEEN}")
+    return dataclasses.replace(c, holdout=held), data, facts
 
 
 def count_held_out(c, count):

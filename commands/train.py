@@ -7,7 +7,7 @@ import time
 
 import files
 from commands import build, devices, sources
-from commands.evaluate import TooFewImages, build_evaluation
+from commands.evaluate import find_evaluation
 from config import messages
 from config.resolve import resolve
 from config.saved import read_saved, refuse_changes
@@ -85,7 +85,7 @@ def _train(given, start, started, run, resume, strategy):
     c = resolve(given, saved, start=start)
     refuse_changes(c, saved)
     run.say(messages.opening(c, given, saved, start))
-    c, data, facts = load_data(c, run, resume)
+    c, data, facts = sources.load_training(c, run, resume)
     devices.import_tensorflow(c.device)
     strategy = devices.choose(c, strategy)
     for line in devices.remarks(c, strategy):
@@ -126,47 +126,6 @@ def _train(given, start, started, run, resume, strategy):
         run.say(f"{error.args[0]}: back to step {step} with {messages.describe(c, rates)}")
         run.begin(c.to_json(), facts, resume=True, sample_every=c.sample_every)
         return fit(c, *parts)
-
-
-def load_data(c, run, resume):
-    """Load the images of a training, and say what they are.
-
-    Returns:
-      (the `Config` with the number of images that are held out of training, the packed data, dict
-      of the facts of the images).
-
-    Raises:
-      Failed: if the data cannot be read, or a run cannot go on with them.
-    """
-    data = sources.load_data(c)
-    if data.spec.class_names:
-        run.say(messages.classes(data.spec.class_names))
-    held = sources.count_held_out(c, data.spec.count)
-    if held:
-        run.say(messages.held_out(held, data.spec.count))
-    facts = sources.describe_spec(c, data.spec)
-    if resume:
-        run.check_data(facts)
-        was = trained.read_config(run.folder)["data"].get("fingerprint")
-        if held and was != facts["fingerprint"]:
-            run.say(f"note: {messages.MAY_BE_SEEN}")
-    return dataclasses.replace(c, holdout=held), data, facts
-
-
-def find_evaluation(c, data, run):
-    """Return the `Evaluation` of a training, or None if the data cannot be measured.
-
-    Prints what cannot be measured. Raises Failed if the extractor cannot be loaded.
-    """
-    try:
-        evaluation = build_evaluation(c, data)
-    except TooFewImages as error:
-        names = "--eval_every and --patience have" if c.patience else "--eval_every has"
-        run.say(f"note: {names} no effect: {error}")
-        return None
-    for line in evaluation.gaps:
-        run.say(f"note: {line}")
-    return evaluation
 
 
 def find_end(c, run):
