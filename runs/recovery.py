@@ -31,7 +31,8 @@ EVENTS = re.compile(r"events\.out\.tfevents\.\d+\..+\.v2")  # TensorFlow's files
 # the same name deletes it.
 GRID = re.compile(r"train_\d{2,}_\d{4,}\.png")
 PICTURES = re.compile(
-    rf"{GRID.pattern}|(best|reals|real_vs_fake|losses|measures|nearest|test)\.png|measures\.json"
+    rf"{GRID.pattern}|(augmented|best|reals|real_vs_fake|losses|measures|nearest|test)\.png"
+    r"|measures\.json"
     r"|index\.html|training\.(gif|webp)|interpolation\.(gif|webp|mp4)|seed_\d{4,}\.png"
     r"|test_\d{5,}\.png|test_arange_\d+\.png|test_gif_(\d+|merged)\.gif"
 )

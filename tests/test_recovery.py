@@ -59,11 +59,13 @@ def test_a_new_run_deletes_what_the_old_one_wrote_and_nothing_else(tmp_path):
     put(tmp_path / "run", *run, *(f"best/{name}" for name in own), *OTHERS)
     put(tmp_path / "run/.ready", "config.json", "frames/00000001.png")
     put(tmp_path / "logs", EVENTS(1), "events.md", f".new/{EVENTS(2)}")
+    put(tmp_path / "samples", "augmented.png", "mine.png", ".new/reals.png")
     places = (tmp_path / "run", tmp_path / "logs", tmp_path / "samples")
     recovery.settle(*places)
     assert names(places[0]) == {"config.json", "frames/00000001.png", *OTHERS}
     assert (places[0] / "config.json").read_text() == "config.json"
     assert names(places[1]) == {"events.md", EVENTS(2)}
+    assert names(places[2]) == {"reals.png", "mine.png"}
     put(places[0], "best/ckpt-1.index", f"{best}ckpt-2.index", f"{best}frames/00000002.png")
     recovery.settle(*places)
     found = {"config.json", "frames/00000001.png", "best/ckpt-2.index", "best/frames/00000002.png"}
