@@ -1,5 +1,6 @@
 """Measure a trained generator."""
 
+import dataclasses
 import os
 
 import numpy as np
@@ -53,11 +54,35 @@ def progress(label, total):
     return console.Progress(label, total, patient=True)
 
 
-def build_evaluation(c, data):
+def load_measured(c, saved):
+    """Load the images of an evaluation.
+
+    Args:
+      c: the `Config` of the call.
+      saved: dict of the contents of the run's config.json.
+
+    Returns:
+      (the packed data, True if the run was trained on another data set). None of another data set
+      are held out, since the run was trained on none of them.
+    """
+    if not trained.other_source(saved, c.dataset, sources.place_data(c)):
+        return sources.load_data(c), False
+    data = sources.load_data(dataclasses.replace(c, holdout=0))
+    if saved["data"].get("fingerprint") == data.spec.fingerprint:
+        return sources.hold_out(c, data), False  # the data set has moved
+    return data, True
+
+
+def build_evaluation(c, data, *, foreign=False):
     """Return the `Evaluation` of samples against real images of a config's data set.
 
     The real images are the test part of the data set, or else the images of `data` that are held
     out of training, or else all images of `data`.
+
+    Args:
+      c: a `Config`.
+      data: its packed data.
+      foreign: True if the generators are trained on another data set.
 
     Raises:
       TooFewImages: if there are fewer than two.
@@ -66,8 +91,8 @@ def build_evaluation(c, data):
     from evaluation.evaluation import Evaluation
 
     part = tables.DATASETS.get(c.dataset, tables.FOLDER).test_part
-    real, unseen = sources.load_data(c, part) if part else data, bool(part or len(data.held))
-    among = data.held if unseen and not part else np.arange(len(real.images))
+    real = sources.load_data(c, part) if part else data
+    among = data.held if len(data.held) else np.arange(len(real.images))
     if len(among) < 2:
         raise TooFewImages("an evaluation needs at least 2 real images, and there is 1")
     return Evaluation(
@@ -75,7 +100,7 @@ def build_evaluation(c, data):
         real.images,
         real.labels if real.spec.classes else None,
         among=among,
-        unseen=unseen,
+        unseen=bool(foreign or part or len(data.held)),
         count=c.eval_samples,
         samples=c.eval_samples if len(data.held) else None,  # more samples have less noise
         cache_dir=c.cache_dir,
@@ -114,33 +139,38 @@ def measure(c, folder):
     Raises:
       Failed: if the generator cannot be loaded, or its images have another shape than the data's.
     """
-    data, saved = sources.load_data(c), trained.read_config(folder)
+    saved = trained.read_config(folder)
+    data, foreign = load_measured(c, saved)
     devices.import_tensorflow(c.device)
     from training.average import draw_measured
 
     generator = trained.load_generator(folder / "generator.keras")
     latents = import_object(tables.LATENTS[c.z_distribution].function)
-    evaluation = build_evaluation(c, data)
+    evaluation = build_evaluation(c, data, foreign=foreign)
     made, real = generator.outputs[0].shape[1:], evaluation.real.shape[1:]
     # The generator of an early PGGAN stage makes smaller images: the size must divide the data's.
     if made[-1] != real[-1] or any(r % m for r, m in zip(real[:2], made[:2])):
         raise console.Failed(
             f"the generator in {folder} makes images {made}, but images of {c.dataset} are {real}"
         )
-    yield messages.compared(c, evaluation.samples, len(evaluation.real), evaluation.unseen)
+    yield messages.compared(c, evaluation.samples, len(evaluation.real), len(data.held) > 0)
     yield from evaluation.gaps
     if len(data.held) and saved["data"].get("fingerprint") != data.spec.fingerprint:
         yield f"note: {messages.MAY_BE_SEEN}"
     kwargs = {name: saved.get(name, getattr(c, name)) for name in ("seed", "train_size")}
-    evaluation.search(data.images, data.stream(**kwargs).subset, c.mirror)
+    searched = data.images, data.stream(**kwargs).subset, c.mirror
+    if not foreign:
+        evaluation.search(*searched)
 
     def draw(labels):
         return draw_measured(generator, latents, labels)
 
     found = evaluation.measure(draw, progress)
+    if foreign:  # for nearest.png alone: there is no measure of copies
+        evaluation.search(*searched)
     yield from (f"{name:32} {value:.6g}" for name, value in found.items())
-    if evaluation.unseen:
-        yield f"note: memory_{evaluation.extractor.name} {MEMORY}"
+    if (memory := f"memory_{evaluation.extractor.name}") in found:
+        yield f"note: {memory} {MEMORY}"
     if row := tables.EXTRACTORS.get(c.extractor):
         for name in row.misleads:
             yield f"note: {name}_{evaluation.extractor.name} rises when images are blurred"

@@ -43,7 +43,16 @@ def load_data(c, part=None):
         background=c.background,
         output=(c.output_height, c.output_width, 0 if arch.growth else max(8, arch.multiple_of)),
     )
-    count = 0 if part else count_held_out(c, data.spec.count)
+    return data if part else hold_out(c, data)
+
+
+def hold_out(c, data):
+    """Return the packed data with the images that a config holds out of training.
+
+    Raises:
+      Failed: if no image would be left.
+    """
+    count = count_held_out(c, data.spec.count)
     return dataclasses.replace(data, held=_choose_held(data.names, count)) if count else data
 
 

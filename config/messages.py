@@ -196,17 +196,17 @@ def held_out(count, images):
     return f"{count:,} of {images:,} images are held out of training, to measure against"
 
 
-def compared(c, samples, count, unseen):
+def compared(c, samples, count, is_held):
     """Return a line with the number of samples, and what they are compared with.
 
     Args:
       c: a `Config`.
       samples, count: number of samples, and of real images.
-      unseen: True if the real images are not trained on.
+      is_held: True if the real images are held out of training.
     """
     test = tables.DATASETS.get(c.dataset, tables.FOLDER).test_part
     kind = f"{test} images" if test else "images"
-    held = " held out of training" if unseen and not test else ""
+    held = " held out of training" if is_held else ""
     number = "the same number of" if samples == count else count
     return f"{samples} samples, and {number} {kind} of {c.dataset}{held}"
 

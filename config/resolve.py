@@ -53,6 +53,7 @@ def resolve(given, saved=None, *, start=None, check=True):
     _check_names(config)
     if check:
         _check_combinations(config, row)
+        _check_holdout(config, given.get("holdout"))
     return config
 
 
@@ -133,12 +134,6 @@ def _check_combinations(c, row):
     """Check the limits in an architecture's row, and fields that depend on each other."""
     _check_sizes(c, row)
     _check_task(c, row.task)
-    data = tables.DATASETS.get(c.dataset, tables.FOLDER)
-    if c.holdout and data.test_part:
-        raise WrongCall(
-            f"--holdout={c.holdout} has no effect with --dataset={c.dataset}, whose test images are"
-            " never trained on: leave it out"
-        )
     if row.growth:
         _check_growth(c, row.growth)
     if c.clip_down > c.clip_up:
@@ -152,6 +147,15 @@ def _check_combinations(c, row):
         raise WrongCall(
             f"--best_by={c.best_by} cannot be used with --extractor={c.extractor}, which gives "
             "blurred images a higher precision: use --best_by fid, or a trained extractor"
+        )
+
+
+def _check_holdout(c, asked):
+    """Check the number of held-out images that the flags ask for. A run may have saved another."""
+    if asked and tables.DATASETS.get(c.dataset, tables.FOLDER).test_part:
+        raise WrongCall(
+            f"--holdout={asked} has no effect with --dataset={c.dataset}, whose test images are"
+            " never trained on: leave it out"
         )
 
 

@@ -473,7 +473,7 @@ def test_the_line_on_the_length(line, sizes, text):
 @pytest.mark.parametrize(
     "dataset, facts, text",
     [
-        ("mnist", (10, 10, True), "10 samples, and the same number of test images of mnist"),
+        ("mnist", (10, 10, False), "10 samples, and the same number of test images of mnist"),
         ("pics", (30, 10, True), "30 samples, and 10 images of pics held out of training"),
         ("pics", (10, 10, False), "10 samples, and the same number of images of pics"),
     ],
@@ -728,6 +728,12 @@ def test_a_run_older_than_held_out_images_has_none(save):
         refuse_changes(resolve({"holdout": 5}, saved), saved)
     for given in ({"dataset": "mnist"}, {"arch": "cyclegan"}):
         assert resolve({**given, "holdout": 0}).holdout == 0  # as their runs have saved it
+
+
+def test_held_out_images_of_a_run_do_not_refuse_another_data_set(save):
+    """The flag is refused with MNIST, whose images are measured by a run of another data set."""
+    saved = read_saved(save(holdout=5, dataset="faces"))
+    assert resolve({"dataset": "mnist"}, saved).holdout == 5
 
 
 def test_a_run_older_than_penalties_has_its_modes(tmp_path):

@@ -41,6 +41,10 @@ def test_two_data_sets_of_one_name(cli):
     status, out, _ = cli("--dataset", "b/dogs/train", "--visualize", 0)
     note = "note: this run was trained on a/cats/train, not on b/dogs/train"
     assert status == 0 and note in out.splitlines()
+    status, out, _ = cli("--dataset", "b/dogs/train", "--evaluate")
+    text = "20 samples, and the same number of images of b/dogs/train"
+    assert status == 0 and text in out.splitlines()
+    assert "held out" not in out and "memory_" not in out and "nearest.png" in out
     status, out, _ = cli("--dataset", "./a/cats/train/", "--visualize", 0)
     assert status == 0 and "note" not in out
     shutil.copytree(Path("checkpoint", run), "checkpoint/dogs")
@@ -52,6 +56,9 @@ def test_two_data_sets_of_one_name(cli):
     Path("a").rename("moved")
     status, out, _ = cli("--dataset", "moved/cats/train", *words)
     assert status == 0 and "nothing left to do" in out and "has changed" not in out
+    status, out, _ = cli("--dataset", "moved/cats/train", "--evaluate", "--eval_samples", 100)
+    assert status == 0 and "100 samples, and 3 images of moved/cats/train held out" in out
+    assert "memory_" in out
     Path("moved").rename("a")
     Path("b/dogs/train/0.png").rename("a/cats/train/new.png")
     status, out, _ = cli("--dataset", "a/cats/train", *words)
