@@ -72,6 +72,8 @@ def load_training(c, run, resume):
     held = count_held_out(c, data.spec.count)
     if held:
         run.say(messages.held_out(held, data.spec.count))
+        if lost := _lost_classes(data):
+            run.say(messages.lost_classes(lost))
     facts = describe_spec(c, data.spec)
     if resume:
         run.check_data(facts)
@@ -111,6 +113,13 @@ def _choose_held(names, count):
     texts = (f"held out: {name}".encode(errors="surrogateescape") for name in names)
     hashes = [hashlib.sha256(text).digest() for text in texts]
     return np.sort(sorted(range(len(hashes)), key=hashes.__getitem__)[:count])
+
+
+def _lost_classes(data):
+    """Return the names of the classes whose images are all held out of training."""
+    left = class_counts(data)
+    names, held = data.spec.class_names, np.unique(data.labels[data.held])
+    return [names[i] for i in held if not left[i]] if names else []
 
 
 def settle(c, spec, count, say):

@@ -196,6 +196,14 @@ def held_out(count, images):
     return f"{count:,} of {images:,} images are held out of training, to measure against"
 
 
+def lost_classes(names):
+    """Return a line that names the classes whose images are all held out of training."""
+    return (
+        f"note: all images of {_few([*map(plain, names)])} are held out, so that the generator does"
+        " not learn these classes: give a smaller --holdout, or more images"
+    )
+
+
 def compared(c, samples, count, is_held):
     """Return a line with the number of samples, and what they are compared with.
 

@@ -1,10 +1,14 @@
 """The seeded order of training images, and batches of it."""
 
+import dataclasses
+import types
+
 import numpy as np
 import pytest
 
 import console
 from commands import sources
+from config import messages
 from config.resolve import resolve
 from datasets import packed
 from datasets.packed import Batches
@@ -135,6 +139,19 @@ def test_which_images_are_held_out(monkeypatch):
     later = held(monkeypatch, 200, holdout=20)
     assert len(later) == 20 and later != first and {i for i in later if i < 100} <= first
     assert held(monkeypatch, 8, holdout=3) == {1, 2, 5}  # pinned: a resumed run has the same
+
+
+def test_classes_whose_images_are_all_held_out_are_named(monkeypatch):
+    """Images 1, 2 and 5 are held out, see above."""
+    data = source_of(8)
+    data.spec = dataclasses.replace(data.spec, class_names=("a", "b"))
+    monkeypatch.setattr("datasets.packed.load", lambda *_, **__: data)
+    for labels, lost in (([0, 1, 1, 0, 0, 1, 0, 0], ["b"]), ([0, 1, 1, 1, 0, 1, 0, 0], [])):
+        data.labels, lines = np.array(labels), []
+        c = resolve({"dataset": "pics", "holdout": 3})
+        sources.load_training(c, types.SimpleNamespace(say=lines.append), resume=False)
+        assert [line for line in lines if "note" in line] == list(map(messages.lost_classes, lost))
+    assert "all images of b are held out" in messages.lost_classes(["b"])
 
 
 @pytest.mark.parametrize(
