@@ -208,6 +208,7 @@ def init_networks(c, trainer, facts):
             saved[name] = trained.load_functional(path)
     lines = [text, trainer.start_from(saved)]
     lines.append(messages.start_differences(c, was, facts) if was else None)
+    lines.append(messages.seen_before(c) if was and has_seen(c, was, facts) else None)
     same = not was or messages.same_classes(was["data"], facts)
     kwargs, random = {"same_labels": same, "from_image": trainer.from_image}, []
     for name, networks in trainer.starters.items():
@@ -224,6 +225,17 @@ def init_networks(c, trainer, facts):
         random += found.new + found.labels
     check_frozen(c.freeze_critic, trainer, random)
     return [line for line in lines if line]
+
+
+def has_seen(c, was, facts):
+    """Return whether the run that a run starts from may have been trained on its held-out images.
+
+    Takes the arguments of `messages.start_differences`.
+    """
+    held, before = c.holdout or 0, was.get("holdout") or 0
+    if was["data"].get("fingerprint") == facts.get("fingerprint"):
+        return held > before
+    return held > 0 and trained.other_source(was, c.dataset, sources.place_data(c)) is None
 
 
 def check_frozen(count, trainer, random):

@@ -131,6 +131,14 @@ def start_differences(c, was, spec):
     return f"note: differs from {c.init_from}: {', '.join(found)}" if found else None
 
 
+def seen_before(c):
+    """Return a line for a run that starts from one that may have seen its held-out images."""
+    return (
+        f"note: {c.init_from} may have been trained on images that are held out now: copies of them"
+        " are not measured as copies"
+    )
+
+
 def taken(name, count, new, labels):
     """Return a line with the layers of a network that do not start from saved weights, or None.
 

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 import utils
-from commands import sources
+from commands import sources, train
 from config import messages
 from config.resolve import resolve
 from datasets import packed
@@ -129,3 +129,25 @@ def check_labels(cli, drawn):
     status, _, err = cli("--dataset", "pics", "--label", "cat")
     assert (status, err.count("\n")) == (1, 1)
     assert err.endswith("--label=cat: this generator has the classes 2, 10, cat & dog\n")
+
+
+@pytest.mark.parametrize(
+    "holdout, was, seen",
+    [
+        (3, {"holdout": 3, "fingerprint": "a"}, False),
+        (4, {"holdout": 3, "fingerprint": "a"}, True),
+        (3, {"fingerprint": "a", "source": "moved"}, True),  # older than held-out images
+        (0, {"fingerprint": "a"}, False),
+        (3, {"holdout": 3, "fingerprint": "b"}, True),  # changed
+        (0, {"holdout": 3, "fingerprint": "b"}, False),
+        (3, {"holdout": 3, "fingerprint": "b", "source": "dogs"}, False),
+        (3, {"source": None}, True),  # older than fingerprints
+    ],
+)
+def test_images_that_the_run_before_has_seen(holdout, was, seen):
+    """They are held out of training, but the networks that it starts from were trained on them."""
+    c = resolve({"dataset": "./cats", "holdout": holdout, "init_from": "old"})
+    data = {"source": "cats", **was}
+    saved = {"dataset": "./cats", "holdout": data.pop("holdout", None), "data": data}
+    assert train.has_seen(c, saved, {"fingerprint": "a"}) == seen
+    assert "old may have been trained on images that are held out" in messages.seen_before(c)
