@@ -299,7 +299,7 @@ class Config:
     augment: tuple = _flag(
         None,
         "random changes of all images that the critic sees; ada adapts their probability to the"
-        " critic; None: ada for fewer than 1,000 colour images of a folder",
+        " critic; None: ada for fewer than 1,000 colour training images of a folder",
         values.names,
         choices=("none", *tables.AUGMENTATIONS),
     )
