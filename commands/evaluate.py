@@ -92,7 +92,8 @@ def build_evaluation(c, data, *, foreign=False):
 
     part = tables.DATASETS.get(c.dataset, tables.FOLDER).test_part
     real = sources.load_data(c, part) if part else data
-    among = data.held if len(data.held) else np.arange(len(real.images))
+    is_held = len(data.held) > 0 and not part
+    among = data.held if is_held else np.arange(len(real.images))
     if len(among) < 2:
         raise TooFewImages("an evaluation needs at least 2 real images, and there is 1")
     return Evaluation(
