@@ -55,6 +55,7 @@ def measure(c):
     data = sources.load_data(c)
     evaluation = build_evaluation(c, data)
     subset = data.stream(seed=SEED).subset
+    c = sources.settle(c, data.spec, len(subset), print)
     other, rest = np.split(np.random.default_rng(SEED).permutation(subset), [len(data.held)])
     evaluation.search(data.images, np.sort(rest), c.mirror)
     train = evaluation.training[1]

@@ -79,7 +79,7 @@ def copies(flags):
 
     Where the run mirrors its images, the mirror images are drawn as often.
     """
-    c = resolve(flags)
+    c = resolve({"holdout": 0, **flags})
     data = sources.load_data(c)
     batches = sources.build_batches(c, data)
     c = sources.settle(c, data.spec, len(batches), print)
