@@ -11,8 +11,8 @@ from config.rows import import_object
 from runs import trained
 
 MEMORY = (
-    "is 0.5 if samples are as far from the training images as images are that were not trained on; "
-    "copies raise it to 1, and so do blurred or flat samples"
+    "is 0.5 if the samples are as far from the training images as the real images above are. It is "
+    "1 if all samples are copies of training images. Blurred or flat samples raise it, too"
 )
 
 
@@ -86,9 +86,9 @@ def build_evaluation(c, data):
 
 
 def find_evaluation(c, data, run):
-    """Return the `Evaluation` of a training, or None if the data cannot be measured.
+    """Return the `Evaluation` of a training, or None if there are too few real images.
 
-    Prints what cannot be measured. Raises Failed if the extractor cannot be loaded.
+    Prints what the measures cannot tell. Raises Failed if the extractor cannot be loaded.
     """
     try:
         evaluation = build_evaluation(c, data)

@@ -129,7 +129,7 @@ def _train(given, start, started, run, resume, strategy):
 
 
 def find_end(c, run):
-    """Return a text that says why --patience ends a run, or None if it does not."""
+    """Return the reason for which --patience ends a run, as a text; None if it goes on."""
     plateau = run.plateau() if c.patience else None
     if plateau is None or plateau.share < c.patience:
         return None
@@ -138,7 +138,10 @@ def find_end(c, run):
 
 
 def is_plateaued(c, run, trainer):
-    """Return whether --patience has ended a resumed run, in all processes. Says so if it has."""
+    """Return True if --patience has ended a resumed run, and print the reason.
+
+    The result is the same in all processes.
+    """
     end = find_end(c, run)
     if end:
         run.say(f"nothing left to do: {end}; with a larger --patience, or none, the run goes on")

@@ -68,9 +68,9 @@ class Config:
     )
     holdout: int = _flag(
         None,
-        "number of images that are never trained on, to measure against; 0: none; None: a tenth,"
+        "number of images to hold out of training and to measure against; 0: none; None: a tenth,"
         f" at most {tables.MAX_HOLDOUT:,}, of data sets of {tables.HOLDOUT_FROM:,} images or more"
-        " that have no test part",
+        " without test images",
         int,
         low=0,
     )
@@ -91,7 +91,9 @@ class Config:
         "white", "colour behind transparent pixels, a name or #rrggbb", values.colour
     )
     mirror: bool = _flag(
-        None, "mirror training images left-right at random; None: colour images of a folder", bool
+        None,
+        "mirror training images left-right at random; None: True for colour images of a folder",
+        bool,
     )
     conditional: bool = _flag(None, "give the class labels to both networks", bool)
 
@@ -299,7 +301,8 @@ class Config:
     augment: tuple = _flag(
         None,
         "random changes of all images that the critic sees; ada adapts their probability to the"
-        " critic; None: ada for fewer than 1,000 colour images of a folder",
+        f" critic; None: ada for fewer than {tables.FEW_IMAGES:,} colour training images of a"
+        " folder, else none",
         values.names,
         choices=("none", *tables.AUGMENTATIONS),
     )
@@ -327,7 +330,7 @@ class Config:
     eval_samples: int = _flag(
         10000,
         "number of samples in an evaluation, and maximum number of real images; without held-out"
-        " images, not more samples than real images",
+        " images, no more samples than real images",
         low=100,
     )
     extractor: str = _flag(
@@ -339,8 +342,8 @@ class Config:
     best_by: str = _flag("fid", "measure that selects the best checkpoint", choices=tables.MEASURES)
     patience: float = _flag(
         0.0,
-        "stop when best_by has not improved for this share of the updates so far, with at least 3"
-        " evaluations, for example 0.33; 0: never",
+        "stop when the measure of best_by has not improved for this fraction of the updates so far,"
+        " nor in 3 evaluations, for example 0.33; 0: never",
         saved=False,
         low=0,
         high=0.999999,

@@ -59,8 +59,8 @@ def resolve(given, saved=None, *, start=None, check=True):
 def settle(config, channels, count):
     """Return a `Config` with the settings that depend on the training images.
 
-    Such a setting comes from the row of the data set, if it is None and the images have colours.
-    Without colours, there is no mirroring and no augmentation.
+    A setting that is None gets its value from the data set's row if the images have colours.
+    Without colours, or without a value in the row, mirroring and augmentation are off.
 
     Args:
       config: a `Config`, as `resolve` returns it.

@@ -172,7 +172,7 @@ def test_patience_ends_a_run_that_can_go_on(cli, eager, monkeypatch):
     words = ("--dataset", "digits", "--train", *SMALL, *EVALUATE, "--eval_every", 1, "--name", "r")
     status, out, err = cli(*words, "--patience", 0.33, "--max_steps", 20)
     assert (status, err) == (0, "")
-    why = "fid_random-cnn has not improved since update 1, for 75 % of the training so far"
+    why = "fid_random-cnn has not improved since update 1, for 75 % of the updates so far"
     why += "; the best generator is checkpoint/r/best/generator.keras"
     assert f"\n{why}\nstopped by --patience at step 4 of 20; wrote\n" in out
     assert "note: fid" not in out and "\nsamples/r/best.png\n" in out
@@ -710,7 +710,7 @@ def test_two_real_images_are_measured(cli, tmp_path, eager):
     status, out, err = cli(*words, "--train", "--max_steps", 1)
     assert (status, err) == (0, "")
     assert "note: ssim is not measured: images of 8x8 are too small for it\n" in out
-    assert "note: no images are held out of training: the measures are against" in out
+    assert "note: no images are held out of training: the samples are measured against" in out
     assert "note: the fid against 2 images is too high: " in out
     assert "failed" not in out
     assert {v != "nan" for n, v in log_rows("checkpoint/pics_8_8_8")[0].items()} == {True}
