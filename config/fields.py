@@ -369,8 +369,9 @@ class Config:
     )
     visualize: int = _flag(
         None,
-        "test mode; 0: a sheet of new latents; 1 or True: a sheet for each latent dimension;"
-        " 2: GIFs of random dimensions; 3: a GIF for each dimension; 4: as 3, and a merged GIF",
+        "test mode; 0: a sheet of new latents; 1: a sheet for each latent dimension; 2: GIFs of"
+        " random dimensions; 3: a GIF for each dimension; 4: as 3, and a merged GIF; 5 or True: a"
+        " sheet and GIFs of one image, for the 10 dimensions that change it most",
         values.option,
         saved=False,
     )

@@ -65,8 +65,8 @@ def colour(text):
 
 
 def option(text):
-    """Parse the value of --visualize: 0 to 4, or "true" as 1, or "false" as None."""
-    return {"true": 1, "false": None, "0": 0, "1": 1, "2": 2, "3": 3, "4": 4}[text]
+    """Parse the value of --visualize: 0 to 5, or "true" as 5, or "false" as None."""
+    return {"true": 5, "false": None, "0": 0, "1": 1, "2": 2, "3": 3, "4": 4, "5": 5}[text]
 
 
 def allowed(field):
@@ -82,7 +82,7 @@ def allowed(field):
         widths: "a whole number, or several separated by commas",
         seeds: f"up to {MAX_SEEDS} seeds, for example 0-31 or 3,7",
         truth: "True or False",
-        option: "True, False or 0 to 4",
+        option: "True, False or 0 to 5",
         colour: "the name of a colour, or #rrggbb",
         batches: "size:batch pairs, for example 128:16,256:14; a size is a power of two from 4 to "
         "1024, and a batch has at least 2 images",

@@ -1,7 +1,6 @@
 """Test mode: grids, single images and animations from a trained generator."""
 
 import datetime
-import enum
 from pathlib import Path
 
 import numpy as np
@@ -9,26 +8,13 @@ import tensorflow as tf
 
 import console
 import utils
-from generation import video
+from generation import sweeps, video
+from generation.latents import Purpose, slerp
 from runs import plots
 from training.randomness import fold
 
-N_DRAWS = 100  # dimensions that option 2 draws, with replacement
-GIF_SECONDS = 2.0
 FRAME_RATE = 12  # frames per second of an interpolation
-MOSAIC = 10  # rows and columns of the merged animation
 BATCH = 64  # separate images that are generated at a time
-
-
-class Purpose(enum.IntEnum):
-    """The purpose of random latents. Each purpose has its own key and thus its own latents."""
-
-    SHEET = 0
-    SWEEP = 1
-    DRAW = 2
-    SEPARATE = 3
-    SEED = 4
-    INTERPOLATION = 5
 
 
 class Sampler:
@@ -71,9 +57,13 @@ class Sampler:
         self.rng = np.random.default_rng(seed)
         self.z_dim = generator.inputs[0].shape[-1]
         self.classes = generator.inputs[1].shape[-1] if len(generator.inputs) > 1 else 0
-        self.values = np.linspace(*sweep, count, dtype=np.float32)
+        self.range = sweep
         self.class_names = tuple(class_names) if len(class_names) == self.classes else ()
         self.label = class_number(label, self.classes, self.class_names)
+
+    def values(self, count):
+        """Return the values [count] of a latent in a sweep, from the lowest to the highest."""
+        return np.linspace(*self.range, count, dtype=np.float32)
 
     def z(self, purpose, *numbers, count=None):
         """Return latents [count, z_dim], different ones for each purpose and numbers."""
@@ -124,56 +114,6 @@ class Sampler:
         paths = self.sheet(f"test_{now:%Y%m%d%H%M%S}.png")
         self.key = seeded
         return paths
-
-    def sweep(self, dim):
-        """Return uint8 images [count, H, W, C] of a sweep of latent `dim` from low to high.
-
-        The other latents, and the labels, are random for each image.
-        """
-        z = self.z(Purpose.SWEEP, dim)
-        z[:, dim] = self.values
-        labels = self.rng.integers(0, self.classes, len(z)) if self.classes else None
-        return self.images(z, labels)
-
-    def sweep_sheets(self):
-        """Option 1: write the sweep of each dimension D as a grid, test_arange_D.png."""
-        return [
-            utils.save_image(self.folder / f"test_arange_{d}.png", utils.make_grid(self.sweep(d)))
-            for d in range(self.z_dim)
-        ]
-
-    def _gif(self, dim, frames):
-        """Write the frames as test_gif_D.gif."""
-        return utils.save_animation(self.folder / f"test_gif_{dim}.gif", frames, GIF_SECONDS)
-
-    def draw_gifs(self):
-        """Option 2: write test_gif_D.gif for dimensions D drawn at random.
-
-        In each, one image changes with that dimension alone.
-        """
-        paths = []
-        for dim in sorted(set(self.rng.integers(0, self.z_dim, N_DRAWS).tolist())):
-            z = np.repeat(self.z(Purpose.DRAW, dim, count=1), self.count, 0)
-            z[:, dim] = self.values
-            paths.append(self._gif(dim, self.images(z, np.full(len(z), dim))))
-        return paths
-
-    def sweep_gifs(self):
-        """Option 3: write the sweep of each dimension D as an animation, test_gif_D.gif."""
-        return [self._gif(dim, self.sweep(dim)) for dim in range(self.z_dim)]
-
-    def merged_gif(self):
-        """Option 4: write what option 3 writes, and test_gif_merged.gif.
-
-        It plays the sweeps of the first 100 dimensions in one grid, forwards and backwards.
-        """
-        sweeps = [self.sweep(dim) for dim in range(self.z_dim)]
-        paths = [self._gif(dim, frames) for dim, frames in enumerate(sweeps)]
-        shown = np.stack(sweeps[: MOSAIC**2], 1)  # [frames, dimensions, H, W, C]
-        frames = [utils.make_grid(f, MOSAIC) for f in shown]
-        path = self.folder / "test_gif_merged.gif"
-        there_and_back = frames + frames[::-1]
-        return [*paths, utils.save_animation(path, there_and_back, 4 * GIF_SECONDS, hold=0)]
 
     def separate(self, count):
         """Write `count` single images, test_00000.png, … Image i does not depend on `count`."""
@@ -228,16 +168,14 @@ class Sampler:
         """Write everything that is asked for; yield each path once its file is written.
 
         Args:
-          option: 0 to 4, as in `--visualize`. Options 1 to 4 also write test.png. None writes
-            test.png, and does option 1 if `count`, `seeds` and `steps` are not given.
+          option: 0 to 5, as in `--visualize`, or None. All but option 0 also write test.png.
           count: number of separate images.
           seeds: seeds of images to write. They are also the stops of the interpolation.
           steps: frames between two stops of an interpolation; 0 for no interpolation.
         """
-        if option != 0:
-            yield from self.sheet()
-        if option is not None or not (count or seeds or steps):
-            yield from OPTIONS[1 if option is None else option](self)
+        yield from self.fresh_sheet() if option == 0 else self.sheet()
+        if option:
+            yield from sweeps.OPTIONS[option](self)
         if count:
             yield from self.separate(count)
         if seeds:
@@ -263,33 +201,3 @@ def class_number(label, classes, names):
         return int(label[:9])
     found = f"the classes {', '.join(names) or f'0 to {classes - 1}'}" if classes else "no classes"
     raise console.Failed(f"--label={label}: this generator has {found}")
-
-
-def slerp(a, b, t):
-    """Interpolate spherically between latents (1609.04468). Their lengths change linearly.
-
-    Args:
-      a, b: [..., z_dim].
-      t: 0 for `a` to 1 for `b`.
-
-    Returns:
-      [..., z_dim]. If two latents have the same direction, or opposite ones, the interpolation is
-      linear.
-    """
-    length_a, length_b = (np.linalg.norm(v, axis=-1, keepdims=True) for v in (a, b))
-    cosine = np.sum(a * b, -1, keepdims=True) / np.maximum(length_a * length_b, 1e-12)
-    angle = np.arccos(np.clip(cosine, -1, 1))
-    sine = np.sin(angle)
-    if np.any(sine < 1e-6):
-        return (1 - t) * a + t * b
-    unit = (np.sin((1 - t) * angle) * a / length_a + np.sin(t * angle) * b / length_b) / sine
-    return unit * ((1 - t) * length_a + t * length_b)
-
-
-OPTIONS = {  # by the number that --visualize takes
-    0: Sampler.fresh_sheet,
-    1: Sampler.sweep_sheets,
-    2: Sampler.draw_gifs,
-    3: Sampler.sweep_gifs,
-    4: Sampler.merged_gif,
-}

@@ -63,7 +63,7 @@ VALUES = [  # a flag, what it must be, and what it does not take
     ("name", "a printable text that is not empty", [" "]),
     ("checkpoint_dir", "a printable text that is not empty", [""]),
     ("input_fname_pattern", "a printable text that is not empty", ["", " "]),
-    ("visualize", "True, False or 0 to 4", ["5", "-1", "1.5", ""]),
+    ("visualize", "True, False or 0 to 5", ["6", "-1", "1.5", ""]),
     (
         "g_width",
         "a whole number, or several separated by commas, each at least 1, at most 65536",

@@ -8,7 +8,7 @@ from PIL import Image
 
 import console
 import utils
-from generation import sample, video
+from generation import latents, sample, sweeps, video
 from runs import plots
 from training import average, randomness
 
@@ -58,7 +58,7 @@ def frames(path):
 
 @pytest.mark.parametrize(("classes", "channels"), [(0, 1), (0, 3), (5, 1)])
 def test_every_option_writes_what_it_returns(tmp_path, classes, channels):
-    expected = {None: 1, 0: 1, 1: 1 + 3, 2: 1 + 3, 3: 1 + 3, 4: 1 + 4}
+    expected = {None: 1, 0: 1, 1: 1 + 3, 2: 1 + 3, 3: 1 + 3, 4: 1 + 4, 5: 1 + 1 + 3}
     for option, count in expected.items():
         paths = list(sampler(tmp_path / str(option), classes, channels).all(option, 2))
         assert len(paths) == count + 2
@@ -79,7 +79,7 @@ def test_sheet_has_a_column_for_each_class(tmp_path):
 
 def test_sweep_runs_over_the_whole_range_of_one_latent(tmp_path):
     s = sampler(tmp_path)
-    images = s.sweep(0)
+    images = sweeps.sweep(s, 0)
     left = utils.to_uint8(np.linspace(-1, 1, 16))
     np.testing.assert_array_equal(images[:, 0, 0, 0], left)
     assert len(set(images[:, 0, 1, 0].tolist())) > 8  # the others are random
@@ -87,7 +87,7 @@ def test_sweep_runs_over_the_whole_range_of_one_latent(tmp_path):
 
 def test_draws_vary_one_latent_of_one_image(tmp_path):
     s = sampler(tmp_path, classes=5)
-    paths = {p.name: p for p in s.draw_gifs()}
+    paths = {p.name: p for p in sweeps.draws(s)}
     film = frames(paths["test_gif_0.gif"])
     assert len({int(f[0, 1]) for f, _ in film}) == 1
     assert len({int(f[0, 0]) for f, _ in film}) == 16
@@ -95,7 +95,7 @@ def test_draws_vary_one_latent_of_one_image(tmp_path):
 
 
 def test_films_last_two_seconds_and_the_merged_one_eight(tmp_path):
-    paths = {p.name: p for p in sampler(tmp_path).merged_gif()}
+    paths = {p.name: p for p in sweeps.merged(sampler(tmp_path))}
     seconds = sum(d for _, d in frames(paths["test_gif_1.gif"])[:-1])
     assert seconds == pytest.approx(2000 * 15 / 16, rel=0.1)
     merged = frames(paths["test_gif_merged.gif"])
@@ -128,9 +128,33 @@ def test_option_0_draws_new_latents_every_time(tmp_path):
     assert np.any(a != read(second)) or first != second
 
 
-def test_the_default_is_a_sheet_and_the_sweeps(tmp_path):
-    names = [p.name for p in sampler(tmp_path).all()]
-    assert names == ["test.png", *(f"test_arange_{d}.png" for d in range(3))]
+def test_the_default_is_a_sheet(tmp_path):
+    assert [p.name for p in sampler(tmp_path).all()] == ["test.png"]
+
+
+def test_moves_show_one_image_and_the_latents_that_change_it_most(tmp_path, monkeypatch):
+    """Latent 1 is painted at full contrast, latent 0 at half of it, and latent 2 not at all."""
+    s = sampler(tmp_path, classes=5)
+    full = s.draw
+    s.draw = lambda generator, z, hot: full(generator, z * np.float32([0.5, 1, 1]), hot)
+    pixels = 3 / 8 * 255  # of each half, above the row of the class
+    found = sweeps.effects(s, s.z(latents.Purpose.MOVE, count=1))
+    np.testing.assert_allclose(found, [pixels / 2, pixels, 0], rtol=0.01)
+    monkeypatch.setattr(sweeps, "BLOCK", 2)
+    np.testing.assert_array_equal(found, sweeps.effects(s, s.z(latents.Purpose.MOVE, count=1)))
+    sheet, *films = sweeps.moves(s)
+    assert [p.name for p in films] == [f"test_move_0{i}.gif" for i in (1, 2, 3)]
+    image = read(sheet)[plots.HEAD :]  # below the numbers of the latents
+    cell = (4 * 32, 2 * 32)  # 4x2 pixels become 128x64
+    assert image.shape == (9 * cell[0], 3 * cell[1])
+    columns = image.reshape(9, cell[0], 3, cell[1])[:, 0, :, :: cell[1] // 2]  # [9, 3, 2]
+    np.testing.assert_array_equal(columns[:, 0, 1], utils.to_uint8(np.linspace(-1, 1, 9)))
+    np.testing.assert_array_equal(columns[:, 1, 0], utils.to_uint8(np.linspace(-1, 1, 9) / 2))
+    still = [columns[:, 0, 0], columns[:, 1, 1], columns[:, 2, 0], columns[:, 2, 1]]
+    assert [len(set(c.tolist())) for c in still] == [1, 1, 1, 1]
+    film = [f for f, _ in frames(films[0])]
+    assert film[0].shape == (4 * 128, 2 * 128)
+    np.testing.assert_array_equal(film, film[::-1])  # there and back
 
 
 def test_a_seeds_image_does_not_depend_on_the_others(tmp_path):
@@ -224,10 +248,10 @@ def test_a_fresh_sheet_leaves_the_seeds_images_alone(tmp_path):
 
 def test_slerp():
     a, b = np.array([[3.0, 0.0]]), np.array([[0.0, 1.0]])
-    np.testing.assert_allclose(sample.slerp(a, b, 0), a, atol=1e-12)
-    np.testing.assert_allclose(sample.slerp(a, b, 1), b, atol=1e-12)
-    np.testing.assert_allclose(sample.slerp(a, b, 0.5), [[2**0.5, 2**0.5]])  # length 2, at 45°
-    np.testing.assert_allclose(sample.slerp(a, 2 * a, 0.5), [[4.5, 0.0]])
+    np.testing.assert_allclose(latents.slerp(a, b, 0), a, atol=1e-12)
+    np.testing.assert_allclose(latents.slerp(a, b, 1), b, atol=1e-12)
+    np.testing.assert_allclose(latents.slerp(a, b, 0.5), [[2**0.5, 2**0.5]])  # length 2, at 45°
+    np.testing.assert_allclose(latents.slerp(a, 2 * a, 0.5), [[4.5, 0.0]])
 
 
 @pytest.mark.parametrize("here", [True, False])
