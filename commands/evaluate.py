@@ -91,7 +91,7 @@ def measure(c, folder):
     from training.average import draw_measured
 
     generator = trained.load_generator(folder / "generator.keras")
-    latents = import_object(tables.LATENTS[c.z_distribution].function)
+    latents = build.build_latents(c.z_distribution, c.truncation)
     evaluation = build_evaluation(c, data)
     made, real = generator.outputs[0].shape[1:], evaluation.real.shape[1:]
     # The generator of an early PGGAN stage makes smaller images: the size must divide the data's.
@@ -106,6 +106,8 @@ def measure(c, folder):
         return draw_measured(generator, latents, labels)
 
     found = evaluation.measure(draw, progress)
+    if c.truncation is not None:
+        found["truncation"] = c.truncation
     yield from (f"{name:32} {value:.6g}" for name, value in found.items())
     if row := tables.EXTRACTORS.get(c.extractor):
         for name in row.misleads:

@@ -75,12 +75,13 @@ def build_sampler(c, folder):
     from generation.sample import Sampler
     from training.average import draw
 
-    row = tables.LATENTS[c.z_distribution]
+    low, high = tables.LATENTS[c.z_distribution].sweep
+    most = high if c.truncation is None else c.truncation
     return Sampler(
         trained.load_generator(folder / "generator.keras"),
-        import_object(row.function),
+        build.build_latents(c.z_distribution, c.truncation),
         draw,
-        sweep=row.sweep,
+        sweep=(max(low, -most), min(high, most)),
         folder=build.pictures_dir(c, folder),
         count=c.batch_size,
         seed=c.seed,

@@ -353,6 +353,14 @@ class Config:
         str,
         saved=False,
     )
+    truncation: float = _flag(
+        None,
+        "test mode, --evaluate, card of --export: normal latents beyond this value are drawn again,"
+        " uniform latents are multiplied by it; None: all latents as in training",
+        float,
+        low=0.01,
+        saved=False,
+    )
     compare: tuple = _flag(
         None,
         "modes to train one after the other and compare on a page, for example regular,gp",
@@ -458,7 +466,14 @@ FIXED = ("arch", "mode", "optimizer", "conditional", "z_distribution")
 FIXED += ("output_height", "output_width")
 # A call has at most one of these, and none of them with --train or --compare.
 COMMAND_FLAGS = ("evaluate", "export", "translate")
-TEST_MODE = ("num_samples", "seeds", "label", "interpolate", "visualize")  # fields of test mode
+TEST_MODE = (
+    "num_samples",
+    "seeds",
+    "label",
+    "truncation",
+    "interpolate",
+    "visualize",
+)  # fields of test mode
 SAME_AS = {  # field → the field whose value it takes if it is None
     "input_width": "input_height",
     "output_width": "output_height",

@@ -112,6 +112,12 @@ def _check_combinations(c, row):
     _check_task(c, row.task)
     if row.growth:
         _check_growth(c, row.growth)
+    most = tables.LATENTS[c.z_distribution].max_truncation
+    if most and c.truncation and c.truncation > most:
+        raise WrongCall(
+            f"--truncation={c.truncation:g} must be at most {most:g} with {c.z_distribution} "
+            "latents"
+        )
     if c.clip_down > c.clip_up:
         raise WrongCall(f"--clip_down={c.clip_down} must not be above --clip_up={c.clip_up}")
     if c.crop and not c.input_height:

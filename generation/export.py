@@ -105,7 +105,7 @@ def check_packages(formats):
             )
 
 
-def write(run, target, formats, *, suffixes, latents):
+def write(run, target, formats, *, suffixes, latents, truncate=""):
     """Write every generator of a run in each format, and a model card.
 
     An older export in `target` is replaced once all files are written and checked. Other files in
@@ -118,6 +118,7 @@ def write(run, target, formats, *, suffixes, latents):
       suffixes: suffixes of all existing formats. Files of an older export with one of these
         suffixes are removed.
       latents: NumPy code that draws latents of shape "{shape}" with a generator `rng`.
+      truncate: NumPy code that truncates latents `z`, or "".
 
     Returns:
       List of the paths written, the card last.
@@ -137,7 +138,7 @@ def write(run, target, formats, *, suffixes, latents):
             for path in trained.generators(run):
                 network = _load(path)
                 shape = image_shape(network, data)
-                inputs = input_code(network, latents, shape)
+                inputs = input_code(network, latents, shape, truncate)
                 for row in formats.values():
                     written.append(_write(network, row, part / f"{path.stem}{row.suffix}", inputs))
             files.save_text(part / model_card.NAME, model_card.text(run, shape, inputs, written))
@@ -179,16 +180,17 @@ def image_shape(network, data):
     return height or data["height"], width or data["width"], channels
 
 
-def input_code(network, latents, shape):
+def input_code(network, latents, shape, truncate=""):
     """Return NumPy code that makes example inputs for a generator.
 
     Args:
       network: Keras model of latents, latents and labels, or images.
       latents: NumPy code that draws latents of shape "{shape}".
       shape: (height, width, channels) of the images that the network makes.
+      truncate: NumPy code that truncates latents `z`, or "".
 
     Returns:
-      A dict of "z", "labels" or "x" → a line of code that assigns to that name.
+      A dict of "z", "labels" or "x" → lines of code that assign to that name.
     """
     count = max(2, min(MAX_IMAGES, MAX_PIXELS // (shape[0] * shape[1])))
     codes = {}
@@ -200,7 +202,9 @@ def input_code(network, latents, shape):
             codes["z"] = latents.format(shape=(count, size[1]))
         else:
             codes["labels"] = f"np.eye({size[1]})[np.arange({count}) % {size[1]}]"
-    return {name: f'{name} = {code}.astype("float32")' for name, code in codes.items()}
+    lines = {name: [f'{name} = {code}.astype("float32")'] for name, code in codes.items()}
+    lines.get("z", []).extend([truncate] if truncate else [])
+    return {name: "\n".join(parts) for name, parts in lines.items()}
 
 
 def _write(network, row, path, inputs):

@@ -63,6 +63,7 @@ VALUES = [  # a flag, what it must be, and what it does not take
     ("name", "a printable text that is not empty", [" "]),
     ("checkpoint_dir", "a printable text that is not empty", [""]),
     ("input_fname_pattern", "a printable text that is not empty", ["", " "]),
+    ("truncation", "a finite number, at least 0.01", ["0", "-1", "half", "nan"]),
     ("visualize", "True, False or 0 to 5", ["6", "-1", "1.5", ""]),
     (
         "g_width",
@@ -289,6 +290,7 @@ CALLS = [  # a command line, and the whole line that it ends with
         "--arch pggan --critic_bursts",
         "--critic_bursts cannot be used with --arch=pggan, which grows by a schedule",
     ),
+    ("--truncation 1.5", "--truncation=1.5 must be at most 1 with uniform latents"),
     ("--batch_size 1", "--batch_size=1 must be at least 2 with --arch=dcgan"),
     ("--arch mlp --batch_size 1", "--batch_size=1 must be at least 2 with --arch=mlp"),
     *(
@@ -300,6 +302,7 @@ CALLS = [  # a command line, and the whole line that it ends with
             *(
                 ("visualize", "--visualize 0"),
                 ("interpolate", "--interpolate 4"),
+                ("truncation", "--truncation 0.7"),
                 ("label", "--label 0"),
             ),
         )

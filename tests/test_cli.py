@@ -155,6 +155,12 @@ def test_evaluate_gives_the_numbers_of_training(cli, monkeypatch):
         assert value == pytest.approx(float(logged[name]), rel=1e-5), name
         assert any(line.split()[0] == name for line in out.splitlines())
     assert f"{drawn}/nearest.png" in out.splitlines()
+    words = ("--dataset", "digits", "--evaluate", "--eval_samples", 150, "--truncation", 0.5)
+    status, out, _ = cli(*words)
+    assert f"{'truncation':32} 0.5" in out.splitlines()
+    truncated = json.loads((drawn / "measures.json").read_text())
+    assert truncated.keys() == measures.keys() | {"truncation"}
+    assert truncated["fid_random-cnn"] != measures["fid_random-cnn"]
     with Image.open(drawn / "nearest.png") as sheet:
         assert sheet.size == (8 * 8, 8 * 8)
 
@@ -282,6 +288,11 @@ def test_test_mode(cli, digits_run):
     top = "samples/digits_8_8_8"
     series = f"{top}/test_00000.png to test_00010.png (11 files)"
     assert out.splitlines()[-2:] == [f"{top}/test.png", series]
+    seeded = []
+    for words in ((), ("--truncation", 1), ("--truncation", 0.5)):
+        assert cli("--dataset", "digits", "--seeds", 3, *words)[0] == 0
+        seeded.append(Path(top, "seed_0003.png").read_bytes())
+    assert seeded[0] == seeded[1] != seeded[2]  # its latents are uniform
     for option in ("0", "1", "2", "3", "4", "True"):
         assert cli("--dataset", "digits", "--visualize", option)[0] == 0
     made = Path("samples/digits_8_8_8")

@@ -39,7 +39,7 @@ def example(name):
     number = 4 if name == "visualize" else max(9, low or 0)
     others = {"device": "gpu:1", "batch_dict": "16:8,64:4", "background": "#102030"}
     word = others.get(name, word)
-    fraction = -0.5 if name == "clip_down" else 0.5 if high else 2.5
+    fraction = -0.5 if name == "clip_down" else 0.5 if high or name == "truncation" else 2.5
     several = (*choices,)[-2:] if choices else (8, 4)
     table = {str: (word, word), bool: ("False", False), tuple: (fields.text(several), several)}
     table |= {int: (str(number), number), float: (str(fraction), fraction)}
