@@ -5,7 +5,7 @@ import re
 
 import console
 from commands import build, devices
-from config import tables
+from config import tables, values
 from config.rows import import_object
 from runs import trained
 
@@ -34,7 +34,8 @@ def samples(c, folder):
     if c.label is not None and sampler.class_names and c.label not in sampler.class_names:
         name = console.plain(sampler.class_names[sampler.label])
         yield f"--label={c.label} is the number of the class {name}, counted from 0"
-    paths = sampler.all(c.visualize, c.num_samples, c.seeds, c.interpolate)
+    mix = [values.seeds(part) for part in c.mix.split(":")] if c.mix else None
+    paths = sampler.all(c.visualize, c.num_samples, c.seeds, c.interpolate, mix)
     for _, series in itertools.groupby(map(str, paths), _series):
         yield from _lines(list(series))
 

@@ -375,6 +375,13 @@ class Config:
         high=1000,
         saved=False,
     )
+    mix: str = _flag(
+        None,
+        "test mode: seeds of the rows and the columns of a grid of the images between them, for"
+        " example 0-7:8-15; with classes also a sheet of these latents in each class",
+        values.mix,
+        saved=False,
+    )
     visualize: int = _flag(
         None,
         "test mode; 0: a sheet of new latents; 1: a sheet for each latent dimension; 2: GIFs of"
@@ -472,6 +479,7 @@ TEST_MODE = (
     "label",
     "truncation",
     "interpolate",
+    "mix",
     "visualize",
 )  # fields of test mode
 SAME_AS = {  # field → the field whose value it takes if it is None

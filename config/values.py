@@ -6,6 +6,7 @@ The functions that parse a text raise ValueError or KeyError if it is not valid.
 from config import tables
 
 MAX_SEEDS = 100_000
+MAX_MIX = 32  # seeds of the rows, and of the columns, of a grid
 MAX_FLOAT = 3.4e38  # just below the largest float32
 FINITE = {"low": -MAX_FLOAT, "high": MAX_FLOAT}
 
@@ -40,6 +41,15 @@ def seeds(text):
             raise ValueError
         found += numbers
     return tuple(found)
+
+
+def mix(text):
+    """Check "0-3:8,9", the seeds of the rows and of the columns of a grid; return the text."""
+    rows, columns = text.split(":")
+    for found in (seeds(rows), seeds(columns)):
+        if len(found) > MAX_MIX or max(found) >= 2**31:
+            raise ValueError
+    return text
 
 
 def batches(text):
@@ -81,6 +91,7 @@ def allowed(field):
         float: "a finite number",
         widths: "a whole number, or several separated by commas",
         seeds: f"up to {MAX_SEEDS} seeds, for example 0-31 or 3,7",
+        mix: f"ROWS:COLUMNS, each up to {MAX_MIX} seeds, for example 0-7:8-15",
         truth: "True or False",
         option: "True, False or 0 to 5",
         colour: "the name of a colour, or #rrggbb",

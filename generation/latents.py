@@ -28,14 +28,16 @@ def slerp(a, b, t):
       t: 0 for `a` to 1 for `b`.
 
     Returns:
-      [..., z_dim]. If two latents have the same direction, or opposite ones, the interpolation is
-      linear.
+      [..., z_dim]. Between two latents of the same direction, or opposite ones, and from or to 0,
+      the interpolation is linear.
     """
     length_a, length_b = (np.linalg.norm(v, axis=-1, keepdims=True) for v in (a, b))
-    cosine = np.sum(a * b, -1, keepdims=True) / np.maximum(length_a * length_b, 1e-12)
+    product = length_a * length_b
+    cosine = np.sum(a * b, -1, keepdims=True) / np.maximum(product, 1e-12)
     angle = np.arccos(np.clip(cosine, -1, 1))
     sine = np.sin(angle)
-    if np.any(sine < 1e-6):
-        return (1 - t) * a + t * b
+    flat = (sine < 1e-6) | (product < 1e-12)
+    # Of flat rows, the values that are not used must be finite.
+    length_a, length_b, sine = (np.where(flat, 1, v) for v in (length_a, length_b, sine))
     unit = (np.sin((1 - t) * angle) * a / length_a + np.sin(t * angle) * b / length_b) / sine
-    return unit * ((1 - t) * length_a + t * length_b)
+    return np.where(flat, (1 - t) * a + t * b, unit * ((1 - t) * length_a + t * length_b))

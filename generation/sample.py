@@ -164,7 +164,36 @@ class Sampler:
         mp4 = video.save_video(self.folder / "interpolation.mp4", frames, FRAME_RATE)
         return paths + ([mp4] if mp4 else [])
 
-    def all(self, option=None, count=0, seeds=None, steps=0):
+    def mix(self, rows, columns):
+        """Write mix.png, and mix_classes.png if the generator has 2 to 16 classes.
+
+        In mix.png, the left column has the images of `rows`, and the top row those of `columns`.
+        The other images are halfway between the two, as in an interpolation, also their labels.
+        In mix_classes.png, each row is one latent in all classes: first `rows`, then `columns`.
+        It is not written if the sampler has a `label`.
+
+        Args:
+          rows, columns: seeds.
+        """
+        seeds, n = np.array([*rows, *columns]), len(rows)
+        z, hot = self._seeded(seeds.tolist()), self.one_hot(seeds) if self.classes else None
+        row, column = (part.ravel() for part in np.indices((n, len(columns))))
+        own = self.images(z, hot)
+        halfway = (hot[row] + hot[n + column]) / 2 if self.classes else None
+        middle = self.images(slerp(z[row], z[n + column], 0.5), halfway)
+        cells = np.full((n + 1, len(columns) + 1, *own.shape[1:]), 255, np.uint8)
+        cells[1:, 0], cells[0, 1:] = own[:n], own[n:]
+        cells[1:, 1:] = middle.reshape(cells[1:, 1:].shape)
+        grid = utils.make_grid(cells.reshape(-1, *own.shape[1:]), len(columns) + 1)
+        paths = [utils.save_image(self.folder / "mix.png", grid)]
+        if utils.class_columns(self.classes) and self.label is None:
+            labels = np.tile(np.arange(self.classes), len(z))
+            grid = utils.make_grid(self.images(z.repeat(self.classes, 0), labels), self.classes)
+            grid = plots.add_names(grid, self.class_names)
+            paths.append(utils.save_image(self.folder / "mix_classes.png", grid))
+        return paths
+
+    def all(self, option=None, count=0, seeds=None, steps=0, mix=None):
         """Write everything that is asked for; yield each path once its file is written.
 
         Args:
@@ -172,6 +201,7 @@ class Sampler:
           count: number of separate images.
           seeds: seeds of images to write. They are also the stops of the interpolation.
           steps: frames between two stops of an interpolation; 0 for no interpolation.
+          mix: (seeds of the rows, seeds of the columns) of a grid, or None.
         """
         yield from self.fresh_sheet() if option == 0 else self.sheet()
         if option:
@@ -182,6 +212,8 @@ class Sampler:
             yield from self.of_seeds(seeds)
         if steps:
             yield from self.interpolation(steps, seeds)
+        if mix:
+            yield from self.mix(*mix)
 
 
 def class_number(label, classes, names):

@@ -64,6 +64,11 @@ VALUES = [  # a flag, what it must be, and what it does not take
     ("checkpoint_dir", "a printable text that is not empty", [""]),
     ("input_fname_pattern", "a printable text that is not empty", ["", " "]),
     ("truncation", "a finite number, at least 0.01", ["0", "-1", "half", "nan"]),
+    (
+        "mix",
+        "ROWS:COLUMNS, each up to 32 seeds, for example 0-7:8-15",
+        ["3", "1:2:3", ":", "1:", "0-32:1", "1:2147483648", "1:-1", "a:b", ""],
+    ),
     ("visualize", "True, False or 0 to 5", ["6", "-1", "1.5", ""]),
     (
         "g_width",
@@ -303,6 +308,7 @@ CALLS = [  # a command line, and the whole line that it ends with
                 ("visualize", "--visualize 0"),
                 ("interpolate", "--interpolate 4"),
                 ("truncation", "--truncation 0.7"),
+                ("mix", "--mix 0:1"),
                 ("label", "--label 0"),
             ),
         )

@@ -274,6 +274,7 @@ def test_test_mode(cli, digits_run):
         ((), {"test.png"}),
         (("--num_samples", 3), {"test.png"} | single),
         (("--num_samples", 3, "--visualize"), {"test.png"} | single | sweeps),
+        (("--mix", "0:1,2", "--batch_size", 4), {"test.png", "mix.png", "mix_classes.png"}),
     ):
         top = f"made{len(words)}"
         status, out, _ = cli("--dataset", "digits", "--sample_dir", top, *words)

@@ -246,12 +246,39 @@ def test_a_fresh_sheet_leaves_the_seeds_images_alone(tmp_path):
     np.testing.assert_array_equal(before, read(*s.of_seeds((4,))))
 
 
+def test_mix_shows_the_images_between_rows_and_columns(tmp_path):
+    """With labels also those in every class. A seed may be in the rows and in the columns."""
+    s = sampler(tmp_path, classes=5)
+    grids = {p.name: read(p).astype(int) for p in s.mix((1, 3), (3, 2, 4))}
+    assert list(grids) == ["mix.png", "mix_classes.png"]
+    cells = grids["mix.png"].reshape(3, 4, 4, 2).swapaxes(1, 2)  # [row, column, H, W]
+    assert (cells[0, 0] == 255).all()
+    alone = {n: read(p) for n, p in zip((1, 2, 3, 4), s.of_seeds((1, 2, 3, 4)))}
+    found = [cells[1, 0], cells[2, 0], cells[0, 1], cells[0, 2], cells[0, 3], cells[2, 1]]
+    for cell, seed in zip(found, (1, 3, 3, 2, 4, 3)):
+        np.testing.assert_array_equal(cell, alone[seed])
+    one, four = (s._seeded([seed])[0] for seed in (1, 4))
+    middle = latents.slerp(one, four, 0.5)
+    np.testing.assert_array_equal(cells[1, 3][0], utils.to_uint8(middle[:2]))
+    assert set(cells[1, 3][3].tolist()) == {int(utils.to_uint8(np.float32((1 + 4) / 2 / 5)))}
+    classes = grids["mix_classes.png"].reshape(5, 4, 5, 2).swapaxes(1, 2)
+    for row, seed in enumerate((1, 3, 3, 2, 4)):
+        np.testing.assert_array_equal(classes[row, :, :3], np.stack([alone[seed][:3]] * 5))
+    bands = utils.to_uint8(np.arange(5, dtype=np.float32) / 5)[None, :, None]
+    np.testing.assert_array_equal(classes[:, :, 3], np.broadcast_to(bands, (5, 5, 2)))
+    for name, other in (("a", {}), ("b", {"classes": 17}), ("c", {"classes": 5, "label": "3"})):
+        assert [p.name for p in sampler(tmp_path / name, **other).mix((1,), (2,))] == ["mix.png"]
+
+
 def test_slerp():
     a, b = np.array([[3.0, 0.0]]), np.array([[0.0, 1.0]])
     np.testing.assert_allclose(latents.slerp(a, b, 0), a, atol=1e-12)
     np.testing.assert_allclose(latents.slerp(a, b, 1), b, atol=1e-12)
     np.testing.assert_allclose(latents.slerp(a, b, 0.5), [[2**0.5, 2**0.5]])  # length 2, at 45°
     np.testing.assert_allclose(latents.slerp(a, 2 * a, 0.5), [[4.5, 0.0]])
+    pairs = np.concatenate([a, a, 0 * a]), np.concatenate([2 * a, b, a])  # each by itself
+    expected = [[4.5, 0.0], [2**0.5, 2**0.5], [1.5, 0.0]]
+    np.testing.assert_allclose(latents.slerp(*pairs, 0.5), expected)
 
 
 @pytest.mark.parametrize("here", [True, False])
