@@ -7,6 +7,7 @@ import console
 from commands import build, devices
 from config import tables, values
 from config.rows import import_object
+from generation import latents
 from runs import trained
 
 MAX_LINES = 10  # a series of more files is one line
@@ -35,7 +36,10 @@ def samples(c, folder):
         name = console.plain(sampler.class_names[sampler.label])
         yield f"--label={c.label} is the number of the class {name}, counted from 0"
     mix = [values.seeds(part) for part in c.mix.split(":")] if c.mix else None
-    paths = sampler.all(c.visualize, c.num_samples, c.seeds, c.interpolate, mix)
+    z = latents.read_latents(c.latents, sampler.z_dim) if c.latents else None
+    if c.latents and c.truncation:
+        yield f"note: --truncation does not change the latents in {console.plain(c.latents)}"
+    paths = sampler.all(c.visualize, c.num_samples, c.seeds, c.interpolate, mix, z)
     for _, series in itertools.groupby(map(str, paths), _series):
         yield from _lines(list(series))
 

@@ -347,6 +347,13 @@ class Config:
         saved=False,
         low=0,
     )
+    latents: str = _flag(
+        None,
+        "test mode: .npy file of latents [N, z_dim] to use as --seeds: single images, and the stops"
+        " of a film",
+        str,
+        saved=False,
+    )
     label: str = _flag(
         None,
         "test mode: class of all images, by its name or number; None: every class in turn",
@@ -476,6 +483,7 @@ COMMAND_FLAGS = ("evaluate", "export", "translate")
 TEST_MODE = (
     "num_samples",
     "seeds",
+    "latents",
     "label",
     "truncation",
     "interpolate",

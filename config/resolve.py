@@ -100,6 +100,8 @@ def _check_names(c):
         raise WrongCall(f"{' and '.join(commands)} cannot be combined: make one call for each")
     if "none" in c.augment and len(c.augment) > 1:
         raise WrongCall(f"--augment={fields.text(c.augment)}: none cannot be combined")
+    if c.latents and c.seeds:
+        raise WrongCall("--latents and --seeds cannot be combined: make one call for each")
     if c.name and (Path(c.name).name != c.name or c.name.startswith(".")):
         raise WrongCall(
             f"--name={c.name} must be a folder name without / and without a dot at its start"

@@ -134,7 +134,10 @@ AUGMENTATIONS = {  # keys are values of --augment
 
 GENERATION = Task(
     does="generates images from latents",
-    asks=("num_samples", "seeds", "label", "truncation", "interpolate", "mix", "visualize"),
+    asks=(
+        *("num_samples", "seeds", "latents", "label", "truncation"),
+        *("interpolate", "mix", "visualize"),
+    ),
     load="datasets.packed:load",
     describe="datasets.packed:describe",
     pictures="commands.generate:samples",

@@ -1,4 +1,4 @@
-"""Tools for latents: their purposes in test mode, and paths between them.
+"""Tools for latents: their purposes in test mode, files of them, and paths between them.
 
 Imports no TensorFlow.
 """
@@ -6,6 +6,10 @@ Imports no TensorFlow.
 import enum
 
 import numpy as np
+
+import console
+
+MAX_LATENTS = 100_000  # in a file
 
 
 class Purpose(enum.IntEnum):
@@ -41,3 +45,43 @@ def slerp(a, b, t):
     length_a, length_b, sine = (np.where(flat, 1, v) for v in (length_a, length_b, sine))
     unit = (np.sin((1 - t) * angle) * a / length_a + np.sin(t * angle) * b / length_b) / sine
     return np.where(flat, (1 - t) * a + t * b, unit * ((1 - t) * length_a + t * length_b))
+
+
+def read_latents(path, z_dim):
+    """Read latents from a .npy file.
+
+    Args:
+      path: path of the file. Its array is [N, z_dim], or [z_dim] for a single latent, of any real
+        dtype.
+      z_dim: length of a latent vector.
+
+    Returns:
+      float32 [N, z_dim], N from 1 to `MAX_LATENTS`.
+
+    Raises:
+      Failed: if the file cannot be read, needs pickle, or holds another array.
+    """
+    try:
+        with open(path, "rb") as file:
+            np.lib.format.read_magic(file)  # np.load would also open other formats
+        stored = np.load(path, mmap_mode="r", allow_pickle=False)
+    except Exception as error:  # NumPy's errors for broken files have no common base
+        raise console.Failed(f"cannot read --latents={path}: {_reason(error)}") from None
+    z = stored[None] if stored.ndim == 1 else stored
+    if z.ndim != 2 or z.shape[1] != z_dim or not 1 <= len(z) <= MAX_LATENTS:
+        raise console.Failed(
+            f"--latents={path} has the shape {list(stored.shape)}: this generator takes latents"
+            f" [N, {z_dim}], up to {MAX_LATENTS:,} of them"
+        )
+    if z.dtype.kind not in "fiu":
+        raise console.Failed(f"--latents={path} must have real numbers, not {z.dtype}")
+    with np.errstate(over="ignore"):
+        z = z.astype(np.float32)
+    if not np.isfinite(z).all():
+        raise console.Failed(f"--latents={path} has values that are not finite")
+    return z
+
+
+def _reason(error):
+    """Return the reason of a failure to read a file, without the path."""
+    return getattr(error, "strerror", None) or console.first_line(error)

@@ -128,15 +128,26 @@ class Sampler:
 
     def of_seeds(self, seeds):
         """Write one image for each seed, seed_0007.png, … Each depends on its own seed only."""
-        images = self.images(self._seeded(seeds), np.array(seeds))
-        names = [self.folder / f"seed_{seed:04d}.png" for seed in seeds]
-        return [utils.save_image(path, image) for path, image in zip(names, images)]
+        return self._singles("seed", seeds, self._seeded(seeds))
+
+    def of_latents(self, z):
+        """Write one image for each of the latents [N, z_dim], latent_0000.png, …
+
+        The images have the classes 0, 1, … in turn, if the sampler has no `label`.
+        """
+        return self._singles("latent", range(len(z)), z)
+
+    def _singles(self, name, numbers, z):
+        """Write one image for each latent, of class `number` and named by it."""
+        images = self.images(z, np.array(numbers))
+        paths = [self.folder / f"{name}_{number:04d}.png" for number in numbers]
+        return [utils.save_image(path, image) for path, image in zip(paths, images)]
 
     def _seeded(self, seeds):
         """Return the latents [N, z_dim] of seeds."""
         return np.concatenate([self.z(Purpose.SEED, seed, count=1) for seed in seeds])
 
-    def interpolation(self, steps, seeds=None):
+    def interpolation(self, steps, seeds=None, z=None):
         """Write interpolation.gif, .webp and, if `av` is installed, .mp4.
 
         The latents move from one stop to the next and back to the first, by `slerp`.
@@ -145,12 +156,17 @@ class Sampler:
           steps: frames from one stop to the next.
           seeds: the stops of a single image. By default, a grid of 16 images has 8 random stops
             each.
+          z: latents [N, z_dim], stops of a single image instead of seeds.
         """
-        stops, images = (len(seeds), 1) if seeds else (8, 16)
-        z = self._seeded(seeds) if seeds else self.z(Purpose.INTERPOLATION, count=stops * images)
+        numbers = seeds if z is None else range(len(z))
+        stops, images = (len(numbers), 1) if numbers else (8, 16)
+        if z is None and seeds:
+            z = self._seeded(seeds)
+        elif z is None:
+            z = self.z(Purpose.INTERPOLATION, count=stops * images)
         z = z.reshape(stops, images, self.z_dim)
-        # Between seeds the label is interpolated, too; in the grid each image keeps its label.
-        labels = np.array(seeds)[:, None] if seeds else np.tile(np.arange(images), (stops, 1))
+        # Between stops the label is interpolated, too; in the grid each image keeps its label.
+        labels = np.array(numbers)[:, None] if numbers else np.tile(np.arange(images), (stops, 1))
         hot = [self.one_hot(row) if self.classes else np.zeros((images, 0)) for row in labels]
         frames = []
         for i in range(stops):
@@ -193,7 +209,7 @@ class Sampler:
             paths.append(utils.save_image(self.folder / "mix_classes.png", grid))
         return paths
 
-    def all(self, option=None, count=0, seeds=None, steps=0, mix=None):
+    def all(self, option=None, count=0, seeds=None, steps=0, mix=None, z=None):
         """Write everything that is asked for; yield each path once its file is written.
 
         Args:
@@ -202,6 +218,7 @@ class Sampler:
           seeds: seeds of images to write. They are also the stops of the interpolation.
           steps: frames between two stops of an interpolation; 0 for no interpolation.
           mix: (seeds of the rows, seeds of the columns) of a grid, or None.
+          z: latents [N, z_dim] to use instead of `seeds`, or None.
         """
         yield from self.fresh_sheet() if option == 0 else self.sheet()
         if option:
@@ -210,8 +227,10 @@ class Sampler:
             yield from self.separate(count)
         if seeds:
             yield from self.of_seeds(seeds)
+        if z is not None:
+            yield from self.of_latents(z)
         if steps:
-            yield from self.interpolation(steps, seeds)
+            yield from self.interpolation(steps, seeds, z)
         if mix:
             yield from self.mix(*mix)
 

@@ -64,6 +64,7 @@ VALUES = [  # a flag, what it must be, and what it does not take
     ("checkpoint_dir", "a printable text that is not empty", [""]),
     ("input_fname_pattern", "a printable text that is not empty", ["", " "]),
     ("truncation", "a finite number, at least 0.01", ["0", "-1", "half", "nan"]),
+    ("latents", "a printable text that is not empty", ["", " "]),
     (
         "mix",
         "ROWS:COLUMNS, each up to 32 seeds, for example 0-7:8-15",
@@ -295,6 +296,10 @@ CALLS = [  # a command line, and the whole line that it ends with
         "--arch pggan --critic_bursts",
         "--critic_bursts cannot be used with --arch=pggan, which grows by a schedule",
     ),
+    (
+        "--latents z.npy --seeds 3",
+        "--latents and --seeds cannot be combined: make one call for each",
+    ),
     ("--truncation 1.5", "--truncation=1.5 must be at most 1 with uniform latents"),
     ("--batch_size 1", "--batch_size=1 must be at least 2 with --arch=dcgan"),
     ("--arch mlp --batch_size 1", "--batch_size=1 must be at least 2 with --arch=mlp"),
@@ -309,6 +314,7 @@ CALLS = [  # a command line, and the whole line that it ends with
                 ("interpolate", "--interpolate 4"),
                 ("truncation", "--truncation 0.7"),
                 ("mix", "--mix 0:1"),
+                ("latents", "--latents z.npy"),
                 ("label", "--label 0"),
             ),
         )

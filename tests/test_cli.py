@@ -268,22 +268,24 @@ def digits_run(cli, trained_once):
 
 
 def test_test_mode(cli, digits_run):
+    np.save("z.npy", np.zeros((2, 4)))
     single = {f"test_0000{i}.png" for i in range(3)}
     sweeps = {"test_move.png", *(f"test_move_0{i}.gif" for i in range(1, 5))}
     for words, expected in (
         ((), {"test.png"}),
         (("--num_samples", 3), {"test.png"} | single),
         (("--num_samples", 3, "--visualize"), {"test.png"} | single | sweeps),
+        (("--latents", "z.npy"), {"test.png", "latent_0000.png", "latent_0001.png"}),
         (("--mix", "0:1,2", "--batch_size", 4), {"test.png", "mix.png", "mix_classes.png"}),
     ):
-        top = f"made{len(words)}"
+        top = f"made{words[:1]}"
         status, out, _ = cli("--dataset", "digits", "--sample_dir", top, *words)
         assert status == 0
         assert os.listdir(top) == ["digits_8_8_8"]
         names = {p.name for p in Path(top).glob("*/[!.]*")}
         assert names == expected
         assert {f"{top}/digits_8_8_8/{n}" for n in names} <= set(out.splitlines())
-    with Image.open("made0/digits_8_8_8/test.png") as image:
+    with Image.open("made()/digits_8_8_8/test.png") as image:
         assert image.size == (80, 8)
     status, out, _ = cli("--dataset", "digits", "--num_samples", 11)
     top = "samples/digits_8_8_8"

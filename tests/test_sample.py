@@ -1,5 +1,7 @@
 """Pictures of test mode, from a generator that paints its first two latents."""
 
+from pathlib import Path
+
 import imageio.v3 as iio
 import keras
 import numpy as np
@@ -268,6 +270,57 @@ def test_mix_shows_the_images_between_rows_and_columns(tmp_path):
     np.testing.assert_array_equal(classes[:, :, 3], np.broadcast_to(bands, (5, 5, 2)))
     for name, other in (("a", {}), ("b", {"classes": 17}), ("c", {"classes": 5, "label": "3"})):
         assert [p.name for p in sampler(tmp_path / name, **other).mix((1,), (2,))] == ["mix.png"]
+
+
+def test_latents_of_a_file_are_used_as_those_of_seeds(tmp_path):
+    s = sampler(tmp_path, label=None)
+    np.save(tmp_path / "z.npy", s._seeded((3, 11)))
+    z = latents.read_latents(tmp_path / "z.npy", 3)
+    paths = list(s.all(z=z, steps=4))
+    names = ["test.png", "latent_0000.png", "latent_0001.png", "interpolation.gif"]
+    assert [p.name for p in paths[:4]] == names
+    for path, seeded in zip(paths[1:], s.of_seeds((3, 11))):
+        np.testing.assert_array_equal(read(path), read(seeded))
+    film = [f for f, _ in frames(paths[3])]
+    seeded = [f for f, _ in frames(s.interpolation(4, (3, 11))[0])]
+    assert len(film) == 8
+    np.testing.assert_array_equal(film, seeded)
+    for array in (np.arange(3), np.arange(3.0)[None], np.arange(3, dtype=">f8")):
+        np.save(tmp_path / "z.npy", array)
+        found = latents.read_latents(tmp_path / "z.npy", 3)
+        assert found.dtype == np.float32
+        np.testing.assert_array_equal(found, [[0, 1, 2]])
+
+
+def test_a_file_without_latents_of_the_generator(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(latents, "MAX_LATENTS", 4)
+    np.savez("arrays.npz", a=np.zeros((2, 3)))
+    Path("text.npy").write_text("1 2 3")
+    Path("empty.npy").write_bytes(b"")
+    np.save("whole.npy", np.zeros((2, 3)))
+    Path("cut.npy").write_bytes(Path("whole.npy").read_bytes()[:-8])
+    np.save("pickle.npy", np.array([[1, 2, "x"]], object))
+    for name, array in (
+        ("nan", [[0, np.nan, 1]]),
+        ("large", [[0, 1e300, 1]]),
+        ("complex", [[1j, 0, 0]]),
+        ("text", [["1", "2", "3"]]),
+        ("none", np.zeros((0, 3))),
+        ("many", np.zeros((5, 3))),
+        ("other", np.zeros((2, 4))),
+        ("single", np.zeros(4)),
+        ("number", 1.0),
+        ("images", np.zeros((2, 3, 1))),
+    ):
+        np.save(f"{name}_.npy", array)
+    paths = [*map(str, Path().glob("*.np*")), "absent.npy", "."]
+    paths.remove("whole.npy")
+    assert len(paths) == 17
+    for path in paths:
+        with pytest.raises(console.Failed, match=f"--latents={path}") as error:
+            latents.read_latents(path, 3)
+        assert len(str(error.value).splitlines()) == 1 and str(error.value)[-1] != " "
 
 
 def test_slerp():
