@@ -92,6 +92,14 @@ def build_latents(distribution, truncation=None):
     return functools.partial(import_object(row.truncated), truncation=truncation)
 
 
+def latents_code(distribution, truncation=None):
+    """Return NumPy code, as in the column `numpy` of LATENTS, that draws from `build_latents`."""
+    row = tables.LATENTS[distribution]
+    if truncation is None:
+        return row.numpy
+    return row.numpy + row.numpy_truncation.replace("{truncation}", f"{truncation:g}")
+
+
 FIRST_SCALE = 1024.0  # of float16 losses; larger scales overflow in the first steps
 
 

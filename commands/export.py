@@ -18,7 +18,7 @@ def export_run(c, folder):
     Runs on the CPU: images from a GPU differ by more than `generation.export.TOLERANCE`.
     """
     devices.import_tensorflow("cpu")
-    latents, formats = tables.LATENTS[c.z_distribution], {}
+    formats = {}
     for name in c.export:
         row = tables.EXPORTS[name]
         formats[name] = exports.Format(
@@ -29,6 +29,5 @@ def export_run(c, folder):
         exports.home(folder),
         formats,
         suffixes=[row.suffix for row in tables.EXPORTS.values()],
-        latents=latents.numpy,
-        truncate=latents.numpy_truncation.format(truncation=c.truncation) if c.truncation else "",
+        latents=build.latents_code(c.z_distribution, c.truncation),
     )

@@ -191,7 +191,8 @@ class Latents:
       sweep: the lowest and the highest value in the sweeps of test mode.
       numpy: NumPy code that draws from the same distribution, for the card of an export.
       truncated: function of (key, shape, truncation) that draws latents within ±truncation.
-      numpy_truncation: NumPy code that truncates latents `z` at "{truncation}", for the card.
+      numpy_truncation: lines of NumPy code, to follow `numpy`, that truncate latents `z` at
+        "{truncation}".
       max_truncation: the largest value of `--truncation`, or None.
     """
 

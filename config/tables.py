@@ -307,7 +307,7 @@ LATENTS = {
         (-1.0, 1.0),
         "rng.uniform(-1, 1, {shape})",
         "training.randomness:scaled_uniform_latents",
-        "z *= {truncation}  # truncation",
+        "\nz *= {truncation}  # truncation",
         max_truncation=1.0,
     ),
     "normal": Latents(
@@ -315,7 +315,7 @@ LATENTS = {
         (-2.0, 2.0),
         "rng.standard_normal({shape})",
         "training.randomness:truncated_normal_latents",
-        "while (far := np.abs(z) > {truncation}).any():  # truncation\n"
+        "\nwhile (far := np.abs(z) > {truncation}).any():  # truncation\n"
         "    z[far] = rng.standard_normal(far.sum())",
     ),
 }

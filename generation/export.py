@@ -105,7 +105,7 @@ def check_packages(formats):
             )
 
 
-def write(run, target, formats, *, suffixes, latents, truncate=""):
+def write(run, target, formats, *, suffixes, latents):
     """Write every generator of a run in each format, and a model card.
 
     An older export in `target` is replaced once all files are written and checked. Other files in
@@ -118,7 +118,6 @@ def write(run, target, formats, *, suffixes, latents, truncate=""):
       suffixes: suffixes of all existing formats. Files of an older export with one of these
         suffixes are removed.
       latents: NumPy code that draws latents of shape "{shape}" with a generator `rng`.
-      truncate: NumPy code that truncates latents `z`, or "".
 
     Returns:
       List of the paths written, the card last.
@@ -138,7 +137,7 @@ def write(run, target, formats, *, suffixes, latents, truncate=""):
             for path in trained.generators(run):
                 network = _load(path)
                 shape = image_shape(network, data)
-                inputs = input_code(network, latents, shape, truncate)
+                inputs = input_code(network, latents, shape)
                 for row in formats.values():
                     written.append(_write(network, row, part / f"{path.stem}{row.suffix}", inputs))
             files.save_text(part / model_card.NAME, model_card.text(run, shape, inputs, written))
@@ -180,17 +179,16 @@ def image_shape(network, data):
     return height or data["height"], width or data["width"], channels
 
 
-def input_code(network, latents, shape, truncate=""):
+def input_code(network, latents, shape):
     """Return NumPy code that makes example inputs for a generator.
 
     Args:
       network: Keras model of latents, latents and labels, or images.
-      latents: NumPy code that draws latents of shape "{shape}".
+      latents: NumPy code that draws latents of shape "{shape}". Lines after the first change `z`.
       shape: (height, width, channels) of the images that the network makes.
-      truncate: NumPy code that truncates latents `z`, or "".
 
     Returns:
-      A dict of "z", "labels" or "x" → lines of code that assign to that name.
+      A dict of "z", "labels" or "x" → code that assigns to that name.
     """
     count = max(2, min(MAX_IMAGES, MAX_PIXELS // (shape[0] * shape[1])))
     codes = {}
@@ -202,9 +200,10 @@ def input_code(network, latents, shape, truncate=""):
             codes["z"] = latents.format(shape=(count, size[1]))
         else:
             codes["labels"] = f"np.eye({size[1]})[np.arange({count}) % {size[1]}]"
-    lines = {name: [f'{name} = {code}.astype("float32")'] for name, code in codes.items()}
-    lines.get("z", []).extend([truncate] if truncate else [])
-    return {name: "\n".join(parts) for name, parts in lines.items()}
+    parts = {name: code.partition("\n") for name, code in codes.items()}
+    return {
+        n: f'{n} = {code}.astype("float32"){end}{more}' for n, (code, end, more) in parts.items()
+    }
 
 
 def _write(network, row, path, inputs):
