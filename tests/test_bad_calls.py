@@ -31,6 +31,7 @@ TEXTS = {  # long or frequent parts of messages
 VALUES = [  # a flag, what it must be, and what it does not take
     ("resume", "True or False", ["None"]),
     ("dry_run", "True or False", ["2"]),
+    ("list", "True or False", ["2"]),
     ("on_nan", "one of stop, rollback", ["restart"]),
     ("mirror", "True or False", ["x"]),
     ("background", "the name of a colour, or #rrggbb", ["beig", "#12345", "#11223344", ""]),
@@ -338,6 +339,8 @@ CALLS = [  # a command line, and the whole line that it ends with
         "--train --evaluate --dry_run",
         "--train and --evaluate cannot be combined: make one call for each",
     ),
+    ("--train --list", "--train and --list cannot be combined: make one call for each"),
+    ("--list --export onnx", "--list and --export cannot be combined: make one call for each"),
     ("--train --export onnx", "--train and --export cannot be combined: make one call for each"),
     (
         "--train --evaluate --arch cyclegan --translate A2B --input x",

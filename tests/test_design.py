@@ -52,6 +52,7 @@ TABLES = {"config/tables.py", "config/presets.py", "config/fields.py"}  # data: 
 NO_TENSORFLOW = {"main", "commands", "config", "datasets", "runs", "utils", "files", "locks"}
 NO_TENSORFLOW |= {"console"}
 NO_TENSORFLOW |= {"generation/export", "generation/model_card", "generation/translate"}
+NO_TENSORFLOW |= {"generation/listing"}
 NO_TENSORFLOW |= {
     "evaluation/metrics",
     "evaluation/wasserstein",
