@@ -86,7 +86,7 @@ def _row(folder, name, samples):
             "data": str(trained.without_folders(saved["dataset"])),
             "network": str(saved["arch"]),
             "mode": str(saved["mode"]),
-            "step": _step(folder),
+            "step": NONE if (step := last_step(folder)) is None else f"{step:,}",
             "last measure": _measure(folder, samples, saved.get("best_by"), time),
             "images": "x".join(str(data[n]) for n in ("height", "width", "channels")),
         }
@@ -108,8 +108,8 @@ def _bytes(folder):
     )
 
 
-def _step(folder):
-    """Return the number of generator updates of a run, as text.
+def last_step(folder):
+    """Return the number of generator updates of a run, or None if it is unknown.
 
     It is that of the newest checkpoint, or without one, that of the last row of the log.
     """
@@ -117,7 +117,7 @@ def _step(folder):
     if step is None:
         rows = log.read_log(folder / "metrics.csv")
         step = int(rows[-1]["step"]) if rows else None
-    return NONE if step is None else f"{step:,}"
+    return step
 
 
 def _measure(folder, samples, by, time):
