@@ -5,7 +5,6 @@ Imports TensorFlow only when a run is loaded.
 
 import operator
 import os
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -47,7 +46,10 @@ def load(run, *, checkpoint_dir="checkpoint", data_dir="data"):
         saved = read_saved(folder / trained.CONFIG)
     except console.WrongCall as error:
         raise console.Failed(str(error)) from None
-    _import_keras()
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    with console.quiet_stderr():
+        check_backend()
     kind = Generator if (folder / "generator.keras").is_file() else Translator
     return kind(folder, saved)
 
@@ -71,21 +73,19 @@ def _find(run, checkpoint_dir, data_dir):
         ) from None
 
 
-def _import_keras():
-    """Import Keras with TensorFlow, without TensorFlow's messages.
+def check_backend():
+    """Import Keras, and check that its backend is TensorFlow.
 
     Raises:
-      console.Failed: if the program has imported Keras with another backend.
+      console.Failed: if it is another one: a program has imported Keras before, or KERAS_BACKEND
+        names it.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    if "keras" not in sys.modules:
-        os.environ["KERAS_BACKEND"] = "tensorflow"
-    with console.quiet_stderr():
-        import keras
+    import keras
+
     if (found := keras.backend.backend()) != "tensorflow":
         raise console.Failed(
-            f"Keras was imported with the backend {found}, and the generators need tensorflow: load"
-            " them before you import keras, or set KERAS_BACKEND=tensorflow"
+            f"Keras has the backend {found} in this process, and not tensorflow: set "
+            "KERAS_BACKEND=tensorflow before the first import of keras"
         )
 
 

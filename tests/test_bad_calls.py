@@ -463,7 +463,7 @@ def end(capsys, monkeypatch, tmp_path):
 
     def call(line):
         before = list(Path().rglob("*"))
-        status = main.main(["main.py", *shlex.split(line)])
+        status = main.main(shlex.split(line))
         out, err = capsys.readouterr()
         assert out == "" and err.count("\n") == 1 and err.startswith("main.py: "), (out, err)
         assert list(Path().rglob("*")) == before
@@ -542,7 +542,7 @@ def test_a_run_does_not_go_on_as_another(words, says, capsys):
     Path("checkpoint/r/checkpoint").write_text('model_checkpoint_path: "ckpt-1"\n')
     fields = {**resolve({}).to_json(), "data": {}}
     Path("checkpoint/r/config.json").write_text(json.dumps(fields))
-    status = main.main(["main.py", "--train", "--name=r", *words.split()])
+    status = main.main(["--train", "--name=r", *words.split()])
     _, err = capsys.readouterr()
     advice = "leave that flag or preset out, give another --name, or start anew with --resume False"
     assert (status, err) == (2, f"main.py: run r has {says}: {advice}\n")

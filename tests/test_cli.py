@@ -256,7 +256,7 @@ def trained_once(tmp_path_factory):
         patch.chdir(folder)
         patch.setattr(plots, "_save_plot", save_pixel)
         tf.config.run_functions_eagerly(True)
-        assert main.main(["main.py", *words]) == 0
+        assert main.main(words) == 0
     return folder
 
 
@@ -607,15 +607,17 @@ def test_weights_are_the_same_in_two_processes(compiled, modes):
 
 def test_a_signal_saves_and_the_last_line_goes_on(cli, monkeypatch, handlers):
     words = ["--dataset", "digits", "--train", *SMALL, "--max_steps", "9", "--name", "a run"]
-    call = ["python", "-u", "main.py", *words]
-    monkeypatch.setattr(sys, "orig_argv", [*call, "--resume", "False"])
-    for number, status in ((signal.SIGINT, 130), (signal.SIGUSR1, 138)):
+    script, imported = ["python", "-u", "main.py"], ["python", str(ROOT / "main.py")]
+    whole = [*script, *words, "--resume", "False"]
+    cases = (signal.SIGINT, 130, whole, script), (signal.SIGUSR1, 138, ["kernel"], imported)
+    for number, status, process, start in cases:
         with monkeypatch.context() as patch:
+            patch.setattr(sys, "orig_argv", process)
             patch.setattr(loop._Log, "add", lambda *_, n=number: os.kill(os.getpid(), n))
             found, out, err = cli(*words, "--resume", "False")
         assert (found, err) == (status, "")
         assert f"stopped by {number.name} at step 2 of 9" in out
-        assert out.endswith(f"go on with\n{shlex.join(call)}\n")
+        assert out.endswith(f"go on with\n{shlex.join([*start, *words])}\n")
         assert [path.name for path in Path("checkpoint/a run").glob("ckpt*x")] == ["ckpt-2.index"]
 
 
@@ -698,7 +700,7 @@ import os, signal, sys
 del os.posix_fallocate, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2
 sys.modules["fcntl"] = None
 import main
-sys.exit(main.finish(main.main(["main.py", *sys.argv[1:]])))
+sys.exit(main.finish(main.main(sys.argv[1:])))
 """
 
 
