@@ -78,6 +78,9 @@ def test_what_a_process_has_settled_is_one_line(monkeypatch):
     def refuse(*_):
         raise RuntimeError("Visible devices cannot be modified after being initialized")
 
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    devices.import_tensorflow()
+    assert keras.config.dtype_policy().name == "float32"
     with monkeypatch.context() as patch:
         patch.setattr(tf.config, "set_visible_devices", refuse)
         with pytest.raises(
