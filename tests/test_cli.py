@@ -781,7 +781,8 @@ def test_compare_stops_at_a_signal(cli, monkeypatch):
     monkeypatch.setattr(train, "fit", lambda c, run, *_: print(run.name) or 143)
     status, out, _ = cli("--compare", "gp,div", "--dataset", "digits", *SMALL)
     assert status == 143
-    assert "\ngo on with\npython main.py --compare gp,div --dataset digits " in out
+    start = f"\ngo on with\npython {ROOT / 'main.py'} --compare gp,div --dataset digits "
+    assert start in out
     assert "compare_digits_8_8_8\n" in out
     assert "digits_8_8_8_div" not in out
 
