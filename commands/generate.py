@@ -1,4 +1,4 @@
-"""Test mode: make pictures with a trained generator."""
+"""Test mode: make pictures with a trained generator. `--list`: print the trained generators."""
 
 import itertools
 import re
@@ -6,9 +6,10 @@ import re
 import console
 from commands import build, devices
 from config import tables, values
+from config.resolve import resolve
 from config.rows import import_object
-from generation import latents
-from runs import trained
+from generation import latents, listing
+from runs import recovery, trained
 
 MAX_LINES = 10  # a series of more files is one line
 
@@ -19,6 +20,13 @@ def generate(given):
     devices.import_tensorflow(c.device)
     for line in pictures(c, folder):
         print(line, flush=True)
+
+
+def list_runs(given):
+    """Print the runs. `given` is a dict of flags."""
+    c = resolve(given, check=False)
+    recovery.settle_runs(c.checkpoint_dir, c.log_dir, c.sample_dir)
+    print(listing.table(c.checkpoint_dir, c.sample_dir))
 
 
 def pictures(c, folder):

@@ -114,6 +114,7 @@ class Config:
         aliases=tables.MODE_ALIASES,
     )
     arch: str = _flag("dcgan", "architecture of the generator and the critic", choices=tables.ARCHS)
+    list: bool = _flag(False, "print the runs, and those that ship, and exit", saved=False)
     list_presets: bool = _flag(False, "print the presets and exit", saved=False)
     preset: str = _flag(
         None,
@@ -479,7 +480,7 @@ FIELDS = {f.name: f for f in dataclasses.fields(Config)}
 FIXED = ("arch", "mode", "optimizer", "conditional", "z_distribution")
 FIXED += ("output_height", "output_width")
 # A call has at most one of these, and none of them with --train or --compare.
-COMMAND_FLAGS = ("evaluate", "export", "translate")
+COMMAND_FLAGS = ("list", "evaluate", "export", "translate")
 TEST_MODE = (
     "num_samples",
     "seeds",

@@ -31,6 +31,7 @@ TEXTS = {  # long or frequent parts of messages
 VALUES = [  # a flag, what it must be, and what it does not take
     ("resume", "True or False", ["None"]),
     ("dry_run", "True or False", ["2"]),
+    ("list", "True or False", ["2"]),
     ("on_nan", "one of stop, rollback", ["restart"]),
     ("mirror", "True or False", ["x"]),
     ("background", "the name of a colour, or #rrggbb", ["beig", "#12345", "#11223344", ""]),
@@ -353,6 +354,8 @@ CALLS = [  # a command line, and the whole line that it ends with
         "--train --evaluate --dry_run",
         "--train and --evaluate cannot be combined: make one call for each",
     ),
+    ("--train --list", "--train and --list cannot be combined: make one call for each"),
+    ("--list --export onnx", "--list and --export cannot be combined: make one call for each"),
     ("--train --export onnx", "--train and --export cannot be combined: make one call for each"),
     (
         "--train --evaluate --arch cyclegan --translate A2B --input x",
@@ -475,7 +478,7 @@ def end(capsys, monkeypatch, tmp_path):
 
     def call(line):
         before = list(Path().rglob("*"))
-        status = main.main(["main.py", *shlex.split(line)])
+        status = main.main(shlex.split(line))
         out, err = capsys.readouterr()
         assert out == "" and err.count("\n") == 1 and err.startswith("main.py: "), (out, err)
         assert list(Path().rglob("*")) == before
@@ -554,7 +557,7 @@ def test_a_run_does_not_go_on_as_another(words, says, capsys):
     Path("checkpoint/r/checkpoint").write_text('model_checkpoint_path: "ckpt-1"\n')
     fields = {**resolve({}).to_json(), "data": {}}
     Path("checkpoint/r/config.json").write_text(json.dumps(fields))
-    status = main.main(["main.py", "--train", "--name=r", *words.split()])
+    status = main.main(["--train", "--name=r", *words.split()])
     _, err = capsys.readouterr()
     advice = "leave that flag or preset out, give another --name, or start anew with --resume False"
     assert (status, err) == (2, f"main.py: run r has {says}: {advice}\n")

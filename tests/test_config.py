@@ -469,7 +469,7 @@ def test_the_line_on_the_pace(words, text):
 def test_the_call_that_resumes(tmp_path, line, kept):
     (tmp_path / "flags").write_text("--resume=False\n")
     line, kept = (text.format(tmp_path / "flags").split() for text in (line, kept))
-    assert flags.resuming_call(["main.py", *line]) == ["main.py", *kept]
+    assert flags.resuming_call(line) == kept
     assert flags.parse_flags(["main.py", *kept]).get("resume") is not False
 
 
@@ -726,7 +726,7 @@ def test_help_ends_with_status_0_and_needs_no_tensorflow(tmp_path):
     done = run_main(tmp_path, "--help", "--preset", "faces", status=0)
     assert done.stderr == "" and not list(tmp_path.iterdir())
     assert "  --output_height=48 " in done.stdout
-    code = "import sys, main; status = main.main(['main.py', '--help']); " + (
+    code = "import sys, main; status = main.main(['--help']); " + (
         "print(status, {'tensorflow', 'keras'} & set(sys.modules), file=sys.stderr)"
     )
     words = [sys.executable, "-c", code]
