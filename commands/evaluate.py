@@ -119,7 +119,7 @@ def measure(c, folder):
     from training.average import draw_measured
 
     generator = trained.load_generator(folder / "generator.keras")
-    latents = import_object(tables.LATENTS[c.z_distribution].function)
+    latents = build.build_latents(c.z_distribution, c.truncation)
     evaluation = build_evaluation(c, data)
     made, real = generator.outputs[0].shape[1:], evaluation.real.shape[1:]
     # The generator of an early PGGAN stage makes smaller images: the size must divide the data's.
@@ -138,6 +138,8 @@ def measure(c, folder):
         return draw_measured(generator, latents, labels)
 
     found = evaluation.measure(draw, progress)
+    if c.truncation is not None:
+        found["truncation"] = c.truncation
     yield from (f"{name:32} {value:.6g}" for name, value in found.items())
     if evaluation.unseen:
         yield f"note: memory_{evaluation.extractor.name} {MEMORY}"

@@ -17,15 +17,13 @@ from runs.follower import Follower
 from runs.run import Run
 from training import loop
 
-STARTED = time.monotonic()
 
-
-def train(given, started=STARTED, newest_dir=None):
+def train(given, started=None, newest_dir=None):
     """Train a run, from its newest checkpoint if it has one.
 
     Args:
       given: dict of the flags of the call.
-      started: value of `time.monotonic` from which `max_minutes` counts.
+      started: value of `time.monotonic` from which `max_minutes` counts; None for now.
       newest_dir: path of the folder for copies of the film and the page; None for `sample_dir`.
 
     Returns:
@@ -35,6 +33,7 @@ def train(given, started=STARTED, newest_dir=None):
       WrongCall, Failed: if the call is invalid, or the training cannot continue.
       OSError: if a folder of the run cannot be written.
     """
+    started = time.monotonic() if started is None else started
     try:
         start = build.start_settings(given)
     except (Failed, WrongCall):

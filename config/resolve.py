@@ -123,6 +123,8 @@ def _check_names(c):
         raise WrongCall(f"{' and '.join(commands)} cannot be combined: make one call for each")
     if "none" in (c.augment or ()) and len(c.augment) > 1:
         raise WrongCall(f"--augment={fields.text(c.augment)}: none cannot be combined")
+    if c.latents and c.seeds:
+        raise WrongCall("--latents and --seeds cannot be combined: make one call for each")
     if c.name and (Path(c.name).name != c.name or c.name.startswith(".")):
         raise WrongCall(
             f"--name={c.name} must be a folder name without / and without a dot at its start"
@@ -141,6 +143,12 @@ def _check_combinations(c, row):
         )
     if row.growth:
         _check_growth(c, row.growth)
+    most = tables.LATENTS[c.z_distribution].max_truncation
+    if most and c.truncation and c.truncation > most:
+        raise WrongCall(
+            f"--truncation={c.truncation:g} must be at most {most:g} with {c.z_distribution} "
+            "latents"
+        )
     if c.clip_down > c.clip_up:
         raise WrongCall(f"--clip_down={c.clip_down} must not be above --clip_up={c.clip_up}")
     if c.crop and not c.input_height:

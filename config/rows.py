@@ -197,11 +197,18 @@ class Latents:
       function: function of (key, shape) that draws latents.
       sweep: the lowest and the highest value in the sweeps of test mode.
       numpy: NumPy code that draws from the same distribution, for the card of an export.
+      truncated: function of (key, shape, truncation) that draws latents within ±truncation.
+      numpy_truncation: lines of NumPy code, to follow `numpy`, that truncate latents `z` at
+        "{truncation}".
+      max_truncation: the largest value of `--truncation`, or None.
     """
 
     function: str
     sweep: tuple[float, float]
     numpy: str
+    truncated: str
+    numpy_truncation: str
+    max_truncation: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)

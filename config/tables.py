@@ -139,7 +139,10 @@ AUGMENTATIONS = {  # keys are values of --augment
 
 GENERATION = Task(
     does="generates images from latents",
-    asks=("num_samples", "seeds", "label", "interpolate", "visualize"),
+    asks=(
+        *("num_samples", "seeds", "latents", "label", "truncation"),
+        *("interpolate", "mix", "visualize"),
+    ),
     load="datasets.packed:load",
     describe="datasets.packed:describe",
     pictures="commands.generate:samples",
@@ -306,10 +309,20 @@ OPTIMIZERS = {
 
 LATENTS = {
     "uniform": Latents(
-        "training.randomness:uniform_latents", (-1.0, 1.0), "rng.uniform(-1, 1, {shape})"
+        "training.randomness:uniform_latents",
+        (-1.0, 1.0),
+        "rng.uniform(-1, 1, {shape})",
+        "training.randomness:scaled_uniform_latents",
+        "\nz *= {truncation}  # truncation",
+        max_truncation=1.0,
     ),
     "normal": Latents(
-        "training.randomness:normal_latents", (-2.0, 2.0), "rng.standard_normal({shape})"
+        "training.randomness:normal_latents",
+        (-2.0, 2.0),
+        "rng.standard_normal({shape})",
+        "training.randomness:truncated_normal_latents",
+        "\nwhile (far := np.abs(z) > {truncation}).any():  # truncation\n"
+        "    z[far] = rng.standard_normal(far.sum())",
     ),
 }
 
