@@ -96,11 +96,11 @@ class Progress:
 
 
 class Stopped(Exception):
-    """A signal has asked to stop, in the middle of a `Part`."""
+    """A signal has asked to stop during a `Part`."""
 
 
 class Part(contextlib.nullcontext):
-    """Shows the progress of a part of an item, as the text of another progress.
+    """Shows the progress within one item, as the text of another progress.
 
     Args:
       progress: the `Progress` of the items.

@@ -7,9 +7,9 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))  # PYTHONSAFEPATH leaves it out
 
-from commands import COMMANDS, TRAINING
+import console
+from commands import COMMANDS, TRAINING, devices
 from commands.build import start_settings
-from commands.devices import abandoned
 from commands.generate import generate
 from config import messages
 from config.flags import parse_flags, resuming_call
@@ -24,30 +24,34 @@ from console import (
 )
 
 
-def main(argv):
-    """Run a command line.
+def main(words=None):
+    """Run a command line, also in a notebook or in a thread of another program.
+
+    A signal stops a training only in the main thread. Two calls at the same time are not supported.
 
     Args:
-      argv: list of texts: the program's name and its arguments.
+      words: list of the words after `main.py`, for example ["--dataset", "digits"]; None for the
+        words of this process. Words that are no texts become texts.
 
     Returns:
       The exit status: 0 for success, 1 for a failure, 2 for an invalid call, and 128 + the number
       of a signal that ended the call early.
     """
+    words = sys.argv[1:] if words is None else [str(word) for word in words]
     open_closed_streams()
-    # The user's settings for other programs. They are read when these libraries are imported.
-    os.environ |= {"KERAS_BACKEND": "tensorflow", "MPLBACKEND": "agg"}
+    console.note_once.cache_clear()  # each call prints its notes
+    os.environ["KERAS_BACKEND"] = "tensorflow"  # read when Keras is imported
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # for names that the terminal cannot encode
             stream.reconfigure(errors="backslashreplace")
     try:
-        given = parse_flags(argv)
+        given = parse_flags(["main.py", *words])
         if given.pop("help", False):
             print(messages.help_text(resolve(given, start=start_settings(given))))
         elif given.get("list_presets"):
             print(messages.preset_table())
         else:
-            return run_command(given, argv)
+            return run_command(given, words)
         return 0
     except WrongCall as error:
         return complain(error, 2)
@@ -62,23 +66,23 @@ def main(argv):
         return complain("out of memory: use a smaller --batch_size or narrower networks", 1)
 
 
-def run_command(given, argv):
+def run_command(given, words):
     """Run the command of a call; return its exit status.
 
     If a signal stopped a training, prints the command that resumes it.
 
     Args:
       given: dict of the flags of the call.
-      argv: the words of the call.
+      words: the words of the call.
     """
     name = next((name for name in COMMANDS if given.get(name)), None)
     with open_ended_output() if name in TRAINING else contextlib.nullcontext():
         status = COMMANDS.get(name, generate)(given) or 0
         if status > 128:
-            words = sys.orig_argv[: -len(argv)] if sys.orig_argv[-len(argv) :] == argv else []
-            print(
-                "go on with", shlex.join([*(words or ["python"]), *resuming_call(argv)]), sep="\n"
-            )
+            first = len(sys.orig_argv) - len(words)
+            called = sys.orig_argv[first:] == words  # else a program has called `main`
+            start = sys.orig_argv[:first] if called else ["python", os.path.abspath(__file__)]
+            print("go on with", shlex.join([*start, *resuming_call(words)]), sep="\n")
     return status
 
 
@@ -97,11 +101,13 @@ def finish(status):
     except OSError as error:  # the disk is full, or the reading end of a pipe is closed
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # else Python reports it again
         status = status or complain(f"cannot write the output: {error.strerror}", 1)
-    if abandoned:
+    if devices.abandoned:
         os._exit(status)
     return status
 
 
 if __name__ == "__main__":
     allow_warnings()
-    sys.exit(finish(main(sys.argv)))
+    os.environ["MPLBACKEND"] = "agg"  # the user's is for other programs; read by Matplotlib
+    devices.owns_process = True
+    sys.exit(finish(main()))

@@ -37,7 +37,7 @@ CANDIDATES = {
     "faces_r1, widths from 32": {"preset": "faces_r1", "g_width": (32,), "d_width": (32,)},
 }
 _FACES = {"dataset": "faces", "learning_rate": 1e-3}
-CANDIDATES |= {  # what gp's defaults could have for folders, before it was the rate of 2e-3
+CANDIDATES |= {  # changes of gp's former defaults for folders, at a rate of 1e-3
     f"faces, {name}": {**_FACES, **changes}
     for name, changes in {
         "rate 1e-3": {},
@@ -77,7 +77,7 @@ CANDIDATES |= {  # few images: measured against the faces that are not trained o
     for kind, flags in {"faces": _FACES, "faces, r1": CANDIDATES["faces, r1"], "digits": {}}.items()
     for name, augment in AUGMENTS.items()
 }
-CANDIDATES |= {  # the defaults now, and the same without what few images turn on
+CANDIDATES |= {  # the present defaults, and these without augmentation
     f"{size} faces, default{name}": {"dataset": "faces", "train_size": size, **changes}
     for size in (100, 300, 1000, 3000)
     for name, changes in {"": {}, ", no augmentation": {"augment": ("none",)}}.items()

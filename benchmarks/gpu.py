@@ -13,7 +13,7 @@ import numpy as np
 from benchmarks import timing
 from commands import build, devices
 from config import tables
-from config.resolve import resolve
+from config.resolve import resolve, settle
 from datasets.packed import ImageSpec
 
 CASES = {
@@ -36,6 +36,7 @@ def step_times(given, updates):
     """
     c = resolve({"train": True, **given})
     channels = 1 if c.dataset == "mnist" else 3
+    c = settle(c, channels, tables.FEW_IMAGES)
     size = (c.output_height, c.output_width, channels)
     spec = ImageSpec(*size, 1000, 10 if c.conditional else 0)
     shown = (np.zeros((2, *size), np.uint8),) * 2

@@ -49,7 +49,7 @@ PATIENCE = 1200  # maximal seconds of a trainer
 def words(pictures, seed, anew):
     """Return the command line of a run; `anew` does not resume."""
     given = {**WORDS, "dataset": pictures, "seed": seed, **({"resume": False} if anew else {})}
-    return ["main.py", *(f"--{name}={value}" for name, value in given.items())]
+    return [f"--{name}={value}" for name, value in given.items()]
 
 
 def make_pictures(folder, count=120):

@@ -1,8 +1,8 @@
-"""What `memory` is for samples that are known copies, and the FID of real images by their number.
+"""The measure `memory` of known copies, and the FID and KID of real images by their number.
 
-`python -m benchmarks.memory --dataset faces` makes samples of images of the data set: real images
-that were not trained on, training images, and changed ones. It prints for each the measure `memory`
-of `--evaluate`. Then it prints the FID and the KID of real images beside other real images.
+`python -m benchmarks.memory --dataset faces` uses images of the data set as samples: training
+images, other real images, and both with changes. For each it prints the measure `memory` of
+`--evaluate`. Then it prints the FID and the KID of real images beside other real images.
 """
 
 import argparse
@@ -26,13 +26,13 @@ def blurred(images, sigma):
 
 
 def noisy(images, deviation):
-    """Return images [N, H, W, C] with Gaussian noise of a deviation, in levels of 255."""
+    """Return images [N, H, W, C] with Gaussian noise. `deviation` is in levels of 255."""
     noise = np.random.default_rng(SEED).normal(0, deviation, images.shape)
     return (images + noise).round().clip(0, 255).astype(np.uint8)
 
 
 def samples(other, copied):
-    """Yield (name, images): what `memory` is measured for.
+    """Yield (name, images) of each row of the table of `memory`.
 
     Args:
       other: real images that were not trained on, uint8 [N, H, W, C].
@@ -55,6 +55,7 @@ def measure(c):
     data = sources.load_data(c)
     evaluation = build_evaluation(c, data)
     subset = data.stream(seed=SEED).subset
+    c = sources.settle(c, data.spec, len(subset), print)
     other, rest = np.split(np.random.default_rng(SEED).permutation(subset), [len(data.held)])
     evaluation.search(data.images, np.sort(rest), c.mirror)
     train = evaluation.training[1]

@@ -3,9 +3,10 @@
 `python -m benchmarks.quality` trains every candidate with three seeds for ten minutes each. It
 measures the EMA after 2, 5 and 10 minutes as `--evaluate` does, with 10,000 samples: on MNIST with
 mnist-cnn and the 10,000 test images, on faces with random-cnn and 10,000 training images: no images
-are held out (`--holdout 0`). Candidates of few images train on some, and are measured against
-10,000 of the others. The time of the measurements does not count. Each row is appended to the CSV
-file at once. Rows that the file already has are skipped. Run nothing else on the machine meanwhile.
+are held out (`--holdout 0`). Candidates of few images are measured against 10,000 of the images
+that they do not train on. The time of the measurements does not count. Each row is appended to the
+CSV file at once. Rows that the file already has are skipped. Run nothing else on the machine
+meanwhile.
 """
 
 import argparse
@@ -79,7 +80,7 @@ def copies(flags):
 
     Where the run mirrors its images, the mirror images are drawn as often.
     """
-    c = resolve(flags)
+    c = resolve({"holdout": 0, **flags})
     data = sources.load_data(c)
     batches = sources.build_batches(c, data)
     c = sources.settle(c, data.spec, len(batches), print)
@@ -91,7 +92,7 @@ def copies(flags):
 
 
 def beside(data, subset):
-    """Return a `Packed` set with the images held out that are not in a subset."""
+    """Return a `Packed` set that holds out all images but those of a subset."""
     others = np.setdiff1d(np.arange(len(data.images)), subset)
     return dataclasses.replace(data, held=others)
 

@@ -21,7 +21,7 @@ from tensorflow.python.eager import context  # the public API has no run metadat
 
 from commands import build, devices
 from config import fields, tables
-from config.resolve import resolve
+from config.resolve import resolve, settle
 from datasets.packed import ImageSpec
 from training import replicas
 
@@ -46,7 +46,7 @@ def small_trainer(arch, mode, strategy=None, **given):
     own = {n: v for n, v in SMALL.items() if n in (*row.network, *row.training)}
     own |= {"output_height": size, "batch_size": 4, "critic_num": 2}
     given = {"arch": arch, "mode": mode, "dataset": "faces", **own, **given}
-    c = resolve(given)
+    c = settle(resolve(given), 3, tables.FEW_IMAGES)
     spec = ImageSpec(c.output_height, c.output_width, 3, 100, 0)
     return build.build_trainer(c, spec, per_epoch=2, strategy=strategy)
 

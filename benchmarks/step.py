@@ -19,7 +19,7 @@ import console
 from benchmarks import limit, timing
 from commands import build, devices
 from config import flags
-from config.resolve import resolve
+from config.resolve import resolve, settle
 from datasets import packed as packing
 
 # Name → (changes to the defaults, channels of the images, classes).
@@ -35,7 +35,7 @@ LAYOUTS = ("default", "channels_last")
 def settings(case, flags):
     """Return (Config, ImageSpec) of a case. `flags` override its settings."""
     given, channels, classes = CASES[case]
-    c = resolve({**given, **flags})
+    c = settle(resolve({**given, **flags}), channels, 60_000)
     spec = (c.output_height, c.output_width, channels, 60_000, classes if c.conditional else 0)
     return c, packing.ImageSpec(*spec)
 

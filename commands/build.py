@@ -1,6 +1,7 @@
 """From a `Config` to the parts of a run: networks, objective, optimizers and trainer."""
 
 import contextlib
+import functools
 import math
 from pathlib import Path
 
@@ -76,6 +77,27 @@ def pictures_dir(c, folder):
         film.show_newest(folder, path)
         print(f"its film is {film.show_newest(folder, Path(c.sample_dir))}")
     return path
+
+
+def build_latents(distribution, truncation=None):
+    """Return the function (key, shape) → latents of a row of LATENTS.
+
+    Args:
+      distribution: a key of LATENTS.
+      truncation: largest magnitude of a latent, or None for the distribution of the training.
+    """
+    row = tables.LATENTS[distribution]
+    if truncation is None:
+        return import_object(row.function)
+    return functools.partial(import_object(row.truncated), truncation=truncation)
+
+
+def latents_code(distribution, truncation=None):
+    """Return NumPy code, as in the column `numpy` of LATENTS, that draws from `build_latents`."""
+    row = tables.LATENTS[distribution]
+    if truncation is None:
+        return row.numpy
+    return row.numpy + row.numpy_truncation.replace("{truncation}", f"{truncation:g}")
 
 
 FIRST_SCALE = 1024.0  # of float16 losses; larger scales overflow in the first steps
@@ -196,7 +218,7 @@ def build_trainer(c, spec, per_epoch=0, shown=(), strategy=None, class_counts=()
         batch_size=c.batch_size,
         critic_num=c.critic_num,
         bursts=per_epoch if c.critic_bursts else 0,
-        latents=import_object(tables.LATENTS[c.z_distribution].function),
+        latents=build_latents(c.z_distribution),
         penalty_every=c.penalty_every,
         penalty_fraction=c.penalty_fraction,
         freeze_critic=c.freeze_critic,

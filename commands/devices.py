@@ -18,8 +18,10 @@ import console
 from config import tables
 from config.rows import import_object
 from console import WrongCall
+from generation.interface import check_backend
 from training import cluster
 
+owns_process = False  # set by main.py: no other program runs in this process, so it may be ended
 abandoned = []  # functions that still wait in a thread: the process must end without its cleanup
 EXIT = 5  # seconds in which a process ends though a thread of TensorFlow waits
 
@@ -27,14 +29,16 @@ EXIT = 5  # seconds in which a process ends though a thread of TensorFlow waits
 def import_tensorflow(device="auto"):
     """Import TensorFlow without its messages at start, which no setting turns off.
 
-    GPU memory is allocated as it is needed, not all at once. The settings of the user's keras.json
-    have no effect: the networks would be others.
+    GPU memory is allocated as it is needed, not all at once, unless TensorFlow already runs in this
+    process. The settings of the user's keras.json have no effect, nor those of a program that calls
+    this one, or of an earlier call: the networks would be others.
 
     Args:
       device: "auto" (all GPUs, or the CPU if there is none), "cpu", "gpu", or one GPU as "gpu:1".
 
     Raises:
-      Failed: if `device` names a GPU that does not exist, or TensorFlow cannot be loaded.
+      Failed: if `device` names a GPU that does not exist, TensorFlow cannot be loaded, Keras has
+        another backend, or TensorFlow already uses other devices in this process.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
@@ -48,7 +52,9 @@ def import_tensorflow(device="auto"):
             f"TensorFlow cannot be loaded ({console.first_line(error)}). If the memory is limited "
             "(ulimit -v), it needs at least 2 GB"
         ) from None
+    check_backend()
     keras.config.set_floatx("float32")
+    keras.config.set_dtype_policy("float32")
     keras.config.set_image_data_format("channels_last")
     keras.config.set_epsilon(1e-7)
     if device.startswith("gpu"):
@@ -59,9 +65,19 @@ def import_tensorflow(device="auto"):
             )
         gpus = gpus[number : number + 1] if ":" in device else gpus
     gpus = [] if device == "cpu" else gpus
-    tf.config.set_visible_devices(gpus, "GPU")
+    try:
+        tf.config.set_visible_devices(gpus, "GPU")
+    except RuntimeError:
+        raise console.Failed(
+            f"TensorFlow already uses other GPUs in this process, and this call needs {len(gpus)}: "
+            "make it in a new process"
+        ) from None
     for gpu in gpus:
-        tf.config.experimental.set_memory_growth(gpu, True)
+        with contextlib.suppress(RuntimeError, ValueError):  # TensorFlow already runs
+            tf.config.experimental.set_memory_growth(gpu, True)
+    if tf.config.optimizer.get_experimental_options().get("dependency_optimization") is False:
+        # An earlier call trained on several replicas: see `replicas.order_updates`.
+        tf.config.optimizer.set_experimental_options({"dependency_optimization": True})
 
 
 def join(c, team):
@@ -82,6 +98,11 @@ def join(c, team):
         raise console.Failed(
             f"TensorFlow did not connect to the other workers ({', '.join(others)}) within "
             f"{PATIENCE} seconds: one of them has stopped, or another service has its address"
+        ) from None
+    except RuntimeError:
+        raise console.Failed(
+            "TensorFlow has already started in this process, and joins other workers only at its "
+            "start: make this call in a new process"
         ) from None
 
 
@@ -121,8 +142,9 @@ def attend(function, patience):
     finally:
         if not result.done():  # a thread in C++ may keep the process from ending
             abandoned.append(function)
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            faulthandler.dump_traceback_later(EXIT, exit=True, file=nowhere)
+            if owns_process:
+                nowhere = os.open(os.devnull, os.O_WRONLY)
+                faulthandler.dump_traceback_later(EXIT, exit=True, file=nowhere)
     return result.result()
 
 

@@ -61,7 +61,7 @@ def describe(c):
 
 
 def count_images(c, spec):
-    """Return the number of training images of a config, of all images that a spec counts."""
+    """Return the number of training images of a config. `spec` counts the held-out images, too."""
     rest = spec.count - sources.count_held_out(c, spec.count)
     return min(c.train_size or rest, rest)
 

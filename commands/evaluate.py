@@ -12,8 +12,8 @@ from config.rows import import_object
 from runs import trained
 
 MEMORY = (
-    "is 0.5 if samples are as far from the training images as images are that were not trained on; "
-    "copies raise it to 1, and so do blurred or flat samples"
+    "is 0.5 if the samples are as far from the training images as the real images above are. It is "
+    "1 if all samples are copies of training images. Blurred or flat samples raise it, too"
 )
 
 
@@ -112,9 +112,9 @@ def build_evaluation(c, data, *, foreign=False):
 
 
 def find_evaluation(c, data, run):
-    """Return the `Evaluation` of a training, or None if the data cannot be measured.
+    """Return the `Evaluation` of a training, or None if there are too few real images.
 
-    Prints what cannot be measured. Raises Failed if the extractor cannot be loaded.
+    Prints what the measures cannot tell. Raises Failed if the extractor cannot be loaded.
     """
     try:
         evaluation = build_evaluation(c, data)
@@ -146,7 +146,7 @@ def measure(c, folder):
     from training.average import draw_measured
 
     generator = trained.load_generator(folder / "generator.keras")
-    latents = import_object(tables.LATENTS[c.z_distribution].function)
+    latents = build.build_latents(c.z_distribution, c.truncation)
     evaluation = build_evaluation(c, data, foreign=foreign)
     made, real = generator.outputs[0].shape[1:], evaluation.real.shape[1:]
     # The generator of an early PGGAN stage makes smaller images: the size must divide the data's.
@@ -169,6 +169,8 @@ def measure(c, folder):
     found = evaluation.measure(draw, progress)
     if foreign:  # for nearest.png alone: there is no measure of copies
         evaluation.search(*searched)
+    if c.truncation is not None:
+        found["truncation"] = c.truncation
     yield from (f"{name:32} {value:.6g}" for name, value in found.items())
     if (memory := f"memory_{evaluation.extractor.name}") in found:
         yield f"note: {memory} {MEMORY}"

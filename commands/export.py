@@ -18,16 +18,16 @@ def export_run(c, folder):
     Runs on the CPU: images from a GPU differ by more than `generation.export.TOLERANCE`.
     """
     devices.import_tensorflow("cpu")
-    formats = {}
-    for name in c.export:
-        row = tables.EXPORTS[name]
-        formats[name] = exports.Format(
+    formats = {
+        name: exports.Format(
             row.suffix, import_object(row.writer), import_object(row.code), row.packages
         )
+        for name, row in tables.EXPORTS.items()
+    }
     return exports.write(
         folder,
         exports.home(folder),
-        formats,
-        suffixes=[row.suffix for row in tables.EXPORTS.values()],
-        latents=tables.LATENTS[c.z_distribution].numpy,
+        {name: formats[name] for name in c.export},
+        others={name: row for name, row in formats.items() if name not in c.export},
+        latents=build.latents_code(c.z_distribution, c.truncation),
     )

@@ -1,13 +1,15 @@
-"""Test mode: make pictures with a trained generator."""
+"""Test mode: make pictures with a trained generator. `--list`: print the trained generators."""
 
 import itertools
 import re
 
 import console
 from commands import build, devices
-from config import tables
+from config import tables, values
+from config.resolve import resolve
 from config.rows import import_object
-from runs import trained
+from generation import latents, listing
+from runs import recovery, trained
 
 MAX_LINES = 10  # a series of more files is one line
 
@@ -18,6 +20,13 @@ def generate(given):
     devices.import_tensorflow(c.device)
     for line in pictures(c, folder):
         print(line, flush=True)
+
+
+def list_runs(given):
+    """Print the runs. `given` is a dict of flags."""
+    c = resolve(given, check=False)
+    recovery.settle_runs(c.checkpoint_dir, c.log_dir, c.sample_dir)
+    print(listing.table(c.checkpoint_dir, c.sample_dir))
 
 
 def pictures(c, folder):
@@ -34,7 +43,11 @@ def samples(c, folder):
     if c.label is not None and sampler.class_names and c.label not in sampler.class_names:
         name = console.plain(sampler.class_names[sampler.label])
         yield f"--label={c.label} is the number of the class {name}, counted from 0"
-    paths = sampler.all(c.visualize, c.num_samples, c.seeds, c.interpolate)
+    mix = [values.seeds(part) for part in c.mix.split(":")] if c.mix else None
+    z = latents.read_latents(c.latents, sampler.z_dim) if c.latents else None
+    if c.latents and c.truncation:
+        yield f"note: --truncation does not change the latents in {console.plain(c.latents)}"
+    paths = sampler.all(c.visualize, c.num_samples, c.seeds, c.interpolate, mix, z)
     for _, series in itertools.groupby(map(str, paths), _series):
         yield from _lines(list(series))
 
@@ -75,12 +88,13 @@ def build_sampler(c, folder):
     from generation.sample import Sampler
     from training.average import draw
 
-    row = tables.LATENTS[c.z_distribution]
+    low, high = tables.LATENTS[c.z_distribution].sweep
+    most = high if c.truncation is None else c.truncation
     return Sampler(
         trained.load_generator(folder / "generator.keras"),
-        import_object(row.function),
+        build.build_latents(c.z_distribution, c.truncation),
         draw,
-        sweep=row.sweep,
+        sweep=(max(low, -most), min(high, most)),
         folder=build.pictures_dir(c, folder),
         count=c.batch_size,
         seed=c.seed,

@@ -57,14 +57,14 @@ def hold_out(c, data):
 
 
 def load_training(c, run, resume):
-    """Load the images of a training, and say what they are.
+    """Load the images of a training. Print their classes and the number of held-out images.
 
     Returns:
       (the `Config` with the number of images that are held out of training, the packed data, dict
       of the facts of the images).
 
     Raises:
-      Failed: if the data cannot be read, or a run cannot go on with them.
+      Failed: if the data cannot be read, or the run cannot be resumed with them.
     """
     data = load_data(c)
     if data.spec.class_names:
@@ -107,8 +107,8 @@ def count_held_out(c, count):
 def _choose_held(names, count):
     """Return sorted indices of the `count` images that are held out of training, int [count].
 
-    They are the images whose names have the smallest hashes. If images are added later, none is
-    held out that has been trained on.
+    They are the images whose names have the smallest hashes. So if images are added later, no
+    image is held out that has been trained on.
     """
     texts = (f"held out: {name}".encode(errors="surrogateescape") for name in names)
     hashes = [hashlib.sha256(text).digest() for text in texts]
@@ -123,7 +123,7 @@ def _lost_classes(data):
 
 
 def settle(c, spec, count, say):
-    """Return a `Config` with the settings that depend on the images. Says which they are.
+    """Return a `Config` with the settings that depend on the images. Say which are turned on.
 
     Args:
       c: a `Config`.
@@ -155,9 +155,9 @@ def describe_spec(c, spec):
 
 
 def class_counts(data):
-    """Return the number of images of each class, int [K], without those held out of training.
+    """Return the number of training images of each class, int [K]; () without classes.
 
-    It is () without classes.
+    Counts the images that are not held out, also if `train_size` takes fewer.
     """
     classes = data.spec.classes
     return np.bincount(np.delete(data.labels, data.held), minlength=classes) if classes else ()

@@ -17,15 +17,13 @@ from runs.follower import Follower
 from runs.run import Run
 from training import loop
 
-STARTED = time.monotonic()
 
-
-def train(given, started=STARTED, newest_dir=None):
+def train(given, started=None, newest_dir=None):
     """Train a run, from its newest checkpoint if it has one.
 
     Args:
       given: dict of the flags of the call.
-      started: value of `time.monotonic` from which `max_minutes` counts.
+      started: value of `time.monotonic` from which `max_minutes` counts; None for now.
       newest_dir: path of the folder for copies of the film and the page; None for `sample_dir`.
 
     Returns:
@@ -35,6 +33,7 @@ def train(given, started=STARTED, newest_dir=None):
       WrongCall, Failed: if the call is invalid, or the training cannot continue.
       OSError: if a folder of the run cannot be written.
     """
+    started = time.monotonic() if started is None else started
     try:
         start = build.start_settings(given)
     except (Failed, WrongCall):
@@ -129,7 +128,7 @@ def _train(given, start, started, run, resume, strategy):
 
 
 def find_end(c, run):
-    """Return a text that says why --patience ends a run, or None if it does not."""
+    """Return the reason for which --patience ends a run, as a text; None if it goes on."""
     plateau = run.plateau() if c.patience else None
     if plateau is None or plateau.share < c.patience:
         return None
@@ -138,7 +137,10 @@ def find_end(c, run):
 
 
 def is_plateaued(c, run, trainer):
-    """Return whether --patience has ended a resumed run, in all processes. Says so if it has."""
+    """Return True if --patience has ended a resumed run, and print the reason.
+
+    The result is the same in all processes.
+    """
     end = find_end(c, run)
     if end:
         run.say(f"nothing left to do: {end}; with a larger --patience, or none, the run goes on")

@@ -68,9 +68,9 @@ class Config:
     )
     holdout: int = _flag(
         None,
-        "number of images that are never trained on, to measure against; 0: none; None: a tenth,"
+        "number of images to hold out of training and to measure against; 0: none; None: a tenth,"
         f" at most {tables.MAX_HOLDOUT:,}, of data sets of {tables.HOLDOUT_FROM:,} images or more"
-        " that have no test part",
+        " without test images",
         int,
         low=0,
     )
@@ -91,7 +91,9 @@ class Config:
         "white", "colour behind transparent pixels, a name or #rrggbb", values.colour
     )
     mirror: bool = _flag(
-        None, "mirror training images left-right at random; None: colour images of a folder", bool
+        None,
+        "mirror training images left-right at random; None: True for colour images of a folder",
+        bool,
     )
     conditional: bool = _flag(None, "give the class labels to both networks", bool)
 
@@ -124,6 +126,7 @@ class Config:
         aliases=tables.MODE_ALIASES,
     )
     arch: str = _flag("dcgan", "architecture of the generator and the critic", choices=tables.ARCHS)
+    list: bool = _flag(False, "print the runs, and those that ship, and exit", saved=False)
     list_presets: bool = _flag(False, "print the presets and exit", saved=False)
     preset: str = _flag(
         None,
@@ -299,7 +302,8 @@ class Config:
     augment: tuple = _flag(
         None,
         "random changes of all images that the critic sees; ada adapts their probability to the"
-        " critic; None: ada for fewer than 1,000 colour training images of a folder",
+        f" critic; None: ada for fewer than {tables.FEW_IMAGES:,} colour training images of a"
+        " folder, else none",
         values.names,
         choices=("none", *tables.AUGMENTATIONS),
     )
@@ -327,7 +331,7 @@ class Config:
     eval_samples: int = _flag(
         10000,
         "number of samples in an evaluation, and maximum number of real images; without held-out"
-        " images, not more samples than real images",
+        " images, no more samples than real images",
         low=100,
     )
     extractor: str = _flag(
@@ -339,8 +343,8 @@ class Config:
     best_by: str = _flag("fid", "measure that selects the best checkpoint", choices=tables.MEASURES)
     patience: float = _flag(
         0.0,
-        "stop when best_by has not improved for this share of the updates so far, with at least 3"
-        " evaluations, for example 0.33; 0: never",
+        "stop when the measure of best_by has not improved for this fraction of the updates so far,"
+        " nor in 3 evaluations, for example 0.33; 0: never",
         saved=False,
         low=0,
         high=0.999999,
@@ -368,10 +372,25 @@ class Config:
         saved=False,
         low=0,
     )
+    latents: str = _flag(
+        None,
+        "test mode: .npy file of latents [N, z_dim] to use as --seeds: single images, and the stops"
+        " of a film",
+        str,
+        saved=False,
+    )
     label: str = _flag(
         None,
         "test mode: class of all images, by its name or number; None: every class in turn",
         str,
+        saved=False,
+    )
+    truncation: float = _flag(
+        None,
+        "test mode, --evaluate, card of --export: normal latents beyond this value are drawn again,"
+        " uniform latents are multiplied by it; None: all latents as in training",
+        float,
+        low=0.01,
         saved=False,
     )
     compare: tuple = _flag(
@@ -388,10 +407,18 @@ class Config:
         high=1000,
         saved=False,
     )
+    mix: str = _flag(
+        None,
+        "test mode: seeds of the rows and the columns of a grid of the images between them, for"
+        " example 0-7:8-15; with classes also a sheet of these latents in each class",
+        values.mix,
+        saved=False,
+    )
     visualize: int = _flag(
         None,
-        "test mode; 0: a sheet of new latents; 1 or True: a sheet for each latent dimension;"
-        " 2: GIFs of random dimensions; 3: a GIF for each dimension; 4: as 3, and a merged GIF",
+        "test mode; 0: a sheet of new latents; 1: a sheet for each latent dimension; 2: GIFs of"
+        " random dimensions; 3: a GIF for each dimension; 4: as 3, and a merged GIF; 5 or True: a"
+        " sheet and GIFs of one image, for the 10 dimensions that change it most",
         values.option,
         saved=False,
     )
@@ -477,8 +504,17 @@ FIELDS = {f.name: f for f in dataclasses.fields(Config)}
 FIXED = ("arch", "mode", "optimizer", "conditional", "z_distribution")
 FIXED += ("output_height", "output_width")
 # A call has at most one of these, and none of them with --train or --compare.
-COMMAND_FLAGS = ("evaluate", "export", "translate")
-TEST_MODE = ("num_samples", "seeds", "label", "interpolate", "visualize")  # fields of test mode
+COMMAND_FLAGS = ("list", "evaluate", "export", "translate")
+TEST_MODE = (
+    "num_samples",
+    "seeds",
+    "latents",
+    "label",
+    "truncation",
+    "interpolate",
+    "mix",
+    "visualize",
+)  # fields of test mode
 SAME_AS = {  # field → the field whose value it takes if it is None
     "input_width": "input_height",
     "output_width": "output_height",

@@ -86,14 +86,14 @@ def _normalise(argv):
     return out
 
 
-def resuming_call(argv):
+def resuming_call(words):
     """Return the words of a valid call without those that start the run anew: --resume False.
 
     Args:
-      argv: list of texts: the program's name and its arguments.
+      words: list of texts: the arguments of the program.
     """
-    kept, words = [], list(argv)
-    if parse_flags(argv).get("resume") is not False:
+    kept, words = [], list(words)
+    if parse_flags(["main.py", *words]).get("resume") is not False:
         return words
     while words:
         word = words.pop(0)
@@ -101,7 +101,7 @@ def resuming_call(argv):
             kept.append(word)
         elif "=" not in word and "no" not in word and words and not words[0].startswith("-"):
             words.pop(0)
-    anew = parse_flags(kept).get("resume") is False  # set by a --flagfile
+    anew = parse_flags(["main.py", *kept]).get("resume") is False  # set by a --flagfile
     return [*kept, "--resume=True"] if anew else kept
 
 

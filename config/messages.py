@@ -98,18 +98,18 @@ def opening(config, given, saved, start=None):
 
 
 def settled(asked, c, count):
-    """Yield a line for each setting that was settled by the training images.
+    """Yield a line for each setting that `resolve.settle` has turned on.
 
     Args:
-      asked, c: the `Config` before and after.
+      asked, c: the `Config` before and after it.
       count: number of training images.
     """
     if asked.mirror is None and c.mirror:
         yield "mirror=True: colour images are flipped left to right at random, see --mirror"
     if asked.augment is None and c.augment != ("none",):
         yield (
-            f"augment={text(c.augment)}: {count:,} training images are few, and the critic could "
-            "learn them by heart, see --augment"
+            f"augment={text(c.augment)}: with only {count:,} training images, the critic may "
+            "overfit, see --augment"
         )
 
 
@@ -198,7 +198,7 @@ def held_out(count, images):
     """Return a line with the number of images that are held out of training.
 
     Args:
-      count: that number.
+      count: number of held-out images.
       images: number of all images of the data set.
     """
     return f"{count:,} of {images:,} images are held out of training, to measure against"

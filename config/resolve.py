@@ -60,8 +60,8 @@ def resolve(given, saved=None, *, start=None, check=True):
 def settle(config, channels, count):
     """Return a `Config` with the settings that depend on the training images.
 
-    Such a setting comes from the row of the data set, if it is None and the images have colours.
-    Without colours, there is no mirroring and no augmentation.
+    A setting that is None gets its value from the data set's row if the images have colours.
+    Without colours, or without a value in the row, mirroring and augmentation are off.
 
     Args:
       config: a `Config`, as `resolve` returns it.
@@ -124,6 +124,8 @@ def _check_names(c):
         raise WrongCall(f"{' and '.join(commands)} cannot be combined: make one call for each")
     if "none" in (c.augment or ()) and len(c.augment) > 1:
         raise WrongCall(f"--augment={fields.text(c.augment)}: none cannot be combined")
+    if c.latents and c.seeds:
+        raise WrongCall("--latents and --seeds cannot be combined: make one call for each")
     if c.name and (Path(c.name).name != c.name or c.name.startswith(".")):
         raise WrongCall(
             f"--name={c.name} must be a folder name without / and without a dot at its start"
@@ -136,6 +138,12 @@ def _check_combinations(c, row):
     _check_task(c, row.task)
     if row.growth:
         _check_growth(c, row.growth)
+    most = tables.LATENTS[c.z_distribution].max_truncation
+    if most and c.truncation and c.truncation > most:
+        raise WrongCall(
+            f"--truncation={c.truncation:g} must be at most {most:g} with {c.z_distribution} "
+            "latents"
+        )
     if c.clip_down > c.clip_up:
         raise WrongCall(f"--clip_down={c.clip_down} must not be above --clip_up={c.clip_up}")
     if c.crop and not c.input_height:

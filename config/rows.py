@@ -128,7 +128,7 @@ class Architecture:
       min_size, multiple_of: the height and the width of images are at least `min_size` pixels and
         a multiple of `multiple_of`.
       defaults: values of Config fields; always has `mode`.
-      in_folder: mode → values of Config fields that go before the mode's, if the data set is a
+      in_folder: mode → values of Config fields that replace the mode's if the data set is a
         folder.
       training: the fields that this trainer takes and other trainers do not.
       fixed: the fields of `training` that a resumed run cannot change.
@@ -164,9 +164,8 @@ class Dataset:
       defaults: values of Config fields.
       test_part: name of the part that generators are measured against; None: the training part.
       in_folder: True if the reader lists a folder, and takes `outputs`, the paths to skip.
-      colour: values of Config fields if the training images have colours, where nothing else gives
-        one.
-      few_colour: the same for fewer than `tables.FEW_IMAGES` training images.
+      colour: values of the Config fields that nothing else sets, if the images have colours.
+      few_colour: more such values for fewer than `tables.FEW_IMAGES` training images.
     """
 
     reader: str
@@ -198,11 +197,18 @@ class Latents:
       function: function of (key, shape) that draws latents.
       sweep: the lowest and the highest value in the sweeps of test mode.
       numpy: NumPy code that draws from the same distribution, for the card of an export.
+      truncated: function of (key, shape, truncation) that draws latents within ±truncation.
+      numpy_truncation: lines of NumPy code, to follow `numpy`, that truncate latents `z` at
+        "{truncation}".
+      max_truncation: the largest value of `--truncation`, or None.
     """
 
     function: str
     sweep: tuple[float, float]
     numpy: str
+    truncated: str
+    numpy_truncation: str
+    max_truncation: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)

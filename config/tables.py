@@ -23,10 +23,10 @@ from config.rows import (
 # The length of a run without --epoch, --max_steps and --max_minutes: this many epochs or generator
 # updates, whichever is more.
 DEFAULT_EPOCHS, DEFAULT_UPDATES = 25, 16_000
-FEW_IMAGES = 1_000  # fewer training images than this are augmented, if they have colours
+FEW_IMAGES = 1_000  # fewer colour training images of a folder are augmented
 
-# Images that are held out of training without --holdout: one of HOLDOUT_PART, at most MAX_HOLDOUT,
-# from HOLDOUT_FROM images on.
+# The images that are held out by default: one of every HOLDOUT_PART, at most MAX_HOLDOUT, if there
+# are at least HOLDOUT_FROM images.
 HOLDOUT_FROM, HOLDOUT_PART, MAX_HOLDOUT = 1_000, 10, 2_000
 
 _ADAM = {"optimizer": "adam", "beta1": 0.5, "beta2": 0.999, "epsilon": 1e-8}
@@ -139,7 +139,10 @@ AUGMENTATIONS = {  # keys are values of --augment
 
 GENERATION = Task(
     does="generates images from latents",
-    asks=("num_samples", "seeds", "label", "interpolate", "visualize"),
+    asks=(
+        *("num_samples", "seeds", "latents", "label", "truncation"),
+        *("interpolate", "mix", "visualize"),
+    ),
     load="datasets.packed:load",
     describe="datasets.packed:describe",
     pictures="commands.generate:samples",
@@ -306,10 +309,20 @@ OPTIMIZERS = {
 
 LATENTS = {
     "uniform": Latents(
-        "training.randomness:uniform_latents", (-1.0, 1.0), "rng.uniform(-1, 1, {shape})"
+        "training.randomness:uniform_latents",
+        (-1.0, 1.0),
+        "rng.uniform(-1, 1, {shape})",
+        "training.randomness:scaled_uniform_latents",
+        "\nz *= {truncation}  # truncation",
+        max_truncation=1.0,
     ),
     "normal": Latents(
-        "training.randomness:normal_latents", (-2.0, 2.0), "rng.standard_normal({shape})"
+        "training.randomness:normal_latents",
+        (-2.0, 2.0),
+        "rng.standard_normal({shape})",
+        "training.randomness:truncated_normal_latents",
+        "\nwhile (far := np.abs(z) > {truncation}).any():  # truncation\n"
+        "    z[far] = rng.standard_normal(far.sum())",
     ),
 }
 

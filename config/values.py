@@ -6,6 +6,7 @@ The functions that parse a text raise ValueError or KeyError if it is not valid.
 from config import tables
 
 MAX_SEEDS = 100_000
+MAX_MIX = 32  # seeds of the rows, and of the columns, of a grid
 MAX_FLOAT = 3.4e38  # just below the largest float32
 FINITE = {"low": -MAX_FLOAT, "high": MAX_FLOAT}
 
@@ -42,6 +43,15 @@ def seeds(text):
     return tuple(found)
 
 
+def mix(text):
+    """Check "0-3:8,9", the seeds of the rows and of the columns of a grid; return the text."""
+    rows, columns = text.split(":")
+    for found in (seeds(rows), seeds(columns)):
+        if len(found) > MAX_MIX or max(found) >= 2**31:
+            raise ValueError
+    return text
+
+
 def batches(text):
     """Parse size:batch pairs, "256:14,128:16". Return them as text, sorted by size."""
     pairs = {int(size): int(batch) for size, batch in (p.split(":") for p in text.split(","))}
@@ -65,8 +75,8 @@ def colour(text):
 
 
 def option(text):
-    """Parse the value of --visualize: 0 to 4, or "true" as 1, or "false" as None."""
-    return {"true": 1, "false": None, "0": 0, "1": 1, "2": 2, "3": 3, "4": 4}[text]
+    """Parse the value of --visualize: 0 to 5, or "true" as 5, or "false" as None."""
+    return {"true": 5, "false": None, "0": 0, "1": 1, "2": 2, "3": 3, "4": 4, "5": 5}[text]
 
 
 def allowed(field):
@@ -81,8 +91,9 @@ def allowed(field):
         float: "a finite number",
         widths: "a whole number, or several separated by commas",
         seeds: f"up to {MAX_SEEDS} seeds, for example 0-31 or 3,7",
+        mix: f"ROWS:COLUMNS, each up to {MAX_MIX} seeds, for example 0-7:8-15",
         truth: "True or False",
-        option: "True, False or 0 to 4",
+        option: "True, False or 0 to 5",
         colour: "the name of a colour, or #rrggbb",
         batches: "size:batch pairs, for example 128:16,256:14; a size is a power of two from 4 to "
         "1024, and a batch has at least 2 images",

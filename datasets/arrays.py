@@ -61,7 +61,7 @@ def read_arrays(path, *, conditional=False):
     stat = path.stat()
     facts = (stat.st_size, stat.st_mtime_ns, images.shape)
     return Source(
-        names=[f"image {i}" for i in range(len(images))],  # also if the file is renamed
+        names=[f"image {i}" for i in range(len(images))],  # a renamed file keeps them
         open=open_image,
         signature=fingerprint(facts),
         labels=labels,

@@ -51,7 +51,7 @@ class Source:
     """Pictures before packing.
 
     Attributes:
-      names: list of N strings, for messages and to choose images by.
+      names: list of N strings, which messages show and which decide what images are held out.
       open: function of an index that returns a Pillow image, or its path or open file.
       signature: str that changes when the pictures change.
       labels: int [N], or None if the set has none.
@@ -85,7 +85,7 @@ class Packed:
       spec: the ImageSpec.
       skipped: names of the unreadable pictures, each with the reason.
       shown: empty; `domains.Domains` has test images here.
-      names: [N], names of the images in the set.
+      names: [N] strings, the names of the images.
       held: int [K], sorted indices of the images that are held out of training.
     """
 
@@ -243,7 +243,7 @@ class Batches:
       labels: int32 [N].
       seed: int.
       train_size: number of images to train on, drawn by the seed; 0 takes all of them.
-      held: int [K], indices of the images that are never taken.
+      held: int [K], indices of the images that are held out of training.
       rows: (replicas of this process, number of all replicas). Of R replicas, replica r has the
         rows r, r + R, r + 2R, … of each batch. By default one replica has all rows.
     """

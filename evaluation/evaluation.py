@@ -20,7 +20,7 @@ from evaluation.parts import Images, PixelMeasures, regroup
 
 SHEET_ROWS, SHEET_NEAREST = 8, 7  # samples in nearest.png, and training images beside each
 NEAREST_OF = 60_000  # training images that are searched, before mirroring
-FEW = 1000  # reals; the FID of fewer is mostly its bias
+FEW = 1000  # real images; the FID against fewer has a large bias
 
 
 class Evaluation:
@@ -34,9 +34,10 @@ class Evaluation:
       real: uint8 images [N, H, W, C] to compare with.
       labels: int [N], or None.
       among: int [K], the indices of the images to compare with; None for all.
-      unseen: False if generators have been trained on the reals. Memory is not measured then.
-      count: number of reals, at most.
-      samples: number of samples; None for that of the reals.
+      unseen: False if the generators have been trained on the reals. `measure` then leaves out
+        "memory".
+      count: maximum number of reals.
+      samples: number of samples; None for the number of reals.
       cache_dir: folder in which the features of reals are cached.
       by: measure that decides which state of a generator is the best.
       higher: True if a higher value of that measure is better.
@@ -46,7 +47,7 @@ class Evaluation:
     Attributes:
       by: the full name of that measure, with the extractor's name.
       shares: shares of the classes [K] among the samples last measured, or None.
-      samples: number of samples of a measurement.
+      samples: number of samples that `measure` draws.
       real: the real images, `Images` in random order.
       features: of the reals, float [N, D].
       moments: mean [D] and covariance [D, D] of the features.
@@ -82,17 +83,17 @@ class Evaluation:
 
     @property
     def gaps(self):
-        """Lines on what the measures cannot tell with these images."""
+        """Lines on the limits of the measures with these real images."""
         lines, (height, width) = [], self.real.shape[1:3]
         if not self.unseen:
             lines.append(
-                "no images are held out of training: the measures are against training images, so "
-                "that copies of them would score well"
+                "no images are held out of training: the samples are measured against training "
+                "images, and copies of them would score well"
             )
         if len(self.real) < FEW:
             lines.append(
-                f"the fid against {len(self.real)} images is too high: compare it only with that of"
-                " other generators against the same images"
+                f"the fid against {len(self.real)} images is too high: compare it only with an fid "
+                "against the same images"
             )
         if not metrics.ssim_scales((height, width)):
             lines.append(f"ssim is not measured: images of {height}x{width} are too small for it")
@@ -152,13 +153,14 @@ class Evaluation:
 
         Args:
           draw: int labels [N] → uint8 images [N, H, W, C], or an iterator of parts of them. The
-            labels are the labels of the reals, repeated for more samples, or zeros without labels.
-            Smaller images, for example from an early stage of progressive growing, are enlarged.
+            labels are those of the reals, repeated if there are more samples, or zeros without
+            labels. Smaller images, for example from an early stage of progressive growing, are
+            enlarged.
           progress: function of (label, total) that shows progress; see `Evaluation`.
 
         Returns:
           A dict of name → number. Names of measures of features end with the extractor's name.
-          "memory" is missing before `search`, and if generators have been trained on the reals.
+          "memory" is missing before `search`, and if `unseen` is False.
         """
         given = np.zeros(1, np.int32) if self.labels is None else self.labels
         labels, features, classes, done = np.resize(given, self.samples), [], [], 0
@@ -192,8 +194,8 @@ class Evaluation:
 
         Args:
           images: uint8 images [M, H, W, C].
-          subset: int [K], the indices of those that are trained on. At most `NEAREST_OF` of them
-            are searched.
+          subset: int [K], the indices of the training images. At most `NEAREST_OF` of them are
+            searched.
           mirror: search the images flipped left to right as well.
         """
         subset = subset[np.random.default_rng(1).permutation(len(subset))[:NEAREST_OF]]
@@ -201,7 +203,7 @@ class Evaluation:
         self.training = images, self._cached(images, "features of training images")
 
     def write(self, folder, draw, measures):
-        """Write measures.json, and nearest.png after `search`.
+        """Write measures.json and nearest.png. `search` must have been called.
 
         Each row of nearest.png shows a sample and the training images nearest to it by features.
 

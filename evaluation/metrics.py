@@ -151,11 +151,11 @@ def nearest_distance(points, others):
 
 
 def copying(train, held, fake):
-    """Share of the pairs (fake, held) in which the fake is nearer to a training image.
+    """Return the share of the pairs (fake, held) in which the fake is nearer to `train`.
 
-    The distance of an image is that to its nearest training image. Ties count half. This is the
-    Mann-Whitney statistic of 2004.05675, section 2, over the whole space, divided by the number of
-    pairs.
+    The distance of an image to `train` is that to the nearest image there. Ties count half. This is
+    the Mann-Whitney statistic of 2004.05675, section 2, over the whole space, divided by the number
+    of pairs.
 
     Args:
       train, held, fake: features [N, D] of training images, of real images that are not trained

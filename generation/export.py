@@ -22,7 +22,6 @@ from generation import model_card
 from runs import recovery, trained
 
 TOLERANCE = 1e-5  # largest difference allowed between images in [-1, 1]
-MAX_IMAGES, MAX_PIXELS = 16, 2**20  # of the batch that a file is checked with
 MAX_MINUTES = 20  # of a check
 PROJECT_ROOT = Path(__file__).resolve().parents[1]
 
@@ -105,18 +104,19 @@ def check_packages(formats):
             )
 
 
-def write(run, target, formats, *, suffixes, latents):
+def write(run, target, formats, *, others, latents):
     """Write every generator of a run in each format, and a model card.
 
-    An older export in `target` is replaced once all files are written and checked. Other files in
-    the folder stay. The card is written last, so that the files it names are always complete.
+    An older export in `target` is replaced once all files are written and checked. Its files in
+    other formats stay, and are on the card, if they make the same images. Otherwise they are of
+    another state, and are removed; a line says so. Other files in the folder stay. The card is
+    written last, so that the files it names are always complete.
 
     Args:
       run: folder of a run, with its generators and config.json.
       target: folder to write to.
       formats: name → `Format`.
-      suffixes: suffixes of all existing formats. Files of an older export with one of these
-        suffixes are removed.
+      others: name → `Format`, the formats that are not written.
       latents: NumPy code that draws latents of shape "{shape}" with a generator `rng`.
 
     Returns:
@@ -133,15 +133,23 @@ def write(run, target, formats, *, suffixes, latents):
         target.parent.mkdir(parents=True, exist_ok=True)
         locks.clear_parts(target.parent)
         with locks.part_of(target, folder=True) as part:
-            written = []
+            written, kept, lost = [], [], []
             for path in trained.generators(run):
                 network = _load(path)
                 shape = image_shape(network, data)
-                inputs = input_code(network, latents, shape)
+                inputs = model_card.input_code(network, latents, shape)
                 for row in formats.values():
                     written.append(_write(network, row, part / f"{path.stem}{row.suffix}", inputs))
-            files.save_text(part / model_card.NAME, model_card.text(run, shape, inputs, written))
-            return _swap(part, target, suffixes)
+                for row in others.values():
+                    _check_old(
+                        network, row, target / f"{path.stem}{row.suffix}", inputs, kept, lost
+                    )
+            made = sorted(written + kept, key=lambda file: file.name)
+            files.save_text(part / model_card.NAME, model_card.text(run, shape, inputs, made))
+            suffixes = [row.suffix for row in (*formats.values(), *others.values())]
+            paths = _swap(part, target, suffixes, {file.name for file in kept})
+    print("".join(f"{line}\n" for line in lost), end="")
+    return paths
 
 
 def check_target(target):
@@ -179,35 +187,31 @@ def image_shape(network, data):
     return height or data["height"], width or data["width"], channels
 
 
-def input_code(network, latents, shape):
-    """Return NumPy code that makes example inputs for a generator.
+def _code(network, row, path, inputs):
+    """Return the code that loads a file of a `Format` and makes `images` from the inputs."""
+    names = ", ".join(inputs)
+    args = f"[{names}]" if _takes_list(network) else names
+    return row.code.strip().format(file=path.name, args=args, names=names)
 
-    Args:
-      network: Keras model of latents, latents and labels, or images.
-      latents: NumPy code that draws latents of shape "{shape}".
-      shape: (height, width, channels) of the images that the network makes.
 
-    Returns:
-      A dict of "z", "labels" or "x" → a line of code that assigns to that name.
+def _check_old(network, row, path, inputs, kept, lost):
+    """Check a file of an older export, if there is one.
+
+    Appends its `model_card.File` to `kept` if it makes the images of `network`, or else a line to
+    `lost`.
     """
-    count = max(2, min(MAX_IMAGES, MAX_PIXELS // (shape[0] * shape[1])))
-    codes = {}
-    for size in (x.shape for x in network.inputs):
-        if len(size) == 4:
-            pixels = (count, size[1] or shape[0], size[2] or shape[1], size[3])
-            codes["x"] = f"rng.uniform(-1, 1, {pixels})"
-        elif "z" not in codes:
-            codes["z"] = latents.format(shape=(count, size[1]))
-        else:
-            codes["labels"] = f"np.eye({size[1]})[np.arange({count}) % {size[1]}]"
-    return {name: f'{name} = {code}.astype("float32")' for name, code in codes.items()}
+    if not path.exists() or path.is_symlink():
+        return
+    code = _code(network, row, path, inputs)
+    try:
+        kept.append(model_card.File(path.name, code, check(network, path, inputs, code)))
+    except console.Failed as error:
+        lost.append(f"removed {path}, a file of an older export: {error}")
 
 
 def _write(network, row, path, inputs):
     """Write and check one file; return its `model_card.File`."""
-    names = ", ".join(inputs)
-    args = f"[{names}]" if _takes_list(network) else names
-    code = row.code.strip().format(file=path.name, args=args, names=names)
+    code = _code(network, row, path, inputs)
     try:
         row.writer(network, path)
     except Exception as error:  # converters raise errors of any type
@@ -228,7 +232,7 @@ def check(network, path, inputs, code):
     Args:
       network: the Keras model that was exported.
       path: the file or folder.
-      inputs: name → code that makes the input, as `input_code` returns.
+      inputs: name → code that makes the input, as `model_card.input_code` returns.
       code: code that loads the file and makes `images`.
 
     Returns:
@@ -281,10 +285,13 @@ def _environment():
     return {**others, **changes, "TF_CPP_MIN_LOG_LEVEL": "3"}
 
 
-def _swap(part, target, suffixes):
-    """Replace an older export in `target` by the files in `part`; return their new paths."""
+def _swap(part, target, suffixes, kept):
+    """Replace an older export in `target` by the files in `part`; return their new paths.
+
+    The files whose names are in `kept` stay.
+    """
     files.mark_output(target)
-    names = [f"{name}{suffix}" for name in trained.GENERATORS for suffix in suffixes]
+    names = {f"{name}{suffix}" for name in trained.GENERATORS for suffix in suffixes} - kept
     for path in (target / name for name in (model_card.NAME, *names)):
         locks.remove(path)
     new = sorted(part.iterdir(), key=lambda path: (path.name == model_card.NAME, path.name))

@@ -14,8 +14,9 @@ from runs import checkpoints, log, page, recovery, trained
 NAME = "README.md"  # model hubs show this file, and read its YAML head
 START = "import numpy as np\n\nrng = np.random.default_rng(0)"
 PATHS = ("dataset", "extractor")  # settings that may be paths; the card shows the last part only
+MAX_IMAGES, MAX_PIXELS = 16, 2**20  # of the batch in the code, with which a file is checked
 COLOURS = {1: "gray", 3: "colour"}
-# Descriptions of the inputs, by the names that `export.input_code` gives them.
+# Descriptions of the inputs, by the names that `input_code` gives them.
 INPUTS = {
     "z": "latents, drawn as in the code below; other distributions make worse images",
     "labels": "one-hot labels: 1 in the column of the class, 0 elsewhere",
@@ -82,13 +83,40 @@ def _measured(row):
     return [name for name in row if name.startswith(log.MEASURED)]
 
 
+def input_code(network, latents, shape):
+    """Return NumPy code that makes example inputs for a generator.
+
+    Args:
+      network: Keras model of latents, latents and labels, or images.
+      latents: NumPy code that draws latents of shape "{shape}". Lines after the first change `z`.
+      shape: (height, width, channels) of the images that the network makes.
+
+    Returns:
+      A dict of "z", "labels" or "x" → code that assigns to that name.
+    """
+    count = max(2, min(MAX_IMAGES, MAX_PIXELS // (shape[0] * shape[1])))
+    codes = {}
+    for size in (x.shape for x in network.inputs):
+        if len(size) == 4:
+            pixels = (count, size[1] or shape[0], size[2] or shape[1], size[3])
+            codes["x"] = f"rng.uniform(-1, 1, {pixels})"
+        elif "z" not in codes:
+            codes["z"] = latents.format(shape=(count, size[1]))
+        else:
+            codes["labels"] = f"np.eye({size[1]})[np.arange({count}) % {size[1]}]"
+    parts = {name: code.partition("\n") for name, code in codes.items()}
+    return {
+        n: f'{n} = {code}.astype("float32"){end}{more}' for n, (code, end, more) in parts.items()
+    }
+
+
 def text(run, shape, inputs, files):
     """Return the model card as Markdown with a YAML head for model hubs.
 
     Args:
       run: the run's folder.
       shape: (height, width, channels) of the generated images.
-      inputs: name → NumPy code, as `export.input_code` returns.
+      inputs: name → NumPy code, as `input_code` returns.
       files: a `File` for each exported file.
     """
     saved = settings(run)

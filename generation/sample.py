@@ -1,7 +1,6 @@
 """Test mode: grids, single images and animations from a trained generator."""
 
 import datetime
-import enum
 from pathlib import Path
 
 import numpy as np
@@ -9,26 +8,13 @@ import tensorflow as tf
 
 import console
 import utils
-from generation import video
+from generation import sweeps, video
+from generation.latents import Purpose, slerp
 from runs import plots
 from training.randomness import fold
 
-N_DRAWS = 100  # dimensions that option 2 draws, with replacement
-GIF_SECONDS = 2.0
 FRAME_RATE = 12  # frames per second of an interpolation
-MOSAIC = 10  # rows and columns of the merged animation
 BATCH = 64  # separate images that are generated at a time
-
-
-class Purpose(enum.IntEnum):
-    """The purpose of random latents. Each purpose has its own key and thus its own latents."""
-
-    SHEET = 0
-    SWEEP = 1
-    DRAW = 2
-    SEPARATE = 3
-    SEED = 4
-    INTERPOLATION = 5
 
 
 class Sampler:
@@ -71,9 +57,13 @@ class Sampler:
         self.rng = np.random.default_rng(seed)
         self.z_dim = generator.inputs[0].shape[-1]
         self.classes = generator.inputs[1].shape[-1] if len(generator.inputs) > 1 else 0
-        self.values = np.linspace(*sweep, count, dtype=np.float32)
+        self.range = sweep
         self.class_names = tuple(class_names) if len(class_names) == self.classes else ()
         self.label = class_number(label, self.classes, self.class_names)
+
+    def values(self, count):
+        """Return the values [count] of a latent in a sweep, from the lowest to the highest."""
+        return np.linspace(*self.range, count, dtype=np.float32)
 
     def z(self, purpose, *numbers, count=None):
         """Return latents [count, z_dim], different ones for each purpose and numbers."""
@@ -125,56 +115,6 @@ class Sampler:
         self.key = seeded
         return paths
 
-    def sweep(self, dim):
-        """Return uint8 images [count, H, W, C] of a sweep of latent `dim` from low to high.
-
-        The other latents, and the labels, are random for each image.
-        """
-        z = self.z(Purpose.SWEEP, dim)
-        z[:, dim] = self.values
-        labels = self.rng.integers(0, self.classes, len(z)) if self.classes else None
-        return self.images(z, labels)
-
-    def sweep_sheets(self):
-        """Option 1: write the sweep of each dimension D as a grid, test_arange_D.png."""
-        return [
-            utils.save_image(self.folder / f"test_arange_{d}.png", utils.make_grid(self.sweep(d)))
-            for d in range(self.z_dim)
-        ]
-
-    def _gif(self, dim, frames):
-        """Write the frames as test_gif_D.gif."""
-        return utils.save_animation(self.folder / f"test_gif_{dim}.gif", frames, GIF_SECONDS)
-
-    def draw_gifs(self):
-        """Option 2: write test_gif_D.gif for dimensions D drawn at random.
-
-        In each, one image changes with that dimension alone.
-        """
-        paths = []
-        for dim in sorted(set(self.rng.integers(0, self.z_dim, N_DRAWS).tolist())):
-            z = np.repeat(self.z(Purpose.DRAW, dim, count=1), self.count, 0)
-            z[:, dim] = self.values
-            paths.append(self._gif(dim, self.images(z, np.full(len(z), dim))))
-        return paths
-
-    def sweep_gifs(self):
-        """Option 3: write the sweep of each dimension D as an animation, test_gif_D.gif."""
-        return [self._gif(dim, self.sweep(dim)) for dim in range(self.z_dim)]
-
-    def merged_gif(self):
-        """Option 4: write what option 3 writes, and test_gif_merged.gif.
-
-        It plays the sweeps of the first 100 dimensions in one grid, forwards and backwards.
-        """
-        sweeps = [self.sweep(dim) for dim in range(self.z_dim)]
-        paths = [self._gif(dim, frames) for dim, frames in enumerate(sweeps)]
-        shown = np.stack(sweeps[: MOSAIC**2], 1)  # [frames, dimensions, H, W, C]
-        frames = [utils.make_grid(f, MOSAIC) for f in shown]
-        path = self.folder / "test_gif_merged.gif"
-        there_and_back = frames + frames[::-1]
-        return [*paths, utils.save_animation(path, there_and_back, 4 * GIF_SECONDS, hold=0)]
-
     def separate(self, count):
         """Write `count` single images, test_00000.png, … Image i does not depend on `count`."""
         paths = []
@@ -188,15 +128,26 @@ class Sampler:
 
     def of_seeds(self, seeds):
         """Write one image for each seed, seed_0007.png, … Each depends on its own seed only."""
-        images = self.images(self._seeded(seeds), np.array(seeds))
-        names = [self.folder / f"seed_{seed:04d}.png" for seed in seeds]
-        return [utils.save_image(path, image) for path, image in zip(names, images)]
+        return self._singles("seed", seeds, self._seeded(seeds))
+
+    def of_latents(self, z):
+        """Write one image for each of the latents [N, z_dim], latent_0000.png, …
+
+        The images have the classes 0, 1, … in turn, if the sampler has no `label`.
+        """
+        return self._singles("latent", range(len(z)), z)
+
+    def _singles(self, name, numbers, z):
+        """Write one image for each latent, of class `number` and named by it."""
+        images = self.images(z, np.array(numbers))
+        paths = [self.folder / f"{name}_{number:04d}.png" for number in numbers]
+        return [utils.save_image(path, image) for path, image in zip(paths, images)]
 
     def _seeded(self, seeds):
         """Return the latents [N, z_dim] of seeds."""
         return np.concatenate([self.z(Purpose.SEED, seed, count=1) for seed in seeds])
 
-    def interpolation(self, steps, seeds=None):
+    def interpolation(self, steps, seeds=None, z=None):
         """Write interpolation.gif, .webp and, if `av` is installed, .mp4.
 
         The latents move from one stop to the next and back to the first, by `slerp`.
@@ -205,12 +156,17 @@ class Sampler:
           steps: frames from one stop to the next.
           seeds: the stops of a single image. By default, a grid of 16 images has 8 random stops
             each.
+          z: latents [N, z_dim], stops of a single image instead of seeds.
         """
-        stops, images = (len(seeds), 1) if seeds else (8, 16)
-        z = self._seeded(seeds) if seeds else self.z(Purpose.INTERPOLATION, count=stops * images)
+        numbers = seeds if z is None else range(len(z))
+        stops, images = (len(numbers), 1) if numbers else (8, 16)
+        if z is None and seeds:
+            z = self._seeded(seeds)
+        elif z is None:
+            z = self.z(Purpose.INTERPOLATION, count=stops * images)
         z = z.reshape(stops, images, self.z_dim)
-        # Between seeds the label is interpolated, too; in the grid each image keeps its label.
-        labels = np.array(seeds)[:, None] if seeds else np.tile(np.arange(images), (stops, 1))
+        # Between stops the label is interpolated, too; in the grid each image keeps its label.
+        labels = np.array(numbers)[:, None] if numbers else np.tile(np.arange(images), (stops, 1))
         hot = [self.one_hot(row) if self.classes else np.zeros((images, 0)) for row in labels]
         frames = []
         for i in range(stops):
@@ -224,26 +180,59 @@ class Sampler:
         mp4 = video.save_video(self.folder / "interpolation.mp4", frames, FRAME_RATE)
         return paths + ([mp4] if mp4 else [])
 
-    def all(self, option=None, count=0, seeds=None, steps=0):
+    def mix(self, rows, columns):
+        """Write mix.png, and mix_classes.png if the generator has 2 to 16 classes.
+
+        In mix.png, the left column has the images of `rows`, and the top row those of `columns`.
+        The other images are halfway between the two, as in an interpolation, also their labels.
+        In mix_classes.png, each row is one latent in all classes: first `rows`, then `columns`.
+        It is not written if the sampler has a `label`.
+
+        Args:
+          rows, columns: seeds.
+        """
+        seeds, n = np.array([*rows, *columns]), len(rows)
+        z, hot = self._seeded(seeds.tolist()), self.one_hot(seeds) if self.classes else None
+        row, column = (part.ravel() for part in np.indices((n, len(columns))))
+        own = self.images(z, hot)
+        halfway = (hot[row] + hot[n + column]) / 2 if self.classes else None
+        middle = self.images(slerp(z[row], z[n + column], 0.5), halfway)
+        cells = np.full((n + 1, len(columns) + 1, *own.shape[1:]), 255, np.uint8)
+        cells[1:, 0], cells[0, 1:] = own[:n], own[n:]
+        cells[1:, 1:] = middle.reshape(cells[1:, 1:].shape)
+        grid = utils.make_grid(cells.reshape(-1, *own.shape[1:]), len(columns) + 1)
+        paths = [utils.save_image(self.folder / "mix.png", grid)]
+        if utils.class_columns(self.classes) and self.label is None:
+            labels = np.tile(np.arange(self.classes), len(z))
+            grid = utils.make_grid(self.images(z.repeat(self.classes, 0), labels), self.classes)
+            grid = plots.add_names(grid, self.class_names)
+            paths.append(utils.save_image(self.folder / "mix_classes.png", grid))
+        return paths
+
+    def all(self, option=None, count=0, seeds=None, steps=0, mix=None, z=None):
         """Write everything that is asked for; yield each path once its file is written.
 
         Args:
-          option: 0 to 4, as in `--visualize`. Options 1 to 4 also write test.png. None writes
-            test.png, and does option 1 if `count`, `seeds` and `steps` are not given.
+          option: 0 to 5, as in `--visualize`, or None. All but option 0 also write test.png.
           count: number of separate images.
           seeds: seeds of images to write. They are also the stops of the interpolation.
           steps: frames between two stops of an interpolation; 0 for no interpolation.
+          mix: (seeds of the rows, seeds of the columns) of a grid, or None.
+          z: latents [N, z_dim] to use instead of `seeds`, or None.
         """
-        if option != 0:
-            yield from self.sheet()
-        if option is not None or not (count or seeds or steps):
-            yield from OPTIONS[1 if option is None else option](self)
+        yield from self.fresh_sheet() if option == 0 else self.sheet()
+        if option:
+            yield from sweeps.OPTIONS[option](self)
         if count:
             yield from self.separate(count)
         if seeds:
             yield from self.of_seeds(seeds)
+        if z is not None:
+            yield from self.of_latents(z)
         if steps:
-            yield from self.interpolation(steps, seeds)
+            yield from self.interpolation(steps, seeds, z)
+        if mix:
+            yield from self.mix(*mix)
 
 
 def class_number(label, classes, names):
@@ -263,33 +252,3 @@ def class_number(label, classes, names):
         return int(label[:9])
     found = f"the classes {', '.join(names) or f'0 to {classes - 1}'}" if classes else "no classes"
     raise console.Failed(f"--label={label}: this generator has {found}")
-
-
-def slerp(a, b, t):
-    """Interpolate spherically between latents (1609.04468). Their lengths change linearly.
-
-    Args:
-      a, b: [..., z_dim].
-      t: 0 for `a` to 1 for `b`.
-
-    Returns:
-      [..., z_dim]. If two latents have the same direction, or opposite ones, the interpolation is
-      linear.
-    """
-    length_a, length_b = (np.linalg.norm(v, axis=-1, keepdims=True) for v in (a, b))
-    cosine = np.sum(a * b, -1, keepdims=True) / np.maximum(length_a * length_b, 1e-12)
-    angle = np.arccos(np.clip(cosine, -1, 1))
-    sine = np.sin(angle)
-    if np.any(sine < 1e-6):
-        return (1 - t) * a + t * b
-    unit = (np.sin((1 - t) * angle) * a / length_a + np.sin(t * angle) * b / length_b) / sine
-    return unit * ((1 - t) * length_a + t * length_b)
-
-
-OPTIONS = {  # by the number that --visualize takes
-    0: Sampler.fresh_sheet,
-    1: Sampler.sweep_sheets,
-    2: Sampler.draw_gifs,
-    3: Sampler.sweep_gifs,
-    4: Sampler.merged_gif,
-}

@@ -169,7 +169,7 @@ def _translate_all(generator, path, names, open_image, target, background, value
       value_range: as in `utils.to_mode`: that of the training images.
     """
     channels = generator.inputs[0].shape[-1]
-    network = _compiled(generator, channels)
+    network = compiled(generator, channels)
     done, skipped, seen = 0, [], []
     with console.Progress(f"translating {path}", len(names)) as bar:
         for i, name in enumerate(names):
@@ -196,7 +196,7 @@ def _translate_all(generator, path, names, open_image, target, background, value
         print(f"skipped {len(skipped)} of {len(names)} images: {listed}")
 
 
-def _compiled(generator, channels):
+def compiled(generator, channels):
     """Return a generator as a tf.function, which frees each layer's output after its last use."""
     import tensorflow as tf
 

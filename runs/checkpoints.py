@@ -15,7 +15,7 @@ MEASURES = "measures.json"  # in the folder of a best checkpoint: its step and i
 SHEET = "samples.png"  # in the same folder: samples of the best generator
 SELECTING = ("best_by", "extractor", "eval_samples")  # settings that select the best checkpoint
 MIN_EVALUATIONS = 3  # without an improvement, in a plateau
-LONG = 1 / 3  # share of the updates, from which on the user is told of a plateau
+LONG = 1 / 3  # share of the updates; a plateau of this share is reported
 FILES = re.compile(r"ckpt-\d{1,18}\.(index|data-\d{5}-of-\d{5})")  # the names of whole checkpoints
 # Temporary files and folders that TensorFlow leaves when it is killed.
 INCOMPLETE = re.compile(rf"ckpt-\d{{1,18}}_temp|{INDEX}\.tmp[0-9a-f]{{32}}")
@@ -158,7 +158,7 @@ class Plateau:
     Attributes:
       measure: name of the measure.
       start: step of the best checkpoint.
-      share: share of all updates up to the newest evaluation, in [0, 1).
+      share: updates since then as a share of all updates up to the newest evaluation, in [0, 1).
     """
 
     measure: str
@@ -166,7 +166,7 @@ class Plateau:
     share: float
 
     def __str__(self):
-        percent = f"{100 * self.share:.0f} % of the training so far"
+        percent = f"{100 * self.share:.0f} % of the updates so far"
         return f"{self.measure} has not improved since update {self.start}, for {percent}"
 
     @property
@@ -175,17 +175,17 @@ class Plateau:
         if self.share < LONG:
             return ""
         return (
-            f"{self}. The folder best of the run has the state of that update. --patience 0.33 "
-            "ends a training at such a point"
+            f"{self}. The folder best in the run's folder has the state of that update. "
+            "--patience 0.33 ends a training at such a point"
         )
 
 
 def find_plateau(folder, rows, settings):
     """Return the `Plateau` since a best checkpoint, or None.
 
-    It has at least `MIN_EVALUATIONS` evaluations. An evaluation that failed has no value in the
-    log, and does not count. The result is None if the best checkpoint was selected by other
-    settings, since its measures are not those of the log then.
+    A plateau has at least `MIN_EVALUATIONS` evaluations. A failed evaluation has no value in the
+    log and does not count. Returns None if the best checkpoint was selected by other settings,
+    because its measures cannot be compared with those of the log.
 
     Args:
       folder: path of the best checkpoint's folder.

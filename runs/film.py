@@ -84,7 +84,7 @@ def load_frames(write_dir):
 def load_frame(folder, step):
     """Return (path, uint8 [H, W, C]) of the frame of a step in a run's folder.
 
-    Returns None if it is absent or broken, or `step` is no number of a step.
+    Returns None if the frame is absent or broken, or if `step` is not an int.
     """
     path = folder / "frames" / f"{step:08d}.png" if isinstance(step, int) else folder
     image = read_or_none(path)
@@ -99,7 +99,7 @@ def save_sheet(path, step, images, columns, class_names):
       step: generator updates done.
       images: float [N, H, W, C] in [-1, 1].
       columns: images in a row of the grid.
-      class_names: names of the classes. The picture has them if there is a column for each.
+      class_names: names of the classes, written above the columns if each class has a column.
 
     Returns:
       The grid without the names, uint8 [H, W, C].

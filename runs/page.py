@@ -50,8 +50,8 @@ def write(
       rows: rows of metrics.csv, as dicts of text.
       settings: dict of the run's settings.
       best: step and measures of the best checkpoint, name → number, or {}.
-      best_grid: its grid, a pair as in `grids`, or None.
-      plateau: the `checkpoints.Plateau` since then, or None.
+      best_grid: grid of the best checkpoint, a pair as in `grids`, or None.
+      plateau: the `checkpoints.Plateau` since the best checkpoint, or None.
       per_epoch: generator updates in an epoch, or None if unknown.
     """
     frames = [
@@ -152,11 +152,11 @@ def _film(path):
 
 
 def _comparison(pair, plateau):
-    """Return the section that compares the best checkpoint with the newest; "" if it is empty.
+    """Return the section that shows the best checkpoint and the newest; "" if it would be empty.
 
     Args:
       pair: HTML of the two grids, or "".
-      plateau: as in `write`. A long one is reported.
+      plateau: as in `write`. The section has its note.
     """
     note = html.escape(plateau.note) if plateau else ""
     if not pair and not note:

@@ -245,7 +245,7 @@ class Run:
             self.redraw()
 
     def redraw(self):
-        """Write the page and the pictures that it is made of or lies beside, if there are frames.
+        """Write the animations, the plots, the other pictures and the page, if there are frames.
 
         Removes plots that would be empty. Copies the film and the page to `newest_dir`.
         """

@@ -184,8 +184,7 @@ def _search(top, dataset, wanted, complete, source):
     """Return the `_Found` of the runs in the folder `top`; see `find_run`."""
     fitting, others, unreadable = [], [], []
     for folder in sorted(Path(top).glob("*/")):
-        paths = generators(folder)
-        if not paths:
+        if not (paths := generators(folder)):
             continue
         try:
             saved = {**read_config(folder), "name": folder.name}
@@ -200,7 +199,8 @@ def _search(top, dataset, wanted, complete, source):
             k: saved.get(k) == (list(v) if isinstance(v, tuple) else v) for k, v in wanted.items()
         }
         exact = "name" in wanted or other_source(saved, dataset, source) is None
-        rank = (exact, equal.pop("batch_size", True), paths[-1].stat().st_mtime, folder)
+        time = 0 if ships(folder) else paths[-1].stat().st_mtime  # a shipped file's is the clone's
+        rank = (exact, equal.pop("batch_size", True), time, folder)
         (fitting if all(equal.values()) else others).append(rank)
     folders = [rank[-1] for rank in sorted(fitting, reverse=True)]
     return _Found(folders, [rank[-1].name for rank in others], unreadable)

@@ -191,7 +191,7 @@ def cli(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(plots, "_save_plot", save_pixel)
 
     def run(*words):
-        status = main.main(["main.py", *map(str, words)])
+        status = main.main(words)
         return status, *capsys.readouterr()
 
     return run

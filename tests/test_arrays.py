@@ -130,7 +130,7 @@ def train(monkeypatch, capfd):
     monkeypatch.setattr(devices, "import_tensorflow", stop)
 
     def run(*flags):
-        assert main.main(["main.py", "--train", "--output_height", "8", *flags]) == 1
+        assert main.main(["--train", "--output_height", "8", *flags]) == 1
         err = capfd.readouterr().err
         assert err.count("\n") == 1 and err.startswith("main.py: "), err
         return err.removeprefix("main.py: ").rstrip()

@@ -31,6 +31,7 @@ TEXTS = {  # long or frequent parts of messages
 VALUES = [  # a flag, what it must be, and what it does not take
     ("resume", "True or False", ["None"]),
     ("dry_run", "True or False", ["2"]),
+    ("list", "True or False", ["2"]),
     ("on_nan", "one of stop, rollback", ["restart"]),
     ("mirror", "True or False", ["x"]),
     ("background", "the name of a colour, or #rrggbb", ["beig", "#12345", "#11223344", ""]),
@@ -63,7 +64,14 @@ VALUES = [  # a flag, what it must be, and what it does not take
     ("name", "a printable text that is not empty", [" "]),
     ("checkpoint_dir", "a printable text that is not empty", [""]),
     ("input_fname_pattern", "a printable text that is not empty", ["", " "]),
-    ("visualize", "True, False or 0 to 4", ["5", "-1", "1.5", ""]),
+    ("truncation", "a finite number, at least 0.01", ["0", "-1", "half", "nan"]),
+    ("latents", "a printable text that is not empty", ["", " "]),
+    (
+        "mix",
+        "ROWS:COLUMNS, each up to 32 seeds, for example 0-7:8-15",
+        ["3", "1:2:3", ":", "1:", "0-32:1", "1:2147483648", "1:-1", "a:b", ""],
+    ),
+    ("visualize", "True, False or 0 to 5", ["6", "-1", "1.5", ""]),
     (
         "g_width",
         "a whole number, or several separated by commas, each at least 1, at most 65536",
@@ -298,6 +306,11 @@ CALLS = [  # a command line, and the whole line that it ends with
         "--arch pggan --critic_bursts",
         "--critic_bursts cannot be used with --arch=pggan, which grows by a schedule",
     ),
+    (
+        "--latents z.npy --seeds 3",
+        "--latents and --seeds cannot be combined: make one call for each",
+    ),
+    ("--truncation 1.5", "--truncation=1.5 must be at most 1 with uniform latents"),
     ("--batch_size 1", "--batch_size=1 must be at least 2 with --arch=dcgan"),
     ("--arch mlp --batch_size 1", "--batch_size=1 must be at least 2 with --arch=mlp"),
     *(
@@ -311,6 +324,9 @@ CALLS = [  # a command line, and the whole line that it ends with
             *(
                 ("visualize", "--visualize 0"),
                 ("interpolate", "--interpolate 4"),
+                ("truncation", "--truncation 0.7"),
+                ("mix", "--mix 0:1"),
+                ("latents", "--latents z.npy"),
                 ("label", "--label 0"),
             ),
         )
@@ -354,6 +370,8 @@ CALLS = [  # a command line, and the whole line that it ends with
         "--train --evaluate --dry_run",
         "--train and --evaluate cannot be combined: make one call for each",
     ),
+    ("--train --list", "--train and --list cannot be combined: make one call for each"),
+    ("--list --export onnx", "--list and --export cannot be combined: make one call for each"),
     ("--train --export onnx", "--train and --export cannot be combined: make one call for each"),
     (
         "--train --evaluate --arch cyclegan --translate A2B --input x",
@@ -476,7 +494,7 @@ def end(capsys, monkeypatch, tmp_path):
 
     def call(line):
         before = list(Path().rglob("*"))
-        status = main.main(["main.py", *shlex.split(line)])
+        status = main.main(shlex.split(line))
         out, err = capsys.readouterr()
         assert out == "" and err.count("\n") == 1 and err.startswith("main.py: "), (out, err)
         assert list(Path().rglob("*")) == before
@@ -556,7 +574,7 @@ def test_a_run_does_not_go_on_as_another(words, says, capsys):
     Path("checkpoint/r/checkpoint").write_text('model_checkpoint_path: "ckpt-1"\n')
     fields = {**resolve({}).to_json(), "data": {}}
     Path("checkpoint/r/config.json").write_text(json.dumps(fields))
-    status = main.main(["main.py", "--train", "--name=r", *words.split()])
+    status = main.main(["--train", "--name=r", *words.split()])
     _, err = capsys.readouterr()
     advice = "leave that flag or preset out, give another --name, or start anew with --resume False"
     assert (status, err) == (2, f"main.py: run r has {says}: {advice}\n")

@@ -41,7 +41,7 @@ def train(monkeypatch, capfd):
     monkeypatch.setattr(devices, "import_tensorflow", stop)
 
     def run(*flags):
-        status = main.main(["main.py", "--train", *map(str, flags)])
+        status = main.main(["--train", *map(str, flags)])
         out, err = capfd.readouterr()
         assert err.count("\n") == 1 and err.startswith("main.py: "), err
         line = err.removeprefix("main.py: ").rstrip()
@@ -231,7 +231,7 @@ def test_odd_names_on_any_terminal(encoding, tmp_path):
     for name in ODD_NAMES:
         Path("data/set", os.fsdecode(name)).write_bytes(b"no picture")
     environment = {**os.environ, "PYTHONIOENCODING": encoding, "PYTHONPATH": str(ROOT)}
-    code = "import main, sys; sys.exit(main.main(['main.py', *sys.argv[1:]]))"
+    code = "import main, sys; sys.exit(main.main(sys.argv[1:]))"
     argv = ["--train", "--dataset", "set", "--device", "gpu:99"]
     done = subprocess.run(
         [sys.executable, "-c", code, *argv],

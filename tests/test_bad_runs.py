@@ -401,7 +401,7 @@ def test_a_network_that_is_no_generator(number):
 
 def test_a_critic_under_the_name_of_the_generator_is_one_line(run, capsys):
     shutil.copy(run.folder / "critic.keras", run.folder / "generator.keras")
-    status = main.main(["main.py", "--dataset", "digits"])
+    status = main.main(["--dataset", "digits"])
     _, err = capsys.readouterr()
     assert (status, err.count("\n")) == (1, 1)
     assert err.startswith(

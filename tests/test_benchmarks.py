@@ -13,6 +13,7 @@ import losses
 from benchmarks import (
     convs,
     gpu,
+    leaks,
     limit,
     loader,
     memory,
@@ -350,6 +351,24 @@ def test_memory_is_of_known_copies(tmp_path, monkeypatch):
     assert memory.noisy(np.full((9, 9, 9, 1), 128, np.uint8), 10).std() == pytest.approx(
         10, rel=0.1
     )
+
+
+def test_leaks_are_found():
+    rng = np.random.default_rng(0)
+    real = rng.integers(0, 128, (40, 16, 12, 3), np.uint8)
+    real[:, 8:] += 128  # lighter below: a turned image is nearer when it is turned back
+    cut = real.copy()
+    cut[:20, 3:8, 4:9] = 128
+    assert leaks.flat_share(real) == 0 and leaks.flat_share(cut) == 0.5
+    near = real.copy()
+    near[:30] = np.rot90(real[:30], 2, (1, 2))
+    assert leaks.turned_share(real, real[:5]) == 0
+    assert leaks.turned_share(near, real[:5]) == 0.75
+    known = leaks.statistics(real)
+    assert leaks.compare(real, real, known)[2:] == ["0.000"] * 3
+    assert leaks.compare(np.zeros_like(real), real, known)[2:] == ["1.000"] * 3
+    gray = np.repeat(real[..., :1], 3, -1)
+    assert np.allclose(leaks.statistics(gray)[2], 0)
 
 
 def test_tables_never_mix_extractors():

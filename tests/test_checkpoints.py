@@ -22,8 +22,8 @@ def plateau(folder, steps, best=BEST, settings=SETTINGS, blank=()):
 def test_a_plateau_begins_at_the_best_checkpoint(tmp_path):
     found = plateau(tmp_path, (2, 4, 5, 7, 10))
     assert found == checkpoints.Plateau("fid_a", 4, 0.6)
-    text = "fid_a has not improved since update 4, for 60 % of the training so far"
-    assert str(found) == text and found.note.startswith(f"{text}. The folder best of")
+    text = "fid_a has not improved since update 4, for 60 % of the updates so far"
+    assert str(found) == text and found.note.startswith(f"{text}. The folder best in")
     # 3 of 7 updates, and then a third of them, less an update
     assert plateau(tmp_path, (4, 5, 6, 7)).share == pytest.approx(3 / 7)
     assert plateau(tmp_path, (20, 26, 28, 30), {**BEST, "step": 20}).note

@@ -73,7 +73,9 @@ def test_a_resumed_run_is_the_unbroken_one(request, cli, tmp_path, mode, dataset
     folder_of_images(tmp_path / "data" / "pics")
     words = ["--dataset", dataset, "--mode", mode, "--train", *SMALL, "--epoch", 9, *more]
     assert cli(*words, "--name", "whole", "--max_steps", 8)[0] == 0
-    assert cli(*words, "--name", "parts", "--max_steps", 3)[0] == 0
+    assert cli(*words, "--name", "old", "--max_steps", 3)[0] == 0
+    for top in ("checkpoint", "samples", "logs"):  # a run can be renamed
+        Path(top, "old").rename(Path(top, "parts"))
     status, out, _ = cli(*words, "--name", "parts", "--max_steps", 8)
     assert status == 0
     assert "resumed checkpoint/parts at step 3" in out
@@ -81,6 +83,9 @@ def test_a_resumed_run_is_the_unbroken_one(request, cli, tmp_path, mode, dataset
     assert len(whole) > 20
     assert same(whole, parts) == []
     assert log_rows("checkpoint/whole")[-2:] == log_rows("checkpoint/parts")[-2:]
+    for place in ("checkpoint/{}/frames", "samples/{}"):  # with its film and its pictures
+        names = [{*os.listdir(place.format(name))} for name in ("whole", "parts")]
+        assert names[0] <= names[1]
     a, b = (keras.saving.load_model(f"checkpoint/{n}/generator.keras") for n in ("whole", "parts"))
     for x, y in zip(a.get_weights(), b.get_weights()):
         np.testing.assert_array_equal(x, y)
@@ -162,6 +167,12 @@ def test_evaluate_gives_the_numbers_of_training(cli, monkeypatch):
             assert value == pytest.approx(float(logged[name]), rel=1e-5), name
         assert any(line.split()[0] == name for line in out.splitlines())
     assert f"{drawn}/nearest.png" in out.splitlines()
+    words = ("--dataset", "digits", "--evaluate", "--eval_samples", 150, "--truncation", 0.5)
+    status, out, _ = cli(*words)
+    assert f"{'truncation':32} 0.5" in out.splitlines()
+    truncated = json.loads((drawn / "measures.json").read_text())
+    assert truncated.keys() == measures.keys() | {"truncation"}
+    assert truncated["fid_random-cnn"] != measures["fid_random-cnn"]
     with Image.open(drawn / "nearest.png") as sheet:
         assert sheet.size == (8 * 8, 8 * 8)
 
@@ -172,7 +183,7 @@ def test_patience_ends_a_run_that_can_go_on(cli, eager, monkeypatch):
     words = ("--dataset", "digits", "--train", *SMALL, *EVALUATE, "--eval_every", 1, "--name", "r")
     status, out, err = cli(*words, "--patience", 0.33, "--max_steps", 20)
     assert (status, err) == (0, "")
-    why = "fid_random-cnn has not improved since update 1, for 75 % of the training so far"
+    why = "fid_random-cnn has not improved since update 1, for 75 % of the updates so far"
     why += "; the best generator is checkpoint/r/best/generator.keras"
     assert f"\n{why}\nstopped by --patience at step 4 of 20; wrote\n" in out
     assert "note: fid" not in out and "\nsamples/r/best.png\n" in out
@@ -277,7 +288,7 @@ def trained_once(tmp_path_factory):
         patch.chdir(folder)
         patch.setattr(plots, "_save_plot", save_pixel)
         tf.config.run_functions_eagerly(True)
-        assert main.main(["main.py", *words]) == 0
+        assert main.main(words) == 0
     return folder
 
 
@@ -288,26 +299,34 @@ def digits_run(cli, trained_once):
 
 
 def test_test_mode(cli, digits_run):
+    np.save("z.npy", np.zeros((2, 4)))
     single = {f"test_0000{i}.png" for i in range(3)}
-    sweeps = {f"test_arange_{d}.png" for d in range(4)}
+    sweeps = {"test_move.png", *(f"test_move_0{i}.gif" for i in range(1, 5))}
     for words, expected in (
-        ((), {"test.png"} | sweeps),
+        ((), {"test.png"}),
         (("--num_samples", 3), {"test.png"} | single),
         (("--num_samples", 3, "--visualize"), {"test.png"} | single | sweeps),
+        (("--latents", "z.npy"), {"test.png", "latent_0000.png", "latent_0001.png"}),
+        (("--mix", "0:1,2", "--batch_size", 4), {"test.png", "mix.png", "mix_classes.png"}),
     ):
-        top = f"made{len(words)}"
+        top = f"made{words[:1]}"
         status, out, _ = cli("--dataset", "digits", "--sample_dir", top, *words)
         assert status == 0
         assert os.listdir(top) == ["digits_8_8_8"]
         names = {p.name for p in Path(top).glob("*/[!.]*")}
         assert names == expected
         assert {f"{top}/digits_8_8_8/{n}" for n in names} <= set(out.splitlines())
-    with Image.open("made0/digits_8_8_8/test.png") as image:
+    with Image.open("made()/digits_8_8_8/test.png") as image:
         assert image.size == (80, 8)
     status, out, _ = cli("--dataset", "digits", "--num_samples", 11)
     top = "samples/digits_8_8_8"
     series = f"{top}/test_00000.png to test_00010.png (11 files)"
     assert out.splitlines()[-2:] == [f"{top}/test.png", series]
+    seeded = []
+    for words in ((), ("--truncation", 1), ("--truncation", 0.5)):
+        assert cli("--dataset", "digits", "--seeds", 3, *words)[0] == 0
+        seeded.append(Path(top, "seed_0003.png").read_bytes())
+    assert seeded[0] == seeded[1] != seeded[2]  # its latents are uniform
     for option in ("0", "1", "2", "3", "4", "True"):
         assert cli("--dataset", "digits", "--visualize", option)[0] == 0
     made = Path("samples/digits_8_8_8")
@@ -628,15 +647,17 @@ def test_weights_are_the_same_in_two_processes(compiled, modes):
 
 def test_a_signal_saves_and_the_last_line_goes_on(cli, monkeypatch, handlers):
     words = ["--dataset", "digits", "--train", *SMALL, "--max_steps", "9", "--name", "a run"]
-    call = ["python", "-u", "main.py", *words]
-    monkeypatch.setattr(sys, "orig_argv", [*call, "--resume", "False"])
-    for number, status in ((signal.SIGINT, 130), (signal.SIGUSR1, 138)):
+    script, imported = ["python", "-u", "main.py"], ["python", str(ROOT / "main.py")]
+    whole = [*script, *words, "--resume", "False"]
+    cases = (signal.SIGINT, 130, whole, script), (signal.SIGUSR1, 138, ["kernel"], imported)
+    for number, status, process, start in cases:
         with monkeypatch.context() as patch:
+            patch.setattr(sys, "orig_argv", process)
             patch.setattr(loop._Log, "add", lambda *_, n=number: os.kill(os.getpid(), n))
             found, out, err = cli(*words, "--resume", "False")
         assert (found, err) == (status, "")
         assert f"stopped by {number.name} at step 2 of 9" in out
-        assert out.endswith(f"go on with\n{shlex.join(call)}\n")
+        assert out.endswith(f"go on with\n{shlex.join([*start, *words])}\n")
         assert [path.name for path in Path("checkpoint/a run").glob("ckpt*x")] == ["ckpt-2.index"]
 
 
@@ -710,7 +731,7 @@ def test_two_real_images_are_measured(cli, tmp_path, eager):
     status, out, err = cli(*words, "--train", "--max_steps", 1)
     assert (status, err) == (0, "")
     assert "note: ssim is not measured: images of 8x8 are too small for it\n" in out
-    assert "note: no images are held out of training: the measures are against" in out
+    assert "note: no images are held out of training: the samples are measured against" in out
     assert "note: the fid against 2 images is too high: " in out
     assert "failed" not in out
     assert {v != "nan" for n, v in log_rows("checkpoint/pics_8_8_8")[0].items()} == {True}
@@ -722,7 +743,7 @@ import os, signal, sys
 del os.posix_fallocate, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2
 sys.modules["fcntl"] = None
 import main
-sys.exit(main.finish(main.main(["main.py", *sys.argv[1:]])))
+sys.exit(main.finish(main.main(sys.argv[1:])))
 """
 
 
@@ -760,11 +781,8 @@ def test_the_seeds_commands(cli, tmp_path):
     assert cli(*digits)[0] == 0
     assert cli("--epoch", 200, *faces, "--train", "True", *short, "--z_dim", 9)[0] == 0
     assert cli(*faces)[0] == 0
-    for folder, size, z_dim in (
-        ("samples_mnist", (280, 210), 100),
-        ("samples_faces", (384, 384), 9),
-    ):
-        assert len(list(Path(folder).glob("*/test_arange_*.png"))) == z_dim
+    for folder, size in (("samples_mnist", (280, 210)), ("samples_faces", (384, 384))):
+        assert len(list(Path(folder).glob("*/test*.png"))) == 1
         with Image.open(next(Path(folder).glob("*/test.png"))) as image:
             assert image.size == size
         assert Path(folder, "training.gif").is_file()
@@ -803,7 +821,8 @@ def test_compare_stops_at_a_signal(cli, monkeypatch):
     monkeypatch.setattr(train, "fit", lambda c, run, *_: print(run.name) or 143)
     status, out, _ = cli("--compare", "gp,div", "--dataset", "digits", *SMALL)
     assert status == 143
-    assert "\ngo on with\npython main.py --compare gp,div --dataset digits " in out
+    start = f"\ngo on with\npython {ROOT / 'main.py'} --compare gp,div --dataset digits "
+    assert start in out
     assert "compare_digits_8_8_8\n" in out
     assert "digits_8_8_8_div" not in out
 
@@ -936,6 +955,58 @@ def test_list_presets(cli):
     assert status == 0
     assert {line.split()[0] for line in out.splitlines()[1:]} == set(presets.PRESETS)
     assert len({len(line.split()) for line in out.splitlines()}) == 1
+
+
+def test_the_list_of_runs(cli, tmp_path):
+    """The newest run is the first, what ships is apart, and broken folders have a remark."""
+    runs = Path("checkpoint")
+    for name in (
+        "older",
+        "newer",
+        "older/best",
+        "broken",
+        "listed",
+        "new/.new",
+        "foreign",
+        "pairs",
+    ):
+        (runs / name).mkdir(parents=True)
+    saved = {"dataset": "/far/cats.zip", "arch": "mlp", "mode": "div", "best_by": "swd"}
+    saved["data"] = {"height": 8, "width": 9, "channels": 3}
+    for name in ("older", "newer", "older/best", "pairs"):
+        (runs / name / "config.json").write_text(json.dumps(saved))
+        (runs / name / "generator.keras").write_bytes(bytes(10**5))
+        os.utime(runs / name / "generator.keras", (9, 9 if name == "newer" else 5))
+    (runs / "pairs" / "generator.keras").unlink()
+    os.utime(runs / "pairs", (3, 3))
+    (runs / "newer" / "checkpoint").write_text('model_checkpoint_path: "ckpt-12345"\n')
+    log = "step,eval/swd_8,eval/swd\n7,1,2\n9,,\n"
+    (runs / "older" / "metrics.csv").write_text(log)
+    (runs / "broken" / "config.json").write_text("{")
+    (runs / "listed" / "config.json").write_text("[]")
+    (runs / "file").write_text("")
+    drawn = Path("samples/newer")
+    drawn.mkdir(parents=True)
+    (drawn / "measures.json").write_text('{"swd_16": 1, "swd": 3.14159}')
+    status, out, err = cli("--list")
+    assert (status, err) == (0, "")
+    own, shipped = out.split("\nships with the project:\n")
+    lines = {line.split()[0]: line for line in own.splitlines()}
+    assert list(lines)[-4:] == ["newer", "older", "older/best", "pairs"]
+    assert lines["newer"].split()[1:6] == ["cats.zip", "mlp", "div", "12,345", "swd"]
+    assert lines["newer"].split()[6:] == ["3.14", "8x9x3", "0.1", "MB", "checkpoint/newer"]
+    assert lines["older"].split()[4:8] == ["9", "swd", "2", "8x9x3"]
+    assert lines["older/best"].split()[4:7] == ["-", "-", "8x9x3"]
+    remarks = {name: line.partition("(")[2] for name, line in lines.items()}
+    assert remarks["pairs"] == "it has no generator)"
+    assert remarks["broken"] == remarks["listed"] == "config.json is broken)"
+    assert remarks["new"] == "not saved yet)"
+    assert remarks["foreign"] == "not a run: it has no config.json)"
+    names = [line.split()[0] for line in shipped.splitlines()[1:]]
+    assert sorted(names) == sorted(
+        path.parent.name for path in ROOT.glob("pretrained/*/config.json")
+    )
+    assert cli("--list", "--checkpoint_dir", "none")[1].startswith("no runs in none\n\nships")
 
 
 def test_draw_takes_any_number(make_trainer):

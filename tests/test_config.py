@@ -37,9 +37,9 @@ def example(name):
     low, high, choices = (FIELDS[name].metadata[key] for key in ("low", "high", "choices"))
     word = [*(choices or ["word"])][-1]
     number = 4 if name == "visualize" else max(9, low or 0)
-    others = {"device": "gpu:1", "batch_dict": "16:8,64:4", "background": "#102030"}
+    others = {"device": "gpu:1", "batch_dict": "16:8,64:4", "background": "#102030", "mix": "0-3:8"}
     word = others.get(name, word)
-    fraction = -0.5 if name == "clip_down" else 0.5 if high else 2.5
+    fraction = -0.5 if name == "clip_down" else 0.5 if high or name == "truncation" else 2.5
     several = (*choices,)[-2:] if choices else (8, 4)
     table = {str: (word, word), bool: ("False", False), tuple: (fields.text(several), several)}
     table |= {int: (str(number), number), float: (str(fraction), fraction)}
@@ -115,10 +115,10 @@ def test_all_ways_to_write_a_boolean(name):
         ("--train_size np.inf", "train_size", 0),
         ("--train_size 0", "train_size", 0),
         ("--train_size 100", "train_size", 100),
-        ("--visualize", "visualize", 1),
-        ("--visualize True", "visualize", 1),
-        ("--visualize=True", "visualize", 1),
-        ("--visualize yes", "visualize", 1),
+        ("--visualize", "visualize", 5),
+        ("--visualize True", "visualize", 5),
+        ("--visualize=True", "visualize", 5),
+        ("--visualize yes", "visualize", 5),
         ("--visualize False", "visualize", None),
         ("--novisualize", "visualize", None),
         ("--visualize None", "visualize", None),
@@ -522,7 +522,7 @@ def test_the_line_on_the_pace(words, text):
 def test_the_call_that_resumes(tmp_path, line, kept):
     (tmp_path / "flags").write_text("--resume=False\n")
     line, kept = (text.format(tmp_path / "flags").split() for text in (line, kept))
-    assert flags.resuming_call(["main.py", *line]) == ["main.py", *kept]
+    assert flags.resuming_call(line) == kept
     assert flags.parse_flags(["main.py", *kept]).get("resume") is not False
 
 
@@ -795,7 +795,7 @@ def test_help_ends_with_status_0_and_needs_no_tensorflow(tmp_path):
     done = run_main(tmp_path, "--help", "--preset", "faces", status=0)
     assert done.stderr == "" and not list(tmp_path.iterdir())
     assert "  --output_height=48 " in done.stdout
-    code = "import sys, main; status = main.main(['main.py', '--help']); " + (
+    code = "import sys, main; status = main.main(['--help']); " + (
         "print(status, {'tensorflow', 'keras'} & set(sys.modules), file=sys.stderr)"
     )
     words = [sys.executable, "-c", code]

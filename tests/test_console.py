@@ -206,7 +206,7 @@ def test_attending_returns_the_result_or_the_error():
 ATTEND = """
 import ctypes, signal, sys, threading
 from commands import devices
-devices.EXIT = 0.5
+devices.EXIT, devices.owns_process = 0.5, True
 pause = ctypes.PyDLL(None).sleep  # keeps the interpreter, as C++ may
 forget = ctypes.CDLL(None).signal  # replaces the handler of SIGTERM, as TensorFlow does
 def wait():

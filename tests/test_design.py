@@ -30,7 +30,7 @@ MAY_IMPORT = {
     }
     | {"losses", "layers", "files", "console"},
     "config": {"console"},
-    "generation": {"datasets", "runs", "training", "utils", "files", "locks", "console"},
+    "generation": {"config", "datasets", "runs", "training", "utils", "files", "locks", "console"},
     "evaluation": {"runs", "utils", "files", "locks", "console"},
     "runs": {"utils", "files", "locks", "console"},
     "datasets": {"utils", "files", "locks", "console"},
@@ -52,6 +52,7 @@ TABLES = {"config/tables.py", "config/presets.py", "config/fields.py"}  # data: 
 NO_TENSORFLOW = {"main", "commands", "config", "datasets", "runs", "utils", "files", "locks"}
 NO_TENSORFLOW |= {"console"}
 NO_TENSORFLOW |= {"generation/export", "generation/model_card", "generation/translate"}
+NO_TENSORFLOW |= {"generation/listing", "generation/interface", "generation/__init__"}
 NO_TENSORFLOW |= {
     "evaluation/metrics",
     "evaluation/wasserstein",

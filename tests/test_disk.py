@@ -142,7 +142,7 @@ def test_an_output_that_cannot_be_written(length):
     code = (
         "import sys, main\n"
         f"main.messages.preset_table = lambda: {length} * 'a'\n"
-        "sys.exit(main.finish(main.main(['main.py', '--list_presets'])))"
+        "sys.exit(main.finish(main.main(['--list_presets'])))"
     )
     with open("/dev/full", "w") as full:
         done = subprocess.run(

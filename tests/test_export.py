@@ -68,9 +68,8 @@ def write(tmp_path, monkeypatch):
     """A function that exports a run into `out` in formats of the test's own."""
     monkeypatch.chdir(tmp_path)
 
-    def run(folder, formats):
-        suffixes = [row.suffix for row in formats.values()]
-        return export.write(folder, Path("out"), formats, suffixes=suffixes, latents=RNG)
+    def run(folder, formats, others=None):
+        return export.write(folder, Path("out"), formats, others=others or {}, latents=RNG)
 
     return run
 
@@ -104,12 +103,12 @@ def test_every_format_makes_the_same_images_as_the_generator(cli):
 
 def test_inputs_are_made_by_the_cards_code(write):
     generator = put_run(z_distribution="normal")
-    code = export.input_code(generator, RNG, (8, 8, 1))
+    code = model_card.input_code(generator, RNG, (8, 8, 1))
     assert code == {
         "z": 'z = rng.standard_normal((16, 4)).astype("float32")',
         "labels": 'labels = np.eye(10)[np.arange(16) % 10].astype("float32")',
     }
-    assert "np.arange(4)" in export.input_code(generator, RNG, (512, 512, 3))["labels"]
+    assert "np.arange(4)" in model_card.input_code(generator, RNG, (512, 512, 3))["labels"]
     for row in tables.LATENTS.values():
         rng = np.random.default_rng(0)
         made = eval(row.numpy.format(shape=(500, 100)), {"rng": rng})
@@ -117,6 +116,14 @@ def test_inputs_are_made_by_the_cards_code(write):
         assert made.shape == ours.shape
         assert made.std() == pytest.approx(ours.std(), rel=0.02)
         assert abs(made).max() <= 1 or abs(ours).max() > 2
+    for name, row in tables.LATENTS.items():
+        code = model_card.input_code(generator, build.latents_code(name, 0.5), (8, 8, 1))["z"]
+        space = {"np": np, "rng": np.random.default_rng(0)}
+        exec(code.replace("(16, 4)", "(500, 100)"), space)
+        ours = np.asarray(rows.import_object(row.truncated)([0, 1], (500, 100), 0.5))
+        assert space["z"].std() == pytest.approx(ours.std(), rel=0.02)
+        assert space["z"].dtype == np.float32
+        assert 0.49 < abs(space["z"]).max() <= 0.5 and 0.49 < abs(ours).max() <= 0.5
 
 
 def test_all_generators_of_a_run_are_exported(write):
@@ -189,24 +196,44 @@ def test_an_interrupted_export_leaves_the_old_one(write, harm, ends, says):
     assert sorted(p.name for p in Path().iterdir()) == ["checkpoint", "out"]
 
 
-def test_an_export_replaces_an_older_one(write):
+def test_an_export_replaces_an_older_one(write, capsys):
     """All files that an export may have written are replaced; the user's files stay."""
     for name in ("generator.savedmodel", "user"):
         Path("out", name).mkdir(parents=True)
         Path("out", name, "a").write_text("")
     Path("out/generator_A2B.quick").write_text("old")
     Path(f".gan-{'0' * 16}.part").mkdir()  # of a process that is no more
-    formats = quick("images = {args}")
-    export.write(
-        put_images_run("generator"),
-        Path("out"),
-        formats,
-        suffixes=[".savedmodel", ".quick"],
-        latents=RNG,
-    )
+    old = export.Format(".savedmodel", None, "raise ValueError('broken')")
+    write(put_images_run("generator"), quick("images = {args}"), {"savedmodel": old})
+    line = "removed out/generator.savedmodel, a file of an older export: generator.savedmodel does"
+    assert capsys.readouterr().out == f"{line} not load by itself: ValueError: broken\n"
     names = sorted(p.name for p in Path("out").glob("[!.]*"))
     assert names == ["README.md", "generator.quick", "user"]
     assert not Path(f".gan-{'0' * 16}.part").exists()
+
+
+def test_files_of_other_formats_stay_if_they_are_of_the_same_state(write, capsys):
+    """They are on the card. A file of another state makes other images."""
+    code = "images = {args} + float(open({file!r}).read())"
+    one, two = ({n: export.Format(f".{n}", _write_zero, f"{code}  # {n}")} for n in ("one", "two"))
+    folder = put_images_run("generator_A2B", "generator_B2A")
+    write(folder, one)
+    Path("out/generator_B2A.one").write_text("3e-5")
+    paths = write(folder, two, one)
+    names = ["generator_A2B.two", "generator_B2A.two", "README.md"]
+    assert [path.name for path in paths] == names
+    assert {p.name for p in Path("out").glob("[!.]*")} == {*names, "generator_A2B.one"}
+    out = capsys.readouterr().out
+    assert out.startswith("removed out/generator_B2A.one, a file of an older export: generator_B2A")
+    assert out.endswith("they differ by 3e-05, and 1e-05 is allowed\n") and out.count("\n") == 1
+    card = Path("out/README.md").read_text()
+    files = re.findall("^### (.*)$", card, re.M)
+    assert files == ["generator_A2B.one", "generator_A2B.two", "generator_B2A.two"]
+    assert card.count("# one\n") == 1 and card.count("# two\n") == 2
+
+
+def _write_zero(network, path):
+    path.write_text("0")
 
 
 def test_a_card_of_someone_else_stays(write):

@@ -1,5 +1,7 @@
 """Layer helpers, compared with TensorFlow's and Keras' layers."""
 
+import math
+
 import keras
 import numpy as np
 import pytest
@@ -160,3 +162,23 @@ def test_latents():
     assert np.std(normal) == pytest.approx(1, abs=0.03)
     np.testing.assert_array_equal(uniform, randomness.uniform_latents(key, (2000, 5)))
     assert np.any(uniform != randomness.uniform_latents(tf.constant([1, 3]), (2000, 5)))
+
+
+@pytest.mark.parametrize("limit", [0.01, 0.7, 2.0, 50.0])
+def test_truncated_latents(limit):
+    """Variance of a normal distribution truncated at ±t: 1 - 2 t phi(t) / P(|z| < t)."""
+    key = tf.constant([1, 2])
+    z = np.asarray(randomness.normal_latents(key, (2000, 50)))
+    cut = np.asarray(randomness.truncated_normal_latents(key, (2000, 50), limit))
+    within = abs(z) <= limit
+    np.testing.assert_array_equal(cut[within], z[within])
+    assert abs(cut).max() <= limit
+    density = math.exp(-(limit**2) / 2) / math.sqrt(2 * math.pi)
+    variance = 1 - 2 * limit * density / math.erf(limit / 2**0.5)
+    assert cut.var() == pytest.approx(variance, rel=0.02)
+    if not within.all():
+        new = cut[~within]
+        assert new.var() == pytest.approx(variance, rel=0.05)  # and not all at the limits
+    uniform = np.asarray(randomness.scaled_uniform_latents(key, (2000, 5), limit))
+    expected = np.asarray(randomness.uniform_latents(key, (2000, 5))) * np.float32(limit)
+    np.testing.assert_array_equal(uniform, expected)

@@ -116,7 +116,7 @@ def test_the_best_grid_is_beside_the_newest(tmp_path, monkeypatch):
     assert [alt for _, alt in shown] == captions
     bodies = [io.BytesIO(base64.b64decode(body)) for body, _ in shown]
     assert [Image.open(body).getpixel((3, 3)) for body in bodies] == [*LEVELS[1:]]
-    assert "<p>fid_&lt;a&gt; has not improved since update 100, for 50 % of the training" in section
+    assert "<p>fid_&lt;a&gt; has not improved since update 100, for 50 % of the updates" in section
     rows[1]["step"] = "200"
     short = checkpoints.Plateau("fid_a", 100, 0.3)
     monkeypatch.setattr(page, "MAX_PAIR_BYTES", 10)

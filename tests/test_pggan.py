@@ -508,8 +508,8 @@ def check_test_mode(cli):
     assert cli(*words, *more)[0] == 0
     names = {path.name for path in Path("made").glob("*/[!.]*")} - {"interpolation.mp4"}
     films = {"interpolation.gif", "interpolation.webp"}
-    sheets = {"test.png", "test_00000.png", "test_00001.png"}
-    assert names == sheets | films | {f"test_arange_{d}.png" for d in range(6)}
+    sheets = {"test.png", "test_move.png", "test_00000.png", "test_00001.png"}
+    assert names == sheets | films | {f"test_move_0{i}.gif" for i in range(1, 7)}
     with Image.open(next(Path("made").glob("*/test.png"))) as image:
         assert image.size == (24, 24)
 

@@ -372,6 +372,8 @@ def test_a_new_run_replaces_the_old_runs_pictures_when_it_is_saved(make_run, mak
     old.save(3, trainer)
     mine = ("train_x.png", "notes.txt", "test_1.png", "me.html", "test.png.txt", "fakeA")
     made = ("test.png", "test_arange_2.png", "test_gif_merged.gif", "seed_0007.png", "nearest.png")
+    made += ("test_move.png", "test_move_01.gif", "mix.png", "mix_classes.png")
+    made += ("latent_0000.png",)
     for name in (*mine, *made, "measures.json", "test_20261126010203.png", "interpolation.webp"):
         (old.samples / name).write_text(name)
     before = names_in(old.samples)

@@ -1,5 +1,7 @@
 """Pictures of test mode, from a generator that paints its first two latents."""
 
+from pathlib import Path
+
 import imageio.v3 as iio
 import keras
 import numpy as np
@@ -8,7 +10,7 @@ from PIL import Image
 
 import console
 import utils
-from generation import sample, video
+from generation import latents, sample, sweeps, video
 from runs import plots
 from training import average, randomness
 
@@ -58,7 +60,7 @@ def frames(path):
 
 @pytest.mark.parametrize(("classes", "channels"), [(0, 1), (0, 3), (5, 1)])
 def test_every_option_writes_what_it_returns(tmp_path, classes, channels):
-    expected = {None: 1, 0: 1, 1: 1 + 3, 2: 1 + 3, 3: 1 + 3, 4: 1 + 4}
+    expected = {None: 1, 0: 1, 1: 1 + 3, 2: 1 + 3, 3: 1 + 3, 4: 1 + 4, 5: 1 + 1 + 3}
     for option, count in expected.items():
         paths = list(sampler(tmp_path / str(option), classes, channels).all(option, 2))
         assert len(paths) == count + 2
@@ -79,7 +81,7 @@ def test_sheet_has_a_column_for_each_class(tmp_path):
 
 def test_sweep_runs_over_the_whole_range_of_one_latent(tmp_path):
     s = sampler(tmp_path)
-    images = s.sweep(0)
+    images = sweeps.sweep(s, 0)
     left = utils.to_uint8(np.linspace(-1, 1, 16))
     np.testing.assert_array_equal(images[:, 0, 0, 0], left)
     assert len(set(images[:, 0, 1, 0].tolist())) > 8  # the others are random
@@ -87,7 +89,7 @@ def test_sweep_runs_over_the_whole_range_of_one_latent(tmp_path):
 
 def test_draws_vary_one_latent_of_one_image(tmp_path):
     s = sampler(tmp_path, classes=5)
-    paths = {p.name: p for p in s.draw_gifs()}
+    paths = {p.name: p for p in sweeps.draws(s)}
     film = frames(paths["test_gif_0.gif"])
     assert len({int(f[0, 1]) for f, _ in film}) == 1
     assert len({int(f[0, 0]) for f, _ in film}) == 16
@@ -95,7 +97,7 @@ def test_draws_vary_one_latent_of_one_image(tmp_path):
 
 
 def test_films_last_two_seconds_and_the_merged_one_eight(tmp_path):
-    paths = {p.name: p for p in sampler(tmp_path).merged_gif()}
+    paths = {p.name: p for p in sweeps.merged(sampler(tmp_path))}
     seconds = sum(d for _, d in frames(paths["test_gif_1.gif"])[:-1])
     assert seconds == pytest.approx(2000 * 15 / 16, rel=0.1)
     merged = frames(paths["test_gif_merged.gif"])
@@ -128,9 +130,33 @@ def test_option_0_draws_new_latents_every_time(tmp_path):
     assert np.any(a != read(second)) or first != second
 
 
-def test_the_default_is_a_sheet_and_the_sweeps(tmp_path):
-    names = [p.name for p in sampler(tmp_path).all()]
-    assert names == ["test.png", *(f"test_arange_{d}.png" for d in range(3))]
+def test_the_default_is_a_sheet(tmp_path):
+    assert [p.name for p in sampler(tmp_path).all()] == ["test.png"]
+
+
+def test_moves_show_one_image_and_the_latents_that_change_it_most(tmp_path, monkeypatch):
+    """Latent 1 is painted at full contrast, latent 0 at half of it, and latent 2 not at all."""
+    s = sampler(tmp_path, classes=5)
+    full = s.draw
+    s.draw = lambda generator, z, hot: full(generator, z * np.float32([0.5, 1, 1]), hot)
+    pixels = 3 / 8 * 255  # of each half, above the row of the class
+    found = sweeps.effects(s, s.z(latents.Purpose.MOVE, count=1))
+    np.testing.assert_allclose(found, [pixels / 2, pixels, 0], rtol=0.01)
+    monkeypatch.setattr(sweeps, "BLOCK", 2)
+    np.testing.assert_array_equal(found, sweeps.effects(s, s.z(latents.Purpose.MOVE, count=1)))
+    sheet, *films = sweeps.moves(s)
+    assert [p.name for p in films] == [f"test_move_0{i}.gif" for i in (1, 2, 3)]
+    image = read(sheet)[plots.HEAD :]  # below the numbers of the latents
+    cell = (4 * 32, 2 * 32)  # 4x2 pixels become 128x64
+    assert image.shape == (9 * cell[0], 3 * cell[1])
+    columns = image.reshape(9, cell[0], 3, cell[1])[:, 0, :, :: cell[1] // 2]  # [9, 3, 2]
+    np.testing.assert_array_equal(columns[:, 0, 1], utils.to_uint8(np.linspace(-1, 1, 9)))
+    np.testing.assert_array_equal(columns[:, 1, 0], utils.to_uint8(np.linspace(-1, 1, 9) / 2))
+    still = [columns[:, 0, 0], columns[:, 1, 1], columns[:, 2, 0], columns[:, 2, 1]]
+    assert [len(set(c.tolist())) for c in still] == [1, 1, 1, 1]
+    film = [f for f, _ in frames(films[0])]
+    assert film[0].shape == (4 * 128, 2 * 128)
+    np.testing.assert_array_equal(film, film[::-1])  # there and back
 
 
 def test_a_seeds_image_does_not_depend_on_the_others(tmp_path):
@@ -222,12 +248,90 @@ def test_a_fresh_sheet_leaves_the_seeds_images_alone(tmp_path):
     np.testing.assert_array_equal(before, read(*s.of_seeds((4,))))
 
 
+def test_mix_shows_the_images_between_rows_and_columns(tmp_path):
+    """With labels also those in every class. A seed may be in the rows and in the columns."""
+    s = sampler(tmp_path, classes=5)
+    grids = {p.name: read(p).astype(int) for p in s.mix((1, 3), (3, 2, 4))}
+    assert list(grids) == ["mix.png", "mix_classes.png"]
+    cells = grids["mix.png"].reshape(3, 4, 4, 2).swapaxes(1, 2)  # [row, column, H, W]
+    assert (cells[0, 0] == 255).all()
+    alone = {n: read(p) for n, p in zip((1, 2, 3, 4), s.of_seeds((1, 2, 3, 4)))}
+    found = [cells[1, 0], cells[2, 0], cells[0, 1], cells[0, 2], cells[0, 3], cells[2, 1]]
+    for cell, seed in zip(found, (1, 3, 3, 2, 4, 3)):
+        np.testing.assert_array_equal(cell, alone[seed])
+    one, four = (s._seeded([seed])[0] for seed in (1, 4))
+    middle = latents.slerp(one, four, 0.5)
+    np.testing.assert_array_equal(cells[1, 3][0], utils.to_uint8(middle[:2]))
+    assert set(cells[1, 3][3].tolist()) == {int(utils.to_uint8(np.float32((1 + 4) / 2 / 5)))}
+    classes = grids["mix_classes.png"].reshape(5, 4, 5, 2).swapaxes(1, 2)
+    for row, seed in enumerate((1, 3, 3, 2, 4)):
+        np.testing.assert_array_equal(classes[row, :, :3], np.stack([alone[seed][:3]] * 5))
+    bands = utils.to_uint8(np.arange(5, dtype=np.float32) / 5)[None, :, None]
+    np.testing.assert_array_equal(classes[:, :, 3], np.broadcast_to(bands, (5, 5, 2)))
+    for name, other in (("a", {}), ("b", {"classes": 17}), ("c", {"classes": 5, "label": "3"})):
+        assert [p.name for p in sampler(tmp_path / name, **other).mix((1,), (2,))] == ["mix.png"]
+
+
+def test_latents_of_a_file_are_used_as_those_of_seeds(tmp_path):
+    s = sampler(tmp_path, label=None)
+    np.save(tmp_path / "z.npy", s._seeded((3, 11)))
+    z = latents.read_latents(tmp_path / "z.npy", 3)
+    paths = list(s.all(z=z, steps=4))
+    names = ["test.png", "latent_0000.png", "latent_0001.png", "interpolation.gif"]
+    assert [p.name for p in paths[:4]] == names
+    for path, seeded in zip(paths[1:], s.of_seeds((3, 11))):
+        np.testing.assert_array_equal(read(path), read(seeded))
+    film = [f for f, _ in frames(paths[3])]
+    seeded = [f for f, _ in frames(s.interpolation(4, (3, 11))[0])]
+    assert len(film) == 8
+    np.testing.assert_array_equal(film, seeded)
+    for array in (np.arange(3), np.arange(3.0)[None], np.arange(3, dtype=">f8")):
+        np.save(tmp_path / "z.npy", array)
+        found = latents.read_latents(tmp_path / "z.npy", 3)
+        assert found.dtype == np.float32
+        np.testing.assert_array_equal(found, [[0, 1, 2]])
+
+
+def test_a_file_without_latents_of_the_generator(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(latents, "MAX_LATENTS", 4)
+    np.savez("arrays.npz", a=np.zeros((2, 3)))
+    Path("text.npy").write_text("1 2 3")
+    Path("empty.npy").write_bytes(b"")
+    np.save("whole.npy", np.zeros((2, 3)))
+    Path("cut.npy").write_bytes(Path("whole.npy").read_bytes()[:-8])
+    np.save("pickle.npy", np.array([[1, 2, "x"]], object))
+    for name, array in (
+        ("nan", [[0, np.nan, 1]]),
+        ("large", [[0, 1e300, 1]]),
+        ("complex", [[1j, 0, 0]]),
+        ("text", [["1", "2", "3"]]),
+        ("none", np.zeros((0, 3))),
+        ("many", np.zeros((5, 3))),
+        ("other", np.zeros((2, 4))),
+        ("single", np.zeros(4)),
+        ("number", 1.0),
+        ("images", np.zeros((2, 3, 1))),
+    ):
+        np.save(f"{name}_.npy", array)
+    paths = [*map(str, Path().glob("*.np*")), "absent.npy", "."]
+    paths.remove("whole.npy")
+    assert len(paths) == 17
+    for path in paths:
+        with pytest.raises(console.Failed, match=f"--latents={path}") as error:
+            latents.read_latents(path, 3)
+        assert len(str(error.value).splitlines()) == 1 and str(error.value)[-1] != " "
+
+
 def test_slerp():
     a, b = np.array([[3.0, 0.0]]), np.array([[0.0, 1.0]])
-    np.testing.assert_allclose(sample.slerp(a, b, 0), a, atol=1e-12)
-    np.testing.assert_allclose(sample.slerp(a, b, 1), b, atol=1e-12)
-    np.testing.assert_allclose(sample.slerp(a, b, 0.5), [[2**0.5, 2**0.5]])  # length 2, at 45°
-    np.testing.assert_allclose(sample.slerp(a, 2 * a, 0.5), [[4.5, 0.0]])
+    np.testing.assert_allclose(latents.slerp(a, b, 0), a, atol=1e-12)
+    np.testing.assert_allclose(latents.slerp(a, b, 1), b, atol=1e-12)
+    np.testing.assert_allclose(latents.slerp(a, b, 0.5), [[2**0.5, 2**0.5]])  # length 2, at 45°
+    np.testing.assert_allclose(latents.slerp(a, 2 * a, 0.5), [[4.5, 0.0]])
+    pairs = np.concatenate([a, a, 0 * a]), np.concatenate([2 * a, b, a])  # each by itself
+    expected = [[4.5, 0.0], [2**0.5, 2**0.5], [1.5, 0.0]]
+    np.testing.assert_allclose(latents.slerp(*pairs, 0.5), expected)
 
 
 @pytest.mark.parametrize("here", [True, False])

@@ -57,6 +57,13 @@ def test_a_run_that_ships_is_found_where_there_is_no_run_of_the_users(tmp_path, 
     assert "none ships" not in str(error.value)
 
 
+def test_the_dates_of_a_clone_do_not_select_among_runs_that_ship(tmp_path, pretrained):
+    ships = [put_run(pretrained, name) for name in ("a_16", "a_64")]
+    for date in (1e9, 3e9):
+        os.utime(ships[1] / "generator.keras", (date, date))
+        assert find_run(tmp_path / "own", "d", {})[0] == ships[1]
+
+
 def test_runs_that_ship_are_found_from_any_folder(monkeypatch, tmp_path):
     monkeypatch.chdir(ROOT)
     assert trained.shipped_dir() == Path("pretrained")

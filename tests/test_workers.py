@@ -138,7 +138,7 @@ import sys, numpy, main
 from commands import build
 made, build_trainer = [], build.build_trainer
 build.build_trainer = lambda *words: made.append(build_trainer(*words)) or made[-1]
-status = main.main(sys.argv[1:])
+status = main.main(sys.argv[2:])
 weights = [w.numpy() for n in made[0].trained.values() for w in n.variables] if made else []
 numpy.savez(f"weights{sys.argv[1]}.npz", *weights)
 sys.exit(status)
@@ -261,7 +261,7 @@ def test_another_service_at_a_workers_address(tmp_path, index, number):
         code = "import sys, console, main; from commands import devices; "
         code += f"devices.PATIENCE = {100 if number else 8}; attend = console.attend; "
         code += "console.attend = lambda *words: print('attends') or attend(*words); "
-        code += "sys.exit(main.finish(main.main(sys.argv)))"
+        code += "sys.exit(main.finish(main.main()))"
         process = subprocess.Popen(
             [sys.executable, "-u", "-c", code, *map(str, FLAGS)],
             cwd=tmp_path,

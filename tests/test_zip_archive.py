@@ -171,7 +171,7 @@ def train(monkeypatch, capfd):
     monkeypatch.setattr(devices, "import_tensorflow", stop)
 
     def run(*argv):
-        status = main.main(["main.py", "--train", *map(str, argv)])
+        status = main.main(["--train", *map(str, argv)])
         err = capfd.readouterr().err
         assert err.count("\n") == 1 and err.startswith("main.py: "), err
         return status, err.removeprefix("main.py: ").rstrip()

@@ -33,7 +33,8 @@ class Schedule:
       last: the step at which training ends; infinity if only the deadline ends it.
       per_epoch: steps in an epoch.
       log_every, sample_every, save_every, eval_every: steps between two of these, or 0 for never.
-      patience: share of the steps without an improvement of the measure that ends training, or 0.
+      patience: training ends when the measure has not improved for this share of the steps; 0 for
+        never.
       deadline: the value of `time.monotonic()`, in seconds, after which no step begins.
     """
 
@@ -207,8 +208,8 @@ class _Log:
     def __init__(self, trainer, run, schedule, evaluation, seen, progress):
         self.trainer, self.run, self.evaluation, self.asked = trainer, run, evaluation, []
         self.per_epoch, self.progress = schedule.per_epoch, progress
-        self.patience, self.plateaued = schedule.patience, False  # is the patience over?
-        self.note = ""  # on the plateau, at the last evaluation
+        self.patience, self.plateaued = schedule.patience, False  # True once the patience is over
+        self.note = ""  # the plateau's, at the last evaluation
         self.begun = time.monotonic()
         self.lap = (self.begun, seen)
 
@@ -231,7 +232,10 @@ class _Log:
         return f"epoch {step / self.per_epoch:.2f}  {speed:.0f} images/s  {values}"
 
     def _judge(self, plateau):
-        """Tell the user once of a long plateau, a `runs.checkpoints.Plateau` or None."""
+        """Report a long plateau once, and set `plateaued`.
+
+        `plateau` is a `runs.checkpoints.Plateau`, or None.
+        """
         note = plateau.note if plateau else ""
         self.plateaued = plateau is not None and 0 < self.patience <= plateau.share
         if note and not self.note and not self.plateaued:

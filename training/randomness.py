@@ -39,3 +39,20 @@ def uniform_latents(key, shape):
 def normal_latents(key, shape):
     """Draw from N(0, 1): float32 of `shape`, from a key int32 [2]."""
     return tf.random.stateless_normal(shape, key)
+
+
+def scaled_uniform_latents(key, shape, truncation):
+    """Draw from U[-truncation, truncation): the latents of `uniform_latents` times `truncation`."""
+    return truncation * uniform_latents(key, shape)
+
+
+def truncated_normal_latents(key, shape, truncation):
+    """Draw from N(0, 1) and replace values beyond ±truncation (1809.11096, section 3.1).
+
+    The new values have the distribution of values that are drawn until they are within the limit.
+    The other values are those of `normal_latents`.
+    """
+    z, root = normal_latents(key, shape), 2**0.5
+    u = tf.math.erf(truncation / root) * uniform_latents(fold(key, 0), shape)
+    within = tf.clip_by_value(root * tf.math.erfinv(u), -truncation, truncation)
+    return tf.where(tf.abs(z) <= truncation, z, within)

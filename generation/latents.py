@@ -1,0 +1,87 @@
+"""Tools for latents: their purposes in test mode, files of them, and paths between them.
+
+Imports no TensorFlow.
+"""
+
+import enum
+
+import numpy as np
+
+import console
+
+MAX_LATENTS = 100_000  # in a file
+
+
+class Purpose(enum.IntEnum):
+    """The purpose of random latents. Each purpose has its own key and thus its own latents."""
+
+    SHEET = 0
+    SWEEP = 1
+    DRAW = 2
+    SEPARATE = 3
+    SEED = 4
+    INTERPOLATION = 5
+    MOVE = 6
+
+
+def slerp(a, b, t):
+    """Interpolate spherically between latents (1609.04468). Their lengths change linearly.
+
+    Args:
+      a, b: [..., z_dim].
+      t: 0 for `a` to 1 for `b`.
+
+    Returns:
+      [..., z_dim]. Between two latents of the same direction, or opposite ones, and from or to 0,
+      the interpolation is linear.
+    """
+    length_a, length_b = (np.linalg.norm(v, axis=-1, keepdims=True) for v in (a, b))
+    product = length_a * length_b
+    cosine = np.sum(a * b, -1, keepdims=True) / np.maximum(product, 1e-12)
+    angle = np.arccos(np.clip(cosine, -1, 1))
+    sine = np.sin(angle)
+    flat = (sine < 1e-6) | (product < 1e-12)
+    # Of flat rows, the values that are not used must be finite.
+    length_a, length_b, sine = (np.where(flat, 1, v) for v in (length_a, length_b, sine))
+    unit = (np.sin((1 - t) * angle) * a / length_a + np.sin(t * angle) * b / length_b) / sine
+    return np.where(flat, (1 - t) * a + t * b, unit * ((1 - t) * length_a + t * length_b))
+
+
+def read_latents(path, z_dim):
+    """Read latents from a .npy file.
+
+    Args:
+      path: path of the file. Its array is [N, z_dim], or [z_dim] for a single latent, of any real
+        dtype.
+      z_dim: length of a latent vector.
+
+    Returns:
+      float32 [N, z_dim], N from 1 to `MAX_LATENTS`.
+
+    Raises:
+      Failed: if the file cannot be read, needs pickle, or holds another array.
+    """
+    try:
+        with open(path, "rb") as file:
+            np.lib.format.read_magic(file)  # np.load would also open other formats
+        stored = np.load(path, mmap_mode="r", allow_pickle=False)
+    except Exception as error:  # NumPy's errors for broken files have no common base
+        raise console.Failed(f"cannot read --latents={path}: {_reason(error)}") from None
+    z = stored[None] if stored.ndim == 1 else stored
+    if z.ndim != 2 or z.shape[1] != z_dim or not 1 <= len(z) <= MAX_LATENTS:
+        raise console.Failed(
+            f"--latents={path} has the shape {list(stored.shape)}: this generator takes latents"
+            f" [N, {z_dim}], up to {MAX_LATENTS:,} of them"
+        )
+    if z.dtype.kind not in "fiu":
+        raise console.Failed(f"--latents={path} must have real numbers, not {z.dtype}")
+    with np.errstate(over="ignore"):
+        z = z.astype(np.float32)
+    if not np.isfinite(z).all():
+        raise console.Failed(f"--latents={path} has values that are not finite")
+    return z
+
+
+def _reason(error):
+    """Return the reason of a failure to read a file, without the path."""
+    return getattr(error, "strerror", None) or console.first_line(error)
