@@ -127,6 +127,16 @@ def find_evaluation(c, data, run):
     return evaluation
 
 
+def remarks(c, evaluation, found):
+    """Yield lines on what some of the measures `found`, name → number, cannot tell."""
+    name = evaluation.extractor.name
+    if f"memory_{name}" in found:
+        yield f"note: memory_{name} {MEMORY}"
+    row = tables.EXTRACTORS.get(c.extractor)
+    for misled in row.misleads if row else ():
+        yield f"note: {misled}_{name} rises when images are blurred"
+
+
 def measure(c, folder):
     """Measure the generator of a run.
 
@@ -172,11 +182,7 @@ def measure(c, folder):
     if c.truncation is not None:
         found["truncation"] = c.truncation
     yield from (f"{name:32} {value:.6g}" for name, value in found.items())
-    if (memory := f"memory_{evaluation.extractor.name}") in found:
-        yield f"note: {memory} {MEMORY}"
-    if row := tables.EXTRACTORS.get(c.extractor):
-        for name in row.misleads:
-            yield f"note: {name}_{evaluation.extractor.name} rises when images are blurred"
+    yield from remarks(c, evaluation, found)
     if evaluation.shares is not None:
         shares = " ".join(f"{100 * share:.1f}" for share in evaluation.shares)
         yield f"{'% in each class_' + evaluation.extractor.name:32} {shares}"
