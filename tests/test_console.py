@@ -207,6 +207,7 @@ ATTEND = """
 import ctypes, signal, sys, threading
 from commands import devices
 devices.EXIT, devices.owns_process = 0.5, True
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
 pause = ctypes.PyDLL(None).sleep  # keeps the interpreter, as C++ may
 forget = ctypes.CDLL(None).signal  # replaces the handler of SIGTERM, as TensorFlow does
 def wait():
