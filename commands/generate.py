@@ -8,8 +8,9 @@ from commands import build, devices
 from config import tables, values
 from config.resolve import resolve
 from config.rows import import_object
-from generation import latents, listing
+from generation import listing
 from runs import recovery, trained
+from steering import latents
 
 MAX_LINES = 10  # a series of more files is one line
 

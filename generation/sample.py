@@ -8,9 +8,10 @@ import tensorflow as tf
 
 import console
 import utils
-from generation import sweeps, video
-from generation.latents import Purpose, slerp
+from generation import video
 from runs import plots
+from steering import sweeps
+from steering.latents import Purpose, slerp
 from training.randomness import fold
 
 FRAME_RATE = 12  # frames per second of an interpolation

@@ -10,8 +10,9 @@ from PIL import Image
 
 import console
 import utils
-from generation import latents, sample, sweeps, video
+from generation import sample, video
 from runs import plots
+from steering import latents, sweeps
 from training import average, randomness
 
 

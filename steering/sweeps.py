@@ -8,8 +8,8 @@ they stay.
 import numpy as np
 
 import utils
-from generation.latents import Purpose
 from runs import plots
+from steering.latents import Purpose
 
 N_DRAWS = 100  # dimensions that option 2 draws, with replacement
 GIF_SECONDS = 2.0
