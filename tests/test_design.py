@@ -33,7 +33,7 @@ MAY_IMPORT = {
     "config": {"console"},
     "generation": {"config", "datasets", "runs", "steering", "training"}
     | {"utils", "files", "locks", "console"},
-    "steering": {"runs", "utils", "console"},
+    "steering": {"config", "runs", "utils", "files", "console"},
     "evaluation": {"runs", "utils", "files", "locks", "console"},
     "runs": {"utils", "files", "locks", "console"},
     "datasets": {"utils", "files", "locks", "console"},
@@ -55,7 +55,12 @@ TABLES = {"config/tables.py", "config/presets.py", "config/fields.py"}  # data: 
 NO_TENSORFLOW = {"main", "commands", "config", "datasets", "runs", "utils", "files", "locks"}
 NO_TENSORFLOW |= {"console", "steering"}
 NO_TENSORFLOW |= {"generation/export", "generation/model_card", "generation/translate"}
-NO_TENSORFLOW |= {"generation/listing", "generation/interface", "generation/__init__"}
+NO_TENSORFLOW |= {
+    "generation/arguments",
+    "generation/listing",
+    "generation/interface",
+    "generation/__init__",
+}
 NO_TENSORFLOW |= {
     "evaluation/metrics",
     "evaluation/wasserstein",
