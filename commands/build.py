@@ -1,7 +1,6 @@
 """From a `Config` to the parts of a run: networks, objective, optimizers and trainer."""
 
 import contextlib
-import functools
 import math
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from config.resolve import resolve
 from config.rows import import_object
 from config.saved import add_newer_fields, identity, network_settings, read_saved
 from runs import film, recovery, trained
+from steering.latents import build_latents
 
 
 def find(given):
@@ -77,19 +77,6 @@ def pictures_dir(c, folder):
         film.show_newest(folder, path)
         print(f"its film is {film.show_newest(folder, Path(c.sample_dir))}")
     return path
-
-
-def build_latents(distribution, truncation=None):
-    """Return the function (key, shape) → latents of a row of LATENTS.
-
-    Args:
-      distribution: a key of LATENTS.
-      truncation: largest magnitude of a latent, or None for the distribution of the training.
-    """
-    row = tables.LATENTS[distribution]
-    if truncation is None:
-        return import_object(row.function)
-    return functools.partial(import_object(row.truncated), truncation=truncation)
 
 
 def latents_code(distribution, truncation=None):

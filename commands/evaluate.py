@@ -10,6 +10,7 @@ from commands import build, devices, sources
 from config import messages, tables
 from config.rows import import_object
 from runs import trained
+from steering.latents import build_latents
 
 MEMORY = (
     "is 0.5 if the samples are as far from the training images as the real images above are. It is "
@@ -156,7 +157,7 @@ def measure(c, folder):
     from training.average import draw_measured
 
     generator = trained.load_generator(folder / "generator.keras")
-    latents = build.build_latents(c.z_distribution, c.truncation)
+    latents = build_latents(c.z_distribution, c.truncation)
     evaluation = build_evaluation(c, data, foreign=foreign)
     made, real = generator.outputs[0].shape[1:], evaluation.real.shape[1:]
     # The generator of an early PGGAN stage makes smaller images: the size must divide the data's.

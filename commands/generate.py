@@ -8,8 +8,9 @@ from commands import build, devices
 from config import tables, values
 from config.resolve import resolve
 from config.rows import import_object
-from generation import latents, listing
+from generation import listing
 from runs import recovery, trained
+from steering import latents, named
 
 MAX_LINES = 10  # a series of more files is one line
 
@@ -47,9 +48,31 @@ def samples(c, folder):
     z = latents.read_latents(c.latents, sampler.z_dim) if c.latents else None
     if c.latents and c.truncation:
         yield f"note: --truncation does not change the latents in {console.plain(c.latents)}"
-    paths = sampler.all(c.visualize, c.num_samples, c.seeds, c.interpolate, mix, z)
+    found = None
+    if c.directions or c.move:
+        found = find_directions(c, sampler)
+        yield from found.lines
+    paths = sampler.all(
+        c.visualize,
+        c.num_samples,
+        c.seeds,
+        c.interpolate,
+        mix,
+        z,
+        (found.vectors[: c.directions], found.names) if c.directions else None,
+    )
     for _, series in itertools.groupby(map(str, paths), _series):
         yield from _lines(list(series))
+
+
+def find_directions(c, sampler):
+    """Return the `named.Directions` of a generator, and set the sampler's `shift` for --move."""
+    if c.directions:
+        found = named.write(sampler.folder, sampler.generator, c.directions)
+    else:
+        found = named.read(sampler.folder, sampler.generator)
+    sampler.shift = found.shift(c.move) if c.move else None
+    return found
 
 
 def _series(path):
@@ -88,13 +111,15 @@ def build_sampler(c, folder):
     from generation.sample import Sampler
     from training.average import draw
 
-    low, high = tables.LATENTS[c.z_distribution].sweep
+    row = tables.LATENTS[c.z_distribution]
+    low, high = row.sweep
     most = high if c.truncation is None else c.truncation
     return Sampler(
         trained.load_generator(folder / "generator.keras"),
-        build.build_latents(c.z_distribution, c.truncation),
+        latents.build_latents(c.z_distribution, c.truncation),
         draw,
         sweep=(max(low, -most), min(high, most)),
+        bound=row.bound,
         folder=build.pictures_dir(c, folder),
         count=c.batch_size,
         seed=c.seed,

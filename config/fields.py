@@ -422,6 +422,21 @@ class Config:
         values.option,
         saved=False,
     )
+    directions: int = _flag(
+        0,
+        "test mode: number of directions in the latents, those that change images most, to show in"
+        " a sheet and in films; 0: none",
+        low=0,
+        high=512,
+        saved=False,
+    )
+    move: str = _flag(
+        None,
+        "test mode: directions, by number or name, and how far all latents are moved along them,"
+        " for example 2=1.5,smile=-1",
+        values.moves,
+        saved=False,
+    )
     translate: str = _flag(
         None,
         "test mode of cyclegan: direction in which to translate --input",
@@ -514,6 +529,8 @@ TEST_MODE = (
     "interpolate",
     "mix",
     "visualize",
+    "directions",
+    "move",
 )  # fields of test mode
 SAME_AS = {  # field → the field whose value it takes if it is None
     "input_width": "input_height",

@@ -138,11 +138,15 @@ def _check_combinations(c, row):
     _check_task(c, row.task)
     if row.growth:
         _check_growth(c, row.growth)
-    most = tables.LATENTS[c.z_distribution].max_truncation
+    most = tables.LATENTS[c.z_distribution].bound
     if most and c.truncation and c.truncation > most:
         raise WrongCall(
             f"--truncation={c.truncation:g} must be at most {most:g} with {c.z_distribution} "
             "latents"
+        )
+    if c.z_dim and c.directions > c.z_dim:
+        raise WrongCall(
+            f"--directions={c.directions} must be at most {c.z_dim}, the length of a latent"
         )
     if c.clip_down > c.clip_up:
         raise WrongCall(f"--clip_down={c.clip_down} must not be above --clip_up={c.clip_up}")

@@ -200,7 +200,7 @@ class Latents:
       truncated: function of (key, shape, truncation) that draws latents within ±truncation.
       numpy_truncation: lines of NumPy code, to follow `numpy`, that truncate latents `z` at
         "{truncation}".
-      max_truncation: the largest value of `--truncation`, or None.
+      bound: the largest magnitude of a latent, and so of `--truncation`; None: no bound.
     """
 
     function: str
@@ -208,7 +208,7 @@ class Latents:
     numpy: str
     truncated: str
     numpy_truncation: str
-    max_truncation: float | None = None
+    bound: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -141,7 +141,7 @@ GENERATION = Task(
     does="generates images from latents",
     asks=(
         *("num_samples", "seeds", "latents", "label", "truncation"),
-        *("interpolate", "mix", "visualize"),
+        *("interpolate", "mix", "visualize", "directions", "move"),
     ),
     load="datasets.packed:load",
     describe="datasets.packed:describe",
@@ -314,7 +314,7 @@ LATENTS = {
         "rng.uniform(-1, 1, {shape})",
         "training.randomness:scaled_uniform_latents",
         "\nz *= {truncation}  # truncation",
-        max_truncation=1.0,
+        bound=1.0,
     ),
     "normal": Latents(
         "training.randomness:normal_latents",

@@ -7,6 +7,7 @@ from config import tables
 
 MAX_SEEDS = 100_000
 MAX_MIX = 32  # seeds of the rows, and of the columns, of a grid
+MAX_MOVE = 1000  # along a direction
 MAX_FLOAT = 3.4e38  # just below the largest float32
 FINITE = {"low": -MAX_FLOAT, "high": MAX_FLOAT}
 
@@ -52,6 +53,15 @@ def mix(text):
     return text
 
 
+def moves(text):
+    """Check "2=1.5,smile=-1", directions and how far to move along each; return the text."""
+    for part in text.split(","):
+        name, _, strength = part.partition("=")
+        if not name or name != name.strip() or not abs(float(strength)) <= MAX_MOVE:
+            raise ValueError
+    return text
+
+
 def batches(text):
     """Parse size:batch pairs, "256:14,128:16". Return them as text, sorted by size."""
     pairs = {int(size): int(batch) for size, batch in (p.split(":") for p in text.split(","))}
@@ -92,6 +102,8 @@ def allowed(field):
         widths: "a whole number, or several separated by commas",
         seeds: f"up to {MAX_SEEDS} seeds, for example 0-31 or 3,7",
         mix: f"ROWS:COLUMNS, each up to {MAX_MIX} seeds, for example 0-7:8-15",
+        moves: "NUMBER=STRENGTH or NAME=STRENGTH, several separated by commas, from "
+        f"-{MAX_MOVE} to {MAX_MOVE}",
         truth: "True or False",
         option: "True, False or 0 to 5",
         colour: "the name of a colour, or #rrggbb",

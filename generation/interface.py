@@ -11,13 +11,12 @@ import numpy as np
 
 import console
 from config import tables
-from config.rows import import_object
 from config.saved import add_newer_fields, read_saved
 from datasets import packed
-from generation import listing, translate
+from generation import arguments, listing, translate
 from runs import trained
-
-MAX_SEED = 2**31 - 1
+from steering import directions
+from steering.latents import build_latents
 
 
 def load(run, *, checkpoint_dir="checkpoint", data_dir="data"):
@@ -117,13 +116,14 @@ class Generator:
         size = "x".join(map(str, self.shape))
         return f"<Generator {self.folder}: {size}, {self.classes} classes>"
 
-    def sample(self, count=None, *, label=None, seed=0, seeds=None):
+    def sample(self, count=None, *, label=None, seed=0, seeds=None, truncation=None, move=None):
         """Make images. The same arguments give the same images, on a CPU bit for bit.
 
         `sample(8, label=7, seed=3)` makes the images of the sheet of test mode with `--batch_size
         8 --label 7 --seed 3`, row by row. (Without a label, a sheet of up to 16 classes has full
         rows, so it may have more images: `--batch_size 20` makes those of `sample(20)` with ten
-        classes.) `sample(seeds=[0, 5])` makes the images of `--seeds 0,5`.
+        classes.) `sample(seeds=[0, 5])` makes the images of `--seeds 0,5`, and `truncation=0.7`
+        and `move={2: 1.5}` do what `--truncation 0.7` and `--move 2=1.5` do.
 
         Args:
           count: number of images; 1 by default. Must be None or their number if `seeds` is given.
@@ -132,38 +132,73 @@ class Generator:
           seed: seed of all latents, from 0 to 2^31 - 1.
           seeds: seeds of single images. Each image depends on its own seed, on `seed` and on the
             label, and not on the others.
+          truncation: largest magnitude of a latent, at least 0.01: normal latents beyond it are
+            drawn again, uniform ones are multiplied by it (at most 1). None: as in training.
+          move: dict of number of a direction of `directions`, from 1 → how far all latents are
+            moved along it. Uniform latents stay in [-1, 1]. None: not at all.
 
         Returns:
           uint8 [count, height, width, channels].
 
         Raises:
-          console.Failed: if the generator has no such class, or a number is out of its range.
+          console.Failed: if the generator has no such class, a number is out of its range, or the
+            generator has no directions to move along.
         """
-        from generation.sample import Purpose, Sampler
-        from training.average import draw
+        from generation.sample import Purpose
 
-        seeds = None if seeds is None else [_whole("seeds", s) for s in seeds]
-        count = _whole("count", (1 if seeds is None else len(seeds)) if count is None else count, 1)
-        if seeds is not None and count != len(seeds):
+        seeds = None if seeds is None else [arguments.whole("seeds", s) for s in seeds]
+        count = (1 if seeds is None else len(seeds)) if count is None else count
+        sampler = self.sampler(count, seed=seed, truncation=truncation, move=move)
+        if seeds is not None and sampler.count != len(seeds):
             raise console.Failed(f"count={count}, but there are {len(seeds)} seeds")
-        row = tables.LATENTS[self.settings["z_distribution"]]
-        sampler = Sampler(
-            self.network,
-            import_object(row.function),
-            draw,
-            sweep=row.sweep,
-            folder=self.folder,  # a sampler writes only where it is told to
-            count=count,
-            seed=_whole("seed", seed),
-            class_names=self.class_names,
-        )
         labels = None if seeds is None else np.array(seeds)
         if label is not None:
-            labels = np.full(count, self.class_number(label))
+            labels = np.full(sampler.count, self.class_number(label))
         if seeds is None:
             return sampler.images(sampler.z(Purpose.SHEET), labels)
         z = np.concatenate([sampler.z(Purpose.SEED, s, count=1) for s in seeds])
         return sampler.images(z, labels)
+
+    def sampler(self, count=1, *, seed=0, truncation=None, move=None):
+        """Return a `generation.sample.Sampler` that makes images; see `sample`."""
+        from generation.sample import Sampler
+        from training.average import draw
+
+        distribution = self.settings["z_distribution"]
+        row = tables.LATENTS[distribution]
+        return Sampler(
+            self.network,
+            build_latents(distribution, arguments.truncation(truncation, row.bound)),
+            draw,
+            sweep=row.sweep,
+            folder=self.folder,  # a sampler writes only where it is told to
+            count=arguments.whole("count", count, 1),
+            seed=arguments.whole("seed", seed),
+            class_names=self.class_names,
+            bound=row.bound,
+            shift=arguments.shift(move, self.directions()) if move else None,
+        )
+
+    def directions(self, count=None):
+        """Return the directions in the latents that change the images most (SeFa, 2007.06600).
+
+        They are the eigenvectors of W W^T, where W [Z, F] are the first layer's weights of the
+        latents, by falling eigenvalue. `--directions` shows and saves the same ones.
+
+        Args:
+          count: number of directions, from 1 to Z; Z by default.
+
+        Returns:
+          float32 [count, Z]. The rows have length 1 and are orthogonal. In `sample`, direction 1 of
+          `move` is the first row.
+
+        Raises:
+          console.Failed: if the first layer of the generator is not a dense layer or a transposed
+            convolution of the latents, or `count` is out of its range.
+        """
+        found, _ = directions.find_directions(directions.first_weights(self.network))
+        count = len(found) if count is None else arguments.whole("count", count, 1, len(found))
+        return found[:count]
 
     def class_number(self, label):
         """Return the number of a class, counted from 0.
@@ -239,18 +274,3 @@ class Translator:
         network = self._compiled[direction]
         made = [translate.translate_image(network, image) for image in images]
         return np.stack(made) if made else images.copy()
-
-
-def _whole(name, value, low=0):
-    """Return a whole number as an int.
-
-    Raises:
-      console.Failed: if it is no whole number, or not from `low` to `MAX_SEED`.
-    """
-    try:
-        number = operator.index(value)
-    except TypeError:
-        number = -1
-    if not low <= number <= MAX_SEED:
-        raise console.Failed(f"{name}={value!r} must be a whole number from {low} to {MAX_SEED}")
-    return number

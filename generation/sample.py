@@ -8,9 +8,11 @@ import tensorflow as tf
 
 import console
 import utils
-from generation import sweeps, video
-from generation.latents import Purpose, slerp
+from generation import video
 from runs import plots
+from steering import pictures, sweeps
+from steering.directions import move
+from steering.latents import Purpose, slerp
 from training.randomness import fold
 
 FRAME_RATE = 12  # frames per second of an interpolation
@@ -33,6 +35,8 @@ class Sampler:
       seed: of all random numbers.
       label: class of every image, a name or a number as text; None for all classes in turn.
       class_names: names of the classes; () if they are unknown.
+      bound: largest magnitude of a latent in training, or None for latents of any size.
+      shift: vector [Z] that all latents are moved by, see `steering.directions.move`; or None.
 
     Raises:
       Failed: if the generator has no class `label`.
@@ -50,6 +54,8 @@ class Sampler:
         seed,
         label=None,
         class_names=(),
+        bound=None,
+        shift=None,
     ):
         self.generator, self.latents, self.draw = generator, latents, draw
         self.folder, self.count = Path(folder), count
@@ -57,7 +63,7 @@ class Sampler:
         self.rng = np.random.default_rng(seed)
         self.z_dim = generator.inputs[0].shape[-1]
         self.classes = generator.inputs[1].shape[-1] if len(generator.inputs) > 1 else 0
-        self.range = sweep
+        self.range, self.bound, self.shift = sweep, bound, shift
         self.class_names = tuple(class_names) if len(class_names) == self.classes else ()
         self.label = class_number(label, self.classes, self.class_names)
 
@@ -82,6 +88,8 @@ class Sampler:
           uint8 [N, H, W, C].
         """
         hot = ()
+        if self.shift is not None:
+            z = move(z, self.shift, self.bound)
         if self.classes:
             labels = np.arange(len(z)) if labels is None else labels
             hot = (self.one_hot(labels) if np.ndim(labels) == 1 else labels,)
@@ -209,7 +217,7 @@ class Sampler:
             paths.append(utils.save_image(self.folder / "mix_classes.png", grid))
         return paths
 
-    def all(self, option=None, count=0, seeds=None, steps=0, mix=None, z=None):
+    def all(self, option=None, count=0, seeds=None, steps=0, mix=None, z=None, directions=None):
         """Write everything that is asked for; yield each path once its file is written.
 
         Args:
@@ -219,6 +227,7 @@ class Sampler:
           steps: frames between two stops of an interpolation; 0 for no interpolation.
           mix: (seeds of the rows, seeds of the columns) of a grid, or None.
           z: latents [N, z_dim] to use instead of `seeds`, or None.
+          directions: (directions [N, z_dim], dict of number → name) to show, or None.
         """
         yield from self.fresh_sheet() if option == 0 else self.sheet()
         if option:
@@ -233,6 +242,8 @@ class Sampler:
             yield from self.interpolation(steps, seeds, z)
         if mix:
             yield from self.mix(*mix)
+        if directions:
+            yield from pictures.write(self, *directions)
 
 
 def class_number(label, classes, names):

@@ -1,4 +1,4 @@
-"""Plots of metrics.csv, a panel for each column, and the names above the columns of a sheet."""
+"""Plots of metrics.csv, a panel for each column, and the names of a sheet's columns and rows."""
 
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from runs import log
 
 MIN_CELL = 16  # pixels of a column with a name above it
 HEAD = 14  # pixels of height of the names
+MAX_NAME = 120  # pixels of width of the name of a row
 
 
 def save_plots(folder, rows):
@@ -54,22 +55,52 @@ def add_names(grid, names):
     cell = grid.shape[1] // len(names) if names else 0
     if cell < MIN_CELL:
         return grid
-    import matplotlib
-
     head = Image.new("L", (grid.shape[1], HEAD), 255)
-    draw = ImageDraw.Draw(head)
-    # Pillow's own font has no umlauts.
-    font = ImageFont.truetype(
-        Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf"), 10
-    )
+    draw, font = ImageDraw.Draw(head), _font()
     for i, name in enumerate(names):
-        text = console.plain(name)[:cell]
-        while font.getlength(text) > cell - 2:
-            text = text[:-1]
+        text = _cut(name, cell - 2, font)
         left = cell * i + (cell - font.getlength(text)) / 2
         draw.text((left, HEAD / 2), text, 0, font, anchor="lm")
     strip = np.asarray(head)[..., None].repeat(grid.shape[-1], -1)
     return np.concatenate([strip, grid])
+
+
+def add_row_names(grid, names):
+    """Return a sheet with a name to the left of each row.
+
+    Args:
+      grid: uint8 [H, W, C], as `add_names` returns it, with names above its columns.
+      names: names of the rows, cut off at `MAX_NAME` pixels.
+
+    Returns:
+      uint8 [H, W', C], wider by the longest name.
+    """
+    font = _font()
+    texts = [_cut(name, MAX_NAME, font) for name in names]
+    width = int(max(map(font.getlength, texts))) + 8
+    side, row = Image.new("L", (width, len(grid)), 255), (len(grid) - HEAD) / len(names)
+    for i, text in enumerate(texts):
+        draw = ImageDraw.Draw(side)
+        draw.text((width - 4, HEAD + row * (i + 0.5)), text, 0, font, anchor="rm")
+    strip = np.asarray(side)[..., None].repeat(grid.shape[-1], -1)
+    return np.concatenate([strip, grid], 1)
+
+
+def _font():
+    """Return a font of 10 pixels. Pillow's own font has no umlauts."""
+    import matplotlib
+
+    return ImageFont.truetype(
+        Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf"), 10
+    )
+
+
+def _cut(name, width, font):
+    """Return a name in printable characters, cut off at a width in pixels."""
+    text = console.plain(name)[: max(1, int(width))]
+    while font.getlength(text) > width:
+        text = text[:-1]
+    return text
 
 
 def _save_plot(path, rows, names):

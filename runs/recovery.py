@@ -35,6 +35,7 @@ PICTURES = re.compile(
     r"|measures\.json"
     r"|index\.html|training\.(gif|webp)|interpolation\.(gif|webp|mp4)|seed_\d{4,}\.png"
     r"|test_\d{5,}\.png|test_arange_\d+\.png|test_gif_(\d+|merged)\.gif"
+    r"|directions\.(png|npz)|direction_\d\d+\.gif"  # directions.txt has a user's names, and stays
     r"|test_move\.png|test_move_\d\d\.gif|mix(_classes)?\.png|latent_\d{4,}\.png"
 )
 TRANSLATIONS = ("fakeA", "fakeB")  # folders of translated images, among the pictures

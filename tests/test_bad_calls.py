@@ -71,6 +71,12 @@ VALUES = [  # a flag, what it must be, and what it does not take
         "ROWS:COLUMNS, each up to 32 seeds, for example 0-7:8-15",
         ["3", "1:2:3", ":", "1:", "0-32:1", "1:2147483648", "1:-1", "a:b", ""],
     ),
+    ("directions", "a whole number, at least 0, at most 512", ["-1", "513", "all", "True", ""]),
+    (
+        "move",
+        "NUMBER=STRENGTH or NAME=STRENGTH, several separated by commas, from -1000 to 1000",
+        ["2", "2=", "=1", "2=x", "2=1,", "2=nan", "2=1001", "2=inf", "2=1=3", " 2=1", ""],
+    ),
     ("visualize", "True, False or 0 to 5", ["6", "-1", "1.5", ""]),
     (
         "g_width",
@@ -311,6 +317,7 @@ CALLS = [  # a command line, and the whole line that it ends with
         "--latents and --seeds cannot be combined: make one call for each",
     ),
     ("--truncation 1.5", "--truncation=1.5 must be at most 1 with uniform latents"),
+    ("--directions 101", "--directions=101 must be at most 100, the length of a latent"),
     ("--batch_size 1", "--batch_size=1 must be at least 2 with --arch=dcgan"),
     ("--arch mlp --batch_size 1", "--batch_size=1 must be at least 2 with --arch=mlp"),
     *(
@@ -327,6 +334,8 @@ CALLS = [  # a command line, and the whole line that it ends with
                 ("truncation", "--truncation 0.7"),
                 ("mix", "--mix 0:1"),
                 ("latents", "--latents z.npy"),
+                ("directions", "--directions 8"),
+                ("move", "--move 2=1.5"),
                 ("label", "--label 0"),
             ),
         )

@@ -12,6 +12,7 @@ import console
 import losses
 from benchmarks import (
     convs,
+    directions,
     gpu,
     leaks,
     limit,
@@ -447,3 +448,20 @@ def test_gpu_times_a_step_and_names_errors(eager, monkeypatch, capsys):
     *_, tiny, broken = capsys.readouterr().out.splitlines()
     assert re.fullmatch(r"\| tiny( \| [0-9.]+ \([0-9]+ s\)){3} \|", tiny)
     assert broken.count("Error") == 3
+
+
+def test_differences_of_directions_are_means_of_both_ways():
+    """Pixels are 100 and 10 times the two latents."""
+
+    class Linear:
+        bound = None
+
+        def images(self, z):
+            return z * [100, 10]
+
+    base = np.zeros((3, 2), np.float32)
+    found = directions.differences(Linear(), base, np.eye(2, dtype=np.float32), 2.0)
+    np.testing.assert_allclose(found, [100, 10])
+    rows = directions.random_directions(5, 7)
+    np.testing.assert_allclose(np.linalg.norm(rows, axis=1), 1, rtol=1e-6)
+    assert len({r.tobytes() for r in rows}) == 5

@@ -38,6 +38,7 @@ def example(name):
     word = [*(choices or ["word"])][-1]
     number = 4 if name == "visualize" else max(9, low or 0)
     others = {"device": "gpu:1", "batch_dict": "16:8,64:4", "background": "#102030", "mix": "0-3:8"}
+    others |= {"move": "2=1.5,smile=-1"}
     word = others.get(name, word)
     fraction = -0.5 if name == "clip_down" else 0.5 if high or name == "truncation" else 2.5
     several = (*choices,)[-2:] if choices else (8, 4)

@@ -26,11 +26,14 @@ MAY_IMPORT = {
         "evaluation",
         "generation",
         "runs",
+        "steering",
         "training",
     }
     | {"losses", "layers", "files", "console"},
     "config": {"console"},
-    "generation": {"config", "datasets", "runs", "training", "utils", "files", "locks", "console"},
+    "generation": {"config", "datasets", "runs", "steering", "training"}
+    | {"utils", "files", "locks", "console"},
+    "steering": {"config", "runs", "utils", "files", "console"},
     "evaluation": {"runs", "utils", "files", "locks", "console"},
     "runs": {"utils", "files", "locks", "console"},
     "datasets": {"utils", "files", "locks", "console"},
@@ -50,9 +53,14 @@ MAX_LINES = {"main.py": 120, "model.py": 440}
 TABLES = {"config/tables.py", "config/presets.py", "config/fields.py"}  # data: of any length
 # These may import TensorFlow in functions alone: `--help` and wrong calls are quick.
 NO_TENSORFLOW = {"main", "commands", "config", "datasets", "runs", "utils", "files", "locks"}
-NO_TENSORFLOW |= {"console"}
+NO_TENSORFLOW |= {"console", "steering"}
 NO_TENSORFLOW |= {"generation/export", "generation/model_card", "generation/translate"}
-NO_TENSORFLOW |= {"generation/listing", "generation/interface", "generation/__init__"}
+NO_TENSORFLOW |= {
+    "generation/arguments",
+    "generation/listing",
+    "generation/interface",
+    "generation/__init__",
+}
 NO_TENSORFLOW |= {
     "evaluation/metrics",
     "evaluation/wasserstein",

@@ -59,6 +59,37 @@ def test_samples_are_those_of_test_mode(cli, mine):
     )
 
 
+def test_directions_are_those_of_test_mode(cli, mine):
+    """Truncation too. The names in a file of the user's are used and kept."""
+    folder = Path("samples/mine")
+    words = ("--dataset", "mnist", "--seeds", 5, "--batch_size", 2, "--label", 7)
+    status, out, err = cli(*words, "--directions", 1, "--truncation", 0.7)
+    assert (status, err) == (0, "")
+    assert {f"{folder}/{name}" for name in ("directions.npz", "directions.txt")} <= {
+        *out.splitlines()
+    }
+    g = load("mine")
+    found = g.directions(3)
+    assert found.shape == (3, 100) and found.dtype == np.float32
+    with np.load(folder / "directions.npz") as saved:
+        np.testing.assert_array_equal(saved["directions"], g.directions())
+        moved = found @ np.asarray(g.network.get_layer("dense").kernel)[:100]
+        np.testing.assert_allclose(np.square(moved).sum(1), saved["eigenvalues"][:3], rtol=1e-4)
+    np.testing.assert_array_equal(
+        g.sample(seeds=[5], label=7, truncation=0.7)[0], utils.read_image(folder / "seed_0005.png")
+    )
+    path = folder / "directions.txt"
+    path.write_text(path.read_text() + "2 slant\n")
+    assert cli(*words, "--move", "slant=1.5,1=-1")[0] == 0
+    image = utils.read_image(folder / "seed_0005.png")
+    np.testing.assert_array_equal(g.sample(seeds=[5], label=7, move={2: 1.5, 1: -1})[0], image)
+    assert (g.sample(seeds=[5], label=7)[0] != image).any()
+    status, _, err = cli(*words, "--move", "smile=1")
+    assert status == 1 and err.count("\n") == 1
+    assert "--move=smile=1: there is no direction smile; there are 1 to 100, slant" in err
+    assert path.read_text().endswith("2 slant\n")
+
+
 def test_classes_have_names_and_numbers(mine):
     g = load(str(mine))
     assert [g.class_number(label) for label in ("zero", 3, "3", np.int64(9), "4")] == [
@@ -80,6 +111,19 @@ def test_wrong_numbers(mine):
     for name, value in [("count", 0), ("count", 2.5), ("seed", -1), ("seed", 2**31), ("seed", "1")]:
         with pytest.raises(Failed, match=f"^{name}={value!r} must be a whole number from "):
             g.sample(**{name: value})
+    for value in (0, 1.1, "1"):
+        with pytest.raises(
+            Failed, match=f"^truncation={value!r} must be a number, at least 0.01, a"
+        ):
+            g.sample(truncation=value)
+    for number in (0, 101, "1"):
+        with pytest.raises(Failed, match=f"^direction={number!r} must be a whole number from 1 to"):
+            g.sample(move={number: 1})
+    for strength in (1001, float("nan"), "1"):
+        with pytest.raises(Failed, match=r"^move=\{2: .*\}: strengths must be numbers from -1000 "):
+            g.sample(move={2: strength})
+    with pytest.raises(Failed, match=r"^count=101 must be a whole number from 1 to 100$"):
+        g.directions(101)
     with pytest.raises(Failed, match=r"^seeds=-1 must be a whole number from 0 to 2147483647$"):
         g.sample(seeds=[3, -1])
     with pytest.raises(Failed, match=r"^count=3, but there are 2 seeds$"):

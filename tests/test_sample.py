@@ -10,8 +10,9 @@ from PIL import Image
 
 import console
 import utils
-from generation import latents, sample, sweeps, video
-from runs import plots
+from generation import sample, video
+from runs import plots, recovery
+from steering import latents, sweeps
 from training import average, randomness
 
 
@@ -41,6 +42,7 @@ def sampler(folder, classes=0, channels=1, count=16, seed=0, label=None):
         count=count,
         seed=seed,
         label=label,
+        bound=1.0,
     )
 
 
@@ -346,3 +348,46 @@ def test_a_video_if_av_is_installed(tmp_path, monkeypatch, here):
         assert frames.shape == (3, 6, 4, 3)
         assert (frames == 7).all()  # an edge repeated
         assert options == {"plugin": "pyav", "codec": "libx264", "fps": 12}
+
+
+def test_a_row_and_a_film_for_each_direction(tmp_path):
+    """Direction 2 moves latent 1, on the right; direction 1 moves latent 2, which is not seen."""
+    s = sampler(tmp_path, classes=5)
+    vectors = np.float32([[0, 0, 1], [0, 1, 0]])
+    paths = list(s.all(directions=(vectors, {2: "smile"})))
+    assert [p.name for p in paths] == ["test.png", "directions.png"] + [
+        f"direction_0{n}.gif" for n in (1, 2)
+    ]
+    sheet = read(paths[1])
+    width = sheet.shape[1] - 9 * 64  # of the names of the rows
+    assert sheet.shape[0] == plots.HEAD + 2 * 128 and 20 < width < 60
+    heads = sheet[plots.HEAD :, :width].reshape(2, 128, width) < 128
+    assert heads[1].sum() > 2 * heads[0].sum() > 0  # "2 smile", "1"
+    cells = sheet[plots.HEAD :, width:].reshape(2, 128, 9, 64)[:, 0, :, ::32]  # [2, 9, 2]
+    base = s.z(latents.Purpose.DIRECTION, count=16)
+    moved = np.clip(base[0, 1] + np.linspace(-2, 2, 9, dtype=np.float32), -1, 1)
+    np.testing.assert_array_equal(cells[1, :, 1], utils.to_uint8(moved))
+    for still in (cells[0, :, 0], cells[0, :, 1], cells[1, :, 0]):
+        assert len(set(still.tolist())) == 1
+    film = [f for f, _ in frames(paths[3])]
+    assert film[0].shape == (4 * 96, 4 * 48)  # 16 images of 4x2, enlarged by 24
+    np.testing.assert_array_equal(film, film[::-1])
+    labels = film[0].reshape(4, 4, -1, 4, 48)[:, 3, 0, :, 0]  # the bottom rows
+    np.testing.assert_array_equal(
+        labels.ravel(), utils.to_uint8(np.arange(16, dtype=np.float32) % 5 / 5)
+    )
+    for path in paths[1:]:
+        assert recovery.PICTURES.fullmatch(path.name)
+    assert not recovery.PICTURES.fullmatch("directions.txt")  # it has a user's names
+
+
+def test_a_shift_moves_all_latents_within_their_bound(tmp_path):
+    s = sampler(tmp_path)
+    z = s.z(latents.Purpose.SHEET)
+    plain = s.images(z)
+    s.shift = np.float32([0.5, 0, 9])
+    moved = s.images(z)
+    np.testing.assert_array_equal(moved[:, 0, 0, 0], utils.to_uint8(np.clip(z[:, 0] + 0.5, -1, 1)))
+    np.testing.assert_array_equal(moved[:, 0, 1], plain[:, 0, 1])
+    s.bound, z[:, 0] = None, -3
+    assert set(s.images(z)[:, 0, 0, 0].tolist()) == {0}

@@ -1,13 +1,16 @@
-"""Tools for latents: their purposes in test mode, files of them, and paths between them.
+"""Tools for latents: their purposes in test mode, draws, files of them, and paths between them.
 
 Imports no TensorFlow.
 """
 
 import enum
+import functools
 
 import numpy as np
 
 import console
+from config import tables
+from config.rows import import_object
 
 MAX_LATENTS = 100_000  # in a file
 
@@ -22,6 +25,20 @@ class Purpose(enum.IntEnum):
     SEED = 4
     INTERPOLATION = 5
     MOVE = 6
+    DIRECTION = 7
+
+
+def build_latents(distribution, truncation=None):
+    """Return the function (key, shape) → latents of a row of LATENTS.
+
+    Args:
+      distribution: a key of LATENTS.
+      truncation: largest magnitude of a latent, or None for the distribution of the training.
+    """
+    row = tables.LATENTS[distribution]
+    if truncation is None:
+        return import_object(row.function)
+    return functools.partial(import_object(row.truncated), truncation=truncation)
 
 
 def slerp(a, b, t):
@@ -66,7 +83,7 @@ def read_latents(path, z_dim):
             np.lib.format.read_magic(file)  # np.load would also open other formats
         stored = np.load(path, mmap_mode="r", allow_pickle=False)
     except Exception as error:  # NumPy's errors for broken files have no common base
-        raise console.Failed(f"cannot read --latents={path}: {_reason(error)}") from None
+        raise console.Failed(f"cannot read --latents={path}: {reason(error)}") from None
     z = stored[None] if stored.ndim == 1 else stored
     if z.ndim != 2 or z.shape[1] != z_dim or not 1 <= len(z) <= MAX_LATENTS:
         raise console.Failed(
@@ -82,6 +99,6 @@ def read_latents(path, z_dim):
     return z
 
 
-def _reason(error):
+def reason(error):
     """Return the reason of a failure to read a file, without the path."""
     return getattr(error, "strerror", None) or console.first_line(error)

@@ -8,8 +8,8 @@ they stay.
 import numpy as np
 
 import utils
-from generation.latents import Purpose
 from runs import plots
+from steering.latents import Purpose
 
 N_DRAWS = 100  # dimensions that option 2 draws, with replacement
 GIF_SECONDS = 2.0
@@ -89,11 +89,11 @@ def moves(sampler):
     base = sampler.z(Purpose.MOVE, count=1)
     dims = np.argsort(-effects(sampler, base), kind="stable")[:MOVES].tolist()
     rows = np.stack([_move(sampler, base, dim, STOPS) for dim in dims], 1)  # [STOPS, dims, H, W, C]
-    grid = utils.make_grid(_at_least(rows.reshape(-1, *rows.shape[2:]), SHEET_SIDE), len(dims))
+    grid = utils.make_grid(at_least(rows.reshape(-1, *rows.shape[2:]), SHEET_SIDE), len(dims))
     grid = plots.add_names(grid, [str(dim) for dim in dims])
     paths = [utils.save_image(sampler.folder / "test_move.png", grid)]
     for rank, dim in enumerate(dims, 1):
-        frames = _at_least(_move(sampler, base, dim, FRAMES), FILM_SIDE)
+        frames = at_least(_move(sampler, base, dim, FRAMES), FILM_SIDE)
         frames = np.concatenate([frames, frames[::-1]])
         path = sampler.folder / f"test_move_{rank:02d}.gif"
         paths.append(utils.save_animation(path, frames, 2 * GIF_SECONDS, hold=0))
@@ -132,7 +132,7 @@ def _move(sampler, base, dim, count):
     return sampler.images(_moved(sampler, base, dim, count), np.zeros(count, int))
 
 
-def _at_least(images, side):
+def at_least(images, side):
     """Enlarge images [N, H, W, C] by a whole factor, if needed, to at least `side` pixels."""
     height, width = images.shape[1:3]
     factor = max(1, -(-side // min(height, width)))

@@ -1,0 +1,67 @@
+"""Checks of the arguments of `interface`. Their errors are one line, as those of flags."""
+
+import numbers
+import operator
+
+import numpy as np
+
+import console
+from config import values
+
+MAX_SEED = 2**31 - 1
+MIN_TRUNCATION = 0.01
+
+
+def whole(name, value, low=0, high=MAX_SEED):
+    """Return a whole number as an int.
+
+    Raises:
+      console.Failed: if it is no whole number, or not from `low` to `high`.
+    """
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = -1
+    if not low <= number <= high:
+        raise console.Failed(f"{name}={value!r} must be a whole number from {low} to {high}")
+    return number
+
+
+def truncation(value, most):
+    """Return a truncation as it is.
+
+    Args:
+      value: number, or None for no truncation.
+      most: the largest value, or None.
+
+    Raises:
+      console.Failed: if it is not a number from `MIN_TRUNCATION` to `most`.
+    """
+    high = most or values.MAX_FLOAT
+    if value is None or (isinstance(value, numbers.Real) and MIN_TRUNCATION <= value <= high):
+        return value
+    limit = f", at most {most:g}" if most else ""
+    raise console.Failed(f"truncation={value!r} must be a number, at least {MIN_TRUNCATION}{limit}")
+
+
+def shift(move, directions):
+    """Return what a move adds to latents, float32 [Z].
+
+    Args:
+      move: dict of number of a direction, from 1 → how far to move along it.
+      directions: float32 [K, Z].
+
+    Raises:
+      console.Failed: if a number is not from 1 to K, or a strength not a number within
+        `values.MAX_MOVE`.
+    """
+    total = np.zeros(directions.shape[1], np.float32)
+    for key, strength in move.items():
+        number = whole("direction", key, 1, len(directions))
+        if not (isinstance(strength, numbers.Real) and abs(strength) <= values.MAX_MOVE):
+            raise console.Failed(
+                f"move={move!r}: strengths must be numbers from -{values.MAX_MOVE} to "
+                f"{values.MAX_MOVE}"
+            )
+        total += np.float32(strength) * directions[number - 1]
+    return total

@@ -1,0 +1,1 @@
+"""Steering of trained generators: paths, sweeps and directions of latents."""
