@@ -204,12 +204,12 @@ def _open_to_lock(path):
     return -1
 
 
-def clear_parts(folder):
-    """Remove the temporary files and folders that dead processes left in a folder.
+def clear_parts(*folders):
+    """Remove the temporary files and folders that dead processes left in some folders.
 
     Without locks it removes none.
     """
-    for part in Path(folder).glob(".gan-*.part*"):
+    for part in (path for folder in folders for path in Path(folder).glob(".gan-*.part*")):
         if not PART.fullmatch(part.name) or part.is_symlink():
             continue
         opened = _open_to_lock(part)

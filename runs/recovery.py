@@ -136,8 +136,7 @@ def settle(folder, logs, samples):
         orphan = listed and checkpoints.FILES.fullmatch(name) and path.stem not in listed
         if orphan or checkpoints.INCOMPLETE.fullmatch(name):
             locks.remove(path)
-    for place in (folder, folder / FRAMES):
-        locks.clear_parts(place)
+    locks.clear_parts(folder, folder / FRAMES)
     for name in (NEW, BEST_PART):
         remove_run(folder / name)
     _remove_own(logs / NEW, EVENTS)

@@ -112,8 +112,7 @@ class Run:
         self._sample_every, self._class_names = sample_every, spec.get("class_names", ())
         for folder in (self.write_dir / "frames", self.draw_dir, self.events.folder):
             folder.mkdir(parents=True, exist_ok=True)
-        for folder in (self.draw_dir, self.newest_dir):
-            locks.clear_parts(folder)
+        locks.clear_parts(self.draw_dir, self.newest_dir)
         self._config = json.dumps({**settings, "data": spec}, indent=1)
         path = self.write_dir / trained.CONFIG
         self._config_saved = not (resume and path.exists())
@@ -277,11 +276,12 @@ class Run:
         return json.loads(self._config) if self._config else trained.read_config(self.write_dir)
 
     def finish(self):
-        """Redraw if a kill came between the last save and the drawing of the page.
+        """Remove temporary files, and redraw if a kill came between the last save and the page.
 
         Copies film and page to `newest_dir` if others are there, such as those of a new run that
         has been stopped before its first save.
         """
+        locks.clear_parts(self.samples, self.newest_dir)
         drawn, saved = self.samples / page.NAME, self.folder / checkpoints.INDEX
         if not drawn.is_file() or drawn.stat().st_mtime_ns < saved.stat().st_mtime_ns:
             recovery.claim_pictures(self.samples)

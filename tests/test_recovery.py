@@ -243,7 +243,11 @@ def test_finish_draws_what_a_kill_left_undrawn(make_run, make_trainer, eager):
         if half:
             last.write_bytes(half)
             os.utime(last, (1, 1))
+        parts = [folder / PART for folder in (run.samples, run.newest_dir)]
+        for part in parts:  # of a killed process
+            part.touch()
         run.finish()
+        assert not any(part.exists() for part in parts)
         drawn = last.stat().st_mtime_ns
         assert last.read_bytes().endswith(b"</html>\n")
         assert (run.samples / "real_vs_fake.png").read_bytes()[1:4] == b"PNG"
