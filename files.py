@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import tempfile
+import zipfile
 from pathlib import Path
 
 import console
@@ -34,6 +35,18 @@ def check_size(count, stored, what):
     """
     if count > MAX_UNPACKED * stored + 1_000_000:
         raise ValueError(f"{what}: too many bytes for {stored} stored bytes")
+
+
+def check_zip(path):
+    """Refuse a zip file with a member that unpacks to far more bytes than it holds.
+
+    Raises:
+      ValueError: as `check_size` does, with the member's name.
+      OSError, zipfile.BadZipFile: if the file cannot be read.
+    """
+    with zipfile.ZipFile(path) as parts:
+        for member in parts.infolist():
+            check_size(member.file_size, member.compress_size, member.filename)
 
 
 @contextlib.contextmanager

@@ -11,7 +11,6 @@ import math
 import os
 import struct
 import tarfile
-import zipfile
 import zlib
 from pathlib import Path
 
@@ -284,9 +283,7 @@ def read_idx(file, rank):
 def _read_npz(file, part):
     """Return (uint8 images [N, 28, 28, 1], labels [N]) of a mnist.npz."""
     try:
-        with zipfile.ZipFile(file) as parts:
-            for member in parts.infolist():
-                files.check_size(member.file_size, member.compress_size, member.filename)
+        files.check_zip(file)
         with np.load(file, allow_pickle=False) as arrays:
             images, labels = arrays[f"x_{part}"], arrays[f"y_{part}"]
         if images.dtype != np.uint8 or images.ndim != 3:

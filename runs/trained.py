@@ -4,7 +4,6 @@ import dataclasses
 import json
 import os
 import re
-import zipfile
 from pathlib import Path
 
 import console
@@ -54,9 +53,7 @@ def load_network(path):
     import keras
 
     try:
-        with zipfile.ZipFile(path) as parts:  # Keras would open a .h5 file, and run its Lambdas
-            for member in parts.infolist():
-                files.check_size(member.file_size, member.compress_size, member.filename)
+        files.check_zip(path)  # Keras would open a .h5 file, and run its Lambdas
         return keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # Keras raises many kinds of errors for broken files
         raise console.Failed(f"cannot load {path}: {console.first_line(error)}") from None

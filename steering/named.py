@@ -5,7 +5,6 @@ Imports no TensorFlow.
 
 import dataclasses
 import hashlib
-import zipfile
 
 import numpy as np
 
@@ -175,9 +174,7 @@ def _read_arrays(path, z_dim):
       Failed: if the file cannot be read, or has other directions.
     """
     try:
-        with zipfile.ZipFile(path) as parts:
-            for member in parts.infolist():
-                files.check_size(member.file_size, member.compress_size, member.filename)
+        files.check_zip(path)
         with np.load(path, allow_pickle=False) as stored:
             found = np.asarray(stored["directions"], np.float32)
             code = str(stored["generator"]) if "generator" in stored else ""
