@@ -36,6 +36,16 @@ from evaluation import metrics
 FIELDS = ("candidate", "seed", "minutes", "updates", "measure", "value")
 
 
+def prepare(flags):
+    """Return (Config, `Packed` set, stream of batches, `Evaluation`) of settings by name."""
+    c = resolve({"holdout": 0, **flags}, start=build.start_settings(flags))
+    data = sources.load_data(c)
+    batches = sources.build_batches(c, data)
+    c = sources.settle(c, data.spec, len(batches), print)
+    evaluation = build_evaluation(c, beside(data, batches.subset) if c.train_size else data)
+    return c, data, batches, evaluation
+
+
 def curve(flags, marks, *, by_updates=False, folder=None):
     """Train in this process, and measure at each mark.
 
@@ -47,14 +57,10 @@ def curve(flags, marks, *, by_updates=False, folder=None):
     Yields:
       (minutes, updates, name of the measure, its value) at each mark.
     """
-    c = resolve({"holdout": 0, **flags}, start=build.start_settings(flags))
-    data = sources.load_data(c)
-    batches = sources.build_batches(c, data)
-    c = sources.settle(c, data.spec, len(batches), print)
+    c, data, batches, evaluation = prepare(flags)
     trainer = build.build_trainer(c, data.spec, len(batches) // c.batch_size)
     if c.init_from:
         train.init_networks(c, trainer, sources.describe_spec(c, data.spec))
-    evaluation = build_evaluation(c, beside(data, batches.subset) if c.train_size else data)
     labels = evaluation.labels
     labels = np.zeros(len(evaluation.real), np.int32) if labels is None else labels
     spent, step, seen = 0.0, 0, 0
@@ -80,11 +86,7 @@ def copies(flags):
 
     Where the run mirrors its images, the mirror images are drawn as often.
     """
-    c = resolve({"holdout": 0, **flags})
-    data = sources.load_data(c)
-    batches = sources.build_batches(c, data)
-    c = sources.settle(c, data.spec, len(batches), print)
-    evaluation = build_evaluation(c, beside(data, batches.subset) if c.train_size else data)
+    c, data, batches, evaluation = prepare(flags)
     images = data.images[batches.subset]
     images = np.concatenate([images, images[:, :, ::-1]]) if c.mirror else images
     found = metrics.moments(evaluation.extractor(images)[0])

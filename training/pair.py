@@ -23,8 +23,7 @@ class PairTrainer(AveragePreview, TrainerBase):
 
     A subclass implements the step, `_copy` and `networks`. For `judge`, it sets `joint`, True to
     score real and fake images in one pass, and `frozen`, the critic's layers that are not trained.
-    The caller creates the networks and
-    optimisers in the scope of `strategy`.
+    The caller creates the networks and optimisers in the scope of `strategy`.
 
     Args:
       generator, critic: Keras models, as `model.build_dcgan` returns them.
