@@ -11,7 +11,7 @@ import console
 from commands import COMMANDS, TRAINING, devices
 from commands.build import start_settings
 from commands.generate import generate
-from config import messages
+from commands.sources import suggest
 from config.flags import parse_flags, resuming_call
 from config.resolve import resolve
 from console import (
@@ -22,6 +22,7 @@ from console import (
     open_ended_output,
     plain,
 )
+from messages.help import help_text, preset_table
 
 
 def main(words=None):
@@ -46,10 +47,11 @@ def main(words=None):
             stream.reconfigure(errors="backslashreplace")
     try:
         given = parse_flags(["main.py", *words])
-        if given.pop("help", False):
-            print(messages.help_text(resolve(given, start=start_settings(given))))
+        if wanted := given.pop("help", None):
+            c = resolve(given, start=start_settings(given))
+            print(help_text(c, everything=wanted == "all"))
         elif given.get("list_presets"):
-            print(messages.preset_table())
+            print(preset_table())
         else:
             return run_command(given, words)
         return 0
@@ -77,7 +79,10 @@ def run_command(given, words):
     """
     name = next((name for name in COMMANDS if given.get(name)), None)
     with open_ended_output() if name in TRAINING else contextlib.nullcontext():
-        status = COMMANDS.get(name, generate)(given) or 0
+        try:
+            status = COMMANDS.get(name, generate)(given) or 0
+        except Failed as error:
+            raise Failed(f"{error}{suggest(given)}") from error
         if status > 128:
             first = len(sys.orig_argv) - len(words)
             called = sys.orig_argv[first:] == words  # else a program has called `main`

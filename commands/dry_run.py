@@ -4,9 +4,10 @@ import math
 import time
 
 from commands import build, devices, sources
-from config import messages, tables
+from config import tables
 from config.resolve import resolve
 from config.rows import import_object
+from messages import opening
 
 TENSORFLOW_BYTES = 5e8  # memory of a process that has imported TensorFlow
 MAX_SECONDS = 20.0  # for the timed updates; at least one is timed
@@ -22,7 +23,7 @@ def dry_run(given):
     """
     start = build.start_settings(given)
     c = resolve(given, start=start)
-    for line in (messages.opening(c, given, {}, start), *describe(c)):
+    for line in (opening.first_lines(c, given, {}, start), *describe(c)):
         print(line, flush=True)
 
 
@@ -38,10 +39,10 @@ def describe(c):
 
     if reason:
         yield f"note: {reason}; the counts are for colour images without labels"
-    classes = messages.classes(spec.class_names) if spec.class_names else "no classes"
+    classes = opening.classes(spec.class_names) if spec.class_names else "no classes"
     yield f"images {spec.height}x{spec.width}x{spec.channels}, {classes}"
     if held := sources.count_held_out(c, spec.count):
-        yield messages.held_out(held, spec.count)
+        yield opening.held_out(held, spec.count)
     yield from settled
     peak, stages = 0, build_stages(c, spec)
     weights = sum(map(parameters, (stages[-1][0], *stages[-1][:2])))  # and the EMA
@@ -86,12 +87,12 @@ def describe_length(c, spec, step_bytes):
         updates = min(updates, trainer.last)
     known = trainer or not tables.ARCHS[c.arch].growth
     if known and (updates < math.inf or c.max_minutes):
-        yield messages.length(c, updates, per_epoch, images)
+        yield opening.length(c, updates, per_epoch, images)
     if trainer is None:
         yield f"not timed: {memory.size_text(free)} of free memory are too little"
         return
     seconds = time_updates(trainer)
-    yield messages.pace(updates, seconds, 60 * c.max_minutes or math.inf, trainer.grows)
+    yield opening.pace(updates, seconds, 60 * c.max_minutes or math.inf, trainer.grows)
 
 
 def time_updates(trainer):

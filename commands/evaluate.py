@@ -7,8 +7,9 @@ import numpy as np
 
 import console
 from commands import build, devices, sources
-from config import messages, tables
+from config import tables
 from config.rows import import_object
+from messages import opening
 from runs import trained
 from steering.latents import build_latents
 
@@ -165,10 +166,10 @@ def measure(c, folder):
         raise console.Failed(
             f"the generator in {folder} makes images {made}, but images of {c.dataset} are {real}"
         )
-    yield messages.compared(c, evaluation.samples, len(evaluation.real), len(data.held) > 0)
+    yield opening.compared(c, evaluation.samples, len(evaluation.real), len(data.held) > 0)
     yield from evaluation.gaps
     if len(data.held) and saved["data"].get("fingerprint") != data.spec.fingerprint:
-        yield f"note: {messages.MAY_BE_SEEN}"
+        yield f"note: {opening.MAY_BE_SEEN}"
     kwargs = {name: saved.get(name, getattr(c, name)) for name in ("seed", "train_size")}
     searched = data.images, data.stream(**kwargs).subset, c.mirror
     if not foreign:

@@ -9,9 +9,11 @@ from pathlib import Path
 import numpy as np
 
 import console
-from config import messages, resolve, tables
+from config import resolve, tables
 from config.rows import import_object
+from config.values import nearest
 from datasets import packed
+from messages import opening
 from runs import film, page, trained
 
 
@@ -68,18 +70,18 @@ def load_training(c, run, resume):
     """
     data = load_data(c)
     if data.spec.class_names:
-        run.say(messages.classes(data.spec.class_names))
+        run.say(opening.classes(data.spec.class_names))
     held = count_held_out(c, data.spec.count)
     if held:
-        run.say(messages.held_out(held, data.spec.count))
+        run.say(opening.held_out(held, data.spec.count))
         if lost := _lost_classes(data):
-            run.say(messages.lost_classes(lost))
+            run.say(opening.lost_classes(lost))
     facts = describe_spec(c, data.spec)
     if resume:
         run.check_data(facts)
         was = trained.read_config(run.folder)["data"].get("fingerprint")
         if held and was != facts["fingerprint"]:
-            run.say(f"note: {messages.MAY_BE_SEEN}")
+            run.say(f"note: {opening.MAY_BE_SEEN}")
     return dataclasses.replace(c, holdout=held), data, facts
 
 
@@ -132,7 +134,7 @@ def settle(c, spec, count, say):
       say: function that prints a line.
     """
     settled = resolve.settle(c, spec.channels, count)
-    for line in messages.settled(c, settled, count):
+    for line in opening.settled(c, settled, count):
         say(line)
     return settled
 
@@ -213,3 +215,28 @@ def build_batches(c, data, strategy=None):
     if len(batches) < c.batch_size:
         print(f"{len(batches)} images are fewer than a batch of {c.batch_size}: images repeat")
     return batches
+
+
+def suggest(given):
+    """Return " (did you mean --FLAG NAME?)" for a data set or a run that does not exist, or "".
+
+    Args:
+      given: dict of the flags of a call that has failed.
+    """
+    c = resolve.resolve(given, check=False)
+    runs = [path.name for top in (c.checkpoint_dir, trained.shipped_dir()) for path in _sorted(top)]
+    sets = [*tables.DATASETS, *(path.name for path in _sorted(c.data_dir) if path.name[0] != ".")]
+    for flag, names in (("init_from", runs), ("name", runs), ("dataset", sets)):
+        word = given.get(flag)
+        is_path = word is None or os.path.basename(word) != word or os.path.exists(word)
+        if not is_path and word not in names and (found := nearest(word, names)):
+            return f" (did you mean --{flag} {console.plain(found)}?)"
+    return ""
+
+
+def _sorted(folder):
+    """Return the paths in a folder; [] if it cannot be read."""
+    try:
+        return sorted(Path(folder).iterdir())
+    except OSError:
+        return []

@@ -8,10 +8,10 @@ import time
 import files
 from commands import build, devices, sources
 from commands.evaluate import find_evaluation
-from config import messages
 from config.resolve import resolve
 from config.saved import read_saved, refuse_changes
 from console import Failed, Progress, WrongCall
+from messages import opening, settings
 from runs import recovery, trained
 from runs.follower import Follower
 from runs.run import Run
@@ -83,7 +83,7 @@ def _train(given, start, started, run, resume, strategy):
     saved = read_saved(run.folder / trained.CONFIG) if resume else {}
     c = resolve(given, saved, start=start)
     refuse_changes(c, saved)
-    run.say(messages.opening(c, given, saved, start))
+    run.say(opening.first_lines(c, given, saved, start))
     c, data, facts = sources.load_training(c, run, resume)
     devices.import_tensorflow(c.device)
     strategy = devices.choose(c, strategy)
@@ -109,7 +109,7 @@ def _train(given, start, started, run, resume, strategy):
     if resume and is_plateaued(c, run, trainer):
         run.finish()
         return 0
-    run.say(messages.length(c, schedule.last, schedule.per_epoch, len(batches), step))
+    run.say(opening.length(c, schedule.last, schedule.per_epoch, len(batches), step))
     if resume:
         run.reals(batches.reals(64))  # a new run draws them in `loop.fit`
     evaluation = find_evaluation(c, data, run) if c.eval_every and run.writes else None
@@ -122,7 +122,7 @@ def _train(given, start, started, run, resume, strategy):
         rates = {name: getattr(c, name) / 2 for name in ("learning_rate", "d_learning_rate")}
         c = dataclasses.replace(c, **rates)
         step = build.restore(c, run, trainer)
-        run.say(f"{error.args[0]}: back to step {step} with {messages.describe(c, rates)}")
+        run.say(f"{error.args[0]}: back to step {step} with {settings.describe(c, rates)}")
         run.begin(c.to_json(), facts, resume=True, sample_every=c.sample_every)
         return fit(c, *parts)
 
@@ -156,7 +156,7 @@ def fit(c, run, trainer, batches, schedule, evaluation):
 
     def tell_pace(step, seconds):
         left = schedule.deadline - time.monotonic()
-        run.say(messages.pace(schedule.last - step, seconds, left, trainer.grows))
+        run.say(opening.pace(schedule.last - step, seconds, left, trainer.grows))
 
     bar = build_progress(run, trainer, schedule)
     agree = devices.agreement(trainer)
@@ -209,9 +209,9 @@ def init_networks(c, trainer, facts):
         else:
             saved[name] = trained.load_functional(path)
     lines = [text, trainer.start_from(saved)]
-    lines.append(messages.start_differences(c, was, facts) if was else None)
-    lines.append(messages.seen_before(c) if was and has_seen(c, was, facts) else None)
-    same = not was or messages.same_classes(was["data"], facts)
+    lines.append(opening.start_differences(c, was, facts) if was else None)
+    lines.append(opening.seen_before(c) if was and has_seen(c, was, facts) else None)
+    same = not was or opening.same_classes(was["data"], facts)
     kwargs, random = {"same_labels": same, "from_image": trainer.from_image}, []
     for name, networks in trainer.starters.items():
         if name not in saved:
@@ -223,7 +223,7 @@ def init_networks(c, trainer, facts):
                 f"--init_from={c.init_from}: no layer of {folder / name}.keras fits the new network"
             )
         names = [list(map(transfer.describe, layers)) for layers in (found.new, found.labels)]
-        lines.append(messages.taken(name, found.total, *names))
+        lines.append(opening.taken(name, found.total, *names))
         random += found.new + found.labels
     check_frozen(c.freeze_critic, trainer, random)
     return [line for line in lines if line]
@@ -232,7 +232,7 @@ def init_networks(c, trainer, facts):
 def has_seen(c, was, facts):
     """Return whether the run that a run starts from may have been trained on its held-out images.
 
-    Takes the arguments of `messages.start_differences`.
+    Takes the arguments of `opening.start_differences`.
     """
     held, before = c.holdout or 0, was.get("holdout") or 0
     if was["data"].get("fingerprint") == facts.get("fingerprint"):

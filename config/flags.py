@@ -8,9 +8,31 @@ from itertools import pairwise
 from absl import flags
 
 from config.fields import FIELDS, allowed, check_value, is_switch
+from config.values import nearest, suggestion
 from console import WrongCall
 
 FLAG_ALIASES = {"zip": "dataset"}
+OTHER_NAMES = {  # of other programs, for suggestions
+    "bs": "batch_size",
+    "data": "dataset",
+    "data_path": "dataset",
+    "gan_type": "mode",
+    "gpu": "device",
+    "gpus": "device",
+    "image_size": "output_height",
+    "iterations": "max_steps",
+    "lambda_gp": "LAMBDA",
+    "latent_dim": "z_dim",
+    "loss": "mode",
+    "lr": "learning_rate",
+    "model": "arch",
+    "n_critic": "critic_num",
+    "network": "arch",
+    "resolution": "output_height",
+    "size": "output_height",
+    "steps": "max_steps",
+    "workers": "num_workers",
+}
 HELP = {"--help", "--h", "--helpfull", "--helpshort"}
 
 
@@ -25,8 +47,11 @@ class _Parser(flags.ArgumentParser):
             return argument
         if argument == "None" and self.field.default is None:
             return None
-        value = self._convert(argument)
-        check_value(self.field.name, value)
+        try:
+            value = self._convert(argument)
+            check_value(self.field.name, value)
+        except ValueError as error:
+            raise ValueError(f"{suggestion(self.field, argument)}{error}") from None
         return value
 
     def _convert(self, text):
@@ -80,7 +105,7 @@ def _normalise(argv):
                 raise WrongCall(f"flag --{name} needs a value: {allowed(FIELDS[name])}")
             out.append(f"--{name}={args.pop(0)}")
         elif name == "undefok":  # absl's flag that allows unknown flags
-            raise WrongCall("Unknown command line flag 'undefok'")
+            raise WrongCall("there is no flag --undefok: --help lists the flags")
         else:
             out.append(f"--{name}{has_value}{value}")
     return out
@@ -113,7 +138,7 @@ def parse_flags(argv):
 
     Returns:
       A dict of Config field → value with only the flags that are given. It has the key `help` if
-      the call asks for help.
+      the call asks for help: "common" for the common flags, "all" for all.
 
     Raises:
       WrongCall: for an argument that is not valid; names it and says what is allowed.
@@ -132,11 +157,19 @@ def parse_flags(argv):
         rest = values([argv[0], *(arg for arg in args if arg not in HELP)])[1:]
     except flags.CantOpenFlagFileError as error:
         raise WrongCall(f"--flagfile: {str(error).removeprefix('ERROR:: ')}") from None
+    except flags.UnrecognizedFlagError as error:
+        names = {name: name for name in FIELDS} | FLAG_ALIASES | OTHER_NAMES
+        found = names.get(nearest(error.flagname, names))
+        hint = f"did you mean --{found}?" if found else "--help lists the flags"
+        raise WrongCall(f"there is no flag --{error.flagname}: {hint}") from None
     except flags.Error as error:
         raise WrongCall(" ".join(str(error).splitlines())) from None
     except UnicodeError as error:
         raise WrongCall(f"--flagfile must be a text file: {error}") from None
+    help_asked = "common" if HELP & set(args) else None
+    if help_asked and rest == ["all"]:
+        help_asked, rest = "all", []
     if rest:
         raise WrongCall(f"unexpected argument: {rest[0]!r} (write a setting as --name value)")
     given = {n: values[n].value for n in FIELDS if values[n].present}
-    return {**given, "help": True} if HELP & set(args) else given
+    return {**given, "help": help_asked} if help_asked else given

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from config import fields, presets, tables
-from config.values import is_stage
+from config.values import is_stage, nearest
 from console import WrongCall
 
 
@@ -115,7 +115,11 @@ def _complete(settings, row):
 def _check_names(c):
     """Check the flags whose validity does not depend on the run's settings."""
     if not re.fullmatch("auto|cpu|gpu(:[0-9]+)?", c.device, re.ASCII):
-        raise WrongCall(f"--device={c.device} must be auto, cpu, gpu, or one GPU such as gpu:0")
+        found = nearest(c.device, ("auto", "cpu", "gpu"))
+        hint = f" (did you mean {found}?)" if found else ""
+        raise WrongCall(
+            f"--device={c.device} must be auto, cpu, gpu, or one GPU such as gpu:0{hint}"
+        )
     if c.compare and len(set(c.compare)) < len(c.compare):
         raise WrongCall(f"--compare={fields.text(c.compare)} names a mode twice")
     names = ("compare" if c.compare else "train", *fields.COMMAND_FLAGS)

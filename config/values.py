@@ -3,6 +3,9 @@
 The functions that parse a text raise ValueError or KeyError if it is not valid.
 """
 
+import difflib
+import re
+
 from config import tables
 
 MAX_SEEDS = 100_000
@@ -87,6 +90,40 @@ def colour(text):
 def option(text):
     """Parse the value of --visualize: 0 to 5, or "true" as 5, or "false" as None."""
     return {"true": 5, "false": None, "0": 0, "1": 1, "2": 2, "3": 3, "4": 4, "5": 5}[text]
+
+
+def nearest(word, names):
+    """Return the name that a misspelt word is nearest to, or None.
+
+    It is the first of these that there is: the same letters and digits in another case or with
+    other signs between them; the only name that begins with the word; a name that `difflib` finds
+    similar.
+
+    Args:
+      word: a text.
+      names: texts.
+    """
+    plain = {re.sub(r"[^a-z0-9]", "", name.lower()): name for name in names}
+    short = re.sub(r"[^a-z0-9]", "", word.lower())
+    longer = [key for key in plain if short and key.startswith(short)]
+    if short in plain:
+        return plain[short]
+    found = longer if len(longer) == 1 else difflib.get_close_matches(short, plain, 1)
+    return plain[found[0]] if found else None
+
+
+def suggestion(field, text):
+    """Return "did you mean X? It " for a text that a field with choices does not allow, or "".
+
+    The items of a tuple are corrected one by one.
+    """
+    metadata = field.metadata
+    if not metadata["choices"]:
+        return ""
+    known = {name: name for name in metadata["choices"]} | metadata["aliases"]
+    items = text.split(",") if field.type is tuple else [text]
+    found = [nearest(item, known) for item in items]
+    return "" if None in found else f"did you mean {','.join(known[n] for n in found)}? It "
 
 
 def allowed(field):

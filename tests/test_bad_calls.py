@@ -1,6 +1,7 @@
 """Wrong command lines: each ends with exit status 2 and the one line that is written beside it."""
 
 import json
+import re
 import shlex
 from pathlib import Path
 
@@ -230,30 +231,30 @@ VALUES = [  # a flag, what it must be, and what it does not take
     ("list_presets", "True or False", ["2"]),
 ]
 CALLS = [  # a command line, and the whole line that it ends with
-    ("--epochs 3", "Unknown command line flag 'epochs'. Did you mean: epoch ?"),
-    ("--batchsize 3", "Unknown command line flag 'batchsize'. Did you mean: batch_size ?"),
-    ("--learning-rat=1", "Unknown command line flag 'learning_rat'. Did you mean: learning_rate ?"),
-    ("--nonsense", "Unknown command line flag 'nonsense'"),
+    ("--epochs 3", "there is no flag --epochs: did you mean --epoch?"),
+    ("--batchsize 3", "there is no flag --batchsize: did you mean --batch_size?"),
+    ("--learning-rat=1", "there is no flag --learning_rat: did you mean --learning_rate?"),
+    ("--nonsense", "there is no flag --nonsense: --help lists the flags"),
     (
         "--lambda 3",
-        "Unknown command line flag 'lambda'. Did you mean: lambda_cycle, lambda_identity ?",
+        "there is no flag --lambda: did you mean --LAMBDA?",
     ),
-    ("--noepoch", "Unknown command line flag 'noepoch'. Did you mean: epoch ?"),
-    ("--notrain=1", "Unknown command line flag 'notrain'. Did you mean: train ?"),
-    ("---epoch 3", "Unknown command line flag '_epoch'. Did you mean: epoch ?"),
-    ("-e 3", "Unknown command line flag 'e'"),
+    ("--noepoch", "there is no flag --noepoch: did you mean --epoch?"),
+    ("--notrain=1", "there is no flag --notrain: did you mean --train?"),
+    ("---epoch 3", "there is no flag --_epoch: did you mean --epoch?"),
+    ("-e 3", "there is no flag --e: --help lists the flags"),
     ("--=3", "unexpected argument: '--=3' {WORD}"),
-    ("--näme x", "Unknown command line flag 'näme'. Did you mean: name ?"),
-    ("--undefok=zz --zz=3", "Unknown command line flag 'undefok'"),
-    ("--help --xyzzy", "Unknown command line flag 'xyzzy'"),
+    ("--näme x", "there is no flag --näme: did you mean --name?"),
+    ("--undefok=zz --zz=3", "there is no flag --undefok: --help lists the flags"),
+    ("--help --xyzzy", "there is no flag --xyzzy: --help lists the flags"),
     ("train", "unexpected argument: 'train' {WORD}"),
     ("--epoch 3 4", "unexpected argument: '4' {WORD}"),
     ("-", "unexpected argument: '-' {WORD}"),
     ("''", "unexpected argument: '' {WORD}"),
-    ("-0.5", "Unknown command line flag '0.5'"),
+    ("-0.5", "there is no flag --0.5: --help lists the flags"),
     ("--train maybe", "unexpected argument: 'maybe' {WORD}"),
     ("--train False False", "unexpected argument: 'False' {WORD}"),
-    ("--train True -1", "Unknown command line flag '1'"),
+    ("--train True -1", "there is no flag --1: --help lists the flags"),
     ("--notrain True", "unexpected argument: 'True' {WORD}"),
     ("--crop 10", "unexpected argument: '10' {WORD}"),
     ("--visualize 12", "unexpected argument: '12' {WORD}"),
@@ -441,23 +442,23 @@ CALLS = [  # a command line, and the whole line that it ends with
     ("--visualize five", "unexpected argument: 'five' {WORD}"),
     ("--evaluate maybe", "unexpected argument: 'maybe' {WORD}"),
     ("--train=ja", "flag --train=ja: must be True or False"),
-    ("--notrain=False", "Unknown command line flag 'notrain'. Did you mean: train ?"),
-    ("--nonotrain", "Unknown command line flag 'nonotrain'. Did you mean: train ?"),
-    ("--noXtrain", "Unknown command line flag 'noXtrain'. Did you mean: train ?"),
-    ("--no-mode gp", "Unknown command line flag 'no_mode'. Did you mean: mode ?"),
+    ("--notrain=False", "there is no flag --notrain: did you mean --train?"),
+    ("--nonotrain", "there is no flag --nonotrain: did you mean --train?"),
+    ("--noXtrain", "there is no flag --noXtrain: did you mean --train?"),
+    ("--no-mode gp", "there is no flag --no_mode: did you mean --mode?"),
     ("--train True True", "unexpected argument: 'True' {WORD}"),
     ("--critic_bursts 25", "unexpected argument: '25' {WORD}"),
     ("--conditional some", "unexpected argument: 'some' {WORD}"),
     ("--mirror left", "unexpected argument: 'left' {WORD}"),
     ("--crop 2", "flag --crop=2: must be True or False"),
     ("--batch-size=", "flag --batch_size=: must be a whole number, at least 1, at most 65536"),
-    ("--Epoch 3", "Unknown command line flag 'Epoch'. Did you mean: epoch ?"),
-    ("--EPOCH=3", "Unknown command line flag 'EPOCH'"),
-    ("--learningrate 1", "Unknown command line flag 'learningrate'. Did you mean: learning_rate ?"),
+    ("--Epoch 3", "there is no flag --Epoch: did you mean --epoch?"),
+    ("--EPOCH=3", "there is no flag --EPOCH: did you mean --epoch?"),
+    ("--learningrate 1", "there is no flag --learningrate: did you mean --learning_rate?"),
     ("--dataset=mnist mode=gp", "unexpected argument: 'mode=gp' {WORD}"),
     ("-batch_size x", "flag --batch_size=x: must be a whole number, at least 1, at most 65536"),
-    ("-z 5", "Unknown command line flag 'z'"),
-    ("---", "Unknown command line flag '-'"),
+    ("-z 5", "there is no flag --z: --help lists the flags"),
+    ("---", "there is no flag ---: --help lists the flags"),
     ("--=", "unexpected argument: '--=' {WORD}"),
     ("-=5", "unexpected argument: '--=5' {WORD}"),
     ("--epoch 3 -- train", "unexpected argument: 'train' {WORD}"),
@@ -476,17 +477,17 @@ CALLS = [  # a command line, and the whole line that it ends with
     ("--flagfile --train", "--flagfile: Unable to open flagfile: {NONE}: '--train'"),
     ("--help --epoch x", "flag --epoch=x: must be a whole number, at least 1, at most 2147483647"),
     ("--list_presets --mode x", "flag --mode=x: must be one of {MODES}"),
-    ("--gp_lambda 10", "Unknown command line flag 'gp_lambda'"),
-    ("--n_critic 5", "Unknown command line flag 'n_critic'"),
-    ("--lr 0.1", "Unknown command line flag 'lr'"),
-    ("--betas 0.5,0.9", "Unknown command line flag 'betas'. Did you mean: beta1, beta2 ?"),
-    ("--undefok epoch", "Unknown command line flag 'undefok'"),
-    ("--undefok=", "Unknown command line flag 'undefok'"),
-    ("--helpxml", "Unknown command line flag 'helpxml'"),
-    ("--only_check_args", "Unknown command line flag 'only_check_args'"),
-    ("--pdb", "Unknown command line flag 'pdb'"),
-    ("--run_with_pdb", "Unknown command line flag 'run_with_pdb'"),
-    ("--verbosity=1", "Unknown command line flag 'verbosity'"),
+    ("--gp_lambda 10", "there is no flag --gp_lambda: did you mean --LAMBDA?"),
+    ("--n_critic 5", "there is no flag --n_critic: did you mean --critic_num?"),
+    ("--lr 0.1", "there is no flag --lr: did you mean --learning_rate?"),
+    ("--betas 0.5,0.9", "there is no flag --betas: did you mean --beta2?"),
+    ("--undefok epoch", "there is no flag --undefok: --help lists the flags"),
+    ("--undefok=", "there is no flag --undefok: --help lists the flags"),
+    ("--helpxml", "there is no flag --helpxml: --help lists the flags"),
+    ("--only_check_args", "there is no flag --only_check_args: --help lists the flags"),
+    ("--pdb", "there is no flag --pdb: --help lists the flags"),
+    ("--run_with_pdb", "there is no flag --run_with_pdb: --help lists the flags"),
+    ("--verbosity=1", "there is no flag --verbosity: --help lists the flags"),
 ]
 
 CALLS += [
@@ -522,9 +523,11 @@ def test_the_table_is_long_and_has_every_flag():
 def test_a_wrong_call(end, line, says):
     for name, text in TEXTS.items():
         says = says.replace(f"{{{name}}}", text)
-    assert end(line) == (2, says)
+    status, found = end(line)
+    plain = re.sub(r"did you mean [^?]*\? It (?=must)| \(did you mean [^?]*\?\)$", "", found)
+    assert (status, plain) == (2, says)
     if says.startswith(("--clip", "--crop", "--name", "--device", "--output", "--g_w", "--d_w")):
-        assert end(f"{line} --train") == (2, says)  # before there is a folder
+        assert end(f"{line} --train") == (2, found)  # before there is a folder
 
 
 @pytest.mark.parametrize("value", ["9" * 400, "9" * 5000, "x" * 10**5])
@@ -535,7 +538,7 @@ def test_a_long_value_is_cut(end, value):
 
 FLAGFILES = {
     "bytes": (b"\xff\xfe\x00", "--flagfile must be a text file: "),
-    "a typing mistake": (b"--epoc=3", "Unknown command line flag 'epoc'. Did you mean: epoch ?"),
+    "a typing mistake": (b"--epoc=3", "there is no flag --epoc: did you mean --epoch?"),
     "a wrong value": (b"--epoch=x\n", "flag --epoch=x: must be a whole number, at least 1"),
     "a word": (b"train\n", "unexpected argument: 'train'"),
     "itself": (b"--epoch=3\n--flagfile=flags\n", "--flagfile names itself: flags"),
@@ -596,7 +599,7 @@ def test_a_run_does_not_go_on_as_another(words, says, capsys):
             ["--train", "--epoch", "0"],
             "flag --epoch=0: must be a whole number, at least 1, at most",
         ),
-        (["--trian"], "Unknown command line flag 'trian'. Did you mean: train, train_size ?\n"),
+        (["--trian"], "there is no flag --trian: did you mean --train?\n"),
         (
             ["--train", "--name", "../x"],
             "--name=../x must be a folder name without / and without a dot at its start\n",

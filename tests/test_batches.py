@@ -8,10 +8,10 @@ import pytest
 
 import console
 from commands import sources
-from config import messages
 from config.resolve import resolve
 from datasets import packed
 from datasets.packed import Batches
+from messages import opening
 
 
 def batches(count=10, seed=0, **options):
@@ -150,8 +150,8 @@ def test_classes_whose_images_are_all_held_out_are_named(monkeypatch):
         data.labels, lines = np.array(labels), []
         c = resolve({"dataset": "pics", "holdout": 3})
         sources.load_training(c, types.SimpleNamespace(say=lines.append), resume=False)
-        assert [line for line in lines if "note" in line] == list(map(messages.lost_classes, lost))
-    assert "all images of b are held out" in messages.lost_classes(["b"])
+        assert [line for line in lines if "note" in line] == list(map(opening.lost_classes, lost))
+    assert "all images of b are held out" in opening.lost_classes(["b"])
 
 
 @pytest.mark.parametrize(

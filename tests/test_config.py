@@ -11,12 +11,13 @@ import sys
 import pytest
 
 from commands import build
-from config import fields, flags, messages, presets, tables
+from config import fields, flags, presets, tables
 from config.fields import FIELDS, FIXED
 from config.resolve import resolve, settle
 from config.rows import Preset
 from config.saved import changes, identity, network_settings, read_saved, refuse_changes
 from console import WrongCall
+from messages import opening, settings
 from tests.conftest import ROOT, run_main
 
 KEPT = resolve({}).to_json()
@@ -162,8 +163,9 @@ def test_a_flagfile_reads_as_the_command_line_does(tmp_path):
 
 @pytest.mark.parametrize("word", ["--help", "-h", "--helpfull", "--helpshort", "-help"])
 def test_help_is_a_key_beside_the_flags(word):
-    assert parse(f"{word} --epoch 3") == {"help": True, "epoch": 3}
-    assert parse(f"--epoch 3 {word}") == {"help": True, "epoch": 3}
+    assert parse(f"{word} --epoch 3") == {"help": "common", "epoch": 3}
+    assert parse(f"--epoch 3 {word}") == {"help": "common", "epoch": 3}
+    assert parse(f"{word} all --epoch 3") == {"help": "all", "epoch": 3}
 
 
 MODES = ", ".join(tables.MODES)
@@ -181,7 +183,7 @@ def test_no_text_makes_more_than_a_wrong_call(name):
                 resolve({name: value})
             except WrongCall as error:
                 assert len(str(error).splitlines()) == 1
-                named = (name, repr(text), repr(text.lstrip("-")))
+                named = (name, repr(text), "--" + text.lstrip("-"))
                 assert any(word in str(error) for word in named), error
 
 
@@ -238,7 +240,7 @@ def test_images_settle_what_nothing_else_gives(line, channels, count, mirror, au
     asked = resolve(parse(line))
     c = settle(asked, channels, count)
     assert (c.mirror, c.augment) == (mirror, (augment,))
-    said = " ".join(messages.settled(asked, c, count))
+    said = " ".join(opening.settled(asked, c, count))
     assert ("mirror=True" in said) == (mirror and "--mirror" not in line and "cyclegan" not in line)
     assert ("augment=ada: " in said) == (augment == "ada")
 
@@ -467,7 +469,7 @@ def test_a_run_with_a_saved_length_keeps_it():
     ],
 )
 def test_the_line_on_the_length(line, sizes, text):
-    found = messages.length(call(line), *sizes)
+    found = opening.length(call(line), *sizes)
     assert text in found and found.endswith("; 5,000 to 30,000 are usual")
 
 
@@ -480,14 +482,14 @@ def test_the_line_on_the_length(line, sizes, text):
     ],
 )
 def test_the_line_on_what_is_compared(dataset, facts, text):
-    assert messages.compared(resolve({"dataset": dataset}), *facts) == text
+    assert opening.compared(resolve({"dataset": dataset}), *facts) == text
 
 
 def test_the_usual_lengths_of_other_architectures():
-    assert messages.length(call("--arch cyclegan"), 9, 3, 3).endswith(
+    assert opening.length(call("--arch cyclegan"), 9, 3, 3).endswith(
         "; 100 to 200 epochs are usual"
     )
-    assert "_kimg set" in messages.length(call("--arch pggan"), 9, 3, 3)
+    assert "_kimg set" in opening.length(call("--arch pggan"), 9, 3, 3)
 
 
 @pytest.mark.parametrize(
@@ -502,8 +504,8 @@ def test_the_usual_lengths_of_other_architectures():
     ],
 )
 def test_the_line_on_the_pace(words, text):
-    assert messages.pace(*words) == text
-    grows = messages.pace(*words, grows=True)
+    assert opening.pace(*words) == text
+    grows = opening.pace(*words, grows=True)
     assert grows == f"{words[1]:.2g} s an update at this size; updates at larger sizes take longer"
 
 
@@ -678,7 +680,7 @@ def test_other_changes_are_listed():
 def test_what_every_network_goes_by_has_no_note(arch):
     given = {"arch": arch, "dataset": "faces", "output_height": 64, "epoch": 3, "batch_size": 8}
     given |= {"critic_num": 2, "ema": 0.5, "seed": 3, "learning_rate": 1e-3, "mirror": True}
-    assert [x for x in messages.advice(resolve(given), given) if "output" not in x] == []
+    assert [x for x in settings.advice(resolve(given), given) if "output" not in x] == []
 
 
 def test_identity_is_what_tells_runs_apart():
@@ -751,52 +753,14 @@ def test_a_run_older_than_penalties_has_its_modes(tmp_path):
         assert ("penalty", saved["penalty"], "r2") in changes(c, saved)
 
 
-# ---- what is shown ---------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("preset", [None, *presets.PRESETS])
-def test_pages_show_every_field(preset):
-    c = resolve({"preset": preset})
-    page, help_page = messages.describe(c), messages.help_text(c)
-    assert max(map(len, (page + "\n" + help_page).splitlines())) <= 100
-    shown = dict(item.split("=", 1) for line in page.splitlines() for item in line.split("  "))
-    assert shown == {n: fields.text(v) for n, v in c.to_json().items()}
-    for name in FIELDS:
-        value = fields.text(getattr(c, name))
-        assert f"\n  --{name}={value} " in help_page
-    for name, field in FIELDS.items():  # with what it may be
-        entry = help_page.split(f"\n  --{name}=")[1].split("\n  --")[0]
-        entry = " ".join(entry.split())
-        assert field.metadata["help"] in entry
-        assert ", ".join(field.metadata["choices"] or ()) in entry
-
-
-def test_the_presets_are_listed():
-    head, *lines = messages.preset_table().splitlines()
-    assert len(lines) == len(presets.PRESETS)
-    assert max(map(len, lines)) <= 100
-    for line, (name, row) in zip(lines, presets.PRESETS.items()):
-        shown = dict(zip(head.split(), line.split()))
-        c = resolve({"preset": name})
-        assert (shown.pop("preset"), shown.pop("source")) == (name, row.source)
-        assert {"arch", "mode", "dataset"} <= set(shown)
-        assert shown == {n: fields.text(getattr(c, n)) for n in shown}
-
-
-def test_a_long_path_has_a_line_to_itself():
-    first, second, *_ = messages.describe(resolve({"dataset": "x" * 200})).splitlines()
-    assert first == "dataset=" + "x" * 200
-    assert 0 < len(second) <= 100
-
-
 # ---- the program -----------------------------------------------------------------------------
 
 
 def test_help_ends_with_status_0_and_needs_no_tensorflow(tmp_path):
-    done = run_main(tmp_path, "--help", "--preset", "faces", status=0)
+    done = run_main(tmp_path, "--help", "all", "--preset", "faces", status=0)
     assert done.stderr == "" and not list(tmp_path.iterdir())
     assert "  --output_height=48 " in done.stdout
-    code = "import sys, main; status = main.main(['--help']); " + (
+    code = "import sys, main; status = main.main(['--help', 'all']); " + (
         "print(status, {'tensorflow', 'keras'} & set(sys.modules), file=sys.stderr)"
     )
     words = [sys.executable, "-c", code]

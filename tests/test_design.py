@@ -18,18 +18,20 @@ MODULES = sorted(
 # and commands down; `architectures` holds networks and trainers, and none of those below it sees a
 # Config.
 MAY_IMPORT = {
-    "main": {"commands", "config", "console"},
+    "main": {"commands", "config", "messages", "console"},
     "commands": {
         "augmentation",
         "config",
         "datasets",
         "evaluation",
         "generation",
+        "messages",
         "runs",
         "steering",
         "training",
     }
     | {"losses", "layers", "files", "console"},
+    "messages": {"config", "console"},
     "config": {"console"},
     "generation": {"config", "datasets", "runs", "steering", "training"}
     | {"utils", "files", "locks", "console"},
@@ -53,7 +55,7 @@ MAX_LINES = {"main.py": 120, "model.py": 440}
 TABLES = {"config/tables.py", "config/presets.py", "config/fields.py"}  # data: of any length
 # These may import TensorFlow in functions alone: `--help` and wrong calls are quick.
 NO_TENSORFLOW = {"main", "commands", "config", "datasets", "runs", "utils", "files", "locks"}
-NO_TENSORFLOW |= {"console", "steering"}
+NO_TENSORFLOW |= {"console", "messages", "steering"}
 NO_TENSORFLOW |= {"generation/export", "generation/model_card", "generation/translate"}
 NO_TENSORFLOW |= {
     "generation/arguments",

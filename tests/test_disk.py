@@ -141,7 +141,7 @@ def test_a_limit_of_the_file_size(cli, before_a_step):
 def test_an_output_that_cannot_be_written(length):
     code = (
         "import sys, main\n"
-        f"main.messages.preset_table = lambda: {length} * 'a'\n"
+        f"main.preset_table = lambda: {length} * 'a'\n"
         "sys.exit(main.finish(main.main(['--list_presets'])))"
     )
     with open("/dev/full", "w") as full:

@@ -11,9 +11,9 @@ from PIL import Image
 
 import utils
 from commands import sources, train
-from config import messages
 from config.resolve import resolve
 from datasets import packed
+from messages import opening
 from runs import plots
 from tests.conftest import folder_of_images
 
@@ -63,7 +63,7 @@ def test_two_data_sets_of_one_name(cli):
     Path("b/dogs/train/0.png").rename("a/cats/train/new.png")
     status, out, _ = cli("--dataset", "a/cats/train", *words)
     assert status == 0 and "the data set has changed: 20 -> 21 images" in out.splitlines()
-    assert held.replace("20", "21") in out and f"note: {messages.MAY_BE_SEEN}" in out.splitlines()
+    assert held.replace("20", "21") in out and f"note: {opening.MAY_BE_SEEN}" in out.splitlines()
     status, out, err = cli("--dataset", "a/cats/train", *words, "--holdout", 4)
     assert status == 2 and f"run {run} has holdout=3, not 4: leave that flag" in err
     status, out, err = cli("--dataset", "a/cats/train", "--holdout", 4, "--visualize", 0)
@@ -150,4 +150,4 @@ def test_images_that_the_run_before_has_seen(holdout, was, seen):
     data = {"source": "cats", **was}
     saved = {"dataset": "./cats", "holdout": data.pop("holdout", None), "data": data}
     assert train.has_seen(c, saved, {"fingerprint": "a"}) == seen
-    assert "old may have been trained on images that are held out" in messages.seen_before(c)
+    assert "old may have been trained on images that are held out" in opening.seen_before(c)

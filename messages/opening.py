@@ -1,16 +1,13 @@
-"""The texts of --help, --list_presets and --evaluate, and of the start of training.
-
-Imports no TensorFlow.
-"""
+"""The lines that a training and an evaluation begin with. Imports no TensorFlow."""
 
 import math
 import textwrap
 
-from config import presets, tables
-from config.fields import FIELDS, TEST_MODE, is_set, text
-from config.resolve import resolve
+from config import tables
+from config.fields import text
 from config.saved import changes
 from console import plain
+from messages.settings import advice, grouped
 
 MAY_BE_SEEN = (
     "the images have changed since the training: if some were removed or renamed, images that were "
@@ -18,66 +15,7 @@ MAY_BE_SEEN = (
 )
 
 
-def advice(c, given):
-    """Return notes on settings that papers advise against and on flags without effect.
-
-    Args:
-      c: the `Config` of a training.
-      given: dict of the flags of the call.
-
-    Returns:
-      A list of lines.
-    """
-    lines = []
-    if c.critic_norm == "batch" and c.penalty != "none":
-        lines.append(
-            "note: with batch norm in the critic, a score depends on the whole batch, but --penalty"
-            f" {c.penalty} penalises each image alone (1704.00028, section 4): use --critic_norm"
-            " layer"
-        )
-    groups = {  # flag → ({choice: fields that it uses}, the choice of this run)
-        "arch": ({n: _arch_fields(r) for n, r in tables.ARCHS.items()}, c.arch),
-        "mode": ({n: r.clip for n, r in tables.MODES.items()}, c.mode),
-        "penalty": ({n: _penalty_fields(r) for n, r in tables.PENALTIES.items()}, c.penalty),
-        "optimizer": ({n: tuple(r.kwargs) for n, r in tables.OPTIMIZERS.items()}, c.optimizer),
-    }
-    for flag, (used, choice) in groups.items():
-        unused = set().union(*used.values()) - set(used[choice])
-        names = sorted(unused & {*given})
-        lines += [f"note: --{n} has no effect with --{flag} {choice}" for n in names]
-    unused = [n for n in TEST_MODE if is_set(c, n)]
-    return lines + [f"note: --{n} has no effect in training, only in test mode" for n in unused]
-
-
-def _arch_fields(row):
-    """Return the fields that this architecture uses, and some other architectures do not."""
-    sizes = () if row.growth else ("output_height", "output_width")
-    return (*row.network, *row.training, *sizes)
-
-
-def _penalty_fields(penalties):
-    """Return the fields that this choice of --penalty uses, and some other choices do not."""
-    weights = {name for penalty in penalties for name in penalty.weights.values()}
-    return (*weights, *(("penalty_every", "penalty_fraction") if penalties else ()))
-
-
-def describe(config, names=None):
-    """Format settings as `name=value`, in lines of up to 100 characters.
-
-    Args:
-      config: a `Config`.
-      names: the fields; None for all that are saved with the run.
-    """
-    lines = [""]
-    for name in names or config.to_json():
-        item = f"{name}={text(getattr(config, name))}"
-        if lines[-1] and len(lines[-1]) + len(item) > 96:
-            lines.append("")
-        lines[-1] += ("  " if lines[-1] else "") + item
-    return "\n".join(lines)
-
-
-def opening(config, given, saved, start=None):
+def first_lines(config, given, saved, start=None):
     """Return the first text of a training: settings, notes, and changes of a resumed run.
 
     Args:
@@ -86,7 +24,7 @@ def opening(config, given, saved, start=None):
       saved: dict of the run's saved settings; {} for a new run.
       start: dict of the settings that a new run takes from the run it starts from, or None.
     """
-    lines = [f"run {config.run_name}", describe(config), *advice(config, given)]
+    lines = [f"run {config.run_name}", *grouped(config), *advice(config, given)]
     if saved and config.init_from:
         lines.append("note: --init_from has no effect on a resumed run")
     if start:
@@ -257,44 +195,3 @@ def classes(names):
     """Return a line with the number of classes and their names, as many as fit into it."""
     shown = textwrap.shorten(", ".join(names), 80, placeholder=" ...", break_long_words=True)
     return f"{len(names)} classes: {plain(shown)}"
-
-
-def preset_table():
-    """Return the text of --list_presets: a table with one preset a line."""
-    names = ("arch", "mode", "dataset", "output_height", "learning_rate", "epoch")
-    rows = [("preset", *names, "source")]
-    for name, row in presets.PRESETS.items():
-        c = resolve({"preset": name})
-        rows.append((name, *(text(getattr(c, n)) for n in names), row.source))
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    return "\n".join("  ".join(v.ljust(w) for v, w in zip(row, widths)).rstrip() for row in rows)
-
-
-def help_text(config):
-    """Return the text of --help, which shows the values of `config`."""
-    lines = [
-        "Train a GAN on a data set or a folder of images, or make pictures with a trained GAN.",
-        "",
-        "  python main.py --dataset mnist --train True --mode gp   train; repeat it to resume",
-        "  python main.py --dataset mnist                          make pictures",
-        "",
-        "Flags, with their values in this call. Their names may be written with - or _.",
-        "",
-    ]
-    for field in FIELDS.values():
-        choices = field.metadata["choices"]
-        note = f" ({', '.join(choices)})" if choices else ""
-        value = text(getattr(config, field.name))
-        flag = f"  --{field.name}={value}".ljust(34) + " "
-        entry = field.metadata["help"] + note
-        lines.append(
-            textwrap.fill(
-                entry,
-                100,
-                initial_indent=flag,
-                subsequent_indent=" " * 35,
-                break_long_words=False,
-                break_on_hyphens=False,
-            )
-        )
-    return "\n".join(lines)

@@ -1,0 +1,1 @@
+"""What the program says about a call: its settings, its first lines, and --help."""
