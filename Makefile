@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: train test coverage clean
+.PHONY: train test coverage docs clean
 
 train: .venv/installed ## train on the digits, which need no download
 	$(BIN)/python main.py --preset digits --train True --max_minutes 2
@@ -27,6 +27,9 @@ coverage: .venv/installed-dev ## run the tests and list the lines that they do n
 .venv/installed-dev: requirements-dev.txt requirements-onnx.txt .venv/installed
 	$(BIN)/python -m pip install --quiet -r requirements-dev.txt
 	touch $@
+
+docs: .venv/installed ## write the pages that are made from the tables
+	$(BIN)/python -m messages.help > docs/flags.md
 
 clean: ## delete the environment, and no run or picture
 	rm -rf .venv

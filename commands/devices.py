@@ -170,7 +170,9 @@ def find_cluster(c):
     if team and c.compare:
         raise WrongCall("--compare trains on one machine: use --strategy none")
     if not text and c.strategy == "multiworker":
-        raise WrongCall("--strategy=multiworker needs TF_CONFIG in the environment: see the README")
+        raise WrongCall(
+            "--strategy=multiworker needs TF_CONFIG in the environment: see docs/cluster.md"
+        )
     return team
 
 

@@ -178,7 +178,7 @@ def test_translations_are_those_of_test_mode(cli, eager):
 
 def test_the_code_of_the_readme(monkeypatch):
     monkeypatch.chdir(ROOT)
-    codes = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)[:2]
+    codes = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "python.md").read_text(), re.S)[:2]
     found = []
     for code in codes:
         space = {}

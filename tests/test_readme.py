@@ -1,4 +1,4 @@
-"""What the README and the Makefile say is what the program does."""
+"""What the README, the pages in docs/ and the Makefile say is what the program does."""
 
 import re
 
@@ -10,58 +10,67 @@ from tests.conftest import ROOT
 from tests.test_design import own_files
 
 README = (ROOT / "README.md").read_text()
+PAGES = {f"docs/{path.name}": path.read_text() for path in sorted((ROOT / "docs").glob("*.md"))}
+PAGES["README.md"] = README
 MAKEFILE = (ROOT / "Makefile").read_text()
-COMMANDS = re.findall(r"python main\.py((?: +[^\s`#|]+)+)", README)
-COMMANDS += re.findall(r"python main\.py (.+)", MAKEFILE)
+COMMANDS = sorted(
+    {
+        " ".join(words.replace("\\", "").strip("\" '").split())
+        for text in (*PAGES.values(), MAKEFILE)
+        for words in re.findall(r"python main\.py\s((?: *[^\s`#|]+)+)", text)
+    }
+)
+
+
+def test_the_readme_is_short():
+    assert len(README.splitlines()) <= 200
+    table = README.partition("## When it goes wrong")[2].partition("\n## ")[0]
+    assert len(re.findall(r"^\| .+ \| .* \| .+ \|$", table, re.M)) >= 17  # with the head
 
 
 def test_commands_are_found():
-    assert len(COMMANDS) > 10
+    assert len(COMMANDS) > 40
 
 
 @pytest.mark.parametrize("words", COMMANDS)
 def test_every_command_is_one_that_the_program_takes(words):
-    given = flags.parse_flags(["main.py", *words.replace("\\", "").strip('" ').split()])
+    given = flags.parse_flags(["main.py", *words.split()])
     given.pop("help", None)
     resolve(given)
 
 
-def test_every_flag_is_in_the_table():
-    rows = re.findall(r"^\| `(\w+)` \|", README.partition("## Flags")[2], re.M)
-    assert rows == list(fields.FIELDS)
+@pytest.mark.parametrize("page", PAGES)
+def test_flags_and_settings_that_are_named_exist(page):
+    """In the text `--name value` or `--name`, in commands too."""
+    names = {
+        name.replace("-", "_") for name in re.findall(r"(?<![\w-])--([a-zA-Z][\w-]+)", PAGES[page])
+    }
+    others = {
+        "help",
+        "zip",
+        "ntasks_per_node",
+        "gpus_per_node",
+        "requeue",
+        "signal",
+        "nodes",
+        "logdir",
+    }
+    assert names - {*fields.FIELDS, *others, *BENCHMARKS} == set()
 
 
-@pytest.mark.parametrize("name", fields.FIELDS)
-def test_the_tables_defaults(name):
-    """Plain defaults are given as they are; those of the tables name their rows in words."""
-    table = README.partition("## Flags")[2].splitlines()
-    row = next(x for x in table if x.startswith(f"| `{name}` |"))
-    default = row.split(" | ")[1].replace("\\", "")
-    value = fields.FIELDS[name].default
-    layers = [resolve({"mode": m, "dataset": d}) for m in ("gp", "regular") for d in DATA]
-    if len({getattr(c, name) for c in layers}) == 1 and value is not None:
-        assert default.split(";")[0] in (fields.text(value), {"train_size": "inf"}.get(name))
+BENCHMARKS = {  # flags of the programs in benchmarks/
+    *("candidates", "seeds", "minutes", "updates", "output", "plot", "copies", "rounds", "seconds"),
+    *("cases", "modes", "competitors", "set", "tflops", "nvlink", "hop", "network", "message"),
+    *("inside", "kills", "processes", "steps", "widths", "together", "eager", "at_once", "share"),
+}
 
 
-DATA = ("mnist", "faces", "folder")
-
-
-def test_files_named_are_there():
-    for path in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", README):
-        assert (ROOT / path).is_file(), path
-    for path in re.findall(r"`(\w+\.md)`", README):
-        assert (ROOT / path).is_file(), path
-
-
-TABLE = README.partition("## Flags")[2].splitlines()
-
-
-@pytest.mark.parametrize("name", fields.FIELDS)
-def test_the_meanings_are_those_of_help(name):
-    row = next(x for x in TABLE if x.startswith(f"| `{name}` |"))
-    meta = fields.FIELDS[name].metadata
-    choices = f" ({', '.join(meta['choices'])})" if meta["choices"] else ""
-    assert row.strip(" |").split(" | ")[-1].replace("\\", "") == meta["help"] + choices
+@pytest.mark.parametrize("page", PAGES)
+def test_linked_files_are_there(page):
+    for found in re.findall(r"\]\(([^)#]+)\)|src=\"([^\"]+)\"", PAGES[page]):
+        path = "".join(found)
+        if not path.startswith("http"):
+            assert ((ROOT / page).parent / path).exists(), path
 
 
 def test_the_help_names_the_data_sets_that_have_a_reader():
@@ -70,23 +79,10 @@ def test_the_help_names_the_data_sets_that_have_a_reader():
     assert [n for n in own if not re.search(rf"\b{n}\b", text)] == []
 
 
-@pytest.mark.parametrize("table", ["MODES", "ARCHS"])
-def test_the_default_column_names_the_rows(table):
-    """Each row of a table is named beside the settings that it changes."""
-    base, wrong = resolve({}), []
-    for name, row in getattr(tables, table).items():
-        for field, value in row.defaults.items():
-            default = next(x for x in TABLE if x.startswith(f"| `{field}` |")).split(" | ")[1]
-            plain = (fields.FIELDS[field].default, getattr(base, field), False)
-            named = re.search(rf"\b{name}\b|\bothers\b|\bby\b", default)
-            if value not in plain and not named:
-                wrong.append((name, field, value, default))
-    assert wrong == []
-
-
 @pytest.mark.parametrize("name", [*tables.MODES, *tables.PENALTIES, *tables.ARCHS])
-def test_the_first_page_names_every_choice(name):
-    assert re.search(rf"`{name}`", README.partition("## On a fresh machine")[0])
+def test_the_readme_names_every_choice(name):
+    section = README.partition("## Which mode?")[2].partition("\n## ")[0]
+    assert re.search(rf"`{name}`", section)
 
 
 def test_texts_name_files_that_are_there():
