@@ -16,14 +16,15 @@ import warnings
 
 _NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2")
 STOP_SIGNALS = tuple(signal.Signals[n] for n in _NAMES if hasattr(signal, n))  # Windows lacks some
+WIDTH = 100  # columns of a line of progress
 
 
 class WrongCall(Exception):
-    """An invalid command line. The program prints the message as one line, with exit status 2."""
+    """An invalid command line. The program prints it as one line, with exit status 2."""
 
 
 class Failed(Exception):
-    """A call that cannot go on. The program prints the message as one line, with exit status 1."""
+    """A call that cannot go on. The program prints it as one line, with exit status 1."""
 
 
 class Progress:
@@ -46,8 +47,7 @@ class Progress:
         self, label, total, done=0, every=5.0, deadline=math.inf, patient=False, compiles=False
     ):
         self.label, self.total, self.start, self.every = label, total, done, every
-        self.compiles = compiles
-        self.deadline = deadline
+        self.compiles, self.deadline = compiles, deadline
         self.begun = self.timed = time.monotonic()  # `timed`, `start`: the speed is that since then
         self.printed = self.begun if patient else -math.inf
         self.bar = None
@@ -87,12 +87,14 @@ class Progress:
         if self.compiles:
             self.timed, self.start, self.compiles = now, done, False
         if self.bar:
-            fields = {"count": self._count(done)} | ({} if text is None else {"text": text})
+            fields = {"count": self._count(done), **({} if text is None else {"text": text})}
             self.bar.update(self.task, completed=self._share(done, now), left=left, **fields)
         elif now - self.printed > self.every and text is not None:
             self.printed = now
-            text = f"  {text}" if text else ""
-            print(f"{self.label} {self._count(done)}{text}  {left} left", flush=True)
+            parts = [f"{self.label[:30]} {self._count(done)}", *text.split("  "), f"{left} left"]
+            while len("  ".join(parts)) > WIDTH and len(parts) > 2:
+                del parts[-2]
+            print("  ".join(filter(None, parts)), flush=True)
 
 
 class Stopped(Exception):

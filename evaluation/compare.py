@@ -90,8 +90,19 @@ def _show_grid(panel, run, mode, rows):
     image = utils.read_image(film.frame_paths(run)[-1])
     panel.imshow(image, cmap="gray", vmin=0, vmax=255)
     minutes = float(rows[-1].get("seconds") or 0) / 60
-    panel.set_title(f"{mode}, {rows[-1]['step']} updates, {minutes:.1f} minutes")
+    panel.set_title(
+        f"{mode}, {rows[-1]['step']} updates, {minutes:.1f} minutes\n{_recipe(run)}", fontsize=10
+    )
     panel.axis("off")
+
+
+def _recipe(run):
+    """Return the optimizer, the rates and the critic updates of a run, as text."""
+    c = trained.read_config(run)
+    rate, critic_rate = c.get("learning_rate"), c.get("d_learning_rate")
+    rates = f"{rate:g}" if rate == critic_rate else f"{rate:g}, critic {critic_rate:g}"
+    many = "s" if c["critic_num"] > 1 else ""
+    return f"{c['optimizer']}, rate {rates}, {c['critic_num']} critic update{many} per update"
 
 
 def _show_curves(panel, rows, names, title):

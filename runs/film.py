@@ -167,12 +167,28 @@ def show_best(best, folder):
 
 
 def save_pair(folder, fakes):
-    """Write `real_vs_fake.png`: a folder's `reals.png` beside a grid of generated images.
+    """Write `real_vs_fake.png`: a folder's `reals.png` beside its newest grid, with captions.
 
     Removes an old file of that name if there is no `reals.png` with as many channels.
+
+    Args:
+      folder: path of the folder.
+      fakes: uint8 [H, W, C], for a folder without a grid.
     """
     path, reals = folder / "real_vs_fake.png", read_or_none(folder / "reals.png")
-    if reals is not None and reals.shape[-1] == fakes.shape[-1]:
-        utils.save_image(path, utils.side_by_side(reals, fakes))
-    else:
-        path.unlink(missing_ok=True)
+    newest = max(folder.glob("train_*.png"), key=_step, default=None)
+    sheet = newest and read_or_none(newest)  # in full size, as reals.png
+    fakes, caption = (fakes, "") if sheet is None else (sheet, f", update {_step(newest)}")
+    if reals is None or reals.shape[-1] != fakes.shape[-1]:
+        return path.unlink(missing_ok=True)
+    pair = (
+        plots.add_names(reals, ["training images"]),
+        plots.add_names(fakes, [f"generated{caption}"]),
+    )
+    return utils.save_image(path, utils.side_by_side(*pair))
+
+
+def _step(path):
+    """Return the step of a grid's file, or -1."""
+    step = utils.read_text(path).get("step", "")
+    return int(step) if step.isdecimal() else -1

@@ -38,6 +38,7 @@ def write(
     best_grid=None,
     plateau=None,
     per_epoch=None,
+    live=False,
 ):
     """Write the page of a run.
 
@@ -53,6 +54,7 @@ def write(
       best_grid: grid of the best checkpoint, a pair as in `grids`, or None.
       plateau: the `checkpoints.Plateau` since the best checkpoint, or None.
       per_epoch: generator updates in an epoch, or None if unknown.
+      live: True if the training goes on: the page then reloads itself.
     """
     frames = [
         [step_label(int(path.stem), per_epoch), data_uri(suffix, body)]
@@ -71,6 +73,7 @@ def write(
         "curves": _figures(rows),
         "measures": _table(rows, best),
         "settings": _settings(settings),
+        "live": "true" if live else "false",
         "frames": json.dumps(frames).replace("<", "\\u003c"),
     }
     files.save_text(path, string.Template(TEMPLATE.read_text()).substitute(values))
@@ -213,17 +216,21 @@ def _figure(rows, name):
     measured = name.startswith(log.MEASURED)
     lines = [values] if measured else [values, plots.smooth(values)]
     low, high = float(values.min()), float(values.max())
+    text = f"{low:.4g} to {high:.4g}, last {values[-1]:.4g}"
+    if threshold := plots.log_threshold(values):
+        lines = [np.arcsinh(line / threshold) for line in lines]
+        low, high, text = np.arcsinh(low / threshold), np.arcsinh(high / threshold), f"{text}; log"
     span = (low, high) if high > low else (low - 1, high + 1)  # draws a constant in the middle
     classes = ["", ""] if measured else [' class="raw"', ""]
     paths = "".join(
         f'<path{kind} d="{_path(steps, line, *span)}"/>' for kind, line in zip(classes, lines)
     )
     label = html.escape(name.removeprefix(log.MEASURED))
-    text = f"{low:.4g} to {high:.4g}, last {values[-1]:.4g}"
+    about = f"<br>{html.escape(plots.about(name))}" if plots.about(name) else ""
     return (
         f'<figure><svg viewBox="0 0 {WIDTH:g} {HEIGHT:g}" preserveAspectRatio="none" role="img" '
         f'aria-label="{label} over {steps[0]} to {steps[-1]} updates: {text}">{paths}</svg>'
-        f"<figcaption><b>{label}</b><br>{text}</figcaption></figure>"
+        f"<figcaption><b>{label}</b><br>{text}{about}</figcaption></figure>"
     )
 
 

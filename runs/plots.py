@@ -12,6 +12,40 @@ from runs import log
 MIN_CELL = 16  # pixels of a column with a name above it
 HEAD = 14  # pixels of height of the names
 MAX_NAME = 120  # pixels of width of the name of a row
+DWARFS = 20  # a curve whose start is this many times as large as the rest has a logarithmic axis
+ABOUT = {  # beginning of the name of a column → what it says
+    "critic_loss": "what the critic minimises, with its penalty",
+    "wasserstein": "mean critic(real) - mean critic(fake): rises at first; its slow fall is the "
+    "progress",
+    "logit_gap": "mean critic(real) - mean critic(fake), in logits: who is ahead",
+    "score_gap": "mean critic(real) - mean critic(fake): who is ahead",
+    "penalty": "the penalty on the critic's gradient: should not grow without end",
+    "gradient_norm": "norm of the critic's gradient where it is penalised: gp holds it near 1",
+    "generator_loss": "what the generator minimises: wanders, and means little by itself",
+    "d_real": "D(real), a probability: near 0.5, neither network is ahead",
+    "d_fake": "D(fake), a probability: at 0 for long, the critic has won",
+    "augment_p": "probability of each augmentation of the images that the critic sees",
+    "sign_real": "mean sign of the scores of real images: above 0.6, ada augments more",
+    "stage": "stage of the growth: each doubles the size",
+    "alpha": "share of the newest layers, from 0 to 1",
+    "learning_rate": "learning rate of the generator",
+    "adversarial": "what a generator minimises of its critic's scores",
+    "cycle": "mean distance of an image and its translation there and back",
+    "identity": "mean distance of an image and its translation to its own kind",
+    "reconstruction": "distance of real images and what the critic makes of its features",
+    "eval/samples": "number of samples that are measured",
+    "eval/fid": "Fréchet distance of the features of samples and real images: lower is better",
+    "eval/kid_deviation": "deviation of the KID over subsets",
+    "eval/kid": "kernel distance of the features of samples and real images: lower is better",
+    "eval/precision": "share of samples near a real image: higher is better",
+    "eval/recall": "share of real images near a sample: higher is better",
+    "eval/rarest": "share of the class that the samples have least",
+    "eval/commonest": "share of the class that the samples have most",
+    "eval/right": "share of samples seen as the class asked for: higher is better",
+    "eval/swd": "sliced Wasserstein distance of patches: lower is better",
+    "eval/ssim": "similarity of pairs of samples: near 1, all are alike",
+    "eval/cycle": "mean distance of an image and its translation there and back: lower is better",
+}
 
 
 def save_plots(folder, rows):
@@ -39,6 +73,27 @@ def save_plots(folder, rows):
         else:
             (folder / file).unlink(missing_ok=True)
     return paths
+
+
+def about(name):
+    """Return a sentence on a column of metrics.csv; "" for an unknown one."""
+    found = [begin for begin in ABOUT if name.startswith(begin)]
+    return ABOUT[max(found, key=len)] if found else ""
+
+
+def log_threshold(values):
+    """Return the largest value that is shown linearly if the start of a curve dwarfs the rest.
+
+    Args:
+      values: array [N] of finite numbers, in order.
+
+    Returns:
+      The threshold of a symmetric logarithmic axis, > 0; None for a linear axis.
+    """
+    rest = np.abs(values[len(values) // 10 :])
+    usual = float(np.median(rest)) if len(values) >= 20 else 0.0
+    dwarfed = usual > 0 and np.abs(values).max() > DWARFS * max(usual, np.quantile(rest, 0.9))
+    return usual if dwarfed else None
 
 
 def add_names(grid, names):
@@ -104,27 +159,38 @@ def _cut(name, width, font):
 
 
 def _save_plot(path, rows, names):
-    """Plot columns over the steps as a PNG. Columns of the training also get a smooth curve."""
+    """Plot columns over the steps as a PNG, a panel each. Those of the training get a mean, too."""
     from matplotlib.figure import Figure
 
-    height = 2 * len(names)
+    height = 2.2 * len(names) + 0.6
     figure = Figure(figsize=(9, height))
     panels = figure.subplots(len(names), 1, sharex=True, squeeze=False)[:, 0]
     # Fixed margins, 0.5 inches at the bottom: a layout engine takes as long as the drawing.
-    figure.subplots_adjust(0.13, 0.5 / height, 0.98, 1 - 0.15 / height, hspace=0.12)
+    figure.subplots_adjust(0.13, 0.5 / height, 0.98, 1 - 0.35 / height, hspace=0.3)
     figure.align_ylabels(panels)
     for panel, name in zip(panels, names):
-        steps, values = series(rows, name)
-        if name.startswith(log.MEASURED):
-            panel.plot(steps, values, linewidth=1.2, marker=".")
-        else:
-            panel.plot(steps, values, linewidth=0.6, alpha=0.5)
-            panel.plot(steps, smooth(values), linewidth=1.2)
-        panel.set_ylabel(name.removeprefix(log.MEASURED))
-        panel.grid(alpha=0.3)
+        _draw_panel(panel, *series(rows, name), name)
     panels[-1].set_xlabel("generator updates")
     with files.atomic_path(path) as part:
         figure.savefig(part, dpi=100)
+
+
+def _draw_panel(panel, steps, values, name):
+    """Plot a column, with its meaning as the title."""
+    label = name.removeprefix(log.MEASURED)
+    if name.startswith(log.MEASURED):
+        panel.plot(steps, values, linewidth=1.2, marker=".")
+    else:
+        panel.plot(steps, values, linewidth=0.6, alpha=0.5, label="each row of the log")
+        panel.plot(steps, smooth(values), linewidth=1.2, label="mean of 2 % of the rows")
+        panel.legend(fontsize=7, loc="upper right", framealpha=0.6)
+    finite = values[np.isfinite(values)]
+    if threshold := log_threshold(finite):
+        panel.set_yscale("symlog", linthresh=threshold)
+        label += "\n(log)"
+    panel.set_title(about(name), fontsize=8, loc="left")
+    panel.set_ylabel(label)
+    panel.grid(alpha=0.3)
 
 
 def series(rows, name):

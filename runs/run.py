@@ -241,16 +241,15 @@ class Run:
         self.events.image(step, "samples", grid)
         film.add_frame(self.write_dir, step, grid, self._sample_every)
         if time.monotonic() - self._redrawn > self._redraw_cost / REDRAW_FRACTION:
-            self.redraw()
+            self.redraw(live=True)
 
-    def redraw(self):
-        """Write the animations, the plots, the other pictures and the page, if there are frames.
+    def redraw(self, live=False):
+        """Write the films, plots and other pictures, and the page, if there are frames.
 
-        Removes plots that would be empty. Copies the film and the page to `newest_dir`.
+        Removes plots that would be empty. With `live`, the page reloads itself.
         """
         start = time.monotonic()
-        grids = film.load_frames(self.write_dir)
-        if not grids:
+        if not (grids := film.load_frames(self.write_dir)):
             return
         best, folder = self.best(), self.write_dir / recovery.BEST
         film.draw(self.draw_dir, self.newest_dir, grids, folder)
@@ -266,6 +265,7 @@ class Run:
             best_grid=film.load_frame(folder, best.get("step")),
             plateau=self.plateau(),
             per_epoch=self._per_epoch,
+            live=live,
         )
         files.copy(self.newest_dir / page.NAME, self.draw_dir / page.NAME)  # last, for `finish`
         self._redrawn = time.monotonic()

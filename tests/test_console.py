@@ -55,6 +55,14 @@ def test_progress_prints_a_line_every_few_seconds(now, capsys):
     ]
 
 
+def test_a_line_fits_into_100_columns(now, capsys):
+    with console.Progress("r" * 40, 10) as bar:
+        bar.update(1, "  ".join(f"term_{i} {i}" for i in range(30)))
+    line = capsys.readouterr().out.rstrip("\n")
+    assert line.startswith("r" * 30 + " 1/10  term_0 0  term_1 1  ") and line.endswith(" left")
+    assert 90 < len(line) <= 100
+
+
 def test_the_time_left_leaves_out_the_compiling(now, capsys):
     with console.Progress("eating", 100, done=20, every=0, compiles=True) as bar:
         for seconds, done in ((60, 21), (5, 22), (15, 24)):

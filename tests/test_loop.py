@@ -283,7 +283,7 @@ def test_a_diverged_state_is_never_saved(bad, saved):
 def test_the_progress_line_shows_epoch_speed_and_terms():
     bar = Bar()
     loop.fit(Trainer(), Batches(), Run(), schedule(), bar)
-    assert bar.text.startswith("epoch 2.50")
+    assert bar.text.startswith("epoch 2.5  ")
     assert "images/s" in bar.text
     assert bar.text.endswith("loss 20")
 

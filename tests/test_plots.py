@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from runs.log import INDEX, MAX_COLUMNS, plotted
-from runs.plots import save_plots, series, smooth
+from runs.plots import about, log_threshold, save_plots, series, smooth
 
 
 def test_a_series_skips_blank_cells():
@@ -39,7 +39,7 @@ def test_there_is_a_panel_for_each_column(tmp_path, rows, names):
             assert image.format == "PNG" and np.ptp(np.asarray(image)) > 100
             heights.append(image.height)
     columns = {name for r in rows for name in r if name not in INDEX}
-    assert sum(heights) == 200 * len(columns)  # pixels of a panel
+    assert sum(heights) == 220 * len(columns) + 60 * len(names)  # pixels
 
 
 def test_a_plot_shows_its_column(tmp_path, monkeypatch):
@@ -86,3 +86,17 @@ def test_a_foreign_log_is_plotted_as_far_as_possible(tmp_path):
     assert [len(part) for part in series(rows, "a") + series(rows, "b")] == [0, 0, 0, 0]
     save_plots(tmp_path, [{"step": row["step"], "a": row["a"], "b": "nan"} for row in rows])
     assert (tmp_path / "losses.png").exists()
+
+
+@pytest.mark.parametrize("name", ["critic_loss", "wasserstein", "penalty", "cycle_A", "eval/fid_x"])
+def test_columns_are_explained(name):
+    assert about(name) and about("") == about("no_such") == ""
+    assert about("eval/kid_deviation_x") != about("eval/kid_x")
+
+
+def test_a_start_that_dwarfs_the_rest_has_a_logarithmic_axis():
+    falling = np.concatenate([[5000.0, 800.0], np.linspace(9, 1, 40)])
+    assert 4 < log_threshold(falling) < 6
+    assert log_threshold(-falling) == log_threshold(falling)
+    for flat in (np.linspace(100, 1, 42), np.zeros(42), falling[:19]):
+        assert log_threshold(flat) is None

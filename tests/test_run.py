@@ -218,7 +218,8 @@ def test_the_pictures_of_a_run(make_run):
 def test_redrawing_takes_a_small_fraction_of_the_time(make_run, monkeypatch):
     run, drawn = begin(make_run()), []
 
-    def redraw():
+    def redraw(live):
+        assert live
         drawn.append(1)
         run._redrawn, run._redraw_cost = time.monotonic(), 10.0
 

@@ -228,8 +228,8 @@ class _Log:
         if measured:
             self.begun += time.monotonic() - now
         self.lap = (time.monotonic(), seen)
-        values = "  ".join(f"{name} {value:.4g}" for name, value in terms.items())
-        return f"epoch {step / self.per_epoch:.2f}  {speed:.0f} images/s  {values}"
+        values = "  ".join(f"{name} {value:.3g}" for name, value in terms.items())
+        return f"epoch {step / self.per_epoch:.1f}  {speed:.0f} images/s  {values}"
 
     def _judge(self, plateau):
         """Report a long plateau once, and set `plateaued`.
