@@ -80,7 +80,7 @@ def into_fade(trainer):
     """Step until the networks of a growing trainer are in the fade of the second stage."""
     eagerly = tf.config.functions_run_eagerly()
     tf.config.run_functions_eagerly(True)  # faster than compiling the first stage
-    while trainer.grows or float(getattr(trainer, "alpha", 1)) == 0:
+    while trainer.grows or float(tf.convert_to_tensor(getattr(trainer, "alpha", 1.0))) == 0:
         trainer.step(*small_batch(trainer))
     tf.config.run_functions_eagerly(eagerly)
 

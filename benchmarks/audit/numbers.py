@@ -8,6 +8,7 @@ import scipy.stats
 
 from benchmarks.audit import formulas
 from evaluation import metrics
+from evaluation.wasserstein import sliced_wasserstein
 from training.adam import Adam
 
 OPTIMIZERS = {
@@ -120,7 +121,7 @@ def ssim(side):
 def wasserstein(side):
     """SWD in float64: the pyramid by a 2D convolution, SciPy's distance of each projection."""
     a, b = _images(0, side), _images(1, side)
-    found = metrics.sliced_wasserstein(a, b)
+    found = sliced_wasserstein(a, b)
     rng = np.random.default_rng(0)
     results = []
     for levels in zip(_pyramid(a), _pyramid(b)):
