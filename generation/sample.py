@@ -263,6 +263,6 @@ def class_number(label, classes, names):
     if label.isascii() and label.isdigit() and int(label[:9]) < classes:
         return int(label[:9])
     found = f"the classes {', '.join(names) or f'0 to {classes - 1}'}" if classes else "no classes"
-    near = nearest(label, names)
-    hint = f"did you mean {near}? This" if near else "this"
-    raise console.Failed(f"--label={label}: {hint} generator has {found}")
+    near = None if label.isdigit() else nearest(label, names)
+    hint = f" (did you mean {near}?)" if near else ""
+    raise console.Failed(f"--label={label}: this generator has {found}{hint}")

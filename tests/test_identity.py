@@ -128,7 +128,8 @@ def check_labels(cli, drawn):
         assert sheet.size == (3 * 16, 2 * 16 + plots.HEAD)
     status, _, err = cli("--dataset", "pics", "--label", "cat")
     assert (status, err.count("\n")) == (1, 1)
-    assert err.endswith("--label=cat: this generator has the classes 2, 10, cat & dog\n")
+    hint = " (did you mean cat & dog?)\n"
+    assert err.endswith(f"--label=cat: this generator has the classes 2, 10, cat & dog{hint}")
 
 
 @pytest.mark.parametrize(

@@ -187,11 +187,11 @@ def test_a_label_is_a_name_or_else_a_number():
     found = [sample.class_number(label, 4, names) for label in ("1", "2", "10", "cat", "3", None)]
     assert found == [0, 1, 2, 3, 3, None]
     assert sample.class_number("2", 3, ()) == 2
-    for label in ("4", "Cat", "0x1"):
+    for label, hint in (("4", ""), ("Cat", " (did you mean cat?)"), ("0x2", "")):
         with pytest.raises(console.Failed) as error:
             sample.class_number(label, 4, names)
         assert str(error.value) == (
-            f"--label={label}: this generator has the classes 1, 2, 10, cat"
+            f"--label={label}: this generator has the classes 1, 2, 10, cat{hint}"
         )
 
 
