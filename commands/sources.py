@@ -11,7 +11,7 @@ import numpy as np
 import console
 from config import resolve, tables
 from config.rows import import_object
-from config.values import nearest
+from config.values import did_you_mean
 from datasets import packed
 from messages import opening
 from runs import film, page, trained
@@ -229,8 +229,8 @@ def suggest(given):
     for flag, names in (("init_from", runs), ("name", runs), ("dataset", sets)):
         word = given.get(flag)
         is_path = word is None or os.path.basename(word) != word or os.path.exists(word)
-        if not is_path and word not in names and (found := nearest(word, names)):
-            return f" (did you mean --{flag} {console.plain(found)}?)"
+        if not is_path and word not in names and (hint := did_you_mean(word, names, f"--{flag} ")):
+            return hint
     return ""
 
 

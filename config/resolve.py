@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from config import fields, presets, tables
-from config.values import is_stage, nearest
+from config.values import did_you_mean, is_stage
 from console import WrongCall
 
 
@@ -115,8 +115,7 @@ def _complete(settings, row):
 def _check_names(c):
     """Check the flags whose validity does not depend on the run's settings."""
     if not re.fullmatch("auto|cpu|gpu(:[0-9]+)?", c.device, re.ASCII):
-        found = nearest(c.device, ("auto", "cpu", "gpu"))
-        hint = f" (did you mean {found}?)" if found else ""
+        hint = did_you_mean(c.device, ("auto", "cpu", "gpu"))
         raise WrongCall(
             f"--device={c.device} must be auto, cpu, gpu, or one GPU such as gpu:0{hint}"
         )

@@ -6,6 +6,7 @@ The functions that parse a text raise ValueError or KeyError if it is not valid.
 import difflib
 import re
 
+import console
 from config import tables
 
 MAX_SEEDS = 100_000
@@ -110,6 +111,12 @@ def nearest(word, names):
         return plain[short]
     found = longer if len(longer) == 1 else difflib.get_close_matches(short, plain, 1)
     return plain[found[0]] if found else None
+
+
+def did_you_mean(word, names, before=""):
+    """Return " (did you mean NAME?)" with the `nearest` name after the text `before`, or ""."""
+    found = nearest(word, names)
+    return f" (did you mean {before}{console.plain(found)}?)" if found else ""
 
 
 def suggestion(field, text):

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 import console
 import utils
-from config.values import nearest
+from config.values import did_you_mean
 from generation import video
 from runs import plots
 from steering import pictures, sweeps
@@ -263,6 +263,5 @@ def class_number(label, classes, names):
     if label.isascii() and label.isdigit() and int(label[:9]) < classes:
         return int(label[:9])
     found = f"the classes {', '.join(names) or f'0 to {classes - 1}'}" if classes else "no classes"
-    near = None if label.isdigit() else nearest(label, names)
-    hint = f" (did you mean {near}?)" if near else ""
+    hint = "" if label.isdigit() else did_you_mean(label, names)
     raise console.Failed(f"--label={label}: this generator has {found}{hint}")

@@ -176,19 +176,17 @@ def save_pair(folder, fakes):
       fakes: uint8 [H, W, C], for a folder without a grid.
     """
     path, reals = folder / "real_vs_fake.png", read_or_none(folder / "reals.png")
-    newest = max(folder.glob("train_*.png"), key=_step, default=None)
-    sheet = newest and read_or_none(newest)  # in full size, as reals.png
-    fakes, caption = (fakes, "") if sheet is None else (sheet, f", update {_step(newest)}")
+    newest = max(folder.glob("train_*.png"), key=_place, default=None)
+    sheet, caption = newest and read_or_none(newest), "generated"
+    if sheet is not None:  # in full size, as reals.png
+        fakes, caption = sheet, f"generated, update {utils.read_text(newest).get('step', '?')}"
     if reals is None or reals.shape[-1] != fakes.shape[-1]:
-        return path.unlink(missing_ok=True)
-    pair = (
-        plots.add_names(reals, ["training images"]),
-        plots.add_names(fakes, [f"generated{caption}"]),
-    )
-    return utils.save_image(path, utils.side_by_side(*pair))
+        path.unlink(missing_ok=True)
+        return
+    pair = plots.add_names(reals, ["training images"]), plots.add_names(fakes, [caption])
+    utils.save_image(path, utils.side_by_side(*pair))
 
 
-def _step(path):
-    """Return the step of a grid's file, or -1."""
-    step = utils.read_text(path).get("step", "")
-    return int(step) if step.isdecimal() else -1
+def _place(path):
+    """Return the numbers in the name of a grid's file: its epoch, and the update in it."""
+    return [int(number) for number in re.findall(r"\d+", path.stem)]

@@ -32,7 +32,6 @@ ABOUT = {  # beginning of the name of a column → what it says
     "adversarial": "what a generator minimises of its critic's scores",
     "cycle": "mean distance of an image and its translation there and back",
     "identity": "mean distance of an image and its translation to its own kind",
-    "reconstruction": "distance of real images and what the critic makes of its features",
     "eval/samples": "number of samples that are measured",
     "eval/fid": "Fréchet distance of the features of samples and real images: lower is better",
     "eval/kid_deviation": "deviation of the KID over subsets",
@@ -44,7 +43,6 @@ ABOUT = {  # beginning of the name of a column → what it says
     "eval/right": "share of samples seen as the class asked for: higher is better",
     "eval/swd": "sliced Wasserstein distance of patches: lower is better",
     "eval/ssim": "similarity of pairs of samples: near 1, all are alike",
-    "eval/cycle": "mean distance of an image and its translation there and back: lower is better",
 }
 
 

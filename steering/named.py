@@ -10,7 +10,7 @@ import numpy as np
 
 import console
 import files
-from config.values import nearest
+from config.values import did_you_mean
 from steering import directions, latents
 
 ARRAYS, NAMES = "directions.npz", "directions.txt"
@@ -47,8 +47,7 @@ class Directions:
             number = int(name[:9]) if name.isdigit() else numbers.get(name, 0)
             if not 1 <= number <= len(self.vectors):
                 named = "".join(f", {console.plain(name)}" for name in numbers)
-                near = nearest(name, numbers)
-                hint = f" (did you mean {console.plain(near)}?)" if near else ""
+                hint = did_you_mean(name, numbers)
                 raise console.Failed(
                     f"--move={moves}: there is no direction {name}{hint}; there are 1 to "
                     f"{len(self.vectors)}{named}"
