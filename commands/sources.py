@@ -226,8 +226,9 @@ def suggest(given):
     c = resolve.resolve(given, check=False)
     runs = [path.name for top in (c.checkpoint_dir, trained.shipped_dir()) for path in _sorted(top)]
     sets = [*tables.DATASETS, *(path.name for path in _sorted(c.data_dir) if path.name[0] != ".")]
+    trains = c.train or c.compare  # and gives a new run a name
     for flag, names in (("init_from", runs), ("name", runs), ("dataset", sets)):
-        word = given.get(flag)
+        word = None if flag == "name" and trains else given.get(flag)
         is_path = word is None or os.path.basename(word) != word or os.path.exists(word)
         if not is_path and word not in names and (hint := did_you_mean(word, names, f"--{flag} ")):
             return hint

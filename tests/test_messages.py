@@ -129,3 +129,8 @@ def test_misspelt_words_have_a_suggestion(words, hint, cli, tmp_path):
     (tmp_path / "data" / "my_faces").mkdir(parents=True)
     status, _, err = cli(*words.split())
     assert status in (1, 2) and hint in err and len(err.splitlines()) == 1
+
+
+def test_the_name_of_a_new_run_is_not_taken_for_a_misspelt_one(cli):
+    status, _, err = cli("--dataset", "zzz", "--train", "--name", "mnist_64_2828")
+    assert status == 1 and err.startswith("main.py: no folder data/zzz: ") and "mean" not in err
