@@ -1,15 +1,20 @@
-"""Test mode: make pictures with a trained generator. `--list`: print the trained generators."""
+"""Test mode: make pictures with a trained generator. `--serve`: a page that makes them.
+
+`--list`: print the trained generators.
+"""
 
 import itertools
 import re
+import signal
 
 import console
 from commands import build, devices
-from config import tables, values
+from config import fields, tables, values
 from config.resolve import resolve
 from config.rows import import_object
-from generation import listing
+from generation import listing, load
 from runs import recovery, trained
+from serving import sampling, server, translating
 from steering import latents, named
 
 MAX_LINES = 10  # a series of more files is one line
@@ -28,6 +33,82 @@ def list_runs(given):
     c = resolve(given, check=False)
     recovery.settle_runs(c.checkpoint_dir, c.log_dir, c.sample_dir)
     print(listing.table(c.checkpoint_dir, c.sample_dir))
+
+
+def serve(given):
+    """Serve a page to play with a trained generator, until a signal asks to stop.
+
+    Args:
+      given: dict of the flags of the call.
+
+    Returns:
+      The exit status: 128 + the number of the signal, or 0 if the server has been closed.
+    """
+    c, folder = build.find(given)
+    for name in fields.TEST_MODE:
+        if fields.is_set(c, name):
+            print(f"note: --{name} has no effect with --serve: the page has its own settings")
+    with server.listen(c.host, c.port, fixed="port" in given) as listening:
+        devices.import_tensorflow(c.device)
+        page = import_object(tables.ARCHS[c.arch].task.page)
+        listening.page = page(c, folder, _words(c, given, folder))
+        for line in listening.lines(c.port):
+            print(line, flush=True)
+        server.open_browser(listening.url)
+        stop = listening.run()
+    if stop is None:
+        return 0
+    print(f"stopped by {stop}")
+    return 128 + signal.Signals[stop]
+
+
+def _words(c, given, folder):
+    """Return the words of a command line that uses the same run, without settings of test mode."""
+    flags = {"dataset": c.dataset, **given, "name": folder.name}
+    dropped = {"serve", "host", "port", *fields.TEST_MODE}
+    texts = {n: fields.text(value) for n, value in flags.items() if n not in dropped}
+    words = ([f"--{n}={t}"] if t.startswith("-") else [f"--{n}", t] for n, t in texts.items())
+    return ["python", "main.py", *itertools.chain(*words)]
+
+
+def _about(loaded, c):
+    """Return a line on a run, whose generator or translator is `loaded`."""
+    step = "" if loaded.step is None else f", update {loaded.step:,}"
+    return f"{trained.without_folders(c.dataset)}: {c.arch}, {c.mode}{step}"
+
+
+def sample_page(c, folder, words):
+    """Return the `sampling.SamplePage` of a run's folder; see `rows.Task`."""
+    generator, found = load(folder.resolve()), None
+    try:
+        found = named.read(build.pictures_path(c, folder), generator.network)
+    except console.Failed as error:
+        print(f"note: the page has no directions: {error}")
+    for line in found.lines if found else ():
+        print(line)
+    return sampling.SamplePage(
+        generator,
+        title=recovery.title(folder),
+        about=_about(generator, c),
+        words=words,
+        seed=c.seed,
+        found=found,
+        background=c.background,
+        value_range=trained.read_config(folder)["data"].get("value_range"),
+    )
+
+
+def translation_page(c, folder, words):
+    """Return the `translating.TranslationPage` of a run's folder; see `rows.Task`."""
+    translator = load(folder.resolve())
+    return translating.TranslationPage(
+        translator,
+        title=recovery.title(folder),
+        about=_about(translator, c),
+        words=words,
+        background=c.background,
+        value_ranges=trained.read_config(folder)["data"].get("value_range") or (None, None),
+    )
 
 
 def pictures(c, folder):

@@ -146,6 +146,7 @@ GENERATION = Task(
     load="datasets.packed:load",
     describe="datasets.packed:describe",
     pictures="commands.generate:samples",
+    page="commands.generate:sample_page",
     facts=("class_counts",),
 )
 TRANSLATION = Task(
@@ -157,6 +158,7 @@ TRANSLATION = Task(
     load="datasets.domains:load",
     describe="datasets.domains:describe",
     pictures="commands.generate:translations",
+    page="commands.generate:translation_page",
     facts=("epochs", "per_epoch", "shown"),
     min_batch=1,  # instance norm normalises each image separately
 )

@@ -174,7 +174,7 @@ def _translate_all(generator, path, names, open_image, target, background, value
     with console.Progress(f"translating {path}", len(names)) as bar:
         for i, name in enumerate(names):
             try:
-                image, found = _load(open_image(i), channels, background, value_range)
+                image, found = load_picture(open_image(i), channels, background, value_range)
             except Exception as error:  # decoders raise errors of any type for broken files
                 skipped.append(f"{name} ({console.first_line(error, 60)})")
                 continue
@@ -204,10 +204,21 @@ def compiled(generator, channels):
     return tf.function(lambda x: generator(x, training=False), input_signature=signature)
 
 
-def _load(file, channels, background, value_range):
-    """Return a file as uint8 [H, W, C], upright, in sRGB and at its own size, and its `Seen`.
+def load_picture(file, channels, background, value_range):
+    """Load a picture upright, in sRGB and at its own size.
 
-    Raises ValueError if it has more than `MAX_PIXELS`, and Pillow's errors if it cannot be read.
+    Args:
+      file: path of the picture, or an open file.
+      channels: 1 or 3.
+      background: the colour behind transparent pixels.
+      value_range: as in `utils.to_mode`: that of the training images.
+
+    Returns:
+      (uint8 [H, W, channels], its `decoding.Seen`).
+
+    Raises:
+      ValueError: if it has more than `MAX_PIXELS`.
+      OSError, SyntaxError: if Pillow cannot read it; a broken file may raise other errors.
     """
     with utils.open_image(file) as image:
         if image.width * image.height > MAX_PIXELS:

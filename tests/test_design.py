@@ -26,6 +26,7 @@ MAY_IMPORT = {
         "evaluation",
         "generation",
         "runs",
+        "serving",
         "steering",
         "training",
     }
@@ -33,6 +34,7 @@ MAY_IMPORT = {
     "config": {"console"},
     "generation": {"config", "datasets", "runs", "steering", "training"}
     | {"utils", "files", "locks", "console"},
+    "serving": {"config", "datasets", "generation", "steering", "utils", "console"},
     "steering": {"config", "runs", "utils", "files", "console"},
     "evaluation": {"runs", "utils", "files", "locks", "console"},
     "runs": {"utils", "files", "locks", "console"},
@@ -53,7 +55,7 @@ MAX_LINES = {"main.py": 120, "model.py": 440}
 TABLES = {"config/tables.py", "config/presets.py", "config/fields.py"}  # data: of any length
 # These may import TensorFlow in functions alone: `--help` and wrong calls are quick.
 NO_TENSORFLOW = {"main", "commands", "config", "datasets", "runs", "utils", "files", "locks"}
-NO_TENSORFLOW |= {"console", "steering"}
+NO_TENSORFLOW |= {"console", "steering", "serving"}
 NO_TENSORFLOW |= {"generation/export", "generation/model_card", "generation/translate"}
 NO_TENSORFLOW |= {
     "generation/arguments",
