@@ -26,6 +26,7 @@ class Purpose(enum.IntEnum):
     INTERPOLATION = 5
     MOVE = 6
     DIRECTION = 7
+    PROJECTION = 8
 
 
 def build_latents(distribution, truncation=None):
