@@ -207,6 +207,6 @@ def round_to(number):
     Raises:
       TypeError, ValueError: if it is no number.
     """
-    if not isinstance(number, numbers.Real):
+    if not isinstance(number, numbers.Real) or isinstance(number, bool):
         raise TypeError
     return float(f"{float(number):.{DIGITS}g}")

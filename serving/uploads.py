@@ -5,6 +5,8 @@ import functools
 import io
 from pathlib import PurePosixPath
 
+import numpy as np
+
 import console
 import utils
 from datasets import pictures
@@ -86,6 +88,6 @@ def _read(decode, name, background, value_range, size=None):
         named = "cannot identify" in str(error)
         reason = "it is no picture of a known kind" if named else console.first_line(error)
         raise console.Failed(f"cannot read {name}: {reason}") from None
-    aspects = [seen.aspect] if size else None
+    aspects = np.array([seen.aspect]) if size else None
     facts = pictures.summarise([seen], aspects, size, value_range)
     return image, pictures.notes(facts, background)
