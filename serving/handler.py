@@ -146,8 +146,6 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if self.server.ending.is_set():
             raise console.Stopped
         if time.monotonic() - self.told >= EVERY or not self.streams:
-            if self._has_gone():
-                raise ConnectionError
             self._send(http.HTTPStatus.OK, {"done": int(done), "total": int(total)}, last=False)
             self.server.busy.release()
             time.sleep(PAUSE)

@@ -46,8 +46,19 @@ function download(name, uri) {
 }
 
 function figure(uri, text) {
-  return make("figure", {}, make("img", {src: uri, alt: text}), make("figcaption", {textContent: text}));
+  const image = make("img", {src: uri, alt: text});
+  const look = () => image.classList.toggle("smaller", image.naturalWidth > image.clientWidth);
+  image.addEventListener("load", look);
+  return make("figure", {}, image, make("figcaption", {textContent: text}));
 }
+
+// Shows a command line, which breaks between its words.
+function showCommand(code, text) {
+  code.replaceChildren(...text.split(" ").flatMap((word, i) =>
+    [i ? " " : "", make("span", {textContent: word})]));
+}
+
+const sentences = (lines) => lines.map((s) => `${s[0].toUpperCase()}${s.slice(1)}.`).join(" ");
 
 // A place that files are dropped on, or chosen for.
 function dropping(place, use) {
@@ -119,7 +130,7 @@ function show(asked, result) {
   at("picture").src = result.image;
   at("picture").alt = text;
   at("caption").textContent = text;
-  at("command").textContent = result.command;
+  showCommand(at("command"), result.command);
   const first = asked.latents ? `Save the latents as ${asked.file} where you run it. ` : "";
   at("file").textContent = `${first}It writes this picture as ${result.file}, and prints where.`;
   at("save").onclick = () => download(`${facts.title}_${result.file}`, result.image);
@@ -216,7 +227,7 @@ async function project(file) {
     const near = found.psnr === null ? "equal" : `${found.psnr.toFixed(1)} dB`;
     at("pair").replaceChildren(figure(found.photo, "the photo"), figure(made.image, `the nearest: ${near}`));
     at("pair").hidden = false;
-    at("notes").textContent = found.notes.join(". ");
+    at("notes").textContent = sentences(found.notes);
   } catch (error) {
     if (error.name !== "AbortError") say(error.message);
   }
@@ -283,8 +294,8 @@ function setUpTranslations() {
       try {
         const made = await ask("translate", file, {fields: {direction, name: file.name}});
         find(".pair").replaceChildren(figure(made.source, from), figure(made.image, to));
-        find(".notes").textContent = made.notes.join(". ");
-        find("code").textContent = made.command;
+        find(".notes").textContent = sentences(made.notes);
+        showCommand(find("code"), made.command);
         find(".save").onclick = () => download(made.file, made.image);
         find(".on").onclick = () => {
           const bytes = Uint8Array.from(atob(made.image.split(",")[1]), (c) => c.charCodeAt(0));

@@ -204,11 +204,12 @@ def test_uploads_are_decoded_as_data_are():
         image, notes = uploads.read_photo(encoded(noise(16, 16), kind), "a", (8, 8, 1))
         assert image.shape == (8, 8, 1) and notes == []
     clear = encoded(Image.new("RGBA", (4, 4)), "PNG")
-    image, notes = uploads.read_whole(clear, "a", 3, "#102030")
-    assert image.reshape(-1, 3).tolist() == [[16, 32, 48]] * 16
-    assert notes[0].startswith("#102030 fills the transparent pixels of 1 picture")
-    wide = Image.fromarray(np.full((4, 4), 1000, np.uint16))
-    assert uploads.read_whole(encoded(wide, "PNG"), "a", 1, value_range=(0, 2000))[0][0, 0] == 128
+    wide = encoded(Image.fromarray(np.full((4, 4), 1000, np.uint16)), "PNG")
+    for read, size in ((uploads.read_photo, (4, 4, 3)), (uploads.read_whole, 3)):
+        image, notes = read(clear, "a", size, "#102030")
+        assert image.reshape(-1, 3).tolist() == [[16, 32, 48]] * 16
+        assert notes[0].startswith("#102030 fills the transparent pixels of 1 picture")
+        assert (read(wide, "a", size, value_range=(0, 2000))[0] == 128).all()
     with pytest.raises(console.Failed, match=r"^cannot read a: 4096x1025 are more than 4194304 p"):
         uploads.read_whole(encoded(Image.new("1", (4096, 1025)), "PNG"), "a", 3)
 
