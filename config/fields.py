@@ -379,6 +379,13 @@ class Config:
         str,
         saved=False,
     )
+    project: str = _flag(
+        None,
+        "test mode: photo, or folder of photos, to find the latents of: those whose images are"
+        " nearest",
+        str,
+        saved=False,
+    )
     label: str = _flag(
         None,
         "test mode: class of all images, by its name or number; None: every class in turn",
@@ -540,6 +547,7 @@ TEST_MODE = (
     "num_samples",
     "seeds",
     "latents",
+    "project",
     "label",
     "truncation",
     "interpolate",

@@ -140,7 +140,7 @@ AUGMENTATIONS = {  # keys are values of --augment
 GENERATION = Task(
     does="generates images from latents",
     asks=(
-        *("num_samples", "seeds", "latents", "label", "truncation"),
+        *("num_samples", "seeds", "latents", "project", "label", "truncation"),
         *("interpolate", "mix", "visualize", "directions", "move"),
     ),
     load="datasets.packed:load",

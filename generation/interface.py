@@ -179,7 +179,7 @@ class Generator:
           steps: number of updates of a latent.
           restarts: number of starts that get all of them. The best is kept.
           seed: seed of the random latents to start from, from 0 to 2^31 - 1.
-          progress: called with (updates done, their number in all), or None.
+          progress: called with (updates done, N·steps), or None.
 
         Returns:
           A `steering.projection.Projection`: `latents` float32 [N, Z], `labels` int [N] or None,

@@ -65,7 +65,7 @@ def pictures(
     """
     if translate:
         path = Path(input)
-        found = {translate: (path, *_list_input(path, input_fname_pattern))}
+        found = {translate: (path, *folders.list_input(path, input_fname_pattern))}
     else:
         path = packed.locate(dataset, data_dir)
         found = _find_tests(path, input_fname_pattern)
@@ -80,16 +80,6 @@ def pictures(
         _claim(target, names)
         colours = background, value_ranges[list(FOLDERS).index(direction)]
         yield from _translate_all(generator, path, names, open_image, target, *colours)
-
-
-def _list_input(path, pattern):
-    """Return (names, function of an index that opens an image) of an image or a folder."""
-    if path.is_dir():
-        source = folders.read_folder(path, pattern=pattern)
-        return source.names, source.open
-    if path.is_file():
-        return [path.name], lambda i: path
-    raise console.Failed(f"no image or folder {path}")
 
 
 def _find_tests(path, pattern):

@@ -11,10 +11,13 @@ import numpy as np
 import utils
 from steering.latents import Purpose
 
-STEPS, RESTARTS = 400, 4  # updates of the latents; starts that all of them are for
-RATE = 0.05  # of Adam; it falls to 0 by a cosine
+STEPS, RESTARTS = 500, 8  # updates of the latents; starts, the best of which is kept
+RATE, BETA2 = 0.1, 0.99  # of Adam; the rate falls to 0 by a cosine
+MARGIN = 2.0  # by which a normal latent may be longer than the mean; 99.8 % of them are shorter
 POOL = 512  # random latents; those with the nearest images are the starts
-BRIEF, TRIED = 0.1, 4  # part of the updates that TRIED times as many starts get
+WEIGHT = 0.1  # of the features' distance; that of the pixels has 1
+TRIED = 2  # times `RESTARTS` starts begin
+ENDS = (0.1, 0.3, 1.0)  # parts of the updates: of all starts, of `RESTARTS`, of the best
 CLASSES = 16  # classes that are tried, those with the nearest images
 ROWS = 256  # latents in a block of images, about
 CHUNK, SIDE = 64, 64  # images of a gradient, of at most this side; fewer of larger ones
@@ -48,6 +51,20 @@ def psnr(a, b):
         return 10 * np.log10(255**2 / errors)
 
 
+def plausible(z, bound):
+    """Return the latents [N, Z] that are nearest to `z` among those of the training.
+
+    Args:
+      z: float32 [N, Z].
+      bound: largest magnitude of a value. None for normal latents: their lengths are at most
+        √Z + `MARGIN`.
+    """
+    if bound:
+        return np.clip(z, -bound, bound)
+    lengths = np.linalg.norm(z, axis=1, keepdims=True)
+    return z * np.minimum(1, (z.shape[1] ** 0.5 + MARGIN) / np.maximum(lengths, 1e-12))
+
+
 def project(
     sampler, images, *, features=None, labels=None, steps=STEPS, restarts=RESTARTS, progress=None
 ):
@@ -66,7 +83,7 @@ def project(
       labels: int [N], the classes; None to find them. Ignored by a generator without classes.
       steps: number of updates of a latent, at least 1.
       restarts: number of starts that get all of them.
-      progress: called with (updates done, their number in all), or None.
+      progress: called with (updates done, N·steps), or None.
 
     Returns:
       A `Projection`.
@@ -76,11 +93,12 @@ def project(
     size = max(1, ROWS // (restarts * TRIED))
     blocks = [slice(i, i + size) for i in range(0, len(images), size)]
     found = []
-    for number, block in enumerate(blocks):
+    for block in blocks:
 
-        def show(done, before=number * steps):
+        def show(done, block=block):
             if progress:
-                progress(before + done, len(blocks) * steps)
+                photos = images[block]
+                progress(block.start * steps + done * len(photos), len(images) * steps)
 
         found.append(search(images[block], given[block], show))
     path, labels = (np.concatenate(parts, axis) for parts, axis in zip(zip(*found), (1, 0)))
@@ -101,11 +119,13 @@ class _Search:
         height, width = self.network.outputs[0].shape[1:3]
         self.chunk = max(1, min(CHUNK, CHUNK * SIDE**2 // (height * width)))
         inputs = [tf.TensorSpec([None, n]) for n in (self.pool.shape[1], self.classes)]
-        self.make = tf.function(self._make, input_signature=inputs)
-        terms = self.make(*self.inputs(self.pool[: self.chunk], np.arange(self.chunk)))
-        self.scales = [max(float(np.var(term, 0).mean()), 1e-12) for term in terms]
+        self.make = tf.function(self._make, inputs, autograph=False)
+        first = self.pool[: self.chunk]
+        terms = self.make(*self.inputs(first, np.arange(len(first))))
+        scales = (max(float(np.var(term, 0).mean()), 1e-12) for term in terms)
+        self.scales = [scale / weight for scale, weight in zip(scales, (1, WEIGHT))]
         inputs += [tf.TensorSpec([None, term.shape[1]]) for term in terms]
-        self.descent = tf.function(self._descent, input_signature=inputs)
+        self.descent = tf.function(self._descent, inputs, autograph=False)
 
     def inputs(self, z, labels):
         """Return latents [N, Z] and int labels [N], one-hot, as the network takes them."""
@@ -147,8 +167,10 @@ class _Search:
         """
         targets = [np.asarray(term) for term in self.terms(utils.to_float(images))]
         z, chosen = self.starts(targets, labels)
-        brief, path = round(BRIEF * self.steps), []
-        for steps, most in ((range(brief), self.restarts), (range(brief, self.steps), 1)):
+        first, path = 0, []
+        for end, most in zip(ENDS, (self.restarts, 1, 1)):
+            steps = range(first, round(end * self.steps))
+            first = steps.stop
             aims = [target.repeat(len(z) // len(images), 0) for target in targets]
             z, distances = self.descend(z, chosen, aims, steps, path, show)
             kept = _nearest(distances, len(images), most)
@@ -191,7 +213,7 @@ class _Search:
         """
         import keras
 
-        variable, adam = keras.Variable(z), keras.optimizers.Adam(RATE)
+        variable, adam = keras.Variable(z), keras.optimizers.Adam(RATE, beta_2=BETA2)
         kept = {*np.linspace(0, self.steps, FRAMES).astype(int).tolist()}
         for step in steps:
             z = np.array(variable)
@@ -199,8 +221,7 @@ class _Search:
                 path.append(z)
             adam.learning_rate = RATE * (1 + np.cos(np.pi * step / self.steps)) / 2
             adam.apply([self.descent_of(z, labels, targets)[1]], [variable])
-            if self.bound:
-                variable.assign(np.clip(variable, -self.bound, self.bound))
+            variable.assign(plausible(np.array(variable), self.bound))
             show(step + 1)
         z = np.array(variable)
         return z, self.descent_of(z, labels, targets)[0]

@@ -69,6 +69,7 @@ VALUES = [  # a flag, what it must be, and what it does not take
     ("input_fname_pattern", "a printable text that is not empty", ["", " "]),
     ("truncation", "a finite number, at least 0.01", ["0", "-1", "half", "nan"]),
     ("latents", "a printable text that is not empty", ["", " "]),
+    ("project", "a printable text that is not empty", ["", " "]),
     (
         "mix",
         "ROWS:COLUMNS, each up to 32 seeds, for example 0-7:8-15",
@@ -337,6 +338,7 @@ CALLS = [  # a command line, and the whole line that it ends with
                 ("truncation", "--truncation 0.7"),
                 ("mix", "--mix 0:1"),
                 ("latents", "--latents z.npy"),
+                ("project", "--project photo.png"),
                 ("directions", "--directions 8"),
                 ("move", "--move 2=1.5"),
                 ("label", "--label 0"),
