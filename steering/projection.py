@@ -22,7 +22,7 @@ CLASSES = 16  # classes that are tried, those with the nearest images
 ROWS = 256  # latents in a block of images, about
 CHUNK, SIDE = 64, 64  # images of a gradient, of at most this side; fewer of larger ones
 EXTRACTOR = "random-cnn"  # of the features, a key of EXTRACTORS: for images of any kind
-FRAMES = 48  # of the search that are kept
+FRAMES = 32  # of the search that are kept
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
