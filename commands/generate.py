@@ -3,6 +3,7 @@
 `--list`: print the trained generators.
 """
 
+import copy
 import itertools
 import re
 import signal
@@ -188,6 +189,8 @@ def project(c, folder, sampler):
             yield f"note: --{name} does not change the projections"
     extractor = import_object(tables.EXTRACTORS[projection.EXTRACTOR].builder)(shape)
     labels = None if sampler.label is None else np.full(len(photos), sampler.label)
+    sampler = copy.copy(sampler)
+    sampler.latents = latents.build_latents(c.z_distribution)  # without truncation
     total = len(photos) * projection.STEPS
     with console.Progress(f"projecting {c.project}", total, compiles=True) as bar:
         found = projection.project(

@@ -177,7 +177,7 @@ class Generator:
           images: uint8 [N, height, width, channels], as `shape` has them; N at least 1.
           label: class of all images, as in `sample`; None to find the class of each.
           steps: number of updates of a latent.
-          restarts: number of starts that get all of them. The best is kept.
+          restarts: number of starts, of which the best is kept.
           seed: seed of the random latents to start from, from 0 to 2^31 - 1.
           progress: called with (updates done, N·steps), or None.
 

@@ -13,7 +13,7 @@ from steering.latents import Purpose
 
 STEPS, RESTARTS = 500, 8  # updates of the latents; starts, the best of which is kept
 RATE, BETA2 = 0.1, 0.99  # of Adam; the rate falls to 0 by a cosine
-MARGIN = 2.0  # by which a normal latent may be longer than the mean; 99.8 % of them are shorter
+MARGIN = 2.0  # by which a normal latent may be longer than the mean; 99.7 % are shorter
 POOL = 512  # random latents; those with the nearest images are the starts
 WEIGHT = 0.1  # of the features' distance; that of the pixels has 1
 TRIED = 2  # times `RESTARTS` starts begin
@@ -22,7 +22,7 @@ CLASSES = 16  # classes that are tried, those with the nearest images
 ROWS = 256  # latents in a block of images, about
 CHUNK, SIDE = 64, 64  # images of a gradient, of at most this side; fewer of larger ones
 EXTRACTOR = "random-cnn"  # of the features, a key of EXTRACTORS: for images of any kind
-FRAMES = 48  # of the search that are kept
+FRAMES = 32  # of the search that are kept
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -72,8 +72,8 @@ def project(
 
     The distance is the mean squared difference of the pixels, and that of the features, each
     divided by its variance among the generator's images. Of many random latents, those with the
-    nearest images are the starts. After a tenth of the updates the best `restarts` go on, and the
-    best of these is kept. The classes compete in the first part.
+    nearest images are the starts, twice `restarts` of each image, of all classes. After a tenth of
+    the updates the best `restarts` go on, and after three tenths the best one.
 
     Args:
       sampler: a `generation.sample.Sampler`. Its seed is that of the random latents.
@@ -82,7 +82,7 @@ def project(
         [N, D], or None for the pixels alone.
       labels: int [N], the classes; None to find them. Ignored by a generator without classes.
       steps: number of updates of a latent, at least 1.
-      restarts: number of starts that get all of them.
+      restarts: number of starts that go on after a tenth of the updates.
       progress: called with (updates done, N·steps), or None.
 
     Returns:
@@ -187,6 +187,7 @@ class _Search:
         tried = 1 if wanted else min(count, CLASSES)
         each = min(len(pool), -(-self.restarts * TRIED // tried))
         classes = np.argsort(distances.min(2), axis=0, kind="stable")[:tried].T  # [N, tried]
+        classes = np.reshape(labels, (-1, 1)) if wanted else classes
         chosen = np.argsort(distances, axis=2, kind="stable")[:, :, :each]
         rows = np.concatenate([chosen[own, i].ravel() for i, own in enumerate(classes)])
         return pool[rows], classes.repeat(each)

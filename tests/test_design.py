@@ -30,7 +30,7 @@ MAY_IMPORT = {
         "steering",
         "training",
     }
-    | {"losses", "layers", "files", "console"},
+    | {"losses", "layers", "utils", "files", "console"},
     "config": {"console"},
     "generation": {"config", "datasets", "runs", "steering", "training"}
     | {"utils", "files", "locks", "console"},

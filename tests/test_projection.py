@@ -208,9 +208,8 @@ def test_the_latents_of_photos_are_drawn_again(cli, brief):
     Path("photos/more").mkdir(parents=True)
     g = load("mnist")
     digits = g.sample(3, label=7, seed=5)
-    big = Image.fromarray(digits[0, ..., 0]).resize((56, 56), Image.Resampling.NEAREST)
-    wide = Image.new("RGB", (76, 56))
-    wide.paste(big.convert("RGB"), (10, 0))  # the centre crop takes the digit alone
+    wide = Image.new("RGB", (38, 28))
+    wide.paste(Image.fromarray(digits[0, ..., 0]).convert("RGB"), (5, 0))  # the centre
     wide.save("photos/1.png")
     Image.fromarray(digits[1, ..., 0]).save("photos/more/2.webp", lossless=True)
     Path("photos/3.png").write_bytes(b"x" * 99)
