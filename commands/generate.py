@@ -99,6 +99,7 @@ def sample_page(c, folder, words):
         found=found,
         background=c.background,
         value_range=trained.read_config(folder)["data"].get("value_range"),
+        crop=(c.input_height, c.input_width) if c.crop else None,
     )
 
 

@@ -57,11 +57,15 @@ class SamplePage:
       found: `steering.named.Directions` that --move uses, or None if the generator has none.
       background: colour behind transparent pixels.
       value_range: as in `utils.to_mode`.
+      crop: (height, width) of a centre box that photos are cropped to first, or None.
     """
 
-    def __init__(self, generator, *, title, about, words, seed, found, background, value_range):
+    def __init__(
+        self, generator, *, title, about, words, seed, found, background, value_range, crop=None
+    ):
         self.generator, self.words, self.seed, self.found = generator, words, seed, found
-        self.background, self.value_range = background, value_range
+        self.colours = {"background": background, "value_range": value_range}
+        self.crop = crop
         sampler = generator.sampler()
         self.z_dim, high = sampler.z_dim, sampler.range[1]
         count = min(DIRECTIONS, len(found.vectors)) if found else 0
@@ -122,9 +126,9 @@ class SamplePage:
         """
         name = uploads.file_name(fields)
         photo, notes = uploads.read_photo(
-            body, name, self.generator.shape, self.background, self.value_range
+            body, name, self.generator.shape, **self.colours, crop=self.crop
         )
-        found = self.generator.project(photo[None], progress=tell)
+        found = self.generator.project(photo[None], seed=self.seed, progress=tell)
         stream = io.BytesIO()
         np.save(stream, found.latents.astype(np.float32), allow_pickle=False)
         stem = re.sub(r"[^A-Za-z0-9]+", "_", name.rpartition(".")[0] or name).strip("_")

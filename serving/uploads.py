@@ -33,7 +33,7 @@ def file_name(fields):
     return console.plain(PurePosixPath(name).name)[-MAX_NAME:] or "photo"
 
 
-def read_photo(body, name, shape, background="white", value_range=None):
+def read_photo(body, name, shape, background="white", value_range=None, crop=None):
     """Decode a picture as training images are: upright, in sRGB, and cropped at the centre.
 
     Args:
@@ -42,6 +42,7 @@ def read_photo(body, name, shape, background="white", value_range=None):
       shape: (height, width, channels) of the result.
       background: colour behind transparent pixels.
       value_range: as in `utils.to_mode`: that of the training images.
+      crop: (height, width) of a centre box to crop to first, or None.
 
     Returns:
       (uint8 [height, width, channels], list of lines on what was changed).
@@ -54,9 +55,9 @@ def read_photo(body, name, shape, background="white", value_range=None):
         convert = functools.partial(
             pictures.to_mode, background=background, value_range=value_range, seen=seen
         )
-        return utils.load_image(io.BytesIO(body), shape[:2], shape[2], convert=convert), seen
+        return utils.load_image(io.BytesIO(body), shape[:2], shape[2], crop, convert), seen
 
-    return _read(decode, name, background, value_range, shape[:2])
+    return _read(decode, name, background, value_range, None if crop else shape[:2])
 
 
 def read_whole(body, name, channels, background="white", value_range=None):

@@ -203,6 +203,10 @@ def test_uploads_are_decoded_as_data_are():
     for kind in FORMATS.values():
         image, notes = uploads.read_photo(encoded(noise(16, 16), kind), "a", (8, 8, 1))
         assert image.shape == (8, 8, 1) and notes == []
+    box = np.zeros((8, 8, 1), np.uint8)
+    box[2:6, 2:6] = 200
+    framed = encoded(utils.to_pillow(box), "PNG")
+    assert (uploads.read_photo(framed, "a", (4, 4, 1), crop=(4, 4))[0] == 200).all()
     clear = encoded(Image.new("RGBA", (4, 4)), "PNG")
     wide = encoded(Image.fromarray(np.full((4, 4), 1000, np.uint16)), "PNG")
     for read, size in ((uploads.read_photo, (4, 4, 3)), (uploads.read_whole, 3)):
