@@ -8,7 +8,7 @@ import sys
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))  # PYTHONSAFEPATH leaves it out
 
 import console
-from commands import COMMANDS, TRAINING, devices
+from commands import COMMANDS, LASTING, devices
 from commands.build import start_settings
 from commands.generate import generate
 from commands.sources import suggest
@@ -71,14 +71,14 @@ def main(words=None):
 def run_command(given, words):
     """Run the command of a call; return its exit status.
 
-    If a signal stopped a training, prints the command that resumes it.
+    If a signal stopped it, prints the command to go on with.
 
     Args:
       given: dict of the flags of the call.
       words: the words of the call.
     """
     name = next((name for name in COMMANDS if given.get(name)), None)
-    with open_ended_output() if name in TRAINING else contextlib.nullcontext():
+    with open_ended_output() if name in LASTING else contextlib.nullcontext():
         try:
             status = COMMANDS.get(name, generate)(given) or 0
         except Failed as error:

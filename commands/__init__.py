@@ -15,6 +15,7 @@ COMMANDS = {
     "train": train.train,
     "evaluate": evaluate.evaluate,
     "export": export.export,
+    "serve": generate.serve,
 }
-# These save and stop on a signal, and continue if nobody reads their output.
-TRAINING = ("compare", "train")
+# These stop on a signal, with status 128 + its number, and continue if nobody reads their output.
+LASTING = ("compare", "train", "serve")

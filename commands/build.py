@@ -68,15 +68,21 @@ def pictures_dir(c, folder):
     Raises:
       Failed: if the folder has files that this program did not make.
     """
-    name, shipped = recovery.title(folder), trained.ships(folder)
-    if shipped and (own := Path(c.checkpoint_dir) / name).is_dir() and not trained.ships(own):
-        name += "_pretrained"
-    path = Path(c.sample_dir) / name
+    path = pictures_path(c, folder)
     recovery.claim_pictures(path)
-    if shipped and (folder / film.NAME).is_file():
+    if trained.ships(folder) and (folder / film.NAME).is_file():
         film.show_newest(folder, path)
         print(f"its film is {film.show_newest(folder, Path(c.sample_dir))}")
     return path
+
+
+def pictures_path(c, folder):
+    """Return the path of the folder that `pictures_dir` makes."""
+    name = recovery.title(folder)
+    own = Path(c.checkpoint_dir) / name
+    if trained.ships(folder) and own.is_dir() and not trained.ships(own):
+        name += "_pretrained"
+    return Path(c.sample_dir) / name
 
 
 def latents_code(distribution, truncation=None):

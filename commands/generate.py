@@ -1,16 +1,25 @@
-"""Test mode: make pictures with a trained generator. `--list`: print the trained generators."""
+"""Test mode: make pictures with a trained generator. `--serve`: a page that makes them.
 
+`--list`: print the trained generators.
+"""
+
+import copy
 import itertools
 import re
+import signal
+
+import numpy as np
 
 import console
-from commands import build, devices
-from config import tables, values
+from commands import build, devices, sources
+from config import fields, tables, values
 from config.resolve import resolve
 from config.rows import import_object
-from generation import listing
+from generation import listing, load
 from runs import recovery, trained
-from steering import latents, named
+from serving import sampling, server, translating
+from steering import latents, named, projection
+from steering.pictures import write_projection
 
 MAX_LINES = 10  # a series of more files is one line
 
@@ -30,6 +39,83 @@ def list_runs(given):
     print(listing.table(c.checkpoint_dir, c.sample_dir))
 
 
+def serve(given):
+    """Serve a page to play with a trained generator, until a signal asks to stop.
+
+    Args:
+      given: dict of the flags of the call.
+
+    Returns:
+      The exit status: 128 + the number of the signal, or 0 if the server has been closed.
+    """
+    c, folder = build.find(given)
+    for name in fields.TEST_MODE:
+        if fields.is_set(c, name):
+            print(f"note: --{name} has no effect with --serve: the page has its own settings")
+    with server.listen(c.host, c.port, fixed="port" in given) as listening:
+        devices.import_tensorflow(c.device)
+        page = import_object(tables.ARCHS[c.arch].task.page)
+        listening.page = page(c, folder, _words(c, given, folder))
+        for line in listening.lines(c.port):
+            print(line, flush=True)
+        server.open_browser(listening.url)
+        stop = listening.run()
+    if stop is None:
+        return 0
+    print(f"stopped by {stop}")
+    return 128 + signal.Signals[stop]
+
+
+def _words(c, given, folder):
+    """Return the words of a command line that uses the same run, without settings of test mode."""
+    flags = {"dataset": c.dataset, **given, "name": folder.name}
+    dropped = {"serve", "host", "port", *fields.TEST_MODE}
+    texts = {n: fields.text(value) for n, value in flags.items() if n not in dropped}
+    words = ([f"--{n}={t}"] if t.startswith("-") else [f"--{n}", t] for n, t in texts.items())
+    return ["python", "main.py", *itertools.chain(*words)]
+
+
+def _about(loaded, c):
+    """Return a line on a run, whose generator or translator is `loaded`."""
+    step = "" if loaded.step is None else f", update {loaded.step:,}"
+    return f"{trained.without_folders(c.dataset)}: {c.arch}, {c.mode}{step}"
+
+
+def sample_page(c, folder, words):
+    """Return the `sampling.SamplePage` of a run's folder; see `rows.Task`."""
+    generator, found = load(folder.resolve()), None
+    try:
+        found = named.read(build.pictures_path(c, folder), generator.network)
+    except console.Failed as error:
+        print(f"note: the page has no directions: {error}")
+    for line in found.lines if found else ():
+        print(line)
+    return sampling.SamplePage(
+        generator,
+        title=recovery.title(folder),
+        about=_about(generator, c),
+        words=words,
+        seed=c.seed,
+        found=found,
+        background=c.background,
+        value_range=trained.read_config(folder)["data"].get("value_range"),
+        crop=(c.input_height, c.input_width) if c.crop else None,
+    )
+
+
+def translation_page(c, folder, words):
+    """Return the `translating.TranslationPage` of a run's folder; see `rows.Task`."""
+    translator = load(folder.resolve())
+    return translating.TranslationPage(
+        translator,
+        title=recovery.title(folder),
+        about=_about(translator, c),
+        words=words,
+        background=c.background,
+        value_ranges=trained.read_config(folder)["data"].get("value_range") or (None, None),
+    )
+
+
 def pictures(c, folder):
     """Make the pictures that a config asks for with a run's generators; yield lines of paths."""
     return import_object(tables.ARCHS[c.arch].task.pictures)(c, folder)
@@ -45,9 +131,10 @@ def samples(c, folder):
         name = console.plain(sampler.class_names[sampler.label])
         yield f"--label={c.label} is the number of the class {name}, counted from 0"
     mix = [values.seeds(part) for part in c.mix.split(":")] if c.mix else None
-    z = latents.read_latents(c.latents, sampler.z_dim) if c.latents else None
-    if c.latents and c.truncation:
-        yield f"note: --truncation does not change the latents in {console.plain(c.latents)}"
+    z, labels, lines = read_latents(c, sampler)
+    yield from lines
+    if c.project:
+        yield from map(str, project(c, folder, sampler))
     found = None
     if c.directions or c.move:
         found = find_directions(c, sampler)
@@ -60,9 +147,78 @@ def samples(c, folder):
         mix,
         z,
         (found.vectors[: c.directions], found.names) if c.directions else None,
+        labels,
     )
     for _, series in itertools.groupby(map(str, paths), _series):
         yield from _lines(list(series))
+
+
+def read_latents(c, sampler):
+    """Return (latents [N, Z], their labels int [N], lines to print) of --latents.
+
+    Without --latents, both are None. The labels are None if they are not in a file.
+    """
+    if not c.latents:
+        return None, None, []
+    z, lines = latents.read_latents(c.latents, sampler.z_dim), []
+    if c.truncation:
+        lines.append(
+            f"note: --truncation does not change the latents in {console.plain(c.latents)}"
+        )
+    labels = None
+    if c.label is None:
+        labels = latents.read_labels(c.latents, len(z), sampler.classes)
+    if labels is not None:
+        path = latents.labels_path(c.latents)
+        lines.append(f"the labels of these latents are those in {console.plain(str(path))}")
+    return z, labels, lines
+
+
+def project(c, folder, sampler):
+    """Find the latents of photos, and write them and pictures; yield lines and paths.
+
+    Args:
+      c: the `Config` of the call.
+      folder: path of the run's folder.
+      sampler: the `sample.Sampler`.
+    """
+    shape = tuple(sampler.generator.outputs[0].shape[1:])
+    value_range = trained.read_config(folder)["data"].get("value_range")
+    names, photos = sources.load_photos(c, shape, value_range)
+    for name in ("truncation", "move"):
+        if getattr(c, name):
+            yield f"note: --{name} does not change the projections"
+    extractor = import_object(tables.EXTRACTORS[projection.EXTRACTOR].builder)(shape)
+    labels = None if sampler.label is None else np.full(len(photos), sampler.label)
+    sampler = copy.copy(sampler)
+    sampler.latents = latents.build_latents(c.z_distribution)  # without truncation
+    total = len(photos) * projection.STEPS
+    with console.Progress(f"projecting {c.project}", total, compiles=True) as bar:
+        found = projection.project(
+            sampler,
+            photos,
+            features=extractor.of,
+            labels=labels,
+            steps=projection.STEPS,
+            restarts=projection.RESTARTS,
+            progress=lambda done, _: bar.update(done, ""),
+        )
+    yield from _found_lines(names, found, sampler.class_names)
+    yield from latents.write_latents(sampler.folder / "latent.npy", found.latents, found.labels)
+    yield from write_projection(sampler, photos, found)
+
+
+def _found_lines(names, found, class_names):
+    """Yield a line for each photo, or one line for many, with the PSNR of its projection."""
+    if len(names) > MAX_LINES:
+        low, middle, high = np.percentile(found.psnr, (0, 50, 100))
+        yield f"{len(names)} photos: PSNR {low:.1f} to {high:.1f} dB, median {middle:.1f} dB"
+        return
+    for i, name in enumerate(names):
+        label = "" if found.labels is None else f", class {found.labels[i]}"
+        if label and class_names:
+            label = f", class {console.plain(class_names[found.labels[i]])}"
+        yield f"{name}: PSNR {found.psnr[i]:.1f} dB{label}"
 
 
 def find_directions(c, sampler):

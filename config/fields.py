@@ -379,6 +379,13 @@ class Config:
         str,
         saved=False,
     )
+    project: str = _flag(
+        None,
+        "test mode: photo, or folder of photos, to find the latents of: those whose images are"
+        " nearest",
+        str,
+        saved=False,
+    )
     label: str = _flag(
         None,
         "test mode: class of all images, by its name or number; None: every class in turn",
@@ -450,6 +457,22 @@ class Config:
     output: str = _flag(
         None, "test mode of cyclegan: folder for the translated images", str, saved=False
     )
+    serve: bool = _flag(
+        False, "open a page to play with a trained generator, in a browser", saved=False
+    )
+    host: str = _flag(
+        "127.0.0.1",
+        "--serve: address to listen on; by default only this computer reaches the page",
+        saved=False,
+    )
+    port: int = _flag(
+        8000,
+        "--serve: port to listen on, or one of the next 19 if the default is taken; 0: any that is"
+        " free",
+        low=0,
+        high=65_535,
+        saved=False,
+    )
     dry_run: bool = _flag(
         False,
         "print the settings, the parameter counts, the memory and the time, and exit",
@@ -519,11 +542,12 @@ FIELDS = {f.name: f for f in dataclasses.fields(Config)}
 FIXED = ("arch", "mode", "optimizer", "conditional", "z_distribution")
 FIXED += ("output_height", "output_width")
 # A call has at most one of these, and none of them with --train or --compare.
-COMMAND_FLAGS = ("list", "evaluate", "export", "translate")
+COMMAND_FLAGS = ("list", "evaluate", "export", "translate", "serve")
 TEST_MODE = (
     "num_samples",
     "seeds",
     "latents",
+    "project",
     "label",
     "truncation",
     "interpolate",

@@ -153,6 +153,8 @@ def _check_combinations(c, row):
         )
     if c.clip_down > c.clip_up:
         raise WrongCall(f"--clip_down={c.clip_down} must not be above --clip_up={c.clip_up}")
+    if not c.serve and (names := [n for n in ("host", "port") if fields.is_set(c, n)]):
+        raise WrongCall(f"--{names[0]}={getattr(c, names[0])} needs --serve, which opens a page")
     if c.crop and not c.input_height:
         raise WrongCall("--crop needs --input_height, the height of the centre box")
     if c.patience and (c.train or c.compare) and not c.eval_every:

@@ -85,6 +85,8 @@ class Task:
       describe: function that returns the `ImageSpec` of the data without reading all of it.
       pictures: function of (Config, run folder) that makes the pictures of test mode and yields
         their paths.
+      page: function of (Config, run folder, words of a command line) that returns the page of
+        --serve.
       facts: keyword arguments of the trainer whose values come from the schedule and the data.
       min_batch: the smallest batch size.
     """
@@ -94,6 +96,7 @@ class Task:
     load: str
     describe: str
     pictures: str
+    page: str
     refuses: tuple[str, ...] = ()
     settles: Mapping = dataclasses.field(default_factory=dict)
     reader: str | None = None

@@ -140,12 +140,13 @@ AUGMENTATIONS = {  # keys are values of --augment
 GENERATION = Task(
     does="generates images from latents",
     asks=(
-        *("num_samples", "seeds", "latents", "label", "truncation"),
+        *("num_samples", "seeds", "latents", "project", "label", "truncation"),
         *("interpolate", "mix", "visualize", "directions", "move"),
     ),
     load="datasets.packed:load",
     describe="datasets.packed:describe",
     pictures="commands.generate:samples",
+    page="commands.generate:sample_page",
     facts=("class_counts",),
 )
 TRANSLATION = Task(
@@ -157,6 +158,7 @@ TRANSLATION = Task(
     load="datasets.domains:load",
     describe="datasets.domains:describe",
     pictures="commands.generate:translations",
+    page="commands.generate:translation_page",
     facts=("epochs", "per_epoch", "shown"),
     min_batch=1,  # instance norm normalises each image separately
 )

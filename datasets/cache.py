@@ -4,17 +4,14 @@
 unreadable ones, and the facts for the notes. Imports no TensorFlow.
 """
 
-import contextlib
 import functools
 import hashlib
 import json
 import os
-import warnings
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 import console
 import files
@@ -119,7 +116,7 @@ def _pack(source, part, size, crop, workers, background="white", value_range=Non
       ({index: name} of unreadable pictures, dict of `pictures.summarise`).
     """
     count = len(source.names)
-    with _strict_pillow():
+    with pictures.strict_pillow():
         channels = 1 if all_gray(source) else 3
     array = _new_array(part, (count, *size, channels))
     bad, seen, aspects = {}, {}, np.ones(count)  # `seen`: pictures that need a note
@@ -164,7 +161,7 @@ def _for_each(function, indices, workers):
     with (
         ThreadPoolExecutor(workers or os.cpu_count()) as pool,
         console.Progress("packing images", count) as bar,
-        _strict_pillow(),
+        pictures.strict_pillow(),
     ):
         try:
             for future in as_completed([pool.submit(job, i) for i in range(0, count, JOB)]):
@@ -174,15 +171,6 @@ def _for_each(function, indices, workers):
         except BaseException:  # also on Ctrl-C: drop the queued jobs
             pool.shutdown(cancel_futures=True)
             raise
-
-
-@contextlib.contextmanager
-def _strict_pillow():
-    """Make Pillow refuse pictures of over 89 million pixels, and silence its other warnings."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
-        yield
 
 
 def _reason(error):

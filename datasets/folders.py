@@ -33,6 +33,21 @@ def image_suffixes():
     return tuple(ending for ending, kind in known.items() if kind in utils.FORMATS)
 
 
+def list_input(path, pattern):
+    """Return (names, function of an index that opens an image) of an image or a folder.
+
+    Raises:
+      packed.NoImages: if the folder has no images.
+      console.Failed: if there is no such file or folder.
+    """
+    if path.is_dir():
+        source = read_folder(path, pattern=pattern)
+        return source.names, source.open
+    if path.is_file():
+        return [path.name], lambda i: path
+    raise console.Failed(f"no image or folder {path}")
+
+
 def read_folder(path, *, pattern="*", conditional=False, part=None, outputs=()):
     """Read a folder or zip file of images, and all folders in it, or a file of arrays.
 

@@ -3,9 +3,11 @@
 Imports no TensorFlow.
 """
 
+import contextlib
 import dataclasses
 import functools
 import io
+import warnings
 
 import numpy as np
 from PIL import Image, ImageCms, ImageOps
@@ -76,6 +78,15 @@ def to_mode(image, channels, background="white", value_range=None, seen=None):
     if profile and coloured:
         image = _to_srgb(image, profile, seen)
     return utils.to_mode(image, channels, background, value_range)
+
+
+@contextlib.contextmanager
+def strict_pillow():
+    """Make Pillow refuse pictures of over 89 million pixels, and silence its other warnings."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        yield
 
 
 def _raw_mode(image):

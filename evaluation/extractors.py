@@ -51,6 +51,13 @@ class Extractor:
         outputs = {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}
         return outputs["features"], outputs.get("classes")
 
+    def of(self, x):
+        """Return the features [N, D] of float images [N, H, W, C] in [-1, 1], as a tensor.
+
+        They can be differentiated with respect to the images.
+        """
+        return self.model(self._fit(x), training=False)["features"]
+
     def _fit(self, x):
         """Convert a batch to the channels and size of the model's input."""
         height, width, channels = self.model.inputs[0].shape[1:]

@@ -65,3 +65,18 @@ def shift(move, directions):
             )
         total += np.float32(strength) * directions[number - 1]
     return total
+
+
+def images(value, shape):
+    """Return images as an array.
+
+    Raises:
+      console.Failed: if they are not uint8 [N, *shape], with N at least 1.
+    """
+    found = np.asarray(value)
+    if found.dtype != np.uint8 or found.ndim != 4 or found.shape[1:] != shape or not len(found):
+        size = ", ".join(map(str, shape))
+        raise console.Failed(
+            f"images must be uint8 [N, {size}], N at least 1, not {found.dtype} {list(found.shape)}"
+        )
+    return found

@@ -5,17 +5,16 @@ Imports TensorFlow only when a run is loaded.
 
 import operator
 import os
-from pathlib import Path
 
 import numpy as np
 
 import console
 from config import tables
-from config.saved import add_newer_fields, read_saved
-from datasets import packed
+from config.rows import import_object
+from config.saved import read_saved
 from generation import arguments, listing, translate
 from runs import trained
-from steering import directions
+from steering import directions, projection
 from steering.latents import build_latents
 
 
@@ -40,7 +39,7 @@ def load(run, *, checkpoint_dir="checkpoint", data_dir="data"):
     Raises:
       console.Failed: if there is no such run, or its files cannot be used. The message is one line.
     """
-    folder = _find(os.path.expanduser(run), checkpoint_dir, data_dir)
+    folder = listing.find(os.path.expanduser(run), checkpoint_dir, data_dir)
     try:
         saved = read_saved(folder / trained.CONFIG)
     except console.WrongCall as error:
@@ -51,25 +50,6 @@ def load(run, *, checkpoint_dir="checkpoint", data_dir="data"):
         check_backend()
     kind = Generator if (folder / "generator.keras").is_file() else Translator
     return kind(folder, saved)
-
-
-def _find(run, checkpoint_dir, data_dir):
-    """Return the path of a run's folder; see `load`."""
-    places = (Path(checkpoint_dir), trained.shipped_dir())
-    for folder in (*(place / run for place in places), Path(run)):
-        if trained.generators(folder):
-            return folder
-    data = packed.locate(run, data_dir)
-    elsewhere = os.path.isabs(packed.place(checkpoint_dir))  # as `commands.sources.place_data`
-    source = os.path.abspath(data) if elsewhere else packed.place(data)
-    try:
-        return trained.find_run(checkpoint_dir, run, {}, add_newer_fields, source)[0]
-    except console.Failed:
-        names = [f.name for p in places for f in sorted(p.glob("*/")) if trained.generators(f)]
-        raise console.Failed(
-            f"no run {run} in {places[0]} or {places[1]}, no such folder of a run, and no run of "
-            f"such a data set; there are {', '.join(map(console.plain, names)) or 'none'}"
-        ) from None
 
 
 def check_backend():
@@ -177,6 +157,49 @@ class Generator:
             class_names=self.class_names,
             bound=row.bound,
             shift=arguments.shift(move, self.directions()) if move else None,
+        )
+
+    def project(
+        self,
+        images,
+        label=None,
+        *,
+        steps=projection.STEPS,
+        restarts=projection.RESTARTS,
+        seed=0,
+        progress=None,
+    ):
+        """Find the latents, and the labels, whose images are nearest to given images.
+
+        It does what `--project` does. On a CPU, the same arguments give the same latents.
+
+        Args:
+          images: uint8 [N, height, width, channels], as `shape` has them; N at least 1.
+          label: class of all images, as in `sample`; None to find the class of each.
+          steps: number of updates of a latent.
+          restarts: number of starts, of which the best is kept.
+          seed: seed of the random latents to start from, from 0 to 2^31 - 1.
+          progress: called with (updates done, N·steps), or None.
+
+        Returns:
+          A `steering.projection.Projection`: `latents` float32 [N, Z], `labels` int [N] or None,
+          their `images` uint8 [N, height, width, channels], and `psnr` float [N] in dB.
+
+        Raises:
+          console.Failed: if the images have another dtype or shape, the generator has no such
+            class, or a number is out of its range.
+        """
+        images = arguments.images(images, self.shape)
+        extractor = tables.EXTRACTORS[projection.EXTRACTOR]
+        labels = None if label is None else np.full(len(images), self.class_number(label))
+        return projection.project(
+            self.sampler(seed=seed),
+            images,
+            features=import_object(extractor.builder)(self.shape).of,
+            labels=labels,
+            steps=arguments.whole("steps", steps, 1),
+            restarts=arguments.whole("restarts", restarts, 1, projection.POOL),
+            progress=progress,
         )
 
     def directions(self, count=None):

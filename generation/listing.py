@@ -1,10 +1,12 @@
-"""The list of runs that `--list` prints. Imports no TensorFlow."""
+"""Finds a run, and makes the list of runs that `--list` prints. Imports no TensorFlow."""
 
 import dataclasses
 import os
 from pathlib import Path
 
 import console
+from config.saved import add_newer_fields
+from datasets import packed
 from generation import model_card
 from runs import checkpoints, log, recovery, trained
 
@@ -27,6 +29,32 @@ class Row:
     time: float
     cells: dict
     remark: str = ""
+
+
+def find(run, checkpoint_dir, data_dir):
+    """Return the path of a run's folder.
+
+    Args:
+      run, checkpoint_dir, data_dir: as in `interface.load`.
+
+    Raises:
+      console.Failed: if there is no such run.
+    """
+    places = (Path(checkpoint_dir), trained.shipped_dir())
+    for folder in (*(place / run for place in places), Path(run)):
+        if trained.generators(folder):
+            return folder
+    data = packed.locate(run, data_dir)
+    elsewhere = os.path.isabs(packed.place(checkpoint_dir))  # as `commands.sources.place_data`
+    source = os.path.abspath(data) if elsewhere else packed.place(data)
+    try:
+        return trained.find_run(checkpoint_dir, run, {}, add_newer_fields, source)[0]
+    except console.Failed:
+        names = [f.name for p in places for f in sorted(p.glob("*/")) if trained.generators(f)]
+        raise console.Failed(
+            f"no run {run} in {places[0]} or {places[1]}, no such folder of a run, and no run of "
+            f"such a data set; there are {', '.join(map(console.plain, names)) or 'none'}"
+        ) from None
 
 
 def table(checkpoint_dir, sample_dir):

@@ -139,16 +139,17 @@ class Sampler:
         """Write one image for each seed, seed_0007.png, … Each depends on its own seed only."""
         return self._singles("seed", seeds, self._seeded(seeds))
 
-    def of_latents(self, z):
+    def of_latents(self, z, labels=None):
         """Write one image for each of the latents [N, z_dim], latent_0000.png, …
 
-        The images have the classes 0, 1, … in turn, if the sampler has no `label`.
+        The images have the classes `labels`, int [N], or 0, 1, … in turn. If the sampler has a
+        `label`, they are of that class.
         """
-        return self._singles("latent", range(len(z)), z)
+        return self._singles("latent", range(len(z)), z, labels)
 
-    def _singles(self, name, numbers, z):
-        """Write one image for each latent, of class `number` and named by it."""
-        images = self.images(z, np.array(numbers))
+    def _singles(self, name, numbers, z, labels=None):
+        """Write one image for each latent, named by its number, of class `label` or `number`."""
+        images = self.images(z, np.array(numbers) if labels is None else labels)
         paths = [self.folder / f"{name}_{number:04d}.png" for number in numbers]
         return [utils.save_image(path, image) for path, image in zip(paths, images)]
 
@@ -156,7 +157,7 @@ class Sampler:
         """Return the latents [N, z_dim] of seeds."""
         return np.concatenate([self.z(Purpose.SEED, seed, count=1) for seed in seeds])
 
-    def interpolation(self, steps, seeds=None, z=None):
+    def interpolation(self, steps, seeds=None, z=None, labels=None):
         """Write interpolation.gif, .webp and, if `av` is installed, .mp4.
 
         The latents move from one stop to the next and back to the first, by `slerp`.
@@ -166,8 +167,9 @@ class Sampler:
           seeds: the stops of a single image. By default, a grid of 16 images has 8 random stops
             each.
           z: latents [N, z_dim], stops of a single image instead of seeds.
+          labels: the classes of `z`, as in `of_latents`.
         """
-        numbers = seeds if z is None else range(len(z))
+        numbers = seeds if z is None else range(len(z)) if labels is None else labels.tolist()
         stops, images = (len(numbers), 1) if numbers else (8, 16)
         if z is None and seeds:
             z = self._seeded(seeds)
@@ -218,7 +220,17 @@ class Sampler:
             paths.append(utils.save_image(self.folder / "mix_classes.png", grid))
         return paths
 
-    def all(self, option=None, count=0, seeds=None, steps=0, mix=None, z=None, directions=None):
+    def all(
+        self,
+        option=None,
+        count=0,
+        seeds=None,
+        steps=0,
+        mix=None,
+        z=None,
+        directions=None,
+        labels=None,
+    ):
         """Write everything that is asked for; yield each path once its file is written.
 
         Args:
@@ -229,6 +241,7 @@ class Sampler:
           mix: (seeds of the rows, seeds of the columns) of a grid, or None.
           z: latents [N, z_dim] to use instead of `seeds`, or None.
           directions: (directions [N, z_dim], dict of number → name) to show, or None.
+          labels: the classes of `z`, int [N], or None for 0, 1, … in turn.
         """
         yield from self.fresh_sheet() if option == 0 else self.sheet()
         if option:
@@ -238,9 +251,9 @@ class Sampler:
         if seeds:
             yield from self.of_seeds(seeds)
         if z is not None:
-            yield from self.of_latents(z)
+            yield from self.of_latents(z, labels)
         if steps:
-            yield from self.interpolation(steps, seeds, z)
+            yield from self.interpolation(steps, seeds, z, labels)
         if mix:
             yield from self.mix(*mix)
         if directions:

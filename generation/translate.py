@@ -65,7 +65,7 @@ def pictures(
     """
     if translate:
         path = Path(input)
-        found = {translate: (path, *_list_input(path, input_fname_pattern))}
+        found = {translate: (path, *folders.list_input(path, input_fname_pattern))}
     else:
         path = packed.locate(dataset, data_dir)
         found = _find_tests(path, input_fname_pattern)
@@ -80,16 +80,6 @@ def pictures(
         _claim(target, names)
         colours = background, value_ranges[list(FOLDERS).index(direction)]
         yield from _translate_all(generator, path, names, open_image, target, *colours)
-
-
-def _list_input(path, pattern):
-    """Return (names, function of an index that opens an image) of an image or a folder."""
-    if path.is_dir():
-        source = folders.read_folder(path, pattern=pattern)
-        return source.names, source.open
-    if path.is_file():
-        return [path.name], lambda i: path
-    raise console.Failed(f"no image or folder {path}")
 
 
 def _find_tests(path, pattern):
@@ -174,7 +164,7 @@ def _translate_all(generator, path, names, open_image, target, background, value
     with console.Progress(f"translating {path}", len(names)) as bar:
         for i, name in enumerate(names):
             try:
-                image, found = _load(open_image(i), channels, background, value_range)
+                image, found = load_picture(open_image(i), channels, background, value_range)
             except Exception as error:  # decoders raise errors of any type for broken files
                 skipped.append(f"{name} ({console.first_line(error, 60)})")
                 continue
@@ -204,10 +194,21 @@ def compiled(generator, channels):
     return tf.function(lambda x: generator(x, training=False), input_signature=signature)
 
 
-def _load(file, channels, background, value_range):
-    """Return a file as uint8 [H, W, C], upright, in sRGB and at its own size, and its `Seen`.
+def load_picture(file, channels, background, value_range):
+    """Load a picture upright, in sRGB and at its own size.
 
-    Raises ValueError if it has more than `MAX_PIXELS`, and Pillow's errors if it cannot be read.
+    Args:
+      file: path of the picture, or an open file.
+      channels: 1 or 3.
+      background: the colour behind transparent pixels.
+      value_range: as in `utils.to_mode`: that of the training images.
+
+    Returns:
+      (uint8 [H, W, channels], its `decoding.Seen`).
+
+    Raises:
+      ValueError: if it has more than `MAX_PIXELS`.
+      OSError, SyntaxError: if Pillow cannot read it; a broken file may raise other errors.
     """
     with utils.open_image(file) as image:
         if image.width * image.height > MAX_PIXELS:

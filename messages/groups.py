@@ -32,7 +32,7 @@ GROUPS = (
     FlagGroup(
         "call",
         "what the call does; without these flags, it makes pictures",
-        ("train", "compare", "evaluate", "export", "list", "list_presets", "dry_run"),
+        ("train", "compare", "evaluate", "export", "serve", "list", "list_presets", "dry_run"),
     ),
     FlagGroup(
         "images",
@@ -111,7 +111,16 @@ GROUPS = (
     FlagGroup(
         "pictures",
         "test mode: pictures of a trained generator",
-        ("label", "num_samples", "seeds", "truncation", "interpolate", "directions", "move"),
+        (
+            "label",
+            "num_samples",
+            "seeds",
+            "truncation",
+            "interpolate",
+            "directions",
+            "move",
+            "project",
+        ),
         ("mix", "visualize", "latents", "translate", "input", "output"),
     ),
     FlagGroup(
@@ -119,6 +128,12 @@ GROUPS = (
         "devices and speed",
         ("device",),
         ("strategy", "precision", "jit"),
+    ),
+    FlagGroup(
+        "page",
+        "where --serve listens",
+        (),
+        ("host", "port"),
     ),
 )
 

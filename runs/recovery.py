@@ -37,6 +37,7 @@ PICTURES = re.compile(
     r"|test_\d{5,}\.png|test_arange_\d+\.png|test_gif_(\d+|merged)\.gif"
     r"|directions\.(png|npz)|direction_\d\d+\.gif"  # directions.txt has a user's names, and stays
     r"|test_move\.png|test_move_\d\d\.gif|mix(_classes)?\.png|latent_\d{4,}\.png"
+    r"|projection\.(png|gif)|latent(_labels)?\.npy"
 )
 TRANSLATIONS = ("fakeA", "fakeB")  # folders of translated images, among the pictures
 

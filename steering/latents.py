@@ -5,10 +5,12 @@ Imports no TensorFlow.
 
 import enum
 import functools
+from pathlib import Path
 
 import numpy as np
 
 import console
+import files
 from config import tables
 from config.rows import import_object
 
@@ -26,6 +28,7 @@ class Purpose(enum.IntEnum):
     INTERPOLATION = 5
     MOVE = 6
     DIRECTION = 7
+    PROJECTION = 8
 
 
 def build_latents(distribution, truncation=None):
@@ -97,6 +100,61 @@ def read_latents(path, z_dim):
     if not np.isfinite(z).all():
         raise console.Failed(f"--latents={path} has values that are not finite")
     return z
+
+
+def write_latents(path, z, labels=None):
+    """Write latents [N, Z] as a .npy file for `--latents`, and their labels beside it.
+
+    Args:
+      path: Path of the file.
+      z: float32 [N, Z].
+      labels: int [N], or None for a generator without classes.
+
+    Returns:
+      The paths.
+    """
+    arrays = {path: z} | ({} if labels is None else {labels_path(path): labels})
+    for name, array in arrays.items():
+        with files.atomic_path(name) as part, open(part, "wb") as file:
+            np.save(file, array)
+    return list(arrays)
+
+
+def labels_path(path):
+    """Return the path of the labels that belong to a .npy file of latents: NAME_labels.npy."""
+    return Path(path).with_name(f"{Path(path).stem}_labels.npy")
+
+
+def read_labels(path, count, classes):
+    """Read the labels that belong to a file of latents, from the file beside it.
+
+    Args:
+      path: path of the file of latents.
+      count: number of latents.
+      classes: number of classes of the generator; 0 for one without labels.
+
+    Returns:
+      int64 [count]; None if the generator has no classes, or there is no such file.
+
+    Raises:
+      Failed: if the file cannot be read, or does not have `count` numbers of classes.
+    """
+    path = labels_path(path)
+    if not classes or not path.exists():
+        return None
+    try:
+        with open(path, "rb") as file:
+            np.lib.format.read_magic(file)
+        labels = np.load(path, mmap_mode="r", allow_pickle=False)
+    except Exception as error:  # NumPy's errors for broken files have no common base
+        raise console.Failed(f"cannot read {path}: {reason(error)}") from None
+    whole = labels.dtype.kind in "iu" and labels.shape == (count,)
+    if not whole or labels.min() < 0 or labels.max() >= classes:
+        raise console.Failed(
+            f"{path} must have a class from 0 to {classes - 1} for each of the {count} latents "
+            "beside it: delete it, or give --label"
+        )
+    return labels.astype(np.int64)
 
 
 def reason(error):

@@ -32,6 +32,9 @@ TEXTS = {  # long or frequent parts of messages
 VALUES = [  # a flag, what it must be, and what it does not take
     ("resume", "True or False", ["None"]),
     ("dry_run", "True or False", ["2"]),
+    ("serve", "True or False", ["2"]),
+    ("host", "a printable text that is not empty", ["", " "]),
+    ("port", "a whole number, at least 0, at most 65535", ["-1", "65536", "http", "None"]),
     ("list", "True or False", ["2"]),
     ("on_nan", "one of stop, rollback", ["restart"]),
     ("mirror", "True or False", ["x"]),
@@ -67,6 +70,7 @@ VALUES = [  # a flag, what it must be, and what it does not take
     ("input_fname_pattern", "a printable text that is not empty", ["", " "]),
     ("truncation", "a finite number, at least 0.01", ["0", "-1", "half", "nan"]),
     ("latents", "a printable text that is not empty", ["", " "]),
+    ("project", "a printable text that is not empty", ["", " "]),
     (
         "mix",
         "ROWS:COLUMNS, each up to 32 seeds, for example 0-7:8-15",
@@ -335,6 +339,7 @@ CALLS = [  # a command line, and the whole line that it ends with
                 ("truncation", "--truncation 0.7"),
                 ("mix", "--mix 0:1"),
                 ("latents", "--latents z.npy"),
+                ("project", "--project photo.png"),
                 ("directions", "--directions 8"),
                 ("move", "--move 2=1.5"),
                 ("label", "--label 0"),
@@ -381,6 +386,10 @@ CALLS = [  # a command line, and the whole line that it ends with
         "--train and --evaluate cannot be combined: make one call for each",
     ),
     ("--train --list", "--train and --list cannot be combined: make one call for each"),
+    ("--train --serve", "--train and --serve cannot be combined: make one call for each"),
+    ("--export onnx --serve", "--export and --serve cannot be combined: make one call for each"),
+    ("--port 8080", "--port=8080 needs --serve, which opens a page"),
+    ("--host 0.0.0.0", "--host=0.0.0.0 needs --serve, which opens a page"),
     ("--list --export onnx", "--list and --export cannot be combined: make one call for each"),
     ("--train --export onnx", "--train and --export cannot be combined: make one call for each"),
     (

@@ -77,8 +77,9 @@ def test_every_field_is_a_flag(name):
     for word in {name, name.replace("_", "-")}:
         for words in ([f"--{word}={text}"], [f"--{word}", text], [f"-{word}", text]):
             assert flags.parse_flags(["main.py", *words]) == {name: value}
-    # The first three go together, and with cyclegan. MNIST has test images, and none held out.
-    alone = name not in ("translate", "input", "output", "holdout")
+    # The first three go together, and with cyclegan. MNIST has test images, and none held out. The
+    # last two need --serve.
+    alone = name not in ("translate", "input", "output", "holdout", "host", "port")
     assert getattr(resolve({"output_height": 64, name: value}, check=alone), name) == value
 
 

@@ -27,14 +27,16 @@ MAY_IMPORT = {
         "generation",
         "messages",
         "runs",
+        "serving",
         "steering",
         "training",
     }
-    | {"losses", "layers", "files", "console"},
+    | {"losses", "layers", "utils", "files", "console"},
     "messages": {"config", "console"},
     "config": {"console"},
     "generation": {"config", "datasets", "runs", "steering", "training"}
     | {"utils", "files", "locks", "console"},
+    "serving": {"config", "datasets", "generation", "steering", "utils", "console"},
     "steering": {"config", "runs", "utils", "files", "console"},
     "evaluation": {"runs", "utils", "files", "locks", "console"},
     "runs": {"utils", "files", "locks", "console"},
@@ -55,7 +57,7 @@ MAX_LINES = {"main.py": 120, "model.py": 440}
 TABLES = {"config/tables.py", "config/presets.py", "config/fields.py"}  # data: of any length
 # These may import TensorFlow in functions alone: `--help` and wrong calls are quick.
 NO_TENSORFLOW = {"main", "commands", "config", "datasets", "runs", "utils", "files", "locks"}
-NO_TENSORFLOW |= {"console", "messages", "steering"}
+NO_TENSORFLOW |= {"console", "messages", "serving", "steering"}
 NO_TENSORFLOW |= {"generation/export", "generation/model_card", "generation/translate"}
 NO_TENSORFLOW |= {
     "generation/arguments",
