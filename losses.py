@@ -33,6 +33,26 @@ class Penalty:
 
 
 @dataclasses.dataclass(frozen=True)
+class Auxiliary:
+    """A term of the critic's loss besides the adversarial one, from its features of real images.
+
+    Attributes:
+      name: the name under which the mean of the term, without its weight, is logged.
+      weight: factor of the term.
+      features: names of layers of the critic.
+      network: Keras model that is trained with the critic. A checkpoint and a file have its name.
+      loss: (images [B, H, W, C] as the critic saw them, the outputs of the layers, key int32 [2]) →
+        float32 [B].
+    """
+
+    name: str
+    weight: float
+    features: tuple[str, ...]
+    network: object
+    loss: Callable
+
+
+@dataclasses.dataclass(frozen=True)
 class Objective:
     """The losses of both networks.
 

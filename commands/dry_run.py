@@ -44,14 +44,18 @@ def describe(c):
         yield messages.held_out(held, spec.count)
     yield from settled
     peak, stages = 0, build_stages(c, spec)
-    weights = sum(map(parameters, (stages[-1][0], *stages[-1][:2])))  # and the EMA
+    auxiliary = build.build_auxiliary(c, stages[-1][1])
+    helpers = [auxiliary.network] if auxiliary else []
+    weights = sum(map(parameters, (stages[-1][0], *stages[-1][:2], *helpers)))  # and the EMA
     for generator, critic, batch in stages:
-        memory = step_bytes(c, spec, generator, critic, batch, weights)
+        memory = step_bytes(c, spec, generator, critic, batch, weights, *helpers)
         peak = max(peak, memory)
         height, width = critic.inputs[0].shape[1:3]
         yield (
             f"{height}x{width} in batches of {batch}: generator {parameters(generator):,} "
-            f"parameters, critic {parameters(critic):,}, memory {size_text(memory)}"
+            f"parameters, critic {parameters(critic):,}, "
+            + "".join(f"{helper.name} {parameters(helper):,}, " for helper in helpers)
+            + f"memory {size_text(memory)}"
         )
     if "evaluate" not in tables.ARCHS[c.arch].task.refuses:
         measured = evaluation_bytes((spec.height, spec.width, spec.channels), c.eval_samples)
@@ -122,8 +126,11 @@ def build_stages(c, spec):
     return import_object(row.stages)(*pair, batch_size=c.batch_size, batch_dict=c.batch_dict)
 
 
-def step_bytes(c, spec, generator, critic, batch, weights):
-    """Estimate the bytes of a train step. `weights`: parameters of all networks and the EMA."""
+def step_bytes(c, spec, generator, critic, batch, weights, decoder=None):
+    """Estimate the bytes of a train step, see `memory.step_bytes`.
+
+    `weights` is the number of parameters of all networks and the EMA.
+    """
     from losses import n_penalised
     from training import memory
 
@@ -135,4 +142,5 @@ def step_bytes(c, spec, generator, critic, batch, weights):
         slots=memory.slots(build.build_optimizer(c.optimizer, c.learning_rate, vars(c))),
         pixels=spec.height * spec.width * spec.channels,
         weights=weights,
+        decoder=decoder,
     )

@@ -287,6 +287,12 @@ class Config:
     lambda_identity: float = _flag(
         0.0, "cyclegan: weight of the L1 identity loss; 0: no such loss", low=0
     )
+    lambda_reconstruction: float = _flag(
+        1.0,
+        "fastgan: weight of the L1 loss by which the critic reconstructs real images; 0: no such"
+        " loss",
+        low=0,
+    )
     pool_size: int = _flag(
         50,
         "cyclegan: number of earlier fakes that are kept to train a critic; 0: none",
@@ -590,7 +596,7 @@ def _check_tables():
                     f"the row {name} has the key {field!r}, which is not a Config field"
                 )
             check_value(field, value)
-    named = {n for row in tables.ARCHS.values() for n in (*row.network, *row.training)}
+    named = {n for row in tables.ARCHS.values() for n in row.own_fields}
     named |= {n for row in tables.MODES.values() for n in row.clip}
     penalties = (penalty for row in tables.PENALTIES.values() for penalty in row)
     named |= {n for penalty in penalties for n in penalty.weights.values()}

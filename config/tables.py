@@ -6,6 +6,7 @@ Data only. `rows.py` describes the attributes of each kind of row.
 from config.rows import (
     Architecture,
     Augmentation,
+    Auxiliary,
     Dataset,
     Export,
     Extractor,
@@ -233,6 +234,30 @@ ARCHS = {
             "critic_num": 5,
             "beta1": 0.0,
             "beta2": 0.9,
+        },
+    ),
+    "fastgan": Architecture(  # 2101.04775, and the authors' code, whose widths are 64
+        builder="architectures.fastgan:build_fastgan",
+        trainer="model:GANTrainer",
+        task=GENERATION,
+        network=("z_dim", "g_width", "d_width", "g_norm", *_CRITIC),
+        auxiliary=Auxiliary(
+            builder="architectures.fastgan:build_reconstruction",
+            weight="lambda_reconstruction",
+            network=("d_width",),
+        ),
+        min_size=64,
+        multiple_of=64,
+        one_width=True,
+        defaults={
+            "mode": "hinge",
+            **_NORMAL,
+            "z_dim": 256,
+            "g_width": (8,),
+            "d_width": (16,),
+            "batch_size": 16,
+            "critic_norm": "spectral",
+            "augment": ("color", "translation"),
         },
     ),
     "pggan": Architecture(  # values of 1710.10196, appendix A.1

@@ -4,7 +4,9 @@
 """
 
 import math
+import typing
 
+import keras
 import tensorflow as tf
 
 import utils
@@ -16,6 +18,20 @@ from training.randomness import Purpose, fold
 # Seed 002 does 25 critic updates in each of an epoch's first ten steps and in every 200th step. The
 # authors of WGAN do 100 updates.
 BURST, FIRST_BURSTS, BURST_EVERY = 25, 10, 200
+
+
+class Judged(typing.NamedTuple):
+    """A batch of images and what the critic makes of them.
+
+    Attributes:
+      images: float32 [B, H, W, C], augmented.
+      scores: [B], or one for each patch, [B, h, w, 1].
+      features: the features that an auxiliary loss uses, in the critic's update; else [].
+    """
+
+    images: tf.Tensor
+    scores: tf.Tensor
+    features: list
 
 
 class PairTrainer(AveragePreview, TrainerBase):
@@ -36,6 +52,7 @@ class PairTrainer(AveragePreview, TrainerBase):
       ema: decay of the EMA, in [0, 1].
       mirror: True flips training images left-right with probability 1/2.
       augment: function that returns a new `Augment`, or None for no augmentation.
+      auxiliary: function of the critic that returns a `losses.Auxiliary`, or None for no such loss.
       class_counts: training images of each class; () if unknown, for equally many.
       seed, strategy, jit: see `TrainerBase`.
     """
@@ -55,6 +72,7 @@ class PairTrainer(AveragePreview, TrainerBase):
         ema=0.999,
         mirror=False,
         augment=None,
+        auxiliary=None,
         class_counts=(),
         seed=0,
         strategy=None,
@@ -72,6 +90,8 @@ class PairTrainer(AveragePreview, TrainerBase):
         self.classes = generator.inputs[1].shape[-1] if len(generator.inputs) > 1 else 0
         with self.strategy.scope():
             self.average = self._copy(generator)
+            self.auxiliary = auxiliary(critic) if auxiliary else None
+            self.inspected = self._with_features(critic)
             # Each replica's part of the newest penalty and gradient norm.
             self.parts = tf.Variable(
                 [0.0, 0.0],
@@ -79,8 +99,12 @@ class PairTrainer(AveragePreview, TrainerBase):
                 synchronization=tf.VariableSynchronization.ON_READ,
                 aggregation=tf.VariableAggregation.SUM,
             )
-            for optimizer, network in ((g_optimizer, generator), (d_optimizer, critic)):
-                optimizer.build(network.trainable_variables)
+            more = self._auxiliary_weights
+            for optimizer, weights in (
+                (g_optimizer, generator.trainable_variables),
+                (d_optimizer, [*critic.trainable_variables, *more]),
+            ):
+                optimizer.build(weights)
                 replicas.order_updates(self.strategy, optimizer)
         several = self.strategy.num_replicas_in_sync > 1
         self.penalised = tf.Variable([0.0, 0.0]) if several else self.parts
@@ -89,12 +113,30 @@ class PairTrainer(AveragePreview, TrainerBase):
         """Copy a network and its weights, for the EMA."""
         raise NotImplementedError
 
+    def _with_features(self, critic):
+        """Return the critic with the features of the auxiliary loss as more outputs, if any."""
+        if not self.auxiliary:
+            return critic
+        features = [critic.get_layer(name).output for name in self.auxiliary.features]
+        return keras.Model(critic.inputs, [critic.output, *features])
+
+    @property
+    def _helpers(self):
+        """The network of the auxiliary loss, which is trained with the critic: name → model."""
+        network = self.auxiliary and self.auxiliary.network
+        return {network.name: network} if network else {}
+
+    @property
+    def _auxiliary_weights(self):
+        return [w for network in self._helpers.values() for w in network.trainable_variables]
+
     @property
     def state(self):
         """The contents of a checkpoint: name → trackable."""
         return {
             "generator": self.generator,
             "critic": self.critic,
+            **self._helpers,
             "average": self.average,
             "g_optimizer": self.g_optimizer,
             "d_optimizer": self.d_optimizer,
@@ -107,7 +149,7 @@ class PairTrainer(AveragePreview, TrainerBase):
     @property
     def trained(self):
         """The trained networks: name → Keras model."""
-        return {"generator": self.generator, "critic": self.critic}
+        return {"generator": self.generator, "critic": self.critic, **self._helpers}
 
     @property
     def last(self):
@@ -117,7 +159,8 @@ class PairTrainer(AveragePreview, TrainerBase):
     @property
     def starters(self):
         """The files that a run can start from: name → the networks that take the weights."""
-        return {"generator": (self.generator, self.average), "critic": (self.critic,)}
+        helpers = {name: (network,) for name, network in self._helpers.items()}
+        return {"generator": (self.generator, self.average), "critic": (self.critic,), **helpers}
 
     def resume(self, generator, critic):
         """Continue from a restored checkpoint, with these learning rates of the two networks."""
@@ -159,15 +202,18 @@ class PairTrainer(AveragePreview, TrainerBase):
           use: a `Use`. Batch norm is in inference mode for MEASURE only.
 
         Returns:
-          A list of scores [B], or one for each patch, [B, h, w, 1].
+          A list of `Judged`.
         """
         batches = [self._augment(x, key, use, i) for i, x in enumerate(batches)]
-        training = use is not Use.MEASURE
-        if not (self.joint and use is Use.CRITIC):
-            return [self.critic([x, *labels], training=training) for x in batches]
-        labels = [tf.concat([y] * len(batches), 0) for y in labels]
-        scores = self.critic([tf.concat(batches, 0), *labels], training=training)
-        return tf.split(scores, len(batches))
+        training, count = use is not Use.MEASURE, len(batches)
+        critic = self.inspected if self.auxiliary and use is Use.CRITIC else self.critic
+        if self.joint and use is Use.CRITIC:
+            labels = [tf.concat([y] * count, 0) for y in labels]
+            outputs = tf.nest.flatten(critic([tf.concat(batches, 0), *labels], training=training))
+            found = zip(*(tf.split(x, count) for x in outputs))
+        else:
+            found = (tf.nest.flatten(critic([x, *labels], training=training)) for x in batches)
+        return [Judged(x, scores, more) for x, (scores, *more) in zip(batches, found)]
 
     def _augment(self, images, key, use, place=0):
         """Augment images for a use of the critic's scores, except for a measurement.

@@ -1,0 +1,1 @@
+"""FastGAN's networks, and the reconstruction that its critic is trained with."""
