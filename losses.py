@@ -36,6 +36,8 @@ class Penalty:
 class Auxiliary:
     """A term of the critic's loss besides the adversarial one, from its features of real images.
 
+    An architecture's builder sets it as the attribute `auxiliary` of a critic.
+
     Attributes:
       name: the name under which the mean of the term, without its weight, is logged.
       weight: factor of the term.

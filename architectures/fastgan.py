@@ -7,11 +7,11 @@ authors' code, with these differences:
   generator consists of stock Keras layers. The authors' noise has a learnt scale that starts at 0.
 - The generator's convolutions and the decoders have no spectral norm. A batch norm follows them,
   which removes the scale of a kernel.
-- The critic has spectral norm or a norm of its features, see `--critic_norm`. The authors have
-  spectral and batch norm, but a gradient penalty needs the score of each image by itself.
+- The critic has the authors' spectral norm and batch norm with `--critic_norm batch`, the default.
+  Spectral norm alone left its scores so small that the reconstruction decided what it learnt.
 - As in the paper, the critic has one input, no skip-layer excitation and two decoders. The authors'
   code adds a second critic of images of 128x128, a third decoder and excitations.
-- The reconstruction loss is L1 on pixels, see `build_reconstruction`.
+- The reconstruction loss is L1 on pixels, see `_reconstruction`.
 """
 
 import keras
@@ -21,7 +21,6 @@ import losses
 import ops
 from layers import fast
 from training import replicas
-from training.randomness import fold
 
 # Channels over the base width. The generator's begin with the smallest map, the critic's with the
 # last one: at 4x4, 8x8, … 1024x1024, and at 8x8, 16x16, … 512x512.
@@ -46,7 +45,9 @@ def _channels(base, factor):
     return max(1, int(base * factor))
 
 
-def build_fastgan(spec, *, z_dim, g_width, d_width, g_norm, critic_norm, label_mode):
+def build_fastgan(
+    spec, *, z_dim, g_width, d_width, g_norm, critic_norm, label_mode, lambda_reconstruction
+):
     """Build the networks (section 3), for image sides that are multiples of 64.
 
     Args:
@@ -55,14 +56,16 @@ def build_fastgan(spec, *, z_dim, g_width, d_width, g_norm, critic_norm, label_m
       g_width, d_width: (base width,), the authors' `ngf` and `ndf`: the channels of the generator
         at 128x128 and of the critic at 64x64. The other maps have a multiple of it.
       g_norm, critic_norm: see `ops.norm` and `ops.critic_norm`. Layers before a norm have no bias.
+        A critic with batch norm has spectral norm, too.
       label_mode: "concat" appends the labels to the critic's images. "projection" adds to the score
         of each patch the inner product of its mean features and a vector of the class
         (1802.05637). The generator's labels are appended to the latents.
+      lambda_reconstruction: weight of the reconstruction loss; 0 leaves it and the decoders out.
 
     Returns:
       generator: [z [B, z_dim], (labels [B, K])] → images [B, H, W, C] in [-1, 1].
       critic: [images, (labels)] → scores [B, h, w, 1], of 5x5 patches for square images of a power
-        of two. The layers `FEATURES` have the features that `build_reconstruction` decodes.
+        of two. Its attribute `auxiliary` is a `losses.Auxiliary`, or None.
     """
     z, labels = ops.latent_inputs(z_dim, spec.classes)
     image = _generator(ops.concat_labels(z, labels), spec, g_width[0], g_norm)
@@ -70,11 +73,15 @@ def build_fastgan(spec, *, z_dim, g_width, d_width, g_norm, critic_norm, label_m
 
     images, labels = ops.image_inputs(spec)
     norm, weights = ops.critic_norm(critic_norm)
+    weights = "spectral" if norm == "batch" else weights
     x = ops.concat_labels(images, labels) if label_mode == "concat" else images
     x = _features(x, (spec.height, spec.width), d_width[0], norm, weights)
     projected = labels if label_mode == "projection" else []
     scores = _scores(x, projected, 2 * _channels(d_width[0], D_FACTORS[0]), norm, weights)
-    return generator, keras.Model([images, *labels], scores, name="critic")
+    critic = keras.Model([images, *labels], scores, name="critic")
+    weight = lambda_reconstruction
+    critic.auxiliary = _reconstruction(critic, d_width[0], weight) if weight else None
+    return generator, critic
 
 
 def _glu(x, norm):
@@ -163,37 +170,29 @@ def _scores(x, labels, width, norm, weights):
     return keras.layers.Add(dtype="float32")([scores, inner])
 
 
-def build_reconstruction(critic, *, weight, d_width):
+def _reconstruction(critic, base, weight):
     """Build the decoders of the critic's features, and their loss (section 3.2, eq. 2).
 
     One decoder restores the whole image from `features_8`. The other one restores a random quarter
     of it from the same quarter of `features_16`. Both images have at most 128x128 pixels. The loss
     of an image is the sum of both mean absolute differences of the pixels. The paper has LPIPS,
     which compares images by a trained network whose weights do not come with this project.
-
-    Args:
-      critic: Keras model, as `build_fastgan` returns it.
-      weight: factor of the loss.
-      d_width: (base width,) of the critic.
-
-    Returns:
-      A `losses.Auxiliary`.
     """
     height, width, channels = critic.inputs[0].shape[1:]
     part, whole = (critic.get_layer(name).output.shape[1:] for name in FEATURES)
     halvings = len(sizes((height, width), 8)) - 1
     inputs = [keras.Input((*whole[:2], part[-1])), keras.Input(whole)]
     doublings = [min(n, len(DECODER_FACTORS)) for n in (halvings - 1, halvings)]
-    images = [_decode(x, n, d_width[0], channels) for x, n in zip(inputs, doublings)]
+    images = [_decode(x, n, base, channels) for x, n in zip(inputs, doublings)]
     decoder = keras.Model(inputs, images, name="decoder")
 
     def loss(images, features, key):
         u = replicas.uniform(key, (images.shape[0], 2))
         features = [_quarter(features[0], u), features[1]]
         total = 0.0
-        for found, target in zip(decoder(features, training=True), (_quarter(images, u), images)):
-            factor = target.shape[1] // found.shape[1]
-            target = tf.nn.avg_pool2d(target, factor, factor, "VALID") if factor > 1 else target
+        for found, x in zip(decoder(features, training=True), (_quarter(images, u), images)):
+            factor = x.shape[1] // found.shape[1]
+            target = tf.nn.avg_pool2d(x, factor, factor, "VALID") if factor > 1 else x
             total += tf.reduce_mean(tf.abs(found - target), [1, 2, 3])
         return total
 

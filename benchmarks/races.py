@@ -43,7 +43,7 @@ def small_trainer(arch, mode, strategy=None, **given):
     """Build a tiny trainer of an architecture and a mode."""
     row = tables.ARCHS[arch]
     size = -(-row.min_size // row.multiple_of) * row.multiple_of
-    own = {n: v for n, v in SMALL.items() if n in row.own_fields}
+    own = {n: v for n, v in SMALL.items() if n in (*row.network, *row.training)}
     own |= {"output_height": size, "batch_size": 4, "critic_num": 2}
     given = {"arch": arch, "mode": mode, "dataset": "faces", **own, **given}
     c = settle(resolve(given), 3, tables.FEW_IMAGES)

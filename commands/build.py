@@ -175,21 +175,6 @@ def build_networks(c, spec):
         keras.config.set_dtype_policy("float32")  # the policy is for trained networks only
 
 
-def build_auxiliary(c, critic):
-    """Return the `losses.Auxiliary` of a config for a critic, or None if its weight is 0."""
-    import keras
-
-    row = tables.ARCHS[c.arch].auxiliary
-    if not row or not getattr(c, row.weight):
-        return None
-    fields = {name: getattr(c, name) for name in row.network}
-    keras.config.set_dtype_policy(tables.PRECISIONS[c.precision].policy)
-    try:
-        return import_object(row.builder)(critic, weight=getattr(c, row.weight), **fields)
-    finally:
-        keras.config.set_dtype_policy("float32")
-
-
 def build_trainer(c, spec, per_epoch=0, shown=(), strategy=None, class_counts=()):
     """Build the networks, the objective, the optimizers and their trainer.
 
@@ -226,7 +211,6 @@ def build_trainer(c, spec, per_epoch=0, shown=(), strategy=None, class_counts=()
         freeze_critic=c.freeze_critic,
         ema=c.ema,
         augment=lambda: build_augment(c.augment, c.augment_p, c.jit),
-        auxiliary=lambda critic: build_auxiliary(c, critic),
         mirror=c.mirror,
         seed=c.seed,
         **{name: values[name] for name in arch.training},

@@ -44,11 +44,11 @@ def describe(c):
         yield messages.held_out(held, spec.count)
     yield from settled
     peak, stages = 0, build_stages(c, spec)
-    auxiliary = build.build_auxiliary(c, stages[-1][1])
+    auxiliary = getattr(stages[-1][1], "auxiliary", None)
     helpers = [auxiliary.network] if auxiliary else []
     weights = sum(map(parameters, (stages[-1][0], *stages[-1][:2], *helpers)))  # and the EMA
     for generator, critic, batch in stages:
-        memory = step_bytes(c, spec, generator, critic, batch, weights, *helpers)
+        memory = step_bytes(c, spec, generator, critic, batch, weights)
         peak = max(peak, memory)
         height, width = critic.inputs[0].shape[1:3]
         yield (
@@ -126,14 +126,12 @@ def build_stages(c, spec):
     return import_object(row.stages)(*pair, batch_size=c.batch_size, batch_dict=c.batch_dict)
 
 
-def step_bytes(c, spec, generator, critic, batch, weights, decoder=None):
-    """Estimate the bytes of a train step, see `memory.step_bytes`.
-
-    `weights` is the number of parameters of all networks and the EMA.
-    """
+def step_bytes(c, spec, generator, critic, batch, weights):
+    """Estimate the bytes of a train step. `weights`: parameters of all networks and the EMA."""
     from losses import n_penalised
     from training import memory
 
+    auxiliary = getattr(critic, "auxiliary", None)
     return memory.step_bytes(
         generator,
         critic,
@@ -142,5 +140,5 @@ def step_bytes(c, spec, generator, critic, batch, weights, decoder=None):
         slots=memory.slots(build.build_optimizer(c.optimizer, c.learning_rate, vars(c))),
         pixels=spec.height * spec.width * spec.channels,
         weights=weights,
-        decoder=decoder,
+        decoder=auxiliary and auxiliary.network,
     )

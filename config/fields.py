@@ -596,7 +596,7 @@ def _check_tables():
                     f"the row {name} has the key {field!r}, which is not a Config field"
                 )
             check_value(field, value)
-    named = {n for row in tables.ARCHS.values() for n in row.own_fields}
+    named = {n for row in tables.ARCHS.values() for n in (*row.network, *row.training)}
     named |= {n for row in tables.MODES.values() for n in row.clip}
     penalties = (penalty for row in tables.PENALTIES.values() for penalty in row)
     named |= {n for penalty in penalties for n in penalty.weights.values()}

@@ -52,7 +52,7 @@ def advice(c, given):
 def _arch_fields(row):
     """Return the fields that this architecture uses, and some other architectures do not."""
     sizes = () if row.growth else ("output_height", "output_width")
-    return (*row.own_fields, *sizes)
+    return (*row.network, *row.training, *sizes)
 
 
 def _penalty_fields(penalties):

@@ -117,22 +117,6 @@ class Growth:
 
 
 @dataclasses.dataclass(frozen=True)
-class Auxiliary:
-    """A term of the critic's loss besides the adversarial one.
-
-    Attributes:
-      builder: function of (critic, weight=, **network) that returns a `losses.Auxiliary`.
-      weight: the field with the term's weight; 0 leaves the term out. A resumed run cannot change
-        it.
-      network: more Config fields that the builder takes, of those of the architecture's `network`.
-    """
-
-    builder: str
-    weight: str
-    network: tuple[str, ...] = ()
-
-
-@dataclasses.dataclass(frozen=True)
 class Architecture:
     """A pair of networks and their trainer.
 
@@ -152,7 +136,6 @@ class Architecture:
       stages: function that returns a list of (generator, critic, batch size), one for each stage of
         training. None: a single stage with the pair that `builder` returns.
       growth: a `Growth`, or None if the networks do not grow.
-      auxiliary: an `Auxiliary`, or None. Not for networks that grow, whose critic changes.
       usual: a clause with the usual number of generator updates, for the line on the length.
     """
 
@@ -169,14 +152,7 @@ class Architecture:
     one_width: bool = False
     stages: str | None = None
     growth: Growth | None = None
-    auxiliary: Auxiliary | None = None
     usual: str = "5,000 to 30,000 are usual"
-
-    @property
-    def own_fields(self):
-        """The fields of the networks, of this trainer alone and of the auxiliary loss."""
-        weight = (self.auxiliary.weight,) if self.auxiliary else ()
-        return (*self.network, *self.training, *weight)
 
 
 @dataclasses.dataclass(frozen=True)

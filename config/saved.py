@@ -158,8 +158,7 @@ def _refuse_momentum(config, saved):
 
 def _fixed(row):
     """Return the fields that a resumed run cannot change, in the order of the checks."""
-    weight = (row.auxiliary.weight,) if row.auxiliary else ()
-    return ("arch", *row.network, *row.fixed, *weight, *FIXED, "background", "freeze_critic", "holdout")
+    return ("arch", *row.network, *row.fixed, *FIXED, "background", "freeze_critic", "holdout")
 
 
 def changes(config, saved):

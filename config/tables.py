@@ -6,7 +6,6 @@ Data only. `rows.py` describes the attributes of each kind of row.
 from config.rows import (
     Architecture,
     Augmentation,
-    Auxiliary,
     Dataset,
     Export,
     Extractor,
@@ -240,12 +239,7 @@ ARCHS = {
         builder="architectures.fastgan:build_fastgan",
         trainer="model:GANTrainer",
         task=GENERATION,
-        network=("z_dim", "g_width", "d_width", "g_norm", *_CRITIC),
-        auxiliary=Auxiliary(
-            builder="architectures.fastgan:build_reconstruction",
-            weight="lambda_reconstruction",
-            network=("d_width",),
-        ),
+        network=("z_dim", "g_width", "d_width", "g_norm", "lambda_reconstruction", *_CRITIC),
         min_size=64,
         multiple_of=64,
         one_width=True,
@@ -256,7 +250,7 @@ ARCHS = {
             "g_width": (8,),
             "d_width": (16,),
             "batch_size": 16,
-            "critic_norm": "spectral",
+            "critic_norm": "batch",  # and spectral norm, as the authors have
             "augment": ("color", "translation"),
         },
     ),

@@ -46,6 +46,7 @@ VALUES = [  # a flag, what it must be, and what it does not take
     ("patch", "one of 70, 16", ["94", "70x70", "0"]),
     ("lambda_cycle", "a finite number, at least 0", ["-1", "inf", "ten"]),
     ("lambda_identity", "a finite number, at least 0", ["-0.5", "nan"]),
+    ("lambda_reconstruction", "a finite number, at least 0", ["-1", "lpips"]),
     ("pool_size", "a whole number, at least 0, at most 65536", ["-1", "inf", "65537"]),
     ("decay_epoch", "a whole number, at least 0, at most 2147483647", ["-1", "half"]),
     ("translate", "one of A2B, B2A", ["A", "a2b", "True"]),
@@ -236,7 +237,8 @@ CALLS = [  # a command line, and the whole line that it ends with
     ("--nonsense", "Unknown command line flag 'nonsense'"),
     (
         "--lambda 3",
-        "Unknown command line flag 'lambda'. Did you mean: lambda_cycle, lambda_identity ?",
+        "Unknown command line flag 'lambda'. Did you mean: lambda_cycle, lambda_identity,"
+        " lambda_reconstruction ?",
     ),
     ("--noepoch", "Unknown command line flag 'noepoch'. Did you mean: epoch ?"),
     ("--notrain=1", "Unknown command line flag 'notrain'. Did you mean: train ?"),

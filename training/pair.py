@@ -42,7 +42,8 @@ class PairTrainer(AveragePreview, TrainerBase):
     The caller creates the networks and optimisers in the scope of `strategy`.
 
     Args:
-      generator, critic: Keras models, as `model.build_dcgan` returns them.
+      generator, critic: Keras models, as `model.build_dcgan` returns them. A critic may have the
+        attribute `auxiliary`, a `losses.Auxiliary`. The critic must not grow then.
       objective: a `losses.Objective`.
       g_optimizer, d_optimizer: Keras optimisers.
       batch_size: images in a batch of all replicas.
@@ -52,7 +53,6 @@ class PairTrainer(AveragePreview, TrainerBase):
       ema: decay of the EMA, in [0, 1].
       mirror: True flips training images left-right with probability 1/2.
       augment: function that returns a new `Augment`, or None for no augmentation.
-      auxiliary: function of the critic that returns a `losses.Auxiliary`, or None for no such loss.
       class_counts: training images of each class; () if unknown, for equally many.
       seed, strategy, jit: see `TrainerBase`.
     """
@@ -72,7 +72,6 @@ class PairTrainer(AveragePreview, TrainerBase):
         ema=0.999,
         mirror=False,
         augment=None,
-        auxiliary=None,
         class_counts=(),
         seed=0,
         strategy=None,
@@ -87,11 +86,11 @@ class PairTrainer(AveragePreview, TrainerBase):
         self.class_counts = [int(n) for n in class_counts]
         self.z_dim = generator.inputs[0].shape[-1]
         self.augment = augment() if augment else None
+        self.auxiliary = getattr(critic, "auxiliary", None)
+        self.inspected = self._with_features(critic)
         self.classes = generator.inputs[1].shape[-1] if len(generator.inputs) > 1 else 0
         with self.strategy.scope():
             self.average = self._copy(generator)
-            self.auxiliary = auxiliary(critic) if auxiliary else None
-            self.inspected = self._with_features(critic)
             # Each replica's part of the newest penalty and gradient norm.
             self.parts = tf.Variable(
                 [0.0, 0.0],

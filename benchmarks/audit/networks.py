@@ -181,7 +181,8 @@ def deviation(layer, weight, x):
 
 def activation(layer, weight, x):
     """The hyperbolic tangent, the logistic function, x times that (swish), or nothing."""
-    found = {"tanh": torch.tanh, "linear": lambda x: x, "sigmoid": lambda x: 1 / (1 + torch.exp(-x))}
+    found = {"tanh": torch.tanh, "linear": lambda x: x}
+    found["sigmoid"] = lambda x: 1 / (1 + torch.exp(-x))
     found["silu"] = lambda x: x / (1 + torch.exp(-x))
     return found[layer.activation.__name__](x)
 
