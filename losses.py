@@ -42,7 +42,7 @@ class Auxiliary:
       name: the name under which the mean of the term, without its weight, is logged.
       weight: factor of the term.
       features: names of layers of the critic.
-      network: Keras model that is trained with the critic. A checkpoint and a file have its name.
+      network: Keras model of the features, which is trained with the critic and saved as `decoder`.
       loss: (images [B, H, W, C] as the critic saw them, the outputs of the layers, key int32 [2]) →
         float32 [B].
     """

@@ -54,7 +54,7 @@ def describe(c):
         yield (
             f"{height}x{width} in batches of {batch}: generator {parameters(generator):,} "
             f"parameters, critic {parameters(critic):,}, "
-            + "".join(f"{helper.name} {parameters(helper):,}, " for helper in helpers)
+            + "".join(f"decoder {parameters(helper):,}, " for helper in helpers)
             + f"memory {size_text(memory)}"
         )
     if "evaluate" not in tables.ARCHS[c.arch].task.refuses:

@@ -363,6 +363,10 @@ CALLS = [  # a command line, and the whole line that it ends with
         "--output_height=30 must be at least 24 and a multiple of 4 with --arch=cyclegan",
     ),
     ("--arch cyclegan --d_width 64,32", "--d_width=64,32 must be one width with --arch=cyclegan"),
+    (
+        "--arch fastgan --output_height 96",
+        "--output_height=96 must be at least 64 and a multiple of 64 with --arch=fastgan",
+    ),
     ("--device 5", "--device=5 must be auto, cpu, gpu, or one GPU such as gpu:0"),
     ("--device tpu", "--device=tpu must be auto, cpu, gpu, or one GPU such as gpu:0"),
     ("--device gpu:", "--device=gpu: must be auto, cpu, gpu, or one GPU such as gpu:0"),

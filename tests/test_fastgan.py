@@ -12,6 +12,7 @@ from config.resolve import resolve, settle
 from datasets.packed import ImageSpec
 from layers import spectral, stock
 from losses import Auxiliary
+from runs.trained import NETWORK_FILES
 from tests.conftest import batch, same, values
 from training import replicas
 from training.base import Use
@@ -127,6 +128,7 @@ def test_a_step_and_its_continuation(eager, tmp_path):
     terms = first.step(*small_batch(first))
     assert 0.1 < float(terms["reconstruction"]) < 3
     assert {"decoder", "critic", "generator"} == set(first.trained) <= set(first.state)
+    assert all(NETWORK_FILES.fullmatch(f"{name}.keras") for name in first.networks)
     path = tf.train.Checkpoint(**first.state).save(str(tmp_path / "c"))
     tf.train.Checkpoint(**second.state).restore(path).assert_consumed()
     second.key = first.key
@@ -198,7 +200,7 @@ def with_auxiliary(make_trainer, monkeypatch):
         generator, critic = own(c, spec)
         one = keras.Input((1,))
         layer = keras.layers.Dense(1, use_bias=False, kernel_initializer=constant(2.0))
-        helper = keras.Model(one, layer(one), name="helper")
+        helper = keras.Model(one, layer(one))
 
         def loss(images, features, key):
             calls.append((images, features, key))
@@ -245,4 +247,4 @@ def test_an_auxiliary_loss_is_a_term_of_the_critics(eager, with_auxiliary, mode)
     assert list(terms)[:2] == list(plain)[:2]
     values = [float(x.auxiliary.network.trainable_variables[0][0, 0]) for x, _ in found]
     assert abs(values[0] - 2) > 1e-5 and values[1] == 2
-    assert "helper" in trainer.state and "helper" in trainer.networks
+    assert "decoder" in trainer.state and "decoder" in trainer.networks

@@ -122,8 +122,7 @@ class PairTrainer(AveragePreview, TrainerBase):
     @property
     def _helpers(self):
         """The network of the auxiliary loss, which is trained with the critic: name → model."""
-        network = self.auxiliary and self.auxiliary.network
-        return {network.name: network} if network else {}
+        return {"decoder": self.auxiliary.network} if self.auxiliary else {}
 
     @property
     def _auxiliary_weights(self):
