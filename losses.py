@@ -33,6 +33,28 @@ class Penalty:
 
 
 @dataclasses.dataclass(frozen=True)
+class Auxiliary:
+    """A term of the critic's loss besides the adversarial one, from its features of real images.
+
+    An architecture's builder sets it as the attribute `auxiliary` of a critic.
+
+    Attributes:
+      name: the name under which the mean of the term, without its weight, is logged.
+      weight: factor of the term.
+      features: names of layers of the critic.
+      network: Keras model of the features, which is trained with the critic and saved as `decoder`.
+      loss: (images [B, H, W, C] as the critic saw them, the outputs of the layers, key int32 [2]) →
+        float32 [B].
+    """
+
+    name: str
+    weight: float
+    features: tuple[str, ...]
+    network: object
+    loss: Callable
+
+
+@dataclasses.dataclass(frozen=True)
 class Objective:
     """The losses of both networks.
 

@@ -146,7 +146,8 @@ class GANTrainer(PairTrainer):
         self.joint = not stock.batch_norms(critic)
         self.average_norms = stock.batch_norms(self.average)
         if self.jit:
-            fast.prepare_for_xla(generator)
+            for network in (generator, *self._helpers.values()):
+                fast.prepare_for_xla(network)
         self.step = self._compile()
 
     def _copy(self, network):
@@ -156,7 +157,8 @@ class GANTrainer(PairTrainer):
     @property
     def networks(self):
         """The networks that are saved as files: name → Keras model of stock layers."""
-        return {"generator": self.average, "critic": stock.stock(self.critic)}
+        trained = {"critic": self.critic, **self._helpers}
+        return {"generator": self.average, **{n: stock.stock(x) for n, x in trained.items()}}
 
     def _replica_step(self, images, labels, key):
         """Do one replica's part of a step, see `TrainerBase`.
@@ -182,7 +184,8 @@ class GANTrainer(PairTrainer):
     def generator_loss(self, real, fake, labels, key):
         """Return a replica's part of the adversarial loss. Only paired losses use `real`."""
         paired = [real] if self.objective.paired else []
-        *real_scores, scores = self.judge([*paired, fake], labels, key, Use.GENERATOR)
+        judged = self.judge([*paired, fake], labels, key, Use.GENERATOR)
+        *real_scores, scores = (x.scores for x in judged)
         return self._mean(self.objective.generator_loss(*(real_scores or [None]), scores))
 
     def train_critic(self, images, labels, fake, key, n):
@@ -201,7 +204,8 @@ class GANTrainer(PairTrainer):
         penalised = ("penalty", "gradient_norm") if self.objective.penalties else ()
         probabilities = ("d_real", "d_fake") if self.objective.logits else ()
         signs = ("sign_real",) if self.augments else ()
-        return ("critic_loss", self.objective.gap, *penalised, *probabilities, *signs)
+        auxiliary = (self.auxiliary.name,) if self.auxiliary else ()
+        return ("critic_loss", self.objective.gap, *auxiliary, *penalised, *probabilities, *signs)
 
     def _sign_real(self, real, fake):
         """Return a replica's part of the mean sign of real scores, 1 if all images look real."""
@@ -221,19 +225,24 @@ class GANTrainer(PairTrainer):
         terms, objective = {}, self.objective
         spectral.advance(self.critic)
         with tf.GradientTape() as tape:
-            real_scores, fake_scores = self.judge([real, fake], labels, key, Use.CRITIC)
+            judged = self.judge([real, fake], labels, key, Use.CRITIC)
+            real_scores, fake_scores = (x.scores for x in judged)
             loss = self._mean(objective.critic_loss(real_scores, fake_scores))
             if objective.drift:
                 loss += objective.drift * self._mean(losses.drift(real_scores))
             if objective.penalties:
                 loss += self._penalise(real, fake, labels, key)
                 terms["penalty"], terms["gradient_norm"] = tf.unstack(self.parts)
+            if self.auxiliary:
+                own = self._auxiliary_term(judged[0], key)
+                terms[self.auxiliary.name] = own
+                loss += self.auxiliary.weight * own
             scaled = self.d_optimizer.scale_loss(loss)
         terms["critic_loss"] = loss
-        weights = self.critic_weights
+        weights = [*self.critic_weights, *self._auxiliary_weights]
         self._apply(self.d_optimizer, tape.gradient(scaled, weights), weights)
         if objective.clip:
-            self._clip(weights)
+            self._clip(self.critic_weights)
         terms[objective.gap] = self._mean(real_scores - fake_scores)
         if objective.logits:
             scores = {"d_real": real_scores, "d_fake": fake_scores}
@@ -241,6 +250,11 @@ class GANTrainer(PairTrainer):
         if self.augments:
             terms["sign_real"] = self._sign_real(real_scores, fake_scores)
         return terms
+
+    def _auxiliary_term(self, judged, key):
+        """Return a replica's part of the mean auxiliary loss of real images, a `Judged`."""
+        key = fold(key, Purpose.AUXILIARY)
+        return self._mean(self.auxiliary.loss(judged.images, judged.features, key))
 
     def _clip(self, weights):
         for weight in weights:
@@ -255,7 +269,7 @@ class GANTrainer(PairTrainer):
         y = [t[:n] for t in labels]
 
         def critic(x):
-            return self.judge([x], y, key, Use.PENALTY)[0]
+            return self.judge([x], y, key, Use.PENALTY)[0].scores
 
         def penalty():
             values, norms = [], []
@@ -291,6 +305,6 @@ class GANTrainer(PairTrainer):
         images, labels = (replicas.local_rows(self.strategy, x)[0] for x in (images, labels))
         real, hot = self._to_float(images, key), self.one_hot(labels)
         points = losses.interpolates(real, self._generate(hot, key), fold(key, Purpose.POINTS))
-        critic = lambda x: self.judge([x], hot, key, Use.MEASURE)[0]  # noqa: E731
+        critic = lambda x: self.judge([x], hot, key, Use.MEASURE)[0].scores  # noqa: E731
         norms = losses.norm(losses.squared_gradient(critic, points, self.score_scale))
         return {"gradient_norm": self._mean(norms)}

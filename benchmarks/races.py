@@ -56,7 +56,7 @@ def small_batch(trainer, seed=0):
     rng = np.random.default_rng(seed)
     shape = (*trainer.batch_spec(int(trainer.count)), *trainer.image)
     images = rng.integers(0, 256, shape, dtype=np.uint8)
-    if trainer.trained.keys() == {"generator", "critic"}:
+    if {"generator", "critic"} <= trainer.trained.keys():
         return images, np.zeros(shape[:2], np.int32)
     return images, images[:, ::-1].copy()
 

@@ -45,14 +45,18 @@ def describe(c):
         yield opening.held_out(held, spec.count)
     yield from settled
     peak, stages = 0, build_stages(c, spec)
-    weights = sum(map(parameters, (stages[-1][0], *stages[-1][:2])))  # and the EMA
+    auxiliary = getattr(stages[-1][1], "auxiliary", None)
+    helpers = [auxiliary.network] if auxiliary else []
+    weights = sum(map(parameters, (stages[-1][0], *stages[-1][:2], *helpers)))  # and the EMA
     for generator, critic, batch in stages:
         memory = step_bytes(c, spec, generator, critic, batch, weights)
         peak = max(peak, memory)
         height, width = critic.inputs[0].shape[1:3]
         yield (
             f"{height}x{width} in batches of {batch}: generator {parameters(generator):,} "
-            f"parameters, critic {parameters(critic):,}, memory {size_text(memory)}"
+            f"parameters, critic {parameters(critic):,}, "
+            + "".join(f"decoder {parameters(helper):,}, " for helper in helpers)
+            + f"memory {size_text(memory)}"
         )
     if "evaluate" not in tables.ARCHS[c.arch].task.refuses:
         measured = evaluation_bytes((spec.height, spec.width, spec.channels), c.eval_samples)
@@ -128,6 +132,7 @@ def step_bytes(c, spec, generator, critic, batch, weights):
     from losses import n_penalised
     from training import memory
 
+    auxiliary = getattr(critic, "auxiliary", None)
     return memory.step_bytes(
         generator,
         critic,
@@ -136,4 +141,5 @@ def step_bytes(c, spec, generator, critic, batch, weights):
         slots=memory.slots(build.build_optimizer(c.optimizer, c.learning_rate, vars(c))),
         pixels=spec.height * spec.width * spec.channels,
         weights=weights,
+        decoder=auxiliary and auxiliary.network,
     )

@@ -204,8 +204,9 @@ def init_networks(c, trainer, facts):
     text = f"the networks start from the weights in {folder}"
     for name in trainer.starters:
         path = folder / f"{name}.keras"
-        if name.startswith("critic") and not path.exists():
-            text += f"; there is no {path.name}, so this critic starts from random weights"
+        kind = name.partition("_")[0]
+        if kind != "generator" and not path.exists():
+            text += f"; there is no {path.name}, so this {kind} starts from random weights"
         else:
             saved[name] = trained.load_functional(path)
     lines = [text, trainer.start_from(saved)]

@@ -287,6 +287,12 @@ class Config:
     lambda_identity: float = _flag(
         0.0, "cyclegan: weight of the L1 identity loss; 0: no such loss", low=0
     )
+    lambda_reconstruction: float = _flag(
+        1.0,
+        "fastgan: weight of the L1 loss by which the critic reconstructs real images; 0: no such"
+        " loss",
+        low=0,
+    )
     pool_size: int = _flag(
         50,
         "cyclegan: number of earlier fakes that are kept to train a critic; 0: none",

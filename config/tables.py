@@ -237,6 +237,25 @@ ARCHS = {
             "beta2": 0.9,
         },
     ),
+    "fastgan": Architecture(  # 2101.04775, and the authors' code, whose widths are 64
+        builder="architectures.fastgan:build_fastgan",
+        trainer="model:GANTrainer",
+        task=GENERATION,
+        network=("z_dim", "g_width", "d_width", "g_norm", "lambda_reconstruction", *_CRITIC),
+        min_size=64,
+        multiple_of=64,
+        one_width=True,
+        defaults={
+            "mode": "hinge",
+            **_NORMAL,
+            "z_dim": 256,
+            "g_width": (8,),
+            "d_width": (16,),
+            "batch_size": 16,
+            "critic_norm": "batch",  # and spectral norm, as the authors have
+            "augment": ("color", "translation"),
+        },
+    ),
     "pggan": Architecture(  # values of 1710.10196, appendix A.1
         builder="architectures.pggan.networks:build_pggan",
         trainer="architectures.pggan.trainer:PGGAN",

@@ -79,6 +79,12 @@ GROUPS = (
         ("max_res", "fmap_base", "fmap_max", "fade_kimg", "stable_kimg", "batch_dict"),
     ),
     FlagGroup(
+        "fastgan",
+        "networks for few images: --arch fastgan",
+        (),
+        ("lambda_reconstruction",),
+    ),
+    FlagGroup(
         "cycle",
         "translation between two kinds of images: --arch cyclegan",
         (),

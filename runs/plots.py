@@ -21,6 +21,7 @@ ABOUT = {  # beginning of the name of a column → what it says
     "score_gap": "mean critic(real) - mean critic(fake): who is ahead",
     "penalty": "the penalty on the critic's gradient: should not grow without end",
     "gradient_norm": "norm of the critic's gradient where it is penalised: gp holds it near 1",
+    "reconstruction": "mean error of the real images that the critic restores: falls",
     "generator_loss": "what the generator minimises: wanders, and means little by itself",
     "d_real": "D(real), a probability: near 0.5, neither network is ahead",
     "d_fake": "D(fake), a probability: at 0 for long, the critic has won",

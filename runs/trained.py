@@ -12,7 +12,7 @@ import files
 PRETRAINED = Path(__file__).resolve().parents[1] / "pretrained"  # no call writes there
 CONFIG = "config.json"  # a run's settings, and under "data" the facts of its images
 GENERATORS = ("generator", "generator_A2B", "generator_B2A")  # the names of the networks' files
-NETWORK_FILES = re.compile(rf"({'|'.join(GENERATORS)}|critic(_[AB])?)\.keras")
+NETWORK_FILES = re.compile(rf"({'|'.join(GENERATORS)}|critic(_[AB])?|decoder(_A2B|_B2A)?)\.keras")
 
 
 def read_config(folder):

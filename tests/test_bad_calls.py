@@ -50,6 +50,7 @@ VALUES = [  # a flag, what it must be, and what it does not take
     ("patch", "one of 70, 16", ["94", "70x70", "0"]),
     ("lambda_cycle", "a finite number, at least 0", ["-1", "inf", "ten"]),
     ("lambda_identity", "a finite number, at least 0", ["-0.5", "nan"]),
+    ("lambda_reconstruction", "a finite number, at least 0", ["-1", "lpips"]),
     ("pool_size", "a whole number, at least 0, at most 65536", ["-1", "inf", "65537"]),
     ("decay_epoch", "a whole number, at least 0, at most 2147483647", ["-1", "half"]),
     ("translate", "one of A2B, B2A", ["A", "a2b", "True"]),
@@ -367,6 +368,10 @@ CALLS = [  # a command line, and the whole line that it ends with
         "--output_height=30 must be at least 24 and a multiple of 4 with --arch=cyclegan",
     ),
     ("--arch cyclegan --d_width 64,32", "--d_width=64,32 must be one width with --arch=cyclegan"),
+    (
+        "--arch fastgan --output_height 96",
+        "--output_height=96 must be at least 64 and a multiple of 64 with --arch=fastgan",
+    ),
     ("--device 5", "--device=5 must be auto, cpu, gpu, or one GPU such as gpu:0"),
     ("--device tpu", "--device=tpu must be auto, cpu, gpu, or one GPU such as gpu:0"),
     ("--device gpu:", "--device=gpu: must be auto, cpu, gpu, or one GPU such as gpu:0"),

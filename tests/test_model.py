@@ -1,5 +1,7 @@
 """The DCGAN networks, and the train step of one generator and one critic."""
 
+import itertools
+
 import keras
 import numpy as np
 import pytest
@@ -102,8 +104,14 @@ ARCHS = {
 }
 
 
-@pytest.mark.parametrize("norm", NORMS)
-@pytest.mark.parametrize("arch", ARCHS)
+SLOW = {("fastgan", norm) for norm in ("none", "instance", "spectral")}
+CASES = [
+    pytest.param(*case, marks=[pytest.mark.slow] if case in SLOW else [])
+    for case in itertools.product(ARCHS, NORMS)
+]
+
+
+@pytest.mark.parametrize(("arch", "norm"), CASES)
 def test_every_arch_mode_and_norm_steps(make_trainer, eager, arch, norm):
     """Every two of them, and all three for two networks. One trainer has the loss of each mode."""
     trainer = make_trainer(arch=arch, critic_norm=norm, critic_num=1, **ARCHS[arch])

@@ -530,28 +530,29 @@ def test_images_of_a_small_stage_are_evaluated_at_full_size(cli, tmp_path, eager
     "arch", [n for n, row in tables.ARCHS.items() if row.task is tables.GENERATION]
 )
 def test_dry_run(cli, arch, monkeypatch, eager):
-    small = {"output_height": 32, "g_width": 8, "d_width": 8, "fmap_max": 8, "max_res": 8}
+    size = max(32, tables.ARCHS[arch].min_size)
+    small = {"output_height": size, "g_width": 8, "d_width": 8, "fmap_max": 8, "max_res": 8}
     small |= {"critic_num": 1}
     words = [word for name, value in small.items() for word in (f"--{name}", value)]
     monkeypatch.setattr(dry_run, "MAX_SECONDS", 0)
     status, out, err = cli("--dataset", "digits", "--arch", arch, *words, "--train", "--dry_run")
     assert (status, err) == (0, "")
-    c = resolve({"dataset": "digits", "arch": arch, "output_height": 32})
     assert f"arch={arch}" in out
     assert "x1, 10 classes" in out
     assert "179 of 1,797 images are held out of training, to measure against\n" in out
     lines = [line for line in out.splitlines() if " in batches of " in line]
     assert len(lines) == (2 if arch == "pggan" else 1)
-    side = 8 if arch == "pggan" else c.output_height
+    side = 8 if arch == "pggan" else size
     given = {"g_width": (8,), "d_width": (8,), "fmap_max": 8, "max_res": 8}
-    c = resolve({"dataset": "digits", "arch": arch, "output_height": 32, **given})
+    c = resolve({"dataset": "digits", "arch": arch, "output_height": size, **given})
     stages = dry_run.build_stages(c, ImageSpec(side, side, 1, 1, 10))
     counts = [f"{memory.parameters(network):,}" for network in stages[-1][:2]]
-    assert f"generator {counts[0]} parameters, critic {counts[1]}, memory" in lines[-1]
+    assert f"generator {counts[0]} parameters, critic {counts[1]}, " in lines[-1]
+    assert (", decoder 33,776, memory" in lines[-1]) == (arch == "fastgan")
     last = out.splitlines()[-3:]
     assert "memory of a train step: about" in last[0]
-    length = "150,000 generator" if arch == "pggan" else "16,000 generator updates = 640 epochs"
-    assert last[1].startswith(length)
+    lengths = {"pggan": "150,000 generator", "fastgan": "16,000 generator updates = 158 epochs"}
+    assert last[1].startswith(lengths.get(arch, "16,000 generator updates = 640 epochs"))
     assert re.search(r"[\d.e+-]+ s an update", last[2])
     assert not Path("checkpoint").exists() and not Path("data").exists()
 
@@ -595,3 +596,5 @@ def test_the_memory_of_a_step_by_hand():
     kept = 100 + 3 * (12 + 8)
     want = 4 * (kept + 10 * 7 + 0.6 * (10 * (4 + 2 * 2) + 3 * 5 * 2))
     assert memory.step_bytes(generator, critic, **given) == pytest.approx(want)
+    found = memory.step_bytes(generator, critic, decoder=generator, **given)  # 12 weights more
+    assert found == pytest.approx(want + 4 * (3 * 12 + 0.6 * 10 * 4))

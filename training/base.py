@@ -68,7 +68,7 @@ class TrainerBase:
         """Prepare to take the weights of saved networks, before the first step.
 
         Args:
-          saved: dict of the names of `starters` → Keras model. A critic may be absent.
+          saved: dict of the names of `starters` → Keras model. Only generators are always there.
 
         Returns:
           A text that says what the training starts with, or None. Here it is None.

@@ -34,12 +34,12 @@ def _stored_numbers(network, batch):
     return sum(int(np.prod(s)) for s in shapes if s.is_fully_defined())
 
 
-def step_bytes(generator, critic, *, batch, penalised, slots, pixels, weights):
+def step_bytes(generator, critic, *, batch, penalised, slots, pixels, weights, decoder=None):
     """Estimate the peak memory of a train step, in bytes.
 
     The peak is in the critic's update. It holds the activations of one generator pass and two
     critic passes. For each penalised image it holds three more critic passes: the scores, their
-    gradient, and the gradient of that gradient.
+    gradient, and the gradient of that gradient. It holds one pass of a decoder.
 
     Args:
       generator, critic: Keras models.
@@ -48,11 +48,12 @@ def step_bytes(generator, critic, *, batch, penalised, slots, pixels, weights):
       slots: numbers that the optimiser stores for each parameter, see `slots`.
       pixels: numbers in a packed image, H·W·C.
       weights: parameters of all networks, including other stages and the EMA.
+      decoder: Keras model that decodes the critic's features of the real images, or None.
     """
-    trained = parameters(generator) + parameters(critic)
-    g, d = activations(generator), activations(critic)
+    trained = sum(map(parameters, filter(None, (generator, critic, decoder))))
+    g, d, features = (activations(x) if x else 0 for x in (generator, critic, decoder))
     persistent = weights + (1 + slots) * trained  # 1: the gradients
-    live = LIVE_FRACTION * (batch * (g + 2 * d) + 3 * penalised * d)
+    live = LIVE_FRACTION * (batch * (g + 2 * d + features) + 3 * penalised * d)
     return FLOAT * (persistent + batch * pixels + live)
 
 

@@ -4,7 +4,9 @@
 """
 
 import math
+import typing
 
+import keras
 import tensorflow as tf
 
 import utils
@@ -18,6 +20,20 @@ from training.randomness import Purpose, fold
 BURST, FIRST_BURSTS, BURST_EVERY = 25, 10, 200
 
 
+class Judged(typing.NamedTuple):
+    """A batch of images and what the critic makes of them.
+
+    Attributes:
+      images: float32 [B, H, W, C], augmented.
+      scores: [B], or one for each patch, [B, h, w, 1].
+      features: the features that an auxiliary loss uses, in the critic's update; else [].
+    """
+
+    images: tf.Tensor
+    scores: tf.Tensor
+    features: list
+
+
 class PairTrainer(AveragePreview, TrainerBase):
     """The state of a generator and a critic, and the batches of a step.
 
@@ -26,7 +42,8 @@ class PairTrainer(AveragePreview, TrainerBase):
     The caller creates the networks and optimisers in the scope of `strategy`.
 
     Args:
-      generator, critic: Keras models, as `model.build_dcgan` returns them.
+      generator, critic: Keras models, as `model.build_dcgan` returns them. A critic may have the
+        attribute `auxiliary`, a `losses.Auxiliary`. The critic must not grow then.
       objective: a `losses.Objective`.
       g_optimizer, d_optimizer: Keras optimisers.
       batch_size: images in a batch of all replicas.
@@ -69,6 +86,8 @@ class PairTrainer(AveragePreview, TrainerBase):
         self.class_counts = [int(n) for n in class_counts]
         self.z_dim = generator.inputs[0].shape[-1]
         self.augment = augment() if augment else None
+        self.auxiliary = getattr(critic, "auxiliary", None)
+        self.inspected = self._with_features(critic)
         self.classes = generator.inputs[1].shape[-1] if len(generator.inputs) > 1 else 0
         with self.strategy.scope():
             self.average = self._copy(generator)
@@ -79,8 +98,12 @@ class PairTrainer(AveragePreview, TrainerBase):
                 synchronization=tf.VariableSynchronization.ON_READ,
                 aggregation=tf.VariableAggregation.SUM,
             )
-            for optimizer, network in ((g_optimizer, generator), (d_optimizer, critic)):
-                optimizer.build(network.trainable_variables)
+            more = self._auxiliary_weights
+            for optimizer, weights in (
+                (g_optimizer, generator.trainable_variables),
+                (d_optimizer, [*critic.trainable_variables, *more]),
+            ):
+                optimizer.build(weights)
                 replicas.order_updates(self.strategy, optimizer)
         several = self.strategy.num_replicas_in_sync > 1
         self.penalised = tf.Variable([0.0, 0.0]) if several else self.parts
@@ -89,12 +112,29 @@ class PairTrainer(AveragePreview, TrainerBase):
         """Copy a network and its weights, for the EMA."""
         raise NotImplementedError
 
+    def _with_features(self, critic):
+        """Return the critic with the features of the auxiliary loss as more outputs, if any."""
+        if not self.auxiliary:
+            return critic
+        features = [critic.get_layer(name).output for name in self.auxiliary.features]
+        return keras.Model(critic.inputs, [critic.output, *features])
+
+    @property
+    def _helpers(self):
+        """The network of the auxiliary loss, which is trained with the critic: name → model."""
+        return {"decoder": self.auxiliary.network} if self.auxiliary else {}
+
+    @property
+    def _auxiliary_weights(self):
+        return [w for network in self._helpers.values() for w in network.trainable_variables]
+
     @property
     def state(self):
         """The contents of a checkpoint: name → trackable."""
         return {
             "generator": self.generator,
             "critic": self.critic,
+            **self._helpers,
             "average": self.average,
             "g_optimizer": self.g_optimizer,
             "d_optimizer": self.d_optimizer,
@@ -107,7 +147,7 @@ class PairTrainer(AveragePreview, TrainerBase):
     @property
     def trained(self):
         """The trained networks: name → Keras model."""
-        return {"generator": self.generator, "critic": self.critic}
+        return {"generator": self.generator, "critic": self.critic, **self._helpers}
 
     @property
     def last(self):
@@ -117,7 +157,8 @@ class PairTrainer(AveragePreview, TrainerBase):
     @property
     def starters(self):
         """The files that a run can start from: name → the networks that take the weights."""
-        return {"generator": (self.generator, self.average), "critic": (self.critic,)}
+        helpers = {name: (network,) for name, network in self._helpers.items()}
+        return {"generator": (self.generator, self.average), "critic": (self.critic,), **helpers}
 
     def resume(self, generator, critic):
         """Continue from a restored checkpoint, with these learning rates of the two networks."""
@@ -159,15 +200,18 @@ class PairTrainer(AveragePreview, TrainerBase):
           use: a `Use`. Batch norm is in inference mode for MEASURE only.
 
         Returns:
-          A list of scores [B], or one for each patch, [B, h, w, 1].
+          A list of `Judged`.
         """
         batches = [self._augment(x, key, use, i) for i, x in enumerate(batches)]
-        training = use is not Use.MEASURE
-        if not (self.joint and use is Use.CRITIC):
-            return [self.critic([x, *labels], training=training) for x in batches]
-        labels = [tf.concat([y] * len(batches), 0) for y in labels]
-        scores = self.critic([tf.concat(batches, 0), *labels], training=training)
-        return tf.split(scores, len(batches))
+        training, count = use is not Use.MEASURE, len(batches)
+        critic = self.inspected if self.auxiliary and use is Use.CRITIC else self.critic
+        if self.joint and use is Use.CRITIC:
+            labels = [tf.concat([y] * count, 0) for y in labels]
+            outputs = tf.nest.flatten(critic([tf.concat(batches, 0), *labels], training=training))
+            found = zip(*(tf.split(x, count) for x in outputs))
+        else:
+            found = (tf.nest.flatten(critic([x, *labels], training=training)) for x in batches)
+        return [Judged(x, scores, more) for x, (scores, *more) in zip(batches, found)]
 
     def _augment(self, images, key, use, place=0):
         """Augment images for a use of the critic's scores, except for a measurement.

@@ -19,6 +19,7 @@ class Purpose(enum.IntEnum):
     STATISTICS = 4  # of batch norm in the EMA
     MEASURE = 5
     AUGMENT = 6
+    AUXILIARY = 7  # of an auxiliary loss of the critic
     CROP = 10  # of CycleGAN's training images
     HISTORY = 11  # of CycleGAN's fakes
 

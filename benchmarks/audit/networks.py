@@ -4,6 +4,7 @@ The layers are written anew from the papers. Only the graph, which says what is 
 comes from the network. Tensors are [B, H, W, C], as in Keras.
 """
 
+import keras
 import numpy as np
 import torch
 from torch.nn import functional
@@ -31,9 +32,13 @@ class Network:
         self.weights = [tensor(w).requires_grad_() for w in model.trainable_variables]
         self.own = {id(v): w for v, w in zip(model.trainable_variables, self.weights)}
 
-    def __call__(self, *inputs):
-        """Return the output for float64 tensors, with batch norm in training mode."""
-        return self._run(self.model, list(inputs))
+    def __call__(self, *inputs, outputs=None):
+        """Return the output for float64 tensors, with batch norm in training mode.
+
+        `outputs` names symbolic tensors of the graph to return instead, a list.
+        """
+        model = self.model if outputs is None else keras.Model(self.model.inputs, outputs)
+        return self._run(model, list(inputs))
 
     def _run(self, model, inputs):
         return model._run_through_graph(inputs, operation_fn=self._operation)
@@ -124,8 +129,13 @@ def up(layer, weight, x):
 
 def average(layer, weight, x):
     """The mean of each block of pixels."""
-    size = layer.pool_size[0]
-    return functional.avg_pool2d(x.permute(FEATURES), size).permute(IMAGES)
+    size, stride = layer.pool_size, layer.strides
+    return functional.avg_pool2d(x.permute(FEATURES), size, stride).permute(IMAGES)
+
+
+def mean_of(layer, weight, x):
+    """The mean of the tensors of a list."""
+    return sum(x) / len(x)
 
 
 def largest(layer, weight, x):
@@ -170,8 +180,17 @@ def deviation(layer, weight, x):
 
 
 def activation(layer, weight, x):
-    """The hyperbolic tangent, or nothing."""
-    return {"tanh": torch.tanh, "linear": lambda x: x}[layer.activation.__name__](x)
+    """The hyperbolic tangent, the logistic function, x times that (swish), or nothing."""
+    found = {"tanh": torch.tanh, "linear": lambda x: x}
+    found["sigmoid"] = lambda x: 1 / (1 + torch.exp(-x))
+    found["silu"] = lambda x: x / (1 + torch.exp(-x))
+    return found[layer.activation.__name__](x)
+
+
+def gated(operation, weight, x, *_, **__):
+    """The first half of the channels times the logistic function of the second half."""
+    first, second = x.chunk(2, -1)
+    return first / (1 + torch.exp(-second))
 
 
 def leaky(layer, weight, x):
@@ -223,6 +242,7 @@ OPERATIONS = {
     "GroupNorm": group_norm,
     "Up": up,
     "UpSampling2D": up,
+    "Average": mean_of,
     "AveragePooling2D": average,
     "MaxPooling2D": largest,
     "Cropping2D": crop,
@@ -231,6 +251,7 @@ OPERATIONS = {
     "Fade": fade,
     "BatchDeviation": deviation,
     "Activation": activation,
+    "Glu": gated,
     "LeakyReLU": leaky,
     "ReLU": lambda layer, weight, x: x.clamp(min=0),
     "Add": add,

@@ -29,6 +29,7 @@ def make_trainer(arch, mode, norm=None, classes=CLASSES, seed=0, **given):
     side = -(-max(row.min_size, SIDE) // row.multiple_of) * row.multiple_of
     own = {n: v for n, v in races.SMALL.items() if n in (*row.network, *row.training)}
     own |= {"output_height": side, "batch_size": BATCH, "critic_num": 1, "mirror": False}
+    own |= {"augment": ("none",)}
     own |= {"arch": arch, "mode": mode, "dataset": "faces", "penalty_fraction": 1.0}
     own |= {"critic_norm": norm} if norm else {}
     c = resolve({**own, **given})
@@ -103,6 +104,28 @@ def critic_loss(c, critic, real, fake, labels, key):
     return total + penalty(c, critic, real, fake, labels, key)
 
 
+def reconstruction(pair, critic, decoder, real, labels, key):
+    """Return the mean reconstruction loss of real images: L1 of a quarter and of the whole."""
+    auxiliary = pair.auxiliary
+    layers = [pair.critic.get_layer(name).output for name in auxiliary.features]
+    part, whole = critic(real, *labels, outputs=layers)
+    corners = np.array(tf.random.stateless_uniform((len(real), 2), fold(key, Purpose.AUXILIARY)))
+
+    def quarters(x):
+        h, w = x.shape[1] // 2, x.shape[2] // 2
+        places = [(h * (u >= 0.5), w * (v >= 0.5)) for u, v in corners]
+        return torch.stack([m[i : i + h, j : j + w] for m, (i, j) in zip(x, places)])
+
+    found = decoder(quarters(part), whole)
+    losses = []
+    for made, target in zip(found, (quarters(real), real)):
+        factor = target.shape[1] // made.shape[1]
+        n, h, w, channels = target.shape
+        small = target.reshape(n, h // factor, factor, w // factor, factor, channels)
+        losses.append((made - small.mean((2, 4))).abs().mean())
+    return sum(losses)
+
+
 def generator_loss(c, critic, real, fake, labels):
     """Return the adversarial loss of a generator's update."""
     return formulas.LOSSES[c.mode][1](critic(real, *labels), critic(fake, *labels)).mean()
@@ -143,12 +166,16 @@ def check_pair(arch, mode, norm=None, faded=False, seed=0, **given):
     z = tensor(trainer.latents(fold(key, Purpose.LATENTS), (len(labels[0]), trainer.z_dim)))
     real = real_images(trainer, images[0])
     fake = generator(z, *hot)
-    d_loss = critic_loss(c, critic, real, fake.detach(), hot, key)
+    d_loss, d_weights = critic_loss(c, critic, real, fake.detach(), hot, key), critic.weights
+    if trainer.auxiliary:
+        decoder = Network(trainer.auxiliary.network)
+        own = reconstruction(trainer, critic, decoder, real, hot, key)
+        d_loss, d_weights = d_loss + trainer.auxiliary.weight * own, d_weights + decoder.weights
     g_loss = generator_loss(c, critic, real, fake, hot)
     return {
         "critic loss": relative(terms["critic_loss"], d_loss),
         "critic gradients": largest_difference(
-            found["critic"], torch.autograd.grad(d_loss, critic.weights, allow_unused=True)
+            found["critic"], torch.autograd.grad(d_loss, d_weights, allow_unused=True)
         ),
         "generator loss": relative(terms["generator_loss"], g_loss),
         "generator gradients": largest_difference(
