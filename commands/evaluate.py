@@ -9,6 +9,7 @@ import console
 from commands import build, devices, sources
 from config import messages, tables
 from config.rows import import_object
+from datasets import domains
 from runs import trained
 from steering.latents import build_latents
 
@@ -112,13 +113,43 @@ def build_evaluation(c, data, *, foreign=False):
     )
 
 
+def build_translation(c, data):
+    """Return the `Translation` of a config, which measures translations of its test images.
+
+    Args:
+      c: a `Config`.
+      data: its `Domains`. Without test images of a domain, its training images are measured.
+
+    Raises:
+      TooFewImages: if a domain has fewer than two.
+      Failed: if the extractor cannot be loaded.
+    """
+    from evaluation.translation import Translation
+
+    for images, name in zip(data.test, data.names):
+        if len(images) < 2:
+            raise TooFewImages(f"an evaluation needs at least 2 images in {name}, and there is 1")
+    shape = (data.spec.height, data.spec.width, data.spec.channels)
+    return Translation(
+        build_extractor(c.extractor, shape),
+        data.test,
+        channels=data.spec.channels,
+        names=data.names,
+        seen=[name in domains.TRAIN_FOLDERS for name in data.names],
+        count=c.eval_samples,
+        cache_dir=c.cache_dir,
+        by=c.best_by,
+        progress=progress,
+    )
+
+
 def find_evaluation(c, data, run):
-    """Return the `Evaluation` of a training, or None if there are too few real images.
+    """Return the evaluation of a training, or None if there are too few real images.
 
     Prints what the measures cannot tell. Raises Failed if the extractor cannot be loaded.
     """
     try:
-        evaluation = build_evaluation(c, data)
+        evaluation = import_object(tables.ARCHS[c.arch].task.evaluation)(c, data)
     except TooFewImages as error:
         names = "--eval_every and --patience have" if c.patience else "--eval_every has"
         run.say(f"note: {names} no effect: {error}")
@@ -135,10 +166,44 @@ def remarks(c, evaluation, found):
         yield f"note: memory_{name} {MEMORY}"
     row = tables.EXTRACTORS.get(c.extractor)
     for misled in row.misleads if row else ():
-        yield f"note: {misled}_{name} rises when images are blurred"
+        if f"{misled}_{name}" in found:
+            yield f"note: {misled}_{name} rises when images are blurred"
 
 
 def measure(c, folder):
+    """Measure a trained run; yield lines to print. Takes the arguments of `measure_samples`."""
+    return import_object(tables.ARCHS[c.arch].task.measure)(c, folder)
+
+
+def measure_translations(c, folder):
+    """Measure both generators of a run that translates. See `measure_samples`."""
+    data = sources.load_data(c)
+    devices.import_tensorflow(c.device)
+    from generation.translate import FOLDERS, compiled
+
+    generators = [trained.load_translator(folder / f"generator_{name}.keras") for name in FOLDERS]
+    made = generators[0].inputs[0].shape[-1]
+    if made != data.spec.channels:
+        raise console.Failed(
+            f"the generators in {folder} take images of {made} channels, but images of {c.dataset} "
+            f"have {data.spec.channels}"
+        )
+    evaluation = build_translation(c, data)
+    yield evaluation.line
+    yield from evaluation.gaps
+    networks = [compiled(generator, made) for generator in generators]
+    found = evaluation.measure(lambda i, images: np.asarray(networks[i](images)), progress)
+    yield from numbers(found)
+    yield from remarks(c, evaluation, found)
+    yield from evaluation.write(build.pictures_dir(c, folder), found)
+
+
+def numbers(found):
+    """Yield a line for each measure of a dict of name → number."""
+    yield from (f"{name:32} {value:.6g}" for name, value in found.items())
+
+
+def measure_samples(c, folder):
     """Measure the generator of a run.
 
     Args:
@@ -182,7 +247,7 @@ def measure(c, folder):
         evaluation.search(*searched)
     if c.truncation is not None:
         found["truncation"] = c.truncation
-    yield from (f"{name:32} {value:.6g}" for name, value in found.items())
+    yield from numbers(found)
     yield from remarks(c, evaluation, found)
     if evaluation.shares is not None:
         shares = " ".join(f"{100 * share:.1f}" for share in evaluation.shares)

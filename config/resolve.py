@@ -178,6 +178,11 @@ def _check_task(c, task):
         refused = name in task.refuses and getattr(c, name)
         if refused or (name in others and fields.is_set(c, name)):
             raise WrongCall(f"--{name} cannot be used with --arch={c.arch}, which {task.does}")
+    if c.best_by not in task.measures:
+        raise WrongCall(
+            f"--best_by={c.best_by} cannot be used with --arch={c.arch}, which {task.does}: it must"
+            f" be one of {', '.join(task.measures)}"
+        )
     if bool(c.translate) != bool(c.input) or (c.output and not c.translate):
         raise WrongCall(
             "--translate (A2B or B2A) and --input need each other, and --output needs both"

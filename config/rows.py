@@ -83,8 +83,11 @@ class Task:
       reader: the reader of the data, or None for the reader of the data set.
       load: function that reads the data.
       describe: function that returns the `ImageSpec` of the data without reading all of it.
-      pictures: function of (Config, run folder) that makes the pictures of test mode and yields
-        their paths.
+      pictures: function of (Config, run folder) that makes test mode's pictures, yields the paths.
+      measures: names of the MEASURES that can select the best checkpoint.
+      evaluation: function of (Config, data) that builds an evaluation.
+      measure: function of (Config, run folder) that measures a trained run, and yields lines.
+      measure_bytes: function of ((H, W, C), number of images) that estimates the memory of that.
       facts: keyword arguments of the trainer whose values come from the schedule and the data.
       min_batch: the smallest batch size.
     """
@@ -94,6 +97,10 @@ class Task:
     load: str
     describe: str
     pictures: str
+    measures: tuple[str, ...]
+    evaluation: str
+    measure: str
+    measure_bytes: str
     refuses: tuple[str, ...] = ()
     settles: Mapping = dataclasses.field(default_factory=dict)
     reader: str | None = None

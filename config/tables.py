@@ -146,17 +146,25 @@ GENERATION = Task(
     load="datasets.packed:load",
     describe="datasets.packed:describe",
     pictures="commands.generate:samples",
+    measures=("fid", "kid", "swd", "precision", "recall"),
+    evaluation="commands.evaluate:build_evaluation",
+    measure="commands.evaluate:measure_samples",
+    measure_bytes="evaluation.parts:memory_bytes",
     facts=("class_counts",),
 )
 TRANSLATION = Task(
     does="translates images between the folders trainA and trainB",
     asks=("translate", "input", "output"),
-    refuses=("conditional", "compare", "evaluate", "eval_every", "holdout", "patience"),
+    refuses=("conditional", "compare", "holdout"),
     settles={"conditional": False, "mirror": True, "augment": ("none",)},
     reader="datasets.folders:read_folder",
     load="datasets.domains:load",
     describe="datasets.domains:describe",
     pictures="commands.generate:translations",
+    measures=("fid", "kid", "cycle"),
+    evaluation="commands.evaluate:build_translation",
+    measure="commands.evaluate:measure_translations",
+    measure_bytes="evaluation.translation:memory_bytes",
     facts=("epochs", "per_epoch", "shown"),
     min_batch=1,  # instance norm normalises each image separately
 )
@@ -360,10 +368,11 @@ EXTRACTORS = {
     "inception-v3": Extractor("evaluation.extractors:inception_v3"),
 }
 
-MEASURES = {  # `swd` needs no extractor
+MEASURES = {  # `swd` and `cycle` need no extractor
     "fid": Measure(higher=False),
     "kid": Measure(higher=False),
     "swd": Measure(higher=False),
+    "cycle": Measure(higher=False),
     "precision": Measure(higher=True),
     "recall": Measure(higher=True),
 }

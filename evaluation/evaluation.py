@@ -3,19 +3,16 @@
 The formulas are in `metrics.py`, the networks that extract features in `extractors.py`.
 """
 
-import contextlib
-import hashlib
 import json
-import zipfile
 from pathlib import Path
 
 import numpy as np
 
 import console
 import files
-import locks
 import utils
 from evaluation import metrics
+from evaluation.features import cached
 from evaluation.parts import Images, PixelMeasures, regroup
 
 SHEET_ROWS, SHEET_NEAREST = 8, 7  # samples in nearest.png, and training images beside each
@@ -90,63 +87,16 @@ class Evaluation:
                 "no images are held out of training: the samples are measured against training "
                 "images, and copies of them would score well"
             )
-        if len(self.real) < FEW:
-            lines.append(
-                f"the fid against {len(self.real)} images is too high: compare it only with an fid "
-                "against the same images"
-            )
+        lines += few(len(self.real))
         if not metrics.ssim_scales((height, width)):
             lines.append(f"ssim is not measured: images of {height}x{width} are too small for it")
         return lines
 
     def _cached(self, images, label):
-        """Return the features [N, D] of real images, from a file in the cache.
-
-        Extracts them into the file if it is absent, broken or of another network; into the memory
-        if it cannot be written.
-        """
-        key = hashlib.sha256()
-        for part in images.parts():
-            key.update(part)
-        key.update(self.extractor.key.encode())
-        path = self.cache_dir / f"features_{self.extractor.name}_{key.hexdigest()[:16]}.npy"
-        with contextlib.suppress(OSError, ValueError, EOFError, zipfile.BadZipFile):
-            features = np.load(path, mmap_mode="r", allow_pickle=False)
-            if self._fits(features, len(images)):
-                return features
-        try:
-            locks.clear_parts(self.cache_dir)
-            with files.atomic_path(path) as part:
-
-                def new(shape, dtype):
-                    array = np.lib.format.open_memmap(part, "w+", dtype, shape)
-                    files.allocate(part)  # a full disk raises here; writing the array would crash
-                    return array
-
-                self._extract(images, label, new).flush()
-            return np.load(path, mmap_mode="r", allow_pickle=False)
-        except OSError as error:
-            print(f"note: the features are not cached: {error}")
-            return self._extract(images, label, np.empty)
-
-    def _fits(self, features, count):
-        """True if an array from a file can be the features of so many images."""
-        width = getattr(self.extractor, "width", features.shape[-1] if features.ndim else 0)
-        shaped = features.dtype.kind == "f" and features.shape == (count, width)
-        return shaped and bool(np.isfinite(features).all())
-
-    def _extract(self, images, label, new):
-        """Return the features of images in an array that `new` makes: (shape, dtype) → array."""
-        done, features = 0, None
-        with self.progress(label, len(images)) as bar:
-            for part in images.parts():
-                found = self.extractor(part)[0]
-                if features is None:
-                    features = new((len(images), found.shape[1]), found.dtype)
-                features[done : done + len(part)] = found
-                done += len(part)
-                bar.update(done, "")
-        return features
+        """Return the features [N, D] of real images, from the cache."""
+        return cached(
+            self.extractor, images, label, cache_dir=self.cache_dir, progress=self.progress
+        )
 
     def measure(self, draw, progress=console.no_progress):
         """Measure a generator.
@@ -249,6 +199,16 @@ class Evaluation:
             "recall": recall,
             **memory,
         }
+
+
+def few(count):
+    """Return a list of a line on the bias of an FID against so few real images; [] for enough."""
+    if count >= FEW:
+        return []
+    return [
+        f"the fid against {count} images is too high: compare it only with an fid against the same "
+        "images"
+    ]
 
 
 def class_measures(classes, labels):

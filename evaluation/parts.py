@@ -17,11 +17,12 @@ class Images:
       array: uint8 images [N, H, W, C], which may be a file.
       order: int [K], the indices of the images.
       mirror: True appends the same images flipped left to right.
+      channels: of the images that are returned; gray ones are repeated. None: those of the array.
     """
 
-    def __init__(self, array, order, mirror=False):
+    def __init__(self, array, order, mirror=False, channels=None):
         self._array, self._order, self._count = array, order, len(order) * (1 + mirror)
-        self.shape = (self._count, *array.shape[1:])
+        self.shape = (self._count, *array.shape[1:3], channels or array.shape[-1])
 
     def __len__(self):
         return self._count
@@ -32,7 +33,7 @@ class Images:
         found = self._array[self._order[index % len(self._order)]]
         flipped = index >= len(self._order)
         found[flipped] = found[flipped][:, :, ::-1]
-        return found
+        return np.repeat(found, self.shape[-1] // found.shape[-1], -1)
 
     def parts(self):
         """Yield all images in parts of a bounded size."""

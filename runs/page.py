@@ -218,7 +218,10 @@ def _figure(rows, name):
     paths = "".join(
         f'<path{kind} d="{_path(steps, line, *span)}"/>' for kind, line in zip(classes, lines)
     )
-    label = html.escape(name.removeprefix(log.MEASURED))
+    label = name.removeprefix(log.MEASURED)
+    if measured and any(label in row for row in rows):
+        label = name  # a term of the training has the same name
+    label = html.escape(label)
     text = f"{low:.4g} to {high:.4g}, last {values[-1]:.4g}"
     return (
         f'<figure><svg viewBox="0 0 {WIDTH:g} {HEIGHT:g}" preserveAspectRatio="none" role="img" '

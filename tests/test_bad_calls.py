@@ -218,7 +218,7 @@ VALUES = [  # a flag, what it must be, and what it does not take
     ("g_norm", "one of none, batch", ["layer"]),
     ("g_head", "one of orig, tanh", ["relu"]),
     ("label_mode", "one of concat, projection", ["one-hot"]),
-    ("best_by", "one of fid, kid, swd, precision, recall", ["accuracy", "FID"]),
+    ("best_by", "one of fid, kid, swd, cycle, precision, recall", ["accuracy", "FID"]),
     ("extractor", "a printable text that is not empty", [""]),
     ("init_from", "a printable text that is not empty", [""]),
     ("freeze_critic", "a whole number, at least 0, at most 1000", ["-1", "all", "1001"]),
@@ -324,8 +324,6 @@ CALLS = [  # a command line, and the whole line that it ends with
         (f"--arch cyclegan {words}", f"--{name} cannot be used with --arch=cyclegan, {{CYCLEGAN}}")
         for name, words in (
             *(("conditional", "--conditional"), ("compare", "--compare gp,div")),
-            *(("evaluate", "--evaluate"), ("eval_every", "--eval_every 5")),
-            ("patience", "--patience 0.33"),
             ("holdout", "--holdout 5"),
             *(("seeds", "--seeds 0-3"), ("num_samples", "--num_samples 5")),
             *(
@@ -339,6 +337,16 @@ CALLS = [  # a command line, and the whole line that it ends with
                 ("label", "--label 0"),
             ),
         )
+    ),
+    (
+        "--arch cyclegan --best_by swd",
+        "--best_by=swd cannot be used with --arch=cyclegan, {CYCLEGAN}: it must be one of fid, "
+        "kid, cycle",
+    ),
+    (
+        "--best_by cycle",
+        "--best_by=cycle cannot be used with --arch=dcgan, which generates images from latents: it "
+        "must be one of fid, kid, swd, precision, recall",
     ),
     (
         "--train --holdout 5",

@@ -144,6 +144,11 @@ def test_a_builder_takes_the_fields_of_its_row(name):
     assert set(row.task.facts) <= parameters
     assert set(row.fixed) <= set(row.training)
     assert {*row.task.asks, *row.task.refuses, *row.task.settles} <= known
+    assert "fid" in row.task.measures and set(row.task.measures) <= set(tables.MEASURES)
+    takes = {"evaluation": ["c", "data"], "measure": ["c", "folder"]}
+    for field, names in {**takes, "measure_bytes": ["shape", "count"]}.items():
+        function = rows.import_object(getattr(row.task, field))
+        assert list(inspect.signature(function).parameters)[:2] == names
     if row.growth:
         assert row.growth.size in row.network
         taken = inspect.signature(rows.import_object(row.growth.batches)).parameters
