@@ -14,6 +14,7 @@ COMMANDS = {
     "compare": compare.compare,
     "train": train.train,
     "evaluate": evaluate.evaluate,
+    "dump_reals": evaluate.dump,
     "export": export.export,
 }
 # These save and stop on a signal, and continue if nobody reads their output.

@@ -122,6 +122,56 @@ def _lost_classes(data):
     return [names[i] for i in held if not left[i]] if names else []
 
 
+class TooFewImages(console.Failed):
+    """There are too few real images to measure a generator."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Reals:
+    """The real images that samples are compared with.
+
+    Attributes:
+      data: packed data.
+      among: int [K], the indices of the images.
+      unseen: False if runs of this data set are trained on them.
+      what: a text for messages, such as "test images of mnist".
+      samples: number of samples to compare with them; None for the number of the images.
+    """
+
+    data: packed.Packed
+    among: np.ndarray
+    unseen: bool
+    what: str
+    samples: int | None
+
+
+def find_reals(c, data):
+    """Return the `Reals` of a config's data set.
+
+    They are its test part, or else the images of `data` that are held out of training, or else all
+    images of `data`. With `--eval_reals train`, they are those that are trained on.
+
+    Raises:
+      TooFewImages: if there are fewer than two.
+    """
+    part = tables.DATASETS.get(c.dataset, tables.FOLDER).test_part
+    every, held, of = np.arange(len(data.images)), data.held, f"images of {c.dataset}"
+    if c.eval_reals == "train":
+        rest = np.setdiff1d(every, held)
+        found = Reals(data, rest, False, f"training {of}", c.eval_samples)
+    elif part:
+        real = load_data(c, part)
+        every = np.arange(len(real.images))
+        found = Reals(real, every, True, f"{part} {of}", c.eval_samples)
+    elif len(held):  # more samples than images have less noise
+        found = Reals(data, held, True, f"{of} held out of training", c.eval_samples)
+    else:
+        found = Reals(data, every, False, of, None)
+    if len(found.among) < 2:
+        raise TooFewImages("an evaluation needs at least 2 real images, and there is 1")
+    return found
+
+
 def settle(c, spec, count, say):
     """Return a `Config` with the settings that depend on the images. Say which are turned on.
 

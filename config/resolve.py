@@ -155,6 +155,9 @@ def _check_combinations(c, row):
     if c.patience and (c.train or c.compare) and not c.eval_every:
         raise WrongCall(f"--patience={c.patience} needs --eval_every, which measures the samples")
     extractor = tables.EXTRACTORS.get(c.extractor)
+    if c.extractor_weights and not (extractor and extractor.weights):
+        names = " or ".join(n for n, row in tables.EXTRACTORS.items() if row.weights)
+        raise WrongCall(f"--extractor_weights={c.extractor_weights} needs --extractor {names}")
     if c.eval_every and (c.train or c.compare) and extractor and c.best_by in extractor.misleads:
         raise WrongCall(
             f"--best_by={c.best_by} cannot be used with --extractor={c.extractor}, which gives "

@@ -241,8 +241,7 @@ class Strategy:
 
     Attributes:
       cluster: True to train with all processes of TF_CONFIG, if it is set.
-      devices: types of devices. Without TF_CONFIG, a run trains on all devices of the first type
-        that exists.
+      devices: types of devices; without TF_CONFIG, all of the first type that exists are used.
     """
 
     cluster: bool
@@ -269,10 +268,12 @@ class Extractor:
     Attributes:
       builder: function of an image shape (H, W, C) that builds the network.
       misleads: names of measures that improve with this network when images get worse.
+      weights: True if it also takes a file of weights, or None, and the folder for downloads.
     """
 
     builder: str
     misleads: tuple[str, ...] = ()
+    weights: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -291,8 +292,7 @@ class Preset:
     """A named row of settings.
 
     Attributes:
-      source: the older GAN program ("seed") with these settings, "000" to "004", or "ours". The
-        seeds' bugs are fixed here.
+      source: the older GAN program ("seed") with these settings, its bugs fixed, or "ours".
       settings: values of Config fields, which flags override.
     """
 

@@ -140,7 +140,7 @@ AUGMENTATIONS = {  # keys are values of --augment
 GENERATION = Task(
     does="generates images from latents",
     asks=(
-        *("num_samples", "seeds", "latents", "label", "truncation"),
+        *("num_samples", "dump_reals", "seeds", "latents", "label", "truncation"),
         *("interpolate", "mix", "visualize", "directions", "move"),
     ),
     load="datasets.packed:load",
@@ -366,6 +366,7 @@ EXTRACTORS = {
     # Blurred images lie close together: their precision rises.
     "random-cnn": Extractor("evaluation.extractors:random_cnn", misleads=("precision",)),
     "inception-v3": Extractor("evaluation.extractors:inception_v3"),
+    "inception-2015": Extractor("evaluation.inception.extractor:build", weights=True),
 }
 
 MEASURES = {  # `swd` and `cycle` need no extractor

@@ -42,7 +42,8 @@ class Translation:
         with the members of `console.Progress`.
 
     Attributes:
-      by: the full name of that measure, with the extractor's name.
+      suffix: the extractor's name, with which the names of measures of features end.
+      by: the full name of that measure.
       real: (A, B), each `Images` in random order.
       features: (of A, of B), each float [N, D].
       samples: number of translations that `measure` makes.
@@ -68,7 +69,8 @@ class Translation:
             for images in real
         ]
         self.samples = sum(map(len, self.real))
-        self.by = by if by == CYCLE else f"{by}_{extractor.name}"
+        self.suffix = extractor.name
+        self.by = by if by == CYCLE else f"{by}_{self.suffix}"
         self.features = [
             cached(extractor, x, f"features of {name}", cache_dir=cache_dir, progress=progress)
             for x, name in zip(self.real, names)
@@ -90,7 +92,8 @@ class Translation:
             for domain, name, seen in zip(DOMAINS, self.names, self.seen)
             if seen
         ]
-        return lines + few(min(map(len, self.real)))
+        count = min(map(len, self.real))
+        return lines + few(count, self.extractor, count)
 
     def measure(self, draw, progress=console.no_progress):
         """Measure the generators of both directions.
@@ -109,8 +112,8 @@ class Translation:
         with progress("translating and extracting", self.samples) as bar:
             (to_b, cycle_a), (to_a, cycle_b) = (self._translate(i, draw, bar) for i in (0, 1))
         columns = {
-            f"fid_{self.extractor.name}": (DIRECTIONS, self._distances(_fid, to_b, to_a)),
-            f"kid_{self.extractor.name}": (DIRECTIONS, self._distances(_kid, to_b, to_a)),
+            f"fid_{self.suffix}": (DIRECTIONS, self._distances(_fid, to_b, to_a)),
+            f"kid_{self.suffix}": (DIRECTIONS, self._distances(_kid, to_b, to_a)),
             CYCLE: (DOMAINS, (cycle_a, cycle_b)),
         }
         found = {name: float(np.mean(values)) for name, (_, values) in columns.items()}

@@ -668,6 +668,8 @@ def test_what_the_measures_cannot_tell_is_said(make, monkeypatch, unseen, few):
     evaluation = make(pixels(), real, unseen=unseen)
     evaluation.search(real, np.arange(30), False)
     assert ("memory_pixels" in evaluation.measure(lambda labels: real)) is unseen
-    starts = ["no images are held out"] * (not unseen) + ["the fid against 30 images"] * few
+    starts = ["the samples are measured against training images"] * (not unseen) + [
+        "the fid against 30 images"
+    ] * few
     assert [line[: len(start)] for line, start in zip(evaluation.gaps, starts)] == starts
     assert len(evaluation.gaps) == len(starts)
