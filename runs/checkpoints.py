@@ -200,7 +200,8 @@ def find_plateau(folder, rows, settings):
         return None
     with contextlib.suppress(OSError, ValueError, RecursionError):
         was = trained.read_config(folder)
-        if all(was.get(key) == settings.get(key) for key in SELECTING):
+        # An older run lacks the newer of these settings.
+        if all(was.get(key, settings.get(key)) == settings.get(key) for key in SELECTING):
             return Plateau(name, start, 1 - start / steps[-1])
     return None
 

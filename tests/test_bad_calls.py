@@ -162,6 +162,9 @@ VALUES = [  # a flag, what it must be, and what it does not take
     ("sample_every", "a whole number, at least 1, at most 2147483647", ["0"]),
     ("save_every", "a whole number, at least 1, at most 2147483647", ["0"]),
     ("num_samples", "a whole number, at least 0, at most 2147483647", ["-2"]),
+    ("dump_reals", "a whole number, at least 0, at most 2147483647", ["-2"]),
+    ("eval_reals", "one of unseen, train", ["test", ""]),
+    ("extractor_weights", "a printable text that is not empty", [""]),
     ("num_workers", "a whole number, at least 0, at most 1024", ["two", "-1", "1025"]),
     (
         "learning_rate",
@@ -326,6 +329,7 @@ CALLS = [  # a command line, and the whole line that it ends with
             *(("conditional", "--conditional"), ("compare", "--compare gp,div")),
             ("holdout", "--holdout 5"),
             *(("seeds", "--seeds 0-3"), ("num_samples", "--num_samples 5")),
+            ("dump_reals", "--dump_reals 5"),
             *(
                 ("visualize", "--visualize 0"),
                 ("interpolate", "--interpolate 4"),
@@ -386,6 +390,14 @@ CALLS = [  # a command line, and the whole line that it ends with
     (
         "--train --evaluate --dry_run",
         "--train and --evaluate cannot be combined: make one call for each",
+    ),
+    (
+        "--train --extractor_weights a.pth",
+        "--extractor_weights=a.pth needs --extractor inception-2015",
+    ),
+    (
+        "--evaluate --dump_reals 5",
+        "--evaluate and --dump_reals cannot be combined: make one call for each",
     ),
     ("--train --list", "--train and --list cannot be combined: make one call for each"),
     ("--list --export onnx", "--list and --export cannot be combined: make one call for each"),

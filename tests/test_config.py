@@ -77,7 +77,8 @@ def test_every_field_is_a_flag(name):
         for words in ([f"--{word}={text}"], [f"--{word}", text], [f"-{word}", text]):
             assert flags.parse_flags(["main.py", *words]) == {name: value}
     # The first three go together, and with cyclegan. MNIST has test images, and none held out.
-    alone = name not in ("translate", "input", "output", "holdout")
+    # Weights go with their extractor.
+    alone = name not in ("translate", "input", "output", "holdout", "extractor_weights")
     assert getattr(resolve({"output_height": 64, name: value}, check=alone), name) == value
 
 
@@ -549,7 +550,7 @@ def test_what_is_kept():
     unsaved = (
         "data_dir cache_dir train max_steps max_minutes preset checkpoint_dir sample_dir log_dir"
     )
-    unsaved += " name resume patience num_samples visualize num_workers"
+    unsaved += " name resume patience num_samples visualize num_workers extractor_weights"
     assert set(unsaved.split()) & set(KEPT) == set()
     assert set(KEPT) >= {*FIXED, *NETWORK, "dataset", "batch_size", "learning_rate", "ema", "seed"}
     assert set(FIELDS) >= {*KEPT, *unsaved.split()}
