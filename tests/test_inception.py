@@ -241,6 +241,9 @@ def test_weights_of_another_network_are_one_line(small, tmp_path):
         changed = {n: p for n, p in {**places, **change}.items() if p}
         path.write_bytes(encoded(storages, changed))
         fails(weights.load, path, model, sources, match=match)
+    storages["1"][96:128] = -1  # of the first convolution: 32 gammas, betas, means and variances
+    path.write_bytes(encoded(storages, places))
+    fails(weights.load, path, model, sources, match="running_var has a variance below 0")
     storages["1"][0] = np.nan
     path.write_bytes(encoded(storages, places))
     fails(weights.load, path, model, sources, match="bn.weight is not of finite numbers")

@@ -29,7 +29,7 @@ TYPES = {  # name of a storage's type → that of its numbers
 }
 NAMES = {DICT, TENSOR, *TYPES}
 MAGIC, PROTOCOL = 0x1950A86A20F9469CFC6C, 1001  # of the older format
-MAX_INSTRUCTIONS = 1_000_000  # the network of 2015 has some 30,000
+MAX_INSTRUCTIONS = 1_000_000  # the network of 2015 needs tens of thousands
 MAX_NUMBERS = 2**28  # in all tensors: 1 GB of float32
 VALUES = {  # instructions that push their argument
     *("BININT", "BININT1", "BININT2", "LONG1", "LONG4"),

@@ -120,6 +120,8 @@ def load(path, model, sources):
             for part, array, shape in zip(names, (kernel, *norm), shapes):
                 if array.shape != shape or not np.isfinite(array).all():
                     raise ValueError(f"its {part} is not of finite numbers of the shape {shape}")
+            if norm[-1].min() < 0:
+                raise ValueError(f"its {names[-1]} has a variance below 0")
             layer.set_weights(fold(kernel, *norm))
     except (OSError, ValueError) as error:
         raise console.Failed(
