@@ -14,6 +14,7 @@ COMMANDS = {
     "compare": compare.compare,
     "train": train.train,
     "evaluate": evaluate.evaluate,
+    "dump_reals": evaluate.dump,
     "export": export.export,
     "serve": generate.serve,
 }

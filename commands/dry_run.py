@@ -34,7 +34,6 @@ def describe(c):
     settled = []
     c = sources.settle(c, spec, count, settled.append)
     devices.import_tensorflow(c.device)
-    from evaluation.parts import memory_bytes as evaluation_bytes
     from training.memory import parameters, size_text
 
     if reason:
@@ -58,9 +57,9 @@ def describe(c):
             + "".join(f"decoder {parameters(helper):,}, " for helper in helpers)
             + f"memory {size_text(memory)}"
         )
-    if "evaluate" not in tables.ARCHS[c.arch].task.refuses:
-        measured = evaluation_bytes((spec.height, spec.width, spec.channels), c.eval_samples)
-        yield f"memory of an evaluation: about {size_text(measured)}, plus that for TensorFlow"
+    measure_bytes = import_object(tables.ARCHS[c.arch].task.measure_bytes)
+    measured = measure_bytes((spec.height, spec.width, spec.channels), c.eval_samples)
+    yield f"memory of an evaluation: about {size_text(measured)}, plus that for TensorFlow"
     yield f"memory of a train step: about {size_text(peak)}, plus half a gigabyte for TensorFlow"
     yield from describe_length(c, spec, peak + TENSORFLOW_BYTES)
 

@@ -9,6 +9,7 @@ import console
 from commands import build, devices, sources
 from config import tables
 from config.rows import import_object
+from datasets import domains
 from messages import opening
 from runs import trained
 from steering.latents import build_latents
@@ -25,12 +26,14 @@ def evaluate(given):
         print(line, flush=True)
 
 
-def build_extractor(name, shape):
+def build_extractor(name, shape, weights=None, cache_dir=None):
     """Build or load an `extractors.Extractor`.
 
     Args:
       name: a key of EXTRACTORS, or the path of a file: InceptionV3 weights (.h5), or a network.
       shape: shape of the images, (H, W, C).
+      weights: path of a file of weights, or None, for an extractor that takes one.
+      cache_dir: path of the folder for downloads.
 
     Raises:
       Failed: if there is no such extractor, or the file cannot be loaded.
@@ -38,17 +41,14 @@ def build_extractor(name, shape):
     from evaluation.extractors import inception_v3, load_extractor
 
     if name in tables.EXTRACTORS:
-        return import_object(tables.EXTRACTORS[name].builder)(shape)
+        row = tables.EXTRACTORS[name]
+        return import_object(row.builder)(shape, *([weights, cache_dir] if row.weights else []))
     if not os.path.isfile(name):
         known = ", ".join(tables.EXTRACTORS)
         raise console.Failed(f"--extractor={name} must be one of {known}, or the path of a file")
     if name.endswith(".h5"):
         return inception_v3(shape, name)
     return load_extractor(name)
-
-
-class TooFewImages(console.Failed):
-    """There are too few real images to measure a generator."""
 
 
 def progress(label, total):
@@ -76,10 +76,7 @@ def load_measured(c, saved):
 
 
 def build_evaluation(c, data, *, foreign=False):
-    """Return the `Evaluation` of samples against real images of a config's data set.
-
-    The real images are the test part of the data set, or else the images of `data` that are held
-    out of training, or else all images of `data`.
+    """Return the `Evaluation` of samples against the real images of a config's data set.
 
     Args:
       c: a `Config`.
@@ -87,25 +84,22 @@ def build_evaluation(c, data, *, foreign=False):
       foreign: True if the generators are trained on another data set.
 
     Raises:
-      TooFewImages: if there are fewer than two.
+      TooFewImages: if there are fewer than two real images.
       Failed: if the extractor cannot be loaded.
     """
     from evaluation.evaluation import Evaluation
 
-    part = tables.DATASETS.get(c.dataset, tables.FOLDER).test_part
-    real = sources.load_data(c, part) if part else data
-    is_held = len(data.held) > 0 and not part
-    among = data.held if is_held else np.arange(len(real.images))
-    if len(among) < 2:
-        raise TooFewImages("an evaluation needs at least 2 real images, and there is 1")
+    reals = sources.find_reals(c, data)
+    images = reals.data.images
     return Evaluation(
-        build_extractor(c.extractor, real.images.shape[1:]),
-        real.images,
-        real.labels if real.spec.classes else None,
-        among=among,
-        unseen=bool(foreign or part or len(data.held)),
+        build_extractor(c.extractor, images.shape[1:], c.extractor_weights, c.cache_dir),
+        images,
+        reals.data.labels if reals.data.spec.classes else None,
+        among=reals.among,
+        unseen=foreign or reals.unseen,
+        what=reals.what,
         count=c.eval_samples,
-        samples=c.eval_samples if len(data.held) else None,  # more samples have less noise
+        samples=reals.samples,
         cache_dir=c.cache_dir,
         by=c.best_by,
         higher=tables.MEASURES[c.best_by].higher,
@@ -113,14 +107,45 @@ def build_evaluation(c, data, *, foreign=False):
     )
 
 
+def build_translation(c, data):
+    """Return the `Translation` of a config, which measures translations of its test images.
+
+    Args:
+      c: a `Config`.
+      data: its `Domains`. Without test images of a domain, its training images are measured.
+
+    Raises:
+      TooFewImages: if a domain has fewer than two.
+      Failed: if the extractor cannot be loaded.
+    """
+    from evaluation.translation import Translation
+
+    for images, name in zip(data.test, data.names):
+        if len(images) < 2:
+            reason = f"an evaluation needs at least 2 images in {name}, and there is 1"
+            raise sources.TooFewImages(reason)
+    shape = (data.spec.height, data.spec.width, data.spec.channels)
+    return Translation(
+        build_extractor(c.extractor, shape, c.extractor_weights, c.cache_dir),
+        data.test,
+        channels=data.spec.channels,
+        names=data.names,
+        seen=[name in domains.TRAIN_FOLDERS for name in data.names],
+        count=c.eval_samples,
+        cache_dir=c.cache_dir,
+        by=c.best_by,
+        progress=progress,
+    )
+
+
 def find_evaluation(c, data, run):
-    """Return the `Evaluation` of a training, or None if there are too few real images.
+    """Return the evaluation of a training, or None if there are too few real images.
 
     Prints what the measures cannot tell. Raises Failed if the extractor cannot be loaded.
     """
     try:
-        evaluation = build_evaluation(c, data)
-    except TooFewImages as error:
+        evaluation = import_object(tables.ARCHS[c.arch].task.evaluation)(c, data)
+    except sources.TooFewImages as error:
         names = "--eval_every and --patience have" if c.patience else "--eval_every has"
         run.say(f"note: {names} no effect: {error}")
         return None
@@ -131,15 +156,86 @@ def find_evaluation(c, data, run):
 
 def remarks(c, evaluation, found):
     """Yield lines on what some of the measures `found`, name → number, cannot tell."""
-    name = evaluation.extractor.name
+    name = evaluation.suffix
     if f"memory_{name}" in found:
         yield f"note: memory_{name} {MEMORY}"
     row = tables.EXTRACTORS.get(c.extractor)
     for misled in row.misleads if row else ():
-        yield f"note: {misled}_{name} rises when images are blurred"
+        if f"{misled}_{name}" in found:
+            yield f"note: {misled}_{name} rises when images are blurred"
+
+
+def dump(given):
+    """Write real images, and samples, as `--evaluate` compares them. `given`: dict of the flags."""
+    c, folder = build.find(given)
+    data, _ = load_measured(c, trained.read_config(folder))
+    reals = sources.find_reals(c, data)
+    from evaluation.evaluation import asked, choose
+    from evaluation.parts import regroup, write_folder
+
+    labels = reals.data.labels if reals.data.spec.classes else None
+    images, labels = choose(reals.data.images, labels, reals.among, c.dump_reals)
+    target = build.pictures_dir(c, folder)
+    count = write_folder(target / "reals", images.parts())
+    print(f"{count} {reals.what} in {target / 'reals'}", flush=True)
+    if c.num_samples:
+        devices.import_tensorflow(c.device)
+        from training.average import draw_measured
+
+        generator = trained.load_generator(folder / "generator.keras")
+        check_size(c, generator, images, folder)
+        latents = build_latents(c.z_distribution, c.truncation)
+        drawn = draw_measured(generator, latents, asked(labels, c.num_samples))
+        count = write_folder(target / "fakes", regroup(drawn, images.shape))
+        print(f"{count} samples in {target / 'fakes'}", flush=True)
 
 
 def measure(c, folder):
+    """Measure a trained run; yield lines to print. Takes the arguments of `measure_samples`."""
+    return import_object(tables.ARCHS[c.arch].task.measure)(c, folder)
+
+
+def measure_translations(c, folder):
+    """Measure both generators of a run that translates. See `measure_samples`."""
+    data = sources.load_data(c)
+    devices.import_tensorflow(c.device)
+    from generation.translate import FOLDERS, compiled
+
+    generators = [trained.load_translator(folder / f"generator_{name}.keras") for name in FOLDERS]
+    made = generators[0].inputs[0].shape[-1]
+    if made != data.spec.channels:
+        raise console.Failed(
+            f"the generators in {folder} take images of {made} channels, but images of {c.dataset} "
+            f"have {data.spec.channels}"
+        )
+    evaluation = build_translation(c, data)
+    yield evaluation.line
+    yield from evaluation.gaps
+    networks = [compiled(generator, made) for generator in generators]
+    found = evaluation.measure(lambda i, images: np.asarray(networks[i](images)), progress)
+    yield from numbers(found)
+    yield from remarks(c, evaluation, found)
+    yield from evaluation.write(build.pictures_dir(c, folder), found)
+
+
+def numbers(found):
+    """Yield a line for each measure of a dict of name → number."""
+    yield from (f"{name:32} {value:.6g}" for name, value in found.items())
+
+
+def check_size(c, generator, images, folder):
+    """Raise Failed if the images of a run's generator cannot be compared with real images.
+
+    The generator of an early PGGAN stage makes smaller images: their size must divide the reals'.
+    """
+    made, real = generator.outputs[0].shape[1:], images.shape[1:]
+    if made[-1] != real[-1] or any(r % m for r, m in zip(real[:2], made[:2])):
+        raise console.Failed(
+            f"the generator in {folder} makes images {made}, but images of {c.dataset} are {real}"
+        )
+
+
+def measure_samples(c, folder):
     """Measure the generator of a run.
 
     Args:
@@ -160,13 +256,8 @@ def measure(c, folder):
     generator = trained.load_generator(folder / "generator.keras")
     latents = build_latents(c.z_distribution, c.truncation)
     evaluation = build_evaluation(c, data, foreign=foreign)
-    made, real = generator.outputs[0].shape[1:], evaluation.real.shape[1:]
-    # The generator of an early PGGAN stage makes smaller images: the size must divide the data's.
-    if made[-1] != real[-1] or any(r % m for r, m in zip(real[:2], made[:2])):
-        raise console.Failed(
-            f"the generator in {folder} makes images {made}, but images of {c.dataset} are {real}"
-        )
-    yield opening.compared(c, evaluation.samples, len(evaluation.real), len(data.held) > 0)
+    check_size(c, generator, evaluation.real, folder)
+    yield opening.compared(evaluation.samples, len(evaluation.real), evaluation.what)
     yield from evaluation.gaps
     if len(data.held) and saved["data"].get("fingerprint") != data.spec.fingerprint:
         yield f"note: {opening.MAY_BE_SEEN}"
@@ -183,10 +274,10 @@ def measure(c, folder):
         evaluation.search(*searched)
     if c.truncation is not None:
         found["truncation"] = c.truncation
-    yield from (f"{name:32} {value:.6g}" for name, value in found.items())
+    yield from numbers(found)
     yield from remarks(c, evaluation, found)
     if evaluation.shares is not None:
         shares = " ".join(f"{100 * share:.1f}" for share in evaluation.shares)
-        yield f"{'% in each class_' + evaluation.extractor.name:32} {shares}"
+        yield f"{'% in each class_' + evaluation.suffix:32} {shares}"
     target = build.pictures_dir(c, folder)
     yield from evaluation.write(target, draw, found)

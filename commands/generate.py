@@ -11,11 +11,12 @@ import signal
 import numpy as np
 
 import console
-from commands import build, devices, sources
+from commands import build, devices
 from config import fields, tables, values
 from config.resolve import resolve
 from config.rows import import_object
 from generation import listing, load
+from generation.photos import read_photos
 from runs import recovery, trained
 from serving import sampling, server, translating
 from steering import latents, named, projection
@@ -184,7 +185,10 @@ def project(c, folder, sampler):
     """
     shape = tuple(sampler.generator.outputs[0].shape[1:])
     value_range = trained.read_config(folder)["data"].get("value_range")
-    names, photos = sources.load_photos(c, shape, value_range)
+    crop = (c.input_height, c.input_width) if c.crop else None
+    given = c.project, shape, c.input_fname_pattern, c.background, value_range, crop
+    names, photos, lines = read_photos(*given)
+    yield from lines
     for name in ("truncation", "move"):
         if getattr(c, name):
             yield f"note: --{name} does not change the projections"

@@ -9,11 +9,10 @@ from pathlib import Path
 import numpy as np
 
 import console
-import utils
 from config import resolve, tables
 from config.rows import import_object
 from config.values import did_you_mean
-from datasets import folders, packed, pictures
+from datasets import packed
 from messages import opening
 from runs import film, page, trained
 
@@ -125,6 +124,56 @@ def _lost_classes(data):
     return [names[i] for i in held if not left[i]] if names else []
 
 
+class TooFewImages(console.Failed):
+    """There are too few real images to measure a generator."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Reals:
+    """The real images that samples are compared with.
+
+    Attributes:
+      data: packed data.
+      among: int [K], the indices of the images.
+      unseen: False if runs of this data set are trained on them.
+      what: a text for messages, such as "test images of mnist".
+      samples: number of samples to compare with them; None for the number of the images.
+    """
+
+    data: packed.Packed
+    among: np.ndarray
+    unseen: bool
+    what: str
+    samples: int | None
+
+
+def find_reals(c, data):
+    """Return the `Reals` of a config's data set.
+
+    They are its test part, or else the images of `data` that are held out of training, or else all
+    images of `data`. With `--eval_reals train`, they are those that are trained on.
+
+    Raises:
+      TooFewImages: if there are fewer than two.
+    """
+    part = tables.DATASETS.get(c.dataset, tables.FOLDER).test_part
+    every, held, of = np.arange(len(data.images)), data.held, f"images of {c.dataset}"
+    if c.eval_reals == "train":
+        rest = np.setdiff1d(every, held)
+        found = Reals(data, rest, False, f"training {of}", c.eval_samples)
+    elif part:
+        real = load_data(c, part)
+        every = np.arange(len(real.images))
+        found = Reals(real, every, True, f"{part} {of}", c.eval_samples)
+    elif len(held):  # more samples than images have less noise
+        found = Reals(data, held, True, f"{of} held out of training", c.eval_samples)
+    else:
+        found = Reals(data, every, False, of, None)
+    if len(found.among) < 2:
+        raise TooFewImages("an evaluation needs at least 2 real images, and there is 1")
+    return found
+
+
 def settle(c, spec, count, say):
     """Return a `Config` with the settings that depend on the images. Say which are turned on.
 
@@ -155,50 +204,6 @@ def describe_spec(c, spec):
     """Return a dict of the fields of the data's `ImageSpec`, as they are saved with a run."""
     is_place = spec.source == packed.place(packed.locate(c.dataset, c.data_dir))
     return {**vars(spec), "source": place_data(c) if is_place else spec.source}
-
-
-def load_photos(c, shape, value_range=None):
-    """Load the photos of `--project`, cropped at the centre as training images are.
-
-    Prints what is changed in them, and the names of those that cannot be read.
-
-    Args:
-      c: the `Config` of a run.
-      shape: (height, width, channels) of the generator's images.
-      value_range: as in `utils.to_mode`: that of the training images.
-
-    Returns:
-      (names of the photos that could be read, uint8 [N, height, width, channels]).
-
-    Raises:
-      Failed: if there is no such file or folder, or no image in it that can be read.
-    """
-    path, (*size, channels) = Path(c.project), shape
-    names, open_image = folders.list_input(path, c.input_fname_pattern)
-    read, images, seen, skipped = [], [], [], []
-    for i, name in enumerate(names):
-        found = pictures.Seen()
-        colours = {"background": c.background, "value_range": value_range, "seen": found}
-        convert = functools.partial(pictures.to_mode, **colours)
-        crop = (c.input_height, c.input_width) if c.crop else None
-        try:
-            images.append(utils.load_image(open_image(i), size, channels, crop, convert))
-        except Exception as error:  # decoders raise errors of any type for broken files
-            skipped.append(f"{name} ({console.first_line(error, 60)})")
-            continue
-        read.append(console.plain(name))
-        seen.append(found)
-    if not images:
-        raise console.Failed(
-            console.plain(f"none of {len(skipped)} photos can be read: {skipped[0]}")
-        )
-    facts = pictures.summarise(seen, np.array([s.aspect for s in seen]), size, value_range)
-    for line in pictures.notes(facts, c.background):
-        print(line)
-    if skipped:
-        listed = console.plain(", ".join(skipped[:5]))
-        print(f"skipped {len(skipped)} of {len(names)} photos: {listed}")
-    return read, np.stack(images)
 
 
 def class_counts(data):

@@ -132,7 +132,7 @@ def find_end(c, run):
     plateau = run.plateau() if c.patience else None
     if plateau is None or plateau.share < c.patience:
         return None
-    best = run.folder / recovery.BEST / "generator.keras"
+    best = " and ".join(map(str, trained.generators(run.folder / recovery.BEST)))
     return f"{plateau}; the best generator is {best}"
 
 

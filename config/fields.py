@@ -340,11 +340,24 @@ class Config:
         " images, no more samples than real images",
         low=100,
     )
+    eval_reals: str = _flag(
+        "unseen",
+        "real images to measure against: unseen (test or held-out images, if there are any) or"
+        " train, as most papers do",
+        choices=("unseen", "train"),
+    )
     extractor: str = _flag(
         None,
         "network that extracts features for evaluation: mnist-cnn, random-cnn, inception-v3,"
-        " or the path of a .keras file",
+        " inception-2015, or the path of a .keras file",
         str,
+    )
+    extractor_weights: str = _flag(
+        None,
+        "file of the weights of inception-2015: pytorch-fid's .pth or TensorFlow's frozen graph;"
+        " None: it is downloaded",
+        str,
+        saved=False,
     )
     best_by: str = _flag("fid", "measure that selects the best checkpoint", choices=tables.MEASURES)
     patience: float = _flag(
@@ -371,6 +384,13 @@ class Config:
         saved=False,
     )
     num_samples: int = _flag(0, "test mode: number of single images to write", low=0, saved=False)
+    dump_reals: int = _flag(
+        0,
+        "number of real images to write, of those that --evaluate compares with; with num_samples,"
+        " its samples, too",
+        low=0,
+        saved=False,
+    )
     seeds: tuple = _flag(
         None,
         "test mode: seeds of single images to write, for example 0-31 or 3,7",
@@ -548,7 +568,7 @@ FIELDS = {f.name: f for f in dataclasses.fields(Config)}
 FIXED = ("arch", "mode", "optimizer", "conditional", "z_distribution")
 FIXED += ("output_height", "output_width")
 # A call has at most one of these, and none of them with --train or --compare.
-COMMAND_FLAGS = ("list", "evaluate", "export", "translate", "serve")
+COMMAND_FLAGS = ("list", "evaluate", "dump_reals", "export", "translate", "serve")
 TEST_MODE = (
     "num_samples",
     "seeds",

@@ -160,6 +160,9 @@ def _check_combinations(c, row):
     if c.patience and (c.train or c.compare) and not c.eval_every:
         raise WrongCall(f"--patience={c.patience} needs --eval_every, which measures the samples")
     extractor = tables.EXTRACTORS.get(c.extractor)
+    if c.extractor_weights and not (extractor and extractor.weights):
+        names = " or ".join(n for n, row in tables.EXTRACTORS.items() if row.weights)
+        raise WrongCall(f"--extractor_weights={c.extractor_weights} needs --extractor {names}")
     if c.eval_every and (c.train or c.compare) and extractor and c.best_by in extractor.misleads:
         raise WrongCall(
             f"--best_by={c.best_by} cannot be used with --extractor={c.extractor}, which gives "
@@ -183,6 +186,11 @@ def _check_task(c, task):
         refused = name in task.refuses and getattr(c, name)
         if refused or (name in others and fields.is_set(c, name)):
             raise WrongCall(f"--{name} cannot be used with --arch={c.arch}, which {task.does}")
+    if c.best_by not in task.measures:
+        raise WrongCall(
+            f"--best_by={c.best_by} cannot be used with --arch={c.arch}, which {task.does}: it must"
+            f" be one of {', '.join(task.measures)}"
+        )
     if bool(c.translate) != bool(c.input) or (c.output and not c.translate):
         raise WrongCall(
             "--translate (A2B or B2A) and --input need each other, and --output needs both"

@@ -72,93 +72,6 @@ class Augmentation:
 
 
 @dataclasses.dataclass(frozen=True)
-class Task:
-    """What the networks of an architecture are for: generation or translation.
-
-    Attributes:
-      does: a clause for messages, which follows "--arch=NAME, which".
-      asks: the fields of test mode that only this task supports.
-      refuses: the fields that this task does not support.
-      settles: values of Config fields that override those of the data set.
-      reader: the reader of the data, or None for the reader of the data set.
-      load: function that reads the data.
-      describe: function that returns the `ImageSpec` of the data without reading all of it.
-      pictures: function of (Config, run folder) that makes the pictures of test mode and yields
-        their paths.
-      page: function of (Config, run folder, words of a command line) that returns the page of
-        --serve.
-      facts: keyword arguments of the trainer whose values come from the schedule and the data.
-      min_batch: the smallest batch size.
-    """
-
-    does: str
-    asks: tuple[str, ...]
-    load: str
-    describe: str
-    pictures: str
-    page: str
-    refuses: tuple[str, ...] = ()
-    settles: Mapping = dataclasses.field(default_factory=dict)
-    reader: str | None = None
-    facts: tuple[str, ...] = ()
-    min_batch: int = 2
-
-
-@dataclasses.dataclass(frozen=True)
-class Growth:
-    """How networks grow during training.
-
-    Attributes:
-      size: the field with the height and width of the last stage, a power of two.
-      batches: function that returns the batch sizes of all stages.
-      batch_fields: the fields that `batches` takes.
-    """
-
-    size: str
-    batches: str
-    batch_fields: tuple[str, ...]
-
-
-@dataclasses.dataclass(frozen=True)
-class Architecture:
-    """A pair of networks and their trainer.
-
-    Attributes:
-      builder: function of (ImageSpec, **network) that returns (generator, critic).
-      trainer: the trainer's class.
-      task: a `Task`.
-      network: the Config fields that the builder takes. A resumed run cannot change them.
-      min_size, multiple_of: the height and the width of images are at least `min_size` pixels and
-        a multiple of `multiple_of`.
-      defaults: values of Config fields; always has `mode`.
-      in_folder: mode → values of Config fields that replace the mode's if the data set is a
-        folder.
-      training: the fields that this trainer takes and other trainers do not.
-      fixed: the fields of `training` that a resumed run cannot change.
-      one_width: True if `g_width` and `d_width` must be single numbers.
-      stages: function that returns a list of (generator, critic, batch size), one for each stage of
-        training. None: a single stage with the pair that `builder` returns.
-      growth: a `Growth`, or None if the networks do not grow.
-      usual: a clause with the usual number of generator updates, for the line on the length.
-    """
-
-    builder: str
-    trainer: str
-    task: Task
-    network: tuple[str, ...]
-    min_size: int
-    multiple_of: int
-    defaults: Mapping
-    in_folder: Mapping = dataclasses.field(default_factory=dict)
-    training: tuple[str, ...] = ()
-    fixed: tuple[str, ...] = ()
-    one_width: bool = False
-    stages: str | None = None
-    growth: Growth | None = None
-    usual: str = "5,000 to 30,000 are usual"
-
-
-@dataclasses.dataclass(frozen=True)
 class Dataset:
     """A data set.
 
@@ -237,8 +150,7 @@ class Strategy:
 
     Attributes:
       cluster: True to train with all processes of TF_CONFIG, if it is set.
-      devices: types of devices. Without TF_CONFIG, a run trains on all devices of the first type
-        that exists.
+      devices: types of devices; without TF_CONFIG, all of the first type that exists are used.
     """
 
     cluster: bool
@@ -265,10 +177,12 @@ class Extractor:
     Attributes:
       builder: function of an image shape (H, W, C) that builds the network.
       misleads: names of measures that improve with this network when images get worse.
+      weights: True if it also takes a file of weights, or None, and the folder for downloads.
     """
 
     builder: str
     misleads: tuple[str, ...] = ()
+    weights: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -287,8 +201,7 @@ class Preset:
     """A named row of settings.
 
     Attributes:
-      source: the older GAN program ("seed") with these settings, "000" to "004", or "ours". The
-        seeds' bugs are fixed here.
+      source: the older GAN program ("seed") with these settings, its bugs fixed, or "ours".
       settings: values of Config fields, which flags override.
     """
 

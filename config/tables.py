@@ -3,13 +3,12 @@
 Data only. `rows.py` describes the attributes of each kind of row.
 """
 
+from config.network_rows import Architecture, Growth, Task
 from config.rows import (
-    Architecture,
     Augmentation,
     Dataset,
     Export,
     Extractor,
-    Growth,
     Latents,
     Measure,
     Mode,
@@ -17,7 +16,6 @@ from config.rows import (
     Penalty,
     Precision,
     Strategy,
-    Task,
 )
 
 # The length of a run without --epoch, --max_steps and --max_minutes: this many epochs or generator
@@ -140,25 +138,33 @@ AUGMENTATIONS = {  # keys are values of --augment
 GENERATION = Task(
     does="generates images from latents",
     asks=(
-        *("num_samples", "seeds", "latents", "project", "label", "truncation"),
+        *("num_samples", "dump_reals", "seeds", "latents", "project", "label", "truncation"),
         *("interpolate", "mix", "visualize", "directions", "move"),
     ),
     load="datasets.packed:load",
     describe="datasets.packed:describe",
     pictures="commands.generate:samples",
     page="commands.generate:sample_page",
+    measures=("fid", "kid", "swd", "precision", "recall"),
+    evaluation="commands.evaluate:build_evaluation",
+    measure="commands.evaluate:measure_samples",
+    measure_bytes="evaluation.parts:memory_bytes",
     facts=("class_counts",),
 )
 TRANSLATION = Task(
     does="translates images between the folders trainA and trainB",
     asks=("translate", "input", "output"),
-    refuses=("conditional", "compare", "evaluate", "eval_every", "holdout", "patience"),
+    refuses=("conditional", "compare", "holdout"),
     settles={"conditional": False, "mirror": True, "augment": ("none",)},
     reader="datasets.folders:read_folder",
     load="datasets.domains:load",
     describe="datasets.domains:describe",
     pictures="commands.generate:translations",
     page="commands.generate:translation_page",
+    measures=("fid", "kid", "cycle"),
+    evaluation="commands.evaluate:build_translation",
+    measure="commands.evaluate:measure_translations",
+    measure_bytes="evaluation.translation:memory_bytes",
     facts=("epochs", "per_epoch", "shown"),
     min_batch=1,  # instance norm normalises each image separately
 )
@@ -379,12 +385,14 @@ EXTRACTORS = {
     # Blurred images lie close together: their precision rises.
     "random-cnn": Extractor("evaluation.extractors:random_cnn", misleads=("precision",)),
     "inception-v3": Extractor("evaluation.extractors:inception_v3"),
+    "inception-2015": Extractor("evaluation.inception.extractor:build", weights=True),
 }
 
-MEASURES = {  # `swd` needs no extractor
+MEASURES = {  # `swd` and `cycle` need no extractor
     "fid": Measure(higher=False),
     "kid": Measure(higher=False),
     "swd": Measure(higher=False),
+    "cycle": Measure(higher=False),
     "precision": Measure(higher=True),
     "recall": Measure(higher=True),
 }

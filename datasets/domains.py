@@ -17,16 +17,21 @@ SEED_OFFSET = 2**31  # added to the seed for the order of B; no seed for A is as
 
 @dataclasses.dataclass
 class Domains:
-    """The packed training images of A and B, and the first test images of each for the sheets.
+    """The packed training images of A and B, and the images of each that are not trained on.
 
     Attributes:
       train: (A, B), each a `packed.Packed` of images `LARGER` times as large as the spec says.
-      shown: (A, B), each uint8 [at most SHOWN, H, W, C].
+      test: (A, B), each uint8 [N, H, W, C] of the networks' size, gray or colour, memory-mapped.
+        They are the test images, or without them the centres of the training images.
+      names: (A, B), the names of the folders of these images.
+      shown: (A, B), the first of these images for the sheets, uint8 [at most SHOWN, H, W, C].
       spec: `packed.ImageSpec` of the networks' images. Its count is that of the larger domain.
         Its value_range is a list of that of A and that of B, or None if both have 8 bits.
     """
 
     train: tuple
+    test: tuple
+    names: tuple
     shown: tuple
     spec: packed.ImageSpec
 
@@ -38,7 +43,7 @@ class Domains:
 def load(name, *, size, **kwargs):
     """Read the four folders of a data set, each by `packed.load` with these kwargs.
 
-    Without test images of a domain, its first training images are shown instead.
+    Without test images of a domain, its training images stand for them.
 
     Args:
       name: the data set, see `packed.locate`: a folder or zip file with the `FOLDERS`.
@@ -55,19 +60,23 @@ def load(name, *, size, **kwargs):
     describe(name, size=size, **{n: kwargs[n] for n in DESCRIBED_BY if n in kwargs})
     larger = tuple(int(LARGER * n) for n in size)
     train = [packed.load(name, size=larger, part=folder, **kwargs) for folder in TRAIN_FOLDERS]
-    test = [
+    found = [
         _if_any(packed.load, name, f, size=size, value_range=part.spec.value_range, **kwargs)
         for f, part in zip(TEST_FOLDERS, train)
     ]
-    if missing := [folder for folder, part in zip(TEST_FOLDERS, test) if part is None]:
+    if missing := [folder for folder, part in zip(TEST_FOLDERS, found) if part is None]:
         print(f"no {' and no '.join(missing)}: the sheets show training images")
-    spec = _common_spec(size, [part.spec for part in (*train, *test) if part])
-    shown = [
-        _centre(images.images[:SHOWN], size) if part is None else part.images[:SHOWN]
-        for images, part in zip(train, test)
-    ]
-    shown = tuple(to_channels(np.asarray(images), spec.channels) for images in shown)
-    return Domains(tuple(train), shown, spec)
+    spec = _common_spec(size, [part.spec for part in (*train, *found) if part])
+    test = tuple(
+        _centre(training.images, size) if part is None else part.images
+        for training, part in zip(train, found)
+    )
+    names = tuple(
+        training if part is None else tested
+        for training, tested, part in zip(TRAIN_FOLDERS, TEST_FOLDERS, found)
+    )
+    shown = tuple(to_channels(np.asarray(images[:SHOWN]), spec.channels) for images in test)
+    return Domains(tuple(train), test, names, shown, spec)
 
 
 def describe(name, *, size, **kwargs):

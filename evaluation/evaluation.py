@@ -3,24 +3,22 @@
 The formulas are in `metrics.py`, the networks that extract features in `extractors.py`.
 """
 
-import contextlib
-import hashlib
 import json
-import zipfile
 from pathlib import Path
 
 import numpy as np
 
 import console
 import files
-import locks
 import utils
 from evaluation import metrics
+from evaluation.features import cached
 from evaluation.parts import Images, PixelMeasures, regroup
 
 SHEET_ROWS, SHEET_NEAREST = 8, 7  # samples in nearest.png, and training images beside each
 NEAREST_OF = 60_000  # training images that are searched, before mirroring
 FEW = 1000  # real images; the FID against fewer has a large bias
+USUAL = 10_000  # samples; published measures of another number have it in their names
 
 
 class Evaluation:
@@ -36,6 +34,7 @@ class Evaluation:
       among: int [K], the indices of the images to compare with; None for all.
       unseen: False if the generators have been trained on the reals. `measure` then leaves out
         "memory".
+      what: a text on the reals.
       count: maximum number of reals.
       samples: number of samples; None for the number of reals.
       cache_dir: folder in which the features of reals are cached.
@@ -45,7 +44,8 @@ class Evaluation:
         the members of `console.Progress`.
 
     Attributes:
-      by: the full name of that measure, with the extractor's name.
+      suffix: what the names of measures of features end with.
+      by: the full name of that measure, with the suffix.
       shares: shares of the classes [K] among the samples last measured, or None.
       samples: number of samples that `measure` draws.
       real: the real images, `Images` in random order.
@@ -62,6 +62,7 @@ class Evaluation:
         *,
         among=None,
         unseen=True,
+        what="",
         count,
         samples=None,
         cache_dir,
@@ -69,14 +70,12 @@ class Evaluation:
         higher=False,
         progress=console.no_progress,
     ):
-        among = np.arange(len(real)) if among is None else among
-        order = among[np.random.default_rng(0).permutation(len(among))[:count]]
-        self.extractor, self.cache_dir, self.unseen = extractor, Path(cache_dir), unseen
-        # In random order, because some measures take the first images only: sets lie by class.
-        self.real = Images(real, order)
-        self.labels = None if labels is None else labels[order]
-        self.samples = samples or len(order)
-        self.by, self.higher = by if by == "swd" else f"{by}_{extractor.name}", higher
+        self.extractor, self.cache_dir = extractor, Path(cache_dir)
+        self.unseen, self.what = unseen, what
+        self.real, self.labels = choose(real, labels, among, count)
+        self.samples = samples or len(self.real)
+        self.suffix = suffix(extractor, self.samples)
+        self.by, self.higher = by if by == "swd" else f"{by}_{self.suffix}", higher
         self.shares, self.progress, self.training = None, progress, None
         self.features = self._cached(self.real, "features of real images")
         self.moments = metrics.moments(self.features)
@@ -87,66 +86,19 @@ class Evaluation:
         lines, (height, width) = [], self.real.shape[1:3]
         if not self.unseen:
             lines.append(
-                "no images are held out of training: the samples are measured against training "
-                "images, and copies of them would score well"
+                "the samples are measured against training images, and copies of them would score "
+                "well"
             )
-        if len(self.real) < FEW:
-            lines.append(
-                f"the fid against {len(self.real)} images is too high: compare it only with an fid "
-                "against the same images"
-            )
+        lines += few(len(self.real), self.extractor, self.samples)
         if not metrics.ssim_scales((height, width)):
             lines.append(f"ssim is not measured: images of {height}x{width} are too small for it")
         return lines
 
     def _cached(self, images, label):
-        """Return the features [N, D] of real images, from a file in the cache.
-
-        Extracts them into the file if it is absent, broken or of another network; into the memory
-        if it cannot be written.
-        """
-        key = hashlib.sha256()
-        for part in images.parts():
-            key.update(part)
-        key.update(self.extractor.key.encode())
-        path = self.cache_dir / f"features_{self.extractor.name}_{key.hexdigest()[:16]}.npy"
-        with contextlib.suppress(OSError, ValueError, EOFError, zipfile.BadZipFile):
-            features = np.load(path, mmap_mode="r", allow_pickle=False)
-            if self._fits(features, len(images)):
-                return features
-        try:
-            locks.clear_parts(self.cache_dir)
-            with files.atomic_path(path) as part:
-
-                def new(shape, dtype):
-                    array = np.lib.format.open_memmap(part, "w+", dtype, shape)
-                    files.allocate(part)  # a full disk raises here; writing the array would crash
-                    return array
-
-                self._extract(images, label, new).flush()
-            return np.load(path, mmap_mode="r", allow_pickle=False)
-        except OSError as error:
-            print(f"note: the features are not cached: {error}")
-            return self._extract(images, label, np.empty)
-
-    def _fits(self, features, count):
-        """True if an array from a file can be the features of so many images."""
-        width = getattr(self.extractor, "width", features.shape[-1] if features.ndim else 0)
-        shaped = features.dtype.kind == "f" and features.shape == (count, width)
-        return shaped and bool(np.isfinite(features).all())
-
-    def _extract(self, images, label, new):
-        """Return the features of images in an array that `new` makes: (shape, dtype) → array."""
-        done, features = 0, None
-        with self.progress(label, len(images)) as bar:
-            for part in images.parts():
-                found = self.extractor(part)[0]
-                if features is None:
-                    features = new((len(images), found.shape[1]), found.dtype)
-                features[done : done + len(part)] = found
-                done += len(part)
-                bar.update(done, "")
-        return features
+        """Return the features [N, D] of real images, from the cache."""
+        return cached(
+            self.extractor, images, label, cache_dir=self.cache_dir, progress=self.progress
+        )
 
     def measure(self, draw, progress=console.no_progress):
         """Measure a generator.
@@ -159,11 +111,10 @@ class Evaluation:
           progress: function of (label, total) that shows progress; see `Evaluation`.
 
         Returns:
-          A dict of name → number. Names of measures of features end with the extractor's name.
+          A dict of name → number. Names of measures of features end with `suffix`.
           "memory" is missing before `search`, and if `unseen` is False.
         """
-        given = np.zeros(1, np.int32) if self.labels is None else self.labels
-        labels, features, classes, done = np.resize(given, self.samples), [], [], 0
+        labels, features, classes, done = asked(self.labels, self.samples), [], [], 0
         pixels = PixelMeasures(self.real)
         with progress("drawing and extracting", len(labels)) as bar:
             for part in regroup(draw(labels), self.real.shape):
@@ -175,10 +126,10 @@ class Evaluation:
                 bar.update(done, "")
         measures = self._feature_measures(np.concatenate(features), progress)
         if classes[0] is not None:
-            asked = None if self.labels is None else labels
-            self.shares, by_class = class_measures(np.concatenate(classes), asked)
+            wanted = None if self.labels is None else labels
+            self.shares, by_class = class_measures(np.concatenate(classes), wanted)
             measures |= by_class
-        measures = {f"{name}_{self.extractor.name}": value for name, value in measures.items()}
+        measures = {f"{name}_{self.suffix}": value for name, value in measures.items()}
         with progress("measures of pixels", pixels.levels) as bar:
             measures |= pixels.measures(lambda done: bar.update(done, ""))
         return {"samples": done, **measures}
@@ -221,7 +172,7 @@ class Evaluation:
         near = metrics.nearest(self.extractor(samples)[0], features, SHEET_NEAREST)
         rows = [np.stack([x, *images[near_x]]) for x, near_x in zip(samples, near)]
         if self.shares is not None:
-            measures = measures | {f"shares_{self.extractor.name}": self.shares.tolist()}
+            measures = measures | {f"shares_{self.suffix}": self.shares.tolist()}
         files.save_text(folder / "measures.json", json.dumps(measures, indent=1))
         sheet = utils.make_grid(np.concatenate(rows), near.shape[1] + 1)
         return [
@@ -249,6 +200,50 @@ class Evaluation:
             "recall": recall,
             **memory,
         }
+
+
+def choose(real, labels, among, count):
+    """Return the real images to compare with, and their labels.
+
+    They are in random order, because some measures take the first images only, and sets lie by
+    class. The arguments are those of `Evaluation`.
+
+    Returns:
+      (`Images`, their labels int [N] or None).
+    """
+    among = np.arange(len(real)) if among is None else among
+    order = among[np.random.default_rng(0).permutation(len(among))[:count]]
+    return Images(real, order), None if labels is None else labels[order]
+
+
+def asked(labels, samples):
+    """Return the labels of samples, int [samples]: those of the reals, repeated, or zeros."""
+    return np.resize(np.zeros(1, np.int32) if labels is None else labels, samples)
+
+
+def suffix(extractor, samples):
+    """Return what the names of measures of features end with: the name of the extractor.
+
+    For an extractor of published measures, the number of samples follows if it is not `USUAL`.
+    """
+    counted = getattr(extractor, "counted", False) and samples != USUAL
+    return f"{extractor.name}_{samples}" if counted else extractor.name
+
+
+def few(count, extractor, samples):
+    """Return lines on the limits of an FID of so many samples against `count` real images."""
+    lines, features = [], getattr(extractor, "width", 0)
+    if count < FEW:
+        lines.append(
+            f"the fid against {count} images is too high: compare it only with an fid against the "
+            "same images"
+        )
+    if min(count, samples) < features and features > FEW:
+        lines.append(
+            f"the covariance of {features:,} features of {min(count, samples):,} images is "
+            f"singular: an fid of fewer than {features:,} is not comparable with published ones"
+        )
+    return lines
 
 
 def class_measures(classes, labels):

@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import re
 from pathlib import Path
+from typing import ClassVar
 
 import keras
 import numpy as np
@@ -21,10 +22,13 @@ class Extractor:
     """A network that extracts features from images.
 
     Attributes:
+      counted: True if the names of measures have the number of samples, if it is not 10,000.
       name: suffix of every measure of its features, so that different networks are not compared.
       model: Keras model of images [N, H, W, 1 or 3] in [-1, 1]. It returns a dict of "features"
         [N, D] and, if it is a classifier, the probabilities "classes" [N, K].
     """
+
+    counted: ClassVar[bool] = False
 
     name: str
     model: keras.Model
@@ -44,19 +48,27 @@ class Extractor:
         pixels = max(int(np.prod(size)) for size in sizes if None not in size)
         parts, batch = [], max(1, min(BATCH, BATCH * SIDE**2 // pixels))
         for i in range(0, len(images), batch):
-            x = self._fit(utils.to_float(images[i : i + batch]))
-            parts.append({k: np.asarray(v) for k, v in self.model(x, training=False).items()})
+            found = self.apply(self.prepare(images[i : i + batch]))
+            parts.append({k: np.asarray(v) for k, v in found.items()})
             if show:
                 show(min(i + batch, len(images)))
         outputs = {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}
         return outputs["features"], outputs.get("classes")
+
+    def prepare(self, images):
+        """Return a batch of uint8 images as the network takes them, float32."""
+        return self._fit(utils.to_float(images))
+
+    def apply(self, x):
+        """Return the network's outputs for a prepared batch, a dict."""
+        return self.model(x, training=False)
 
     def of(self, x):
         """Return the features [N, D] of float images [N, H, W, C] in [-1, 1], as a tensor.
 
         They can be differentiated with respect to the images.
         """
-        return self.model(self._fit(x), training=False)["features"]
+        return self.apply(self._fit(x))["features"]
 
     def _fit(self, x):
         """Convert a batch to the channels and size of the model's input."""

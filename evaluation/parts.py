@@ -1,5 +1,8 @@
 """Images in parts of a bounded size, and the measures of their pixels. Imports no TensorFlow."""
 
+import itertools
+import re
+
 import numpy as np
 
 import utils
@@ -7,6 +10,7 @@ from evaluation import metrics, wasserstein
 
 AT_ONCE, MAX_NUMBERS = 1000, 2**22  # images, and their numbers, in memory at a time
 SSIM_PAIRS = 1000
+NUMBERED = re.compile(r"\d{5,}\.png")  # the names of the files in a folder of images
 FEATURE_BYTES = 4 * 2048  # of an image, by InceptionV3
 
 
@@ -17,11 +21,12 @@ class Images:
       array: uint8 images [N, H, W, C], which may be a file.
       order: int [K], the indices of the images.
       mirror: True appends the same images flipped left to right.
+      channels: of the images that are returned; gray ones are repeated. None: those of the array.
     """
 
-    def __init__(self, array, order, mirror=False):
+    def __init__(self, array, order, mirror=False, channels=None):
         self._array, self._order, self._count = array, order, len(order) * (1 + mirror)
-        self.shape = (self._count, *array.shape[1:])
+        self.shape = (self._count, *array.shape[1:3], channels or array.shape[-1])
 
     def __len__(self):
         return self._count
@@ -32,7 +37,7 @@ class Images:
         found = self._array[self._order[index % len(self._order)]]
         flipped = index >= len(self._order)
         found[flipped] = found[flipped][:, :, ::-1]
-        return found
+        return np.repeat(found, self.shape[-1] // found.shape[-1], -1)
 
     def parts(self):
         """Yield all images in parts of a bounded size."""
@@ -62,6 +67,26 @@ def regroup(drawn, shape):
             yield utils.enlarge(whole[:rows], shape)
     if sum(map(len, kept)):
         yield utils.enlarge(np.concatenate(kept), shape)
+
+
+def write_folder(folder, parts):
+    """Write images as 00000.png, 00001.png, …, instead of those of an earlier call.
+
+    Args:
+      folder: Path of the folder.
+      parts: an iterator of parts [n, H, W, C] of uint8 images.
+
+    Returns:
+      The number of images.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in folder.glob("*.png"):
+        if NUMBERED.fullmatch(old.name):
+            old.unlink()
+    done = 0
+    for done, image in enumerate(itertools.chain.from_iterable(parts), 1):
+        utils.save_image(folder / f"{done - 1:05d}.png", image)
+    return done
 
 
 class PixelMeasures:

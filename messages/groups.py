@@ -112,7 +112,7 @@ GROUPS = (
         "measures",
         "how good the samples are",
         ("eval_every", "eval_samples"),
-        ("extractor", "best_by"),
+        ("eval_reals", "extractor", "extractor_weights", "best_by", "dump_reals"),
     ),
     FlagGroup(
         "pictures",
@@ -152,7 +152,9 @@ NEEDS = {
     "freeze_critic": "init_from",
     "augment_p": "augment",
     "penalty_fraction": "penalty",
+    "eval_reals": "eval_every",
     "extractor": "eval_every",
+    "extractor_weights": "eval_every",
     "eval_samples": "eval_every",
     "best_by": "eval_every",
 }

@@ -150,19 +150,15 @@ def lost_classes(names):
     )
 
 
-def compared(c, samples, count, is_held):
+def compared(samples, count, what):
     """Return a line with the number of samples, and what they are compared with.
 
     Args:
-      c: a `Config`.
       samples, count: number of samples, and of real images.
-      is_held: True if the real images are held out of training.
+      what: text on the real images, such as "test images of mnist".
     """
-    test = tables.DATASETS.get(c.dataset, tables.FOLDER).test_part
-    kind = f"{test} images" if test else "images"
-    held = " held out of training" if is_held else ""
     number = "the same number of" if samples == count else count
-    return f"{samples} samples, and {number} {kind} of {c.dataset}{held}"
+    return f"{samples} samples, and {number} {what}"
 
 
 def pace(left, seconds, seconds_left=math.inf, grows=False):

@@ -13,7 +13,8 @@ MAX_CHECKPOINTS = 3  # in a folder: saving another one deletes the oldest
 INDEX = "checkpoint"  # TensorFlow's text file that lists the checkpoints beside it
 MEASURES = "measures.json"  # in the folder of a best checkpoint: its step and its measures
 SHEET = "samples.png"  # in the same folder: samples of the best generator
-SELECTING = ("best_by", "extractor", "eval_samples")  # settings that select the best checkpoint
+# The settings that select the best checkpoint.
+SELECTING = ("best_by", "extractor", "eval_samples", "eval_reals")
 MIN_EVALUATIONS = 3  # without an improvement, in a plateau
 LONG = 1 / 3  # share of the updates; a plateau of this share is reported
 FILES = re.compile(r"ckpt-\d{1,18}\.(index|data-\d{5}-of-\d{5})")  # the names of whole checkpoints
@@ -199,7 +200,8 @@ def find_plateau(folder, rows, settings):
         return None
     with contextlib.suppress(OSError, ValueError, RecursionError):
         was = trained.read_config(folder)
-        if all(was.get(key) == settings.get(key) for key in SELECTING):
+        # An older run lacks the newer of these settings.
+        if all(was.get(key, settings.get(key)) == settings.get(key) for key in SELECTING):
             return Plateau(name, start, 1 - start / steps[-1])
     return None
 

@@ -225,7 +225,10 @@ def _figure(rows, name):
     paths = "".join(
         f'<path{kind} d="{_path(steps, line, *span)}"/>' for kind, line in zip(classes, lines)
     )
-    label = html.escape(name.removeprefix(log.MEASURED))
+    label = name.removeprefix(log.MEASURED)
+    if measured and any(label in row for row in rows):
+        label = name  # a term of the training has the same name
+    label = html.escape(label)
     about = f"<br>{html.escape(plots.about(name))}" if plots.about(name) else ""
     return (
         f'<figure><svg viewBox="0 0 {WIDTH:g} {HEIGHT:g}" preserveAspectRatio="none" role="img" '

@@ -39,7 +39,8 @@ PICTURES = re.compile(
     r"|test_move\.png|test_move_\d\d\.gif|mix(_classes)?\.png|latent_\d{4,}\.png"
     r"|projection\.(png|gif)|latent(_labels)?\.npy"
 )
-TRANSLATIONS = ("fakeA", "fakeB")  # folders of translated images, among the pictures
+# Folders among the pictures: of translated images, and of the images that were compared.
+PICTURE_FOLDERS = ("fakeA", "fakeB", "reals", "fakes")
 
 
 def title(folder):
@@ -242,7 +243,7 @@ def claim_pictures(samples):
         the readers of data.
     """
     if samples.is_dir() and not files.is_output(samples):
-        own = {path.name for path in pictures(samples)}.union(TRANSLATIONS)
+        own = {path.name for path in pictures(samples)}.union(PICTURE_FOLDERS)
         for path in sorted(samples.glob("[!.]*")):
             if path.name not in own and not files.is_output(path):
                 raise console.Failed(

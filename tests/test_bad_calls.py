@@ -168,6 +168,9 @@ VALUES = [  # a flag, what it must be, and what it does not take
     ("sample_every", "a whole number, at least 1, at most 2147483647", ["0"]),
     ("save_every", "a whole number, at least 1, at most 2147483647", ["0"]),
     ("num_samples", "a whole number, at least 0, at most 2147483647", ["-2"]),
+    ("dump_reals", "a whole number, at least 0, at most 2147483647", ["-2"]),
+    ("eval_reals", "one of unseen, train", ["test", ""]),
+    ("extractor_weights", "a printable text that is not empty", [""]),
     ("num_workers", "a whole number, at least 0, at most 1024", ["two", "-1", "1025"]),
     (
         "learning_rate",
@@ -224,7 +227,7 @@ VALUES = [  # a flag, what it must be, and what it does not take
     ("g_norm", "one of none, batch", ["layer"]),
     ("g_head", "one of orig, tanh", ["relu"]),
     ("label_mode", "one of concat, projection", ["one-hot"]),
-    ("best_by", "one of fid, kid, swd, precision, recall", ["accuracy", "FID"]),
+    ("best_by", "one of fid, kid, swd, cycle, precision, recall", ["accuracy", "FID"]),
     ("extractor", "a printable text that is not empty", [""]),
     ("init_from", "a printable text that is not empty", [""]),
     ("freeze_critic", "a whole number, at least 0, at most 1000", ["-1", "all", "1001"]),
@@ -330,10 +333,9 @@ CALLS = [  # a command line, and the whole line that it ends with
         (f"--arch cyclegan {words}", f"--{name} cannot be used with --arch=cyclegan, {{CYCLEGAN}}")
         for name, words in (
             *(("conditional", "--conditional"), ("compare", "--compare gp,div")),
-            *(("evaluate", "--evaluate"), ("eval_every", "--eval_every 5")),
-            ("patience", "--patience 0.33"),
             ("holdout", "--holdout 5"),
             *(("seeds", "--seeds 0-3"), ("num_samples", "--num_samples 5")),
+            ("dump_reals", "--dump_reals 5"),
             *(
                 ("visualize", "--visualize 0"),
                 ("interpolate", "--interpolate 4"),
@@ -346,6 +348,16 @@ CALLS = [  # a command line, and the whole line that it ends with
                 ("label", "--label 0"),
             ),
         )
+    ),
+    (
+        "--arch cyclegan --best_by swd",
+        "--best_by=swd cannot be used with --arch=cyclegan, {CYCLEGAN}: it must be one of fid, "
+        "kid, cycle",
+    ),
+    (
+        "--best_by cycle",
+        "--best_by=cycle cannot be used with --arch=dcgan, which generates images from latents: it "
+        "must be one of fid, kid, swd, precision, recall",
     ),
     (
         "--train --holdout 5",
@@ -389,6 +401,14 @@ CALLS = [  # a command line, and the whole line that it ends with
     (
         "--train --evaluate --dry_run",
         "--train and --evaluate cannot be combined: make one call for each",
+    ),
+    (
+        "--train --extractor_weights a.pth",
+        "--extractor_weights=a.pth needs --extractor inception-2015",
+    ),
+    (
+        "--evaluate --dump_reals 5",
+        "--evaluate and --dump_reals cannot be combined: make one call for each",
     ),
     ("--train --list", "--train and --list cannot be combined: make one call for each"),
     ("--train --serve", "--train and --serve cannot be combined: make one call for each"),

@@ -436,6 +436,18 @@ def test_the_audit_compares_with_pytorch(eager, monkeypatch):
     assert updates.check_pair("mlp", "gp", "layer")["critic gradients"] > 1e-5
 
 
+@pytest.mark.slow
+def test_the_audit_compares_the_network_of_published_fids(monkeypatch):
+    pytest.importorskip("torch")
+    from benchmarks.audit import inception
+    from evaluation.inception import network
+
+    assert 0 < max(inception.check([(32, 32)]).values()) < 1e-5
+    averaged = ("mixed_10", network.BLOCKS["Mixed_7c"][1], ("average",))
+    monkeypatch.setattr(network, "BLOCKS", {**network.BLOCKS, "Mixed_7c": averaged})
+    assert max(inception.check([(32, 32)]).values()) > 1e-3
+
+
 def test_start_up_measures_include_the_base():
     assert next(iter(startup.commands("data"))) == startup.BASE
 

@@ -26,7 +26,8 @@ from commands import build, evaluate, train
 from config import presets, tables
 from config.resolve import resolve
 from datasets.packed import ImageSpec
-from evaluation import evaluation
+from evaluation import evaluation, metrics
+from evaluation.extractors import random_cnn
 from files import OUTPUT_MARK, save_text
 from generation import export
 from runs import checkpoints, plots, trained
@@ -167,6 +168,7 @@ def test_evaluate_gives_the_numbers_of_training(cli, monkeypatch):
             assert value == pytest.approx(float(logged[name]), rel=1e-5), name
         assert any(line.split()[0] == name for line in out.splitlines())
     assert f"{drawn}/nearest.png" in out.splitlines()
+    check_folders(cli, drawn, measures)
     words = ("--dataset", "digits", "--evaluate", "--eval_samples", 150, "--truncation", 0.5)
     status, out, _ = cli(*words)
     assert f"{'truncation':32} 0.5" in out.splitlines()
@@ -175,6 +177,32 @@ def test_evaluate_gives_the_numbers_of_training(cli, monkeypatch):
     assert truncated["fid_random-cnn"] != measures["fid_random-cnn"]
     with Image.open(drawn / "nearest.png") as sheet:
         assert sheet.size == (8 * 8, 8 * 8)
+
+
+def check_folders(cli, drawn, measures):
+    """Folders of PNGs, from which another program gets the numbers of `--evaluate`."""
+    for counts in ({"reals": 160, "fakes": 170}, {"reals": 150, "fakes": 150}):
+        words = ("--dump_reals", counts["reals"], "--num_samples", counts["fakes"])
+        status, out, err = cli("--dataset", "digits", *words)
+        assert (status, err) == (0, "")
+        what = f"{counts['reals']} images of digits held out of training in {drawn}/reals"
+        assert out.splitlines()[-2:] == [what, f"{counts['fakes']} samples in {drawn}/fakes"]
+        found = {name: sorted((drawn / name).glob("*.png")) for name in counts}
+        assert {name: len(paths) for name, paths in found.items()} == counts
+    extract, features = random_cnn((8, 8, 1)), []
+    for paths in found.values():
+        images = np.stack([utils.read_image(path) for path in paths])
+        assert images.shape == (150, 8, 8, 1)
+        features.append(metrics.moments(extract(images)[0]))
+    same = metrics.frechet_distance(*features)
+    assert same == pytest.approx(measures["fid_random-cnn"], rel=1e-5)
+    status, out, _ = cli(
+        "--dataset", "digits", "--evaluate", "--eval_reals", "train", *EVALUATE[2:4]
+    )
+    against = "150 samples, and the same number of training images of digits"
+    assert against in out.splitlines()
+    assert status == 0 and "\nmemory_" not in out
+    assert "the samples are measured against training images, and copies of them would" in out
 
 
 def test_patience_ends_a_run_that_can_go_on(cli, eager, monkeypatch):
@@ -731,7 +759,7 @@ def test_two_real_images_are_measured(cli, tmp_path, eager):
     status, out, err = cli(*words, "--train", "--max_steps", 1)
     assert (status, err) == (0, "")
     assert "note: ssim is not measured: images of 8x8 are too small for it\n" in out
-    assert "note: no images are held out of training: the samples are measured against" in out
+    assert "note: the samples are measured against training images" in out
     assert "note: the fid against 2 images is too high: " in out
     assert "failed" not in out
     assert {v != "nan" for n, v in log_rows("checkpoint/pics_8_8_8")[0].items()} == {True}

@@ -31,7 +31,7 @@ MAY_IMPORT = {
         "steering",
         "training",
     }
-    | {"losses", "layers", "utils", "files", "console"},
+    | {"losses", "layers", "files", "console"},
     "messages": {"config", "console"},
     "config": {"console"},
     "generation": {"config", "datasets", "runs", "steering", "training"}

@@ -12,8 +12,8 @@ import utils
 from commands.evaluate import build_extractor
 from datasets import known
 from evaluation import extractors, metrics, wasserstein
-from evaluation.evaluation import Evaluation, class_measures
-from evaluation.parts import Images, memory_bytes, part_size, regroup
+from evaluation.evaluation import Evaluation, class_measures, few
+from evaluation.parts import Images, memory_bytes, part_size, regroup, write_folder
 from tests.conftest import ROOT
 
 MNIST = Path(__file__).parents[2] / "shared/data/mnist"
@@ -636,6 +636,46 @@ def test_the_sheet_searches_a_limited_number_of_training_images(make, tmp_path, 
     assert extractor.calls == [20, 20]  # theirs come from the cache
 
 
+# ---- published measures
+
+
+def test_published_measures_have_their_number_of_samples(make):
+    real, extractor = noise(30, 12, 12, 1), pixels()
+    extractor.counted = True
+    evaluation = make(extractor, real, samples=40)
+    assert evaluation.by == "fid_pixels_40"
+    found = evaluation.measure(lambda labels: noise(len(labels), 12, 12, 1, seed=1))
+    assert found["samples"] == 40 and {"fid_pixels_40", "recall_pixels_40", "swd"} <= set(found)
+    assert not [name for name in found if name.endswith("_pixels")]
+    assert make(extractor, real, samples=10_000).by == "fid_pixels"
+    assert make(pixels(), real, samples=40).by == "fid_pixels"
+
+
+def test_a_singular_covariance_is_said():
+    class Wide:
+        width = 2048
+
+    for count, samples, lines in ((2047, 5000, 1), (5000, 2047, 1), (2048, 2048, 0)):
+        found = few(count, Wide, samples)
+        assert len(found) == lines
+        assert all(
+            "the covariance of 2,048 features of 2,047 images is singular" in x for x in found
+        )
+    assert len(few(999, Wide, 5000)) == 2 and few(1000, pixels(), 20) == []
+
+
+def test_a_folder_of_images_has_the_images(tmp_path):
+    colour, gray = noise(5, 6, 7, 3), noise(5, 6, 7, 1)
+    for images in (colour, gray):
+        (tmp_path / "mine_00009.png").touch()
+        (tmp_path / "00009.png").touch()  # of an earlier call
+        assert write_folder(tmp_path, iter([images[:2], images[2:]])) == 5
+        paths = sorted(tmp_path.glob("0*.png"))
+        assert [p.name for p in paths] == [f"0000{i}.png" for i in range(5)]
+        np.testing.assert_array_equal(np.stack([utils.read_image(p) for p in paths]), images)
+        assert (tmp_path / "mine_00009.png").exists()
+
+
 # ---- images that are not trained on
 
 
@@ -661,13 +701,14 @@ def test_only_chosen_images_are_compared_and_searched(make, tmp_path):
     np.testing.assert_array_equal(rows[:, 0], images[20:28, ..., 0])
 
 
-@pytest.mark.parametrize("unseen, few", [(True, False), (False, False), (True, True)])
-def test_what_the_measures_cannot_tell_is_said(make, monkeypatch, unseen, few):
-    monkeypatch.setattr("evaluation.evaluation.FEW", 31 if few else 30)
+@pytest.mark.parametrize("unseen, scarce", [(True, False), (False, False), (True, True)])
+def test_what_the_measures_cannot_tell_is_said(make, monkeypatch, unseen, scarce):
+    monkeypatch.setattr("evaluation.evaluation.FEW", 31 if scarce else 30)
     real = noise(30, 12, 12, 1)
     evaluation = make(pixels(), real, unseen=unseen)
     evaluation.search(real, np.arange(30), False)
     assert ("memory_pixels" in evaluation.measure(lambda labels: real)) is unseen
-    starts = ["no images are held out"] * (not unseen) + ["the fid against 30 images"] * few
+    starts = ["the samples are measured against training images"] * (not unseen)
+    starts += ["the fid against 30 images"] * scarce
     assert [line[: len(start)] for line, start in zip(evaluation.gaps, starts)] == starts
     assert len(evaluation.gaps) == len(starts)

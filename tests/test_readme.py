@@ -62,7 +62,7 @@ BENCHMARKS = {  # flags of the programs in benchmarks/
     *("candidates", "seeds", "minutes", "updates", "output", "plot", "copies", "rounds", "seconds"),
     *("cases", "modes", "competitors", "set", "tflops", "nvlink", "hop", "network", "message"),
     *("inside", "kills", "processes", "steps", "widths", "together", "eager", "at_once", "share"),
-    *("samples", "photos"),
+    *("samples", "photos", "only"),
 }
 
 

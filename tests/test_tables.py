@@ -9,14 +9,14 @@ import re
 import pytest
 
 from commands import build
-from config import fields, presets, rows, tables
+from config import fields, network_rows, presets, rows, tables
 from config.resolve import resolve
 from tests.conftest import ROOT
 
 ALL = {n: v for m in (tables, presets) for n, v in vars(m).items() if n.isupper() and n[0] != "_"}
 KINDS = {
     "MODES": rows.Mode,
-    "ARCHS": rows.Architecture,
+    "ARCHS": network_rows.Architecture,
     "AUGMENTATIONS": rows.Augmentation,
     "DATASETS": rows.Dataset,
     "PRESETS": rows.Preset,
@@ -52,7 +52,9 @@ def test_rows_are_frozen_dataclasses(table):
         assert all(type(penalty) is rows.Penalty for penalty in penalties)
 
 
-@pytest.mark.parametrize("kind", [*KINDS.values(), rows.Penalty, rows.Task, rows.Growth])
+@pytest.mark.parametrize(
+    "kind", [*KINDS.values(), rows.Penalty, network_rows.Task, network_rows.Growth]
+)
 def test_every_attribute_of_a_row_is_documented(kind):
     for field in dataclasses.fields(kind):
         assert re.search(rf"\b{field.name}\b", inspect.getsource(kind).partition('"""')[2]), field
@@ -60,7 +62,7 @@ def test_every_attribute_of_a_row_is_documented(kind):
 
 def test_an_attribute_is_of_several_rows():
     """What a single row needs is behind one of its members."""
-    for kind, table in ((rows.Mode, tables.MODES), (rows.Architecture, tables.ARCHS)):
+    for kind, table in ((rows.Mode, tables.MODES), (network_rows.Architecture, tables.ARCHS)):
         for field in dataclasses.fields(kind):
             users = [n for n, r in table.items() if getattr(r, field.name) != field.default]
             assert len(users) > 1 or field.name in ("paired", "clip", "growth"), (field.name, users)
@@ -144,6 +146,11 @@ def test_a_builder_takes_the_fields_of_its_row(name):
     assert set(row.task.facts) <= parameters
     assert set(row.fixed) <= set(row.training)
     assert {*row.task.asks, *row.task.refuses, *row.task.settles} <= known
+    assert "fid" in row.task.measures and set(row.task.measures) <= set(tables.MEASURES)
+    takes = {"evaluation": ["c", "data"], "measure": ["c", "folder"]}
+    for field, names in {**takes, "measure_bytes": ["shape", "count"]}.items():
+        function = rows.import_object(getattr(row.task, field))
+        assert list(inspect.signature(function).parameters)[:2] == names
     if row.growth:
         assert row.growth.size in row.network
         taken = inspect.signature(rows.import_object(row.growth.batches)).parameters
@@ -258,7 +265,8 @@ def code_in(source):
     found = []
     for node in ast.walk(tree):
         kind = getattr(getattr(node, "func", None), "id", None)
-        if not isinstance(node, LITERALS) and not (kind and hasattr(rows, kind)):
+        is_row = any(hasattr(module, str(kind)) for module in (rows, network_rows))
+        if not isinstance(node, LITERALS) and not is_row:
             found.append(type(node).__name__)
     return found
 

@@ -1,5 +1,6 @@
 """CycleGAN on the command line: training, resuming, and translating images of any size."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -286,17 +287,20 @@ def test_a_missing_folder_ends_a_run_in_one_line(cli, tmp_path):
 
 
 def test_domains_without_test_images(cli, tmp_path, eager):
-    """In a zip file. The sheets show training images, which are not translated."""
-    make_domains(tmp_path / "pics", (2, 3, 1, 1), (30, 26))
+    """In a zip file. Training images are shown and measured, and not translated in test mode."""
+    make_domains(tmp_path / "pics", (2, 3, 2, 1), (30, 26))
     shutil.rmtree(tmp_path / "pics/testB")
     whole = shutil.make_archive(tmp_path / "pics", "zip", tmp_path, "pics")
-    words = ("--dataset", "pics.zip", "--max_steps", 1, "--train")
-    status, out, _ = cli(*WORDS, *words)
+    words = ("--dataset", "pics.zip", "--max_steps", 1, "--train", "--eval_every", 1)
+    status, out, _ = cli(*WORDS, *words, "--best_by", "cycle")
     assert status == 0
     assert "no testB: the sheets show training images" in out.splitlines()
+    gap = "there is no testB: images of trainB are measured, which runs of this data set are "
+    assert f"note: {gap}trained on" in out.splitlines()
     (drawn,) = Path("samples").glob("pics_*")
+    check_measures(cli, Path("checkpoint") / drawn.name, f"{gap}trained on")
     with Image.open(drawn / "train_01_0000.png") as sheet:
-        assert sheet.size == (6 * 24, 1 * 24)
+        assert sheet.size == (6 * 24, 2 * 24)
     status, _, err = cli("--dataset", "pics.zip")
     assert (status, err.count("\n")) == (1, 1)
     assert err.startswith("main.py: no test images in pics.zip: the folder testB is missing or ")
@@ -307,4 +311,26 @@ def test_domains_without_test_images(cli, tmp_path, eager):
     assert status == 0
     top = Path("made") / drawn.name
     made = {str(p.relative_to(top)): Image.open(p).size for p in top.rglob("*.png")}
-    assert made == {"fakeB/0.png": (26, 30), "fakeA/odd.png": (37, 29)}
+    assert made == {"fakeB/0.png": (26, 30), "fakeB/1.png": (26, 30), "fakeA/odd.png": (37, 29)}
+
+
+def check_measures(cli, folder, gap):
+    """A training's measures are those of `--evaluate`; the mean of both directions decides."""
+    (row,) = log_rows(folder)
+    logged = {n.removeprefix("eval/"): float(v) for n, v in row.items() if n.startswith("eval/")}
+    directions = [f"{m}_random-cnn{d}" for m in ("fid", "kid") for d in ("", "_A2B", "_B2A")]
+    assert logged.keys() == {"samples", "cycle", "cycle_A", "cycle_B", *directions}
+    assert logged["cycle"] == pytest.approx((logged["cycle_A"] + logged["cycle_B"]) / 2)
+    assert (folder / "best/generator_B2A.keras").is_file()
+    for words in ((), ("--checkpoint_dir", folder, "--name", "best")):
+        status, out, _ = cli("--dataset", "pics.zip", "--evaluate", "--sample_dir", "s", *words)
+        lines = out.splitlines()
+        assert status == 0 and gap in lines
+        line = "2 images of testA, translated to B, beside 3 images of trainB, and the other way"
+        assert f"{line} round" in lines
+        title = folder.name if not words else f"{folder.name}_best"
+        assert lines[-1] == f"s/{title}/measures.json"
+        found = json.loads(Path(lines[-1]).read_text())
+        assert found == pytest.approx(logged, rel=1e-4, abs=1e-6)
+        assert f"{'cycle_A':32} {found['cycle_A']:.6g}" in lines
+    assert "cycle 0." in cli("--list")[1]

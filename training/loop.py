@@ -73,7 +73,8 @@ def fit(
       trainer: has `count` (steps done), `seen` (images taken), `batch_spec(step)` → (critic
         updates, batch size), `step(images, labels)` → dict of scalars, `measure(images, labels)`
         → more scalars for the log, `preview()` → (images, columns), `augments` → bool,
-        `augmented(images)` and `samples(labels)` → images, and `problem()` → text or None.
+        `augmented(images)` → images, `samples`, which `evaluation.measure` draws with, and
+        `problem()` → text or None.
       batches: has `take(position, shape)` → (uint8 images, labels) of a step, and `reals(count)` →
         the first training images.
       run: a `runs.run.Run`, which uses the trainer's `state`, `networks`, `refresh` and `preview`.

@@ -81,3 +81,8 @@ class Direction(GANTrainer):
         self.pool.assign(pool)
         self.held.assign(held)
         return replicas.replica_rows(shown.stack())
+
+
+def new_optimizer(optimizer):
+    """Return a new optimiser with the same settings."""
+    return type(optimizer).from_config(optimizer.get_config())

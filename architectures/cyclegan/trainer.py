@@ -4,7 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 import utils
-from architectures.cyclegan.direction import Direction
+from architectures.cyclegan.direction import Direction, new_optimizer
 from architectures.cyclegan.images import augment, translate
 from architectures.cyclegan.networks import DIRECTIONS
 from architectures.cyclegan.schedule import rate_factor
@@ -70,8 +70,8 @@ class CycleGAN(TrainerBase):
                     *domains,
                     *pair,
                     objective,
-                    _new_optimizer(g_optimizer),
-                    _new_optimizer(d_optimizer),
+                    new_optimizer(g_optimizer),
+                    new_optimizer(d_optimizer),
                     **kwargs,
                 )
                 for domains, *pair in zip(DIRECTIONS, generators, critics)
@@ -274,6 +274,13 @@ class CycleGAN(TrainerBase):
     def refresh(self):
         """Do nothing: instance norm has no statistics to estimate."""
 
+    def samples(self, i, images):
+        """Translate images for an evaluation: 0 is A to B, 1 is B to A.
+
+        Takes and returns float32 [N, H, W, C] in [-1, 1].
+        """
+        return translate(self.directions[i].average, images)
+
     def preview(self):
         """Return translations of the first `shown` images by the EMAs, for a grid.
 
@@ -290,8 +297,3 @@ class CycleGAN(TrainerBase):
             fake = translate(direction.average, real)
             columns += [real, fake, translate(self.directions[1 - i].average, fake)]
         return np.stack(columns, 1).reshape(-1, *self.image), len(columns)
-
-
-def _new_optimizer(optimizer):
-    """Return a new optimiser with the same settings."""
-    return type(optimizer).from_config(optimizer.get_config())

@@ -3,7 +3,8 @@
 `pip install -r requirements-bench.txt`, then `python -m benchmarks.audit`. It prints for each case
 the largest relative difference of the loss and of the parameter gradients of a critic's and of a
 generator's update, for every architecture and mode; for every norm of the critic in mode gp; for
-PGGAN in a fade, and for CycleGAN's whole step. Then come the optimisers and the measures.
+PGGAN in a fade, and for CycleGAN's whole step. Then come the optimisers, the measures, and the
+features of the network of published FIDs.
 
 Weights and images are random. Where the difference is above LIMIT, the case is repeated with other
 weights: float32 and float64 can lie on two sides of the kink of a ReLU. The best of SEEDS counts,
@@ -53,7 +54,7 @@ def main(words=None):
     parser.add_argument("--arch", nargs="*", default=list(tables.ARCHS))
     parser.add_argument("--mode", nargs="*", default=list(tables.MODES))
     parser.add_argument("--norm", nargs="*", default=list(fields.NORMS))
-    parser.add_argument("--only", choices=["updates", "numbers"])
+    parser.add_argument("--only", choices=["updates", "numbers", "inception"])
     call = parser.parse_args(words)
     from commands import devices
 
@@ -61,19 +62,23 @@ def main(words=None):
     import tensorflow as tf
 
     bad = 0
-    if call.only != "numbers":
+    if call.only in (None, "updates"):
         tf.config.run_functions_eagerly(True)
         for case in cases(call.arch, call.mode, call.norm):
             title = " ".join(word or "default norm" for word in case)
             bad += report(title, *check(*case))
         tf.config.run_functions_eagerly(False)
-    if call.only != "updates":
+    if call.only in (None, "numbers"):
         from benchmarks.audit import numbers
 
         for name in numbers.OPTIMIZERS:
             bad += report(name, {"ten updates": numbers.optimizer(name)})
         for name in numbers.MEASURES:
             bad += report(name, {"value": numbers.measure(name)})
+    if call.only in (None, "inception"):
+        from benchmarks.audit import inception
+
+        bad += report("inception-2015", inception.check())
     print(f"{bad} above {LIMIT}")
     return min(bad, 1)
 

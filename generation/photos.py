@@ -1,0 +1,54 @@
+"""Photos that a user gives, cropped and converted as training images are."""
+
+import functools
+from pathlib import Path
+
+import numpy as np
+
+import console
+import utils
+from datasets import folders, pictures
+
+
+def read_photos(path, shape, pattern="*", background="white", value_range=None, crop=None):
+    """Read a photo, or the photos of a folder, cropped at the centre.
+
+    Args:
+      path: path of a file or a folder.
+      shape: (height, width, channels) of the results.
+      pattern: pattern of the files' names in a folder.
+      background: colour behind transparent pixels.
+      value_range: as in `utils.to_mode`: that of the training images.
+      crop: (height, width) of a centre box to crop to first, or None.
+
+    Returns:
+      (names of the photos that could be read, uint8 [N, height, width, channels], list of lines on
+      what was changed in them, and on those that cannot be read).
+
+    Raises:
+      console.Failed: if there is no such file or folder, or no image in it that can be read.
+    """
+    *size, channels = shape
+    names, open_image = folders.list_input(Path(path), pattern)
+    read, images, seen, skipped = [], [], [], []
+    for i, name in enumerate(names):
+        found = pictures.Seen()
+        colours = {"background": background, "value_range": value_range, "seen": found}
+        convert = functools.partial(pictures.to_mode, **colours)
+        try:
+            images.append(utils.load_image(open_image(i), size, channels, crop, convert))
+        except Exception as error:  # decoders raise errors of any type for broken files
+            skipped.append(f"{name} ({console.first_line(error, 60)})")
+            continue
+        read.append(console.plain(name))
+        seen.append(found)
+    if not images:
+        raise console.Failed(
+            console.plain(f"none of {len(skipped)} photos can be read: {skipped[0]}")
+        )
+    facts = pictures.summarise(seen, np.array([s.aspect for s in seen]), size, value_range)
+    lines = list(pictures.notes(facts, background))
+    if skipped:
+        listed = console.plain(", ".join(skipped[:5]))
+        lines.append(f"skipped {len(skipped)} of {len(names)} photos: {listed}")
+    return read, np.stack(images), lines
