@@ -223,6 +223,12 @@ class Config:
         choices=BIASES,
     )
     g_norm: str = _flag("batch", "normalisation in the generator", choices=("none", "batch"))
+    blocks: str = _flag(
+        "paper",
+        "sngan: form of the residual networks; mimicry: that of kwotsin/mimicry's WGAN-GP, with"
+        " bilinear upsampling and the mean of the critic's last features",
+        choices=("paper", "mimicry"),
+    )
     g_head: str = _flag(
         "tanh",
         "lenet: end of the generator; orig: batch norm and leaky ReLU before the tanh",
@@ -297,6 +303,12 @@ class Config:
         None,
         "cyclegan: epoch at which the learning rates begin to fall linearly to 0; None: epoch / 2",
         int,
+        low=0,
+    )
+    decay_steps: int = _flag(
+        0,
+        "generator updates over which the learning rates fall linearly to 0; 0: they stay; not for"
+        " pggan and cyclegan",
         low=0,
     )
     augment: tuple = _flag(

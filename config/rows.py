@@ -284,8 +284,8 @@ class Preset:
     """A named row of settings.
 
     Attributes:
-      source: the older GAN program ("seed") with these settings, "000" to "004", or "ours". The
-        seeds' bugs are fixed here.
+      source: the program with these settings: an older GAN program ("seed"), "000" to "004", whose
+        bugs are fixed here; "mimicry", or "ours".
       settings: values of Config fields, which flags override.
     """
 

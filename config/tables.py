@@ -161,6 +161,7 @@ TRANSLATION = Task(
     min_batch=1,  # instance norm normalises each image separately
 )
 
+_DECAY = ("decay_steps",)
 # A single width is the base width, which doubles at each halving of the size. Several widths are
 # the widths of all layers, from the input to the output: (512, 256, 128, 64).
 _NORMAL = {"z_dim": 100, "z_distribution": "normal"}
@@ -174,6 +175,7 @@ ARCHS = {
             *("z_dim", "g_width", "d_width", "fc_width", "kernel_size", "bias", "g_norm"),
             *_CRITIC,
         ),
+        training=_DECAY,
         min_size=8,
         multiple_of=1,
         defaults={
@@ -192,6 +194,7 @@ ARCHS = {
         trainer="model:GANTrainer",
         task=GENERATION,
         network=("z_dim", "g_width", "d_width", *_CRITIC),
+        training=_DECAY,
         min_size=8,
         multiple_of=1,
         defaults={"mode": "gp", **_NORMAL, "z_dim": 64, "g_width": (256,), "d_width": (128,)},
@@ -201,6 +204,7 @@ ARCHS = {
         trainer="model:GANTrainer",
         task=GENERATION,
         network=("z_dim", "g_head", *_CRITIC),
+        training=_DECAY,
         min_size=28,
         multiple_of=2,
         defaults={"mode": "gp", "z_dim": 128, "z_distribution": "uniform", "g_head": "tanh"},
@@ -210,6 +214,7 @@ ARCHS = {
         trainer="model:GANTrainer",
         task=GENERATION,
         network=("z_dim", "g_width", "d_width", "g_norm", *_CRITIC),
+        training=_DECAY,
         min_size=16,
         multiple_of=8,
         one_width=True,
@@ -219,7 +224,8 @@ ARCHS = {
         builder="architectures.sngan:build_sngan",
         trainer="model:GANTrainer",
         task=GENERATION,
-        network=("z_dim", "g_width", "d_width", "g_norm", *_CRITIC),
+        network=("z_dim", "g_width", "d_width", "g_norm", "blocks", *_CRITIC),
+        training=_DECAY,
         min_size=16,
         multiple_of=8,
         one_width=True,

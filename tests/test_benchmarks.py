@@ -427,11 +427,13 @@ def test_a_result_has_all_bits_of_a_training(capsys, eager):
 
 def test_the_audit_compares_with_pytorch(eager, monkeypatch):
     pytest.importorskip("torch")
-    from benchmarks.audit import numbers, updates
+    from benchmarks.audit import mimicry, numbers, updates
 
     found = updates.check_pair("mlp", "gp", "layer")
     assert len(found) == 4 and 0 < max(found.values()) < 1e-5
     assert numbers.optimizer("RMSprop") < 1e-6 and numbers.measure("fid") < 1e-9
+    found = mimicry.check()
+    assert len(found) == 4 and 0 < max(found.values()) < 1e-4
     monkeypatch.setattr(losses, "norm", lambda squared: squared**0.5 + 0.001)
     assert updates.check_pair("mlp", "gp", "layer")["critic gradients"] > 1e-5
 
