@@ -1,6 +1,7 @@
 """From a `Config` to the parts of a run: networks, objective, optimizers and trainer."""
 
 import contextlib
+import importlib.util
 import math
 from pathlib import Path
 
@@ -11,6 +12,9 @@ from config.resolve import resolve
 from config.rows import import_object
 from config.saved import add_newer_fields, identity, network_settings, read_saved
 from runs import film, recovery, trained
+from runs.follower import Follower
+from runs.run import Run
+from runs.tracking.tracked import TrackedRun
 from steering.latents import build_latents
 
 
@@ -53,6 +57,31 @@ def refuse_shipped(c, *names):
                 f"--{name}={getattr(c, name)} has the runs that ship with the project, and no call "
                 "writes there: give another folder"
             )
+
+
+def open_run(c, team, newest_dir=None):
+    """Return the run of a training: a `Run`, a `TrackedRun`, or a `Follower` of another process.
+
+    Args:
+      c: the `Config` of the training.
+      team: the `cluster.Cluster` that trains it, or None.
+      newest_dir: see `Run`.
+
+    Raises:
+      Failed: if a tracker's package is not installed.
+    """
+    places = (c.run_name, c.checkpoint_dir, c.sample_dir, c.log_dir, newest_dir)
+    if team is not None and not team.leads:
+        return Follower(*places)
+    if not c.track:
+        return Run(*places)
+    if absent := [name for name in c.track if importlib.util.find_spec(name) is None]:
+        raise console.Failed(
+            f"--track {','.join(c.track)} needs {' and '.join(absent)}: "
+            "pip install -r requirements-track.txt"
+        )
+    kinds = {name: import_object(tables.TRACKERS[name]) for name in c.track}
+    return TrackedRun(*places, kinds=kinds)
 
 
 def pictures_dir(c, folder):

@@ -13,8 +13,6 @@ from config.resolve import resolve
 from config.saved import read_saved, refuse_changes
 from console import Failed, Progress, WrongCall
 from runs import recovery, trained
-from runs.follower import Follower
-from runs.run import Run
 from training import loop
 
 
@@ -43,8 +41,7 @@ def train(given, started=None, newest_dir=None):
     c = resolve(given, start=start, check=False)
     build.refuse_shipped(c, "checkpoint_dir", "sample_dir", "log_dir", "cache_dir")
     team = devices.find_cluster(c)
-    kind = Run if team is None or team.leads else Follower
-    run = kind(c.run_name, c.checkpoint_dir, c.sample_dir, c.log_dir, newest_dir)
+    run = build.open_run(c, team, newest_dir)
     if not (c.resume and run.has_state()):
         check_new(given)  # before a folder is made
     for folder in (run.folder, run.samples, run.logs) if run.writes else ():

@@ -364,6 +364,14 @@ class Config:
     checkpoint_dir: str = _flag("checkpoint", "folder of the runs", saved=False)
     sample_dir: str = _flag("samples", "folder for pictures", saved=False)
     log_dir: str = _flag("logs", "folder for TensorBoard's event files", saved=False)
+    track: tuple = _flag(
+        None,
+        "trackers that a training also gives its log, sheets, settings and page to, beside"
+        " TensorBoard; one or both, for example wandb,mlflow",
+        values.names,
+        choices=tables.TRACKERS,
+        saved=False,
+    )
     name: str = _flag(None, "name of the run; None: made from its settings", str, saved=False)
     resume: bool = _flag(
         True, "resume the run if it has a checkpoint; False: replace it by a new run", saved=False

@@ -358,6 +358,12 @@ PRECISIONS = {
     "float16": Precision("mixed_float16", scaled=True),
 }
 
+# The keys are also the names of the packages. TensorBoard is always written.
+TRACKERS = {
+    "wandb": "runs.tracking.wandb_run:WandbRun",
+    "mlflow": "runs.tracking.mlflow_run:MlflowRun",
+}
+
 # Any other value of --extractor is the path of a file.
 EXTRACTORS = {
     "mnist-cnn": Extractor("evaluation.extractors:mnist_cnn"),

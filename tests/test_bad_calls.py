@@ -226,6 +226,7 @@ VALUES = [  # a flag, what it must be, and what it does not take
     ("freeze_critic", "a whole number, at least 0, at most 1000", ["-1", "all", "1001"]),
     ("sample_dir", "a printable text that is not empty", [""]),
     ("log_dir", "a printable text that is not empty", [""]),
+    ("track", "one of wandb, mlflow", ["tensorboard", "wandb,", "none", ""]),
     ("data_dir", "a printable text that is not empty", [" "]),
     ("cache_dir", "a printable text that is not empty", [""]),
     ("device", "a printable text that is not empty", [""]),
