@@ -184,7 +184,7 @@ def build_optimizer(name, learning_rate, values):
     row = tables.OPTIMIZERS[name]
     kwargs = {kwarg: values[field] for field, kwarg in row.kwargs.items()}
     optimizer = import_object(row.cls)(learning_rate=learning_rate, **kwargs)
-    if tables.PRECISIONS[values["precision"]].scaled:
+    if tables.PRECISIONS[values["precision"] or tables.DEVICES["cpu"]["precision"]].scaled:
         from keras.optimizers import LossScaleOptimizer
 
         return LossScaleOptimizer(optimizer, initial_scale=FIRST_SCALE)
@@ -197,7 +197,8 @@ def build_networks(c, spec):
 
     keras.utils.set_random_seed(c.seed)
     row = tables.ARCHS[c.arch]
-    keras.config.set_dtype_policy(tables.PRECISIONS[c.precision].policy)
+    precision = c.precision or tables.DEVICES["cpu"]["precision"]
+    keras.config.set_dtype_policy(tables.PRECISIONS[precision].policy)
     try:
         return import_object(row.builder)(spec, **{n: getattr(c, n) for n in row.network})
     finally:

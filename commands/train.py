@@ -12,6 +12,7 @@ from config import messages
 from config.resolve import resolve
 from config.saved import read_saved, refuse_changes
 from console import Failed, Progress, WrongCall
+from hardware import defaults, report
 from runs import recovery, trained
 from training import loop
 
@@ -84,13 +85,16 @@ def _train(given, start, started, run, resume, strategy):
     c, data, facts = sources.load_training(c, run, resume)
     devices.import_tensorflow(c.device)
     strategy = devices.choose(c, strategy)
-    for line in devices.remarks(c, strategy):
+    count = strategy.num_replicas_in_sync
+    for line in (*report.opening(c, count), *devices.remarks(c, strategy)):
         run.say(line)
     batches = sources.build_batches(c, data, strategy)
     c = sources.settle(c, data.spec, len(batches), run.say)
     schedule = build_schedule(c, len(batches), started)
     counts = sources.class_counts(data)
-    trainer = build.build_trainer(c, data.spec, schedule.per_epoch, data.shown, strategy, counts)
+    parts = (data.spec, schedule.per_epoch, data.shown, strategy, counts)
+    # What follows from the device is not saved: each call goes by its own.
+    trainer = build.build_trainer(defaults.settle(c, count), *parts)
     load_weights(c, run, trainer, resume, facts)
     devices.check_same(c, trainer, batches, schedule.last)
     step = int(trainer.count)

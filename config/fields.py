@@ -498,9 +498,16 @@ class Config:
         saved=False,
     )
     precision: str = _flag(
-        "float32", "dtype of the networks' computations", choices=tables.PRECISIONS
+        None,
+        "dtype of the networks' computations; None: by the device, which is float32 on each",
+        str,
+        choices=tables.PRECISIONS,
     )
-    jit: bool = _flag(False, "compile the train step with XLA, for GPUs")
+    jit: bool = _flag(
+        None,
+        "compile the train step with XLA, for GPUs; None: by the device, which is False on each",
+        bool,
+    )
     num_workers: int = _flag(
         0,
         "number of threads that decode images; 0: one per CPU core",

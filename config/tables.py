@@ -358,6 +358,14 @@ PRECISIONS = {
     "float16": Precision("mixed_float16", scaled=True),
 }
 
+# What --jit and --precision are unless given: on the CPU, on one GPU and on several. A precision
+# here is not `scaled`, so that a run can go on on any device.
+DEVICES = {
+    "cpu": {"jit": False, "precision": "float32"},
+    "gpu": {"jit": False, "precision": "float32"},  # `make gpu-check` tries the others
+    "gpus": {"jit": False, "precision": "float32"},  # XLA is for one replica
+}
+
 # The keys are also the names of the packages. TensorBoard is always written.
 TRACKERS = {
     "wandb": "runs.tracking.wandb_run:WandbRun",

@@ -40,7 +40,7 @@ VALUES = [  # a flag, what it must be, and what it does not take
     ("augment_p", "a finite number, at least 0, at most 1", ["2", "-0.1"]),
     ("export", "one of keras, savedmodel, onnx", ["tflite", "keras,h5"]),
     ("strategy", "one of auto, none, mirrored, multiworker", ["all", "Mirrored", "2", ""]),
-    ("precision", "one of float32, bfloat16, float16", ["float64", "16", "half", "None"]),
+    ("precision", "one of float32, bfloat16, float16", ["float64", "16", "half"]),
     ("n_residual_blocks", "a whole number, at least 1, at most 2147483647", ["0", "nine"]),
     ("upsample", "one of deconv, nearest", ["bilinear", "None"]),
     ("patch", "one of 70, 16", ["94", "70x70", "0"]),
