@@ -64,6 +64,14 @@ def test_the_meanings_are_those_of_help(name):
     assert row.strip(" |").split(" | ")[-1].replace("\\", "") == meta["help"] + choices
 
 
+def test_requirements_are_pinned_and_say_what_they_are_for():
+    paths = sorted(ROOT.glob("requirements*.txt"))
+    lines = [line for path in paths for line in path.read_text().splitlines()]
+    packages = [line for line in lines if line[0] not in "#-"]
+    assert len(paths) == 6 and len(packages) > 20
+    assert [x for x in packages if not re.fullmatch(r"[\w\[\]-]+==[\d.]+ +# \w.+", x)] == []
+
+
 def test_the_help_names_the_data_sets_that_have_a_reader():
     text = fields.FIELDS["dataset"].metadata["help"]
     own = [n for n, row in tables.DATASETS.items() if row.reader != tables.FOLDER.reader]
