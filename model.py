@@ -122,6 +122,7 @@ class GANTrainer(PairTrainer):
       penalty_every: penalise every k-th critic update, at k times the weight (lazy regularisation).
       penalty_fraction: fraction of the batch that is penalised, in (0, 1].
       freeze_critic: number of the critic's layers that are not trained, see `transfer.nearest`.
+      decay_steps: steps over which the learning rates fall linearly to 0; 0: they stay.
     """
 
     def __init__(
@@ -133,6 +134,7 @@ class GANTrainer(PairTrainer):
         penalty_every=1,
         penalty_fraction=1.0,
         freeze_critic=0,
+        decay_steps=0,
         **kwargs,
     ):
         super().__init__(generator, critic, *args, batch_size=batch_size, **kwargs)
@@ -148,7 +150,23 @@ class GANTrainer(PairTrainer):
         if self.jit:
             for network in (generator, *self._helpers.values()):
                 fast.prepare_for_xla(network)
+        self.decay_steps = decay_steps
+        rates = [float(o.learning_rate.numpy()) for o in (self.g_optimizer, self.d_optimizer)]
+        self.rates = tf.Variable(rates, name="rates")  # at the first step
         self.step = self._compile()
+
+    def resume(self, generator, critic):
+        """Continue from a restored checkpoint, with these learning rates before their decay."""
+        super().resume(generator, critic)
+        self.rates.assign([generator, critic])
+
+    def _step(self, images, labels):
+        """Do one step at the learning rates of the decay; see `TrainerBase._step`."""
+        if not self.decay_steps:
+            return super()._step(images, labels)
+        rates = self.rates * tf.maximum(1 - tf.cast(self.count, tf.float32) / self.decay_steps, 0)
+        self.g_optimizer.learning_rate, self.d_optimizer.learning_rate = tf.unstack(rates)
+        return {**super()._step(images, labels), "learning_rate": rates[0]}
 
     def _copy(self, network):
         """Copy a network and its weights, for the EMA."""

@@ -4,17 +4,20 @@ A helper applies a layer to a symbolic tensor and returns the result. Networks a
 copies (`layers.stock`).
 """
 
+import functools
+
 import keras
 
 from layers import equal, fast, fast_conv, spectral
 from training import replicas
 
 # Initialisers. NORMAL is DCGAN's: N(0, 0.02) for kernels, 0 for biases. TORCH is PyTorch's: kernels
-# and biases are uniform in ±1/sqrt(fan in). XAVIER is Glorot's uniform, times a gain.
+# and biases are uniform in ±1/sqrt(fan in). XAVIER is Glorot's uniform, times a gain; MIXED is the
+# same with PyTorch's biases.
 # Deviations from the seed programs: seed 002 truncates the normal at two standard deviations in its
 # convolutions. Seed 001 combines the normal with PyTorch's biases. Seeds 001 and 004 draw batch
 # norm's scales around 1 (or 0); here they are 1.
-NORMAL, TORCH, XAVIER = "normal", "torch", "xavier"
+NORMAL, TORCH, XAVIER, MIXED = "normal", "torch", "xavier", "mixed"
 
 # Layer classes by how they use their weights: "plain" is unchanged (see `layer_class`), "equal" has
 # N(0, 1) initial weights times a constant (equalised learning rate, PGGAN 1710.10196), "spectral"
@@ -50,26 +53,23 @@ def _first_weights(init, weights, fan_in, gain):
     """Return a layer's kwargs for its initialisers.
 
     Args:
-      init: NORMAL, TORCH or XAVIER. Ignored if `weights` is "equal".
+      init: NORMAL, TORCH, XAVIER or MIXED. Ignored if `weights` is "equal".
       weights: see `layer_class`.
-      fan_in: number of inputs, for TORCH. As in PyTorch, a transposed convolution's fan in is
-        counted on its output channels.
-      gain: factor of "equal" and XAVIER weights: sqrt(2) if a ReLU follows, else 1.
+      fan_in: number of inputs, for PyTorch's weights. As in PyTorch, a transposed convolution's fan
+        in is counted on its output channels.
+      gain: factor of "equal" weights and Glorot's kernels: sqrt(2) if a ReLU follows, else 1.
     """
     if weights == "equal":
         return {"gain": gain}
     if init == NORMAL:
         return {"kernel_initializer": keras.initializers.RandomNormal(stddev=0.02)}
+    glorot = functools.partial(keras.initializers.VarianceScaling, gain**2, "fan_avg", "uniform")
     if init == XAVIER:
-        return {
-            "kernel_initializer": keras.initializers.VarianceScaling(gain**2, "fan_avg", "uniform")
-        }
+        return {"kernel_initializer": glorot()}
     bound = fan_in**-0.5
-    draw = keras.initializers.RandomUniform
-    return {
-        "kernel_initializer": draw(-bound, bound),
-        "bias_initializer": draw(-bound, bound),
-    }
+    draw = functools.partial(keras.initializers.RandomUniform, -bound, bound)
+    kernel = glorot if init == MIXED else draw
+    return {"kernel_initializer": kernel(), "bias_initializer": draw()}
 
 
 def critic_sizes(size):

@@ -1,6 +1,7 @@
 """From a `Config` to the parts of a run: networks, objective, optimizers and trainer."""
 
 import contextlib
+import importlib.util
 import math
 from pathlib import Path
 
@@ -11,6 +12,9 @@ from config.resolve import resolve
 from config.rows import import_object
 from config.saved import add_newer_fields, identity, network_settings, read_saved
 from runs import film, recovery, trained
+from runs.follower import Follower
+from runs.run import Run
+from runs.tracking.tracked import TrackedRun
 from steering.latents import build_latents
 
 
@@ -55,6 +59,31 @@ def refuse_shipped(c, *names):
             )
 
 
+def open_run(c, team, newest_dir=None):
+    """Return the run of a training: a `Run`, a `TrackedRun`, or a `Follower` of another process.
+
+    Args:
+      c: the `Config` of the training.
+      team: the `cluster.Cluster` that trains it, or None.
+      newest_dir: see `Run`.
+
+    Raises:
+      Failed: if a tracker's package is not installed.
+    """
+    places = (c.run_name, c.checkpoint_dir, c.sample_dir, c.log_dir, newest_dir)
+    if team is not None and not team.leads:
+        return Follower(*places)
+    if not c.track:
+        return Run(*places)
+    if absent := [name for name in c.track if importlib.util.find_spec(name) is None]:
+        raise console.Failed(
+            f"--track {','.join(c.track)} needs {' and '.join(absent)}: "
+            "pip install -r requirements-track.txt"
+        )
+    kinds = {name: import_object(tables.TRACKERS[name]) for name in c.track}
+    return TrackedRun(*places, kinds=kinds)
+
+
 def pictures_dir(c, folder):
     """Make the folder for pictures of a trained run, SAMPLE_DIR/RUN, and return its path.
 
@@ -83,14 +112,6 @@ def pictures_path(c, folder):
     if trained.ships(folder) and own.is_dir() and not trained.ships(own):
         name += "_pretrained"
     return Path(c.sample_dir) / name
-
-
-def latents_code(distribution, truncation=None):
-    """Return NumPy code, as in the column `numpy` of LATENTS, that draws from `build_latents`."""
-    row = tables.LATENTS[distribution]
-    if truncation is None:
-        return row.numpy
-    return row.numpy + row.numpy_truncation.replace("{truncation}", f"{truncation:g}")
 
 
 FIRST_SCALE = 1024.0  # of float16 losses; larger scales overflow in the first steps
@@ -161,7 +182,7 @@ def build_optimizer(name, learning_rate, values):
     row = tables.OPTIMIZERS[name]
     kwargs = {kwarg: values[field] for field, kwarg in row.kwargs.items()}
     optimizer = import_object(row.cls)(learning_rate=learning_rate, **kwargs)
-    if tables.PRECISIONS[values["precision"]].scaled:
+    if tables.PRECISIONS[values["precision"] or tables.DEVICES["cpu"]["precision"]].scaled:
         from keras.optimizers import LossScaleOptimizer
 
         return LossScaleOptimizer(optimizer, initial_scale=FIRST_SCALE)
@@ -174,7 +195,8 @@ def build_networks(c, spec):
 
     keras.utils.set_random_seed(c.seed)
     row = tables.ARCHS[c.arch]
-    keras.config.set_dtype_policy(tables.PRECISIONS[c.precision].policy)
+    precision = c.precision or tables.DEVICES["cpu"]["precision"]
+    keras.config.set_dtype_policy(tables.PRECISIONS[precision].policy)
     try:
         return import_object(row.builder)(spec, **{n: getattr(c, n) for n in row.network})
     finally:

@@ -19,6 +19,7 @@ from config import tables
 from config.rows import import_object
 from console import WrongCall
 from generation.interface import check_backend
+from hardware.present import INSTALL, present
 from training import cluster
 
 owns_process = False  # set by main.py: no other program runs in this process, so it may be ended
@@ -60,9 +61,9 @@ def import_tensorflow(device="auto"):
     if device.startswith("gpu"):
         number = int(device.partition(":")[2] or 0)
         if number >= len(gpus):
-            raise console.Failed(
-                f"--device={device}: TensorFlow finds {len(gpus)} GPUs; use auto or cpu"
-            )
+            name = None if gpus else present()
+            advice = f"for the {name} here, {INSTALL}" if name else "use auto or cpu"
+            raise console.Failed(f"--device={device}: TensorFlow finds {len(gpus)} GPUs; {advice}")
         gpus = gpus[number : number + 1] if ":" in device else gpus
     gpus = [] if device == "cpu" else gpus
     try:

@@ -7,6 +7,7 @@ from commands import build, devices, sources
 from config import tables
 from config.resolve import resolve
 from config.rows import import_object
+from hardware import defaults, report
 from messages import opening
 
 TENSORFLOW_BYTES = 5e8  # memory of a process that has imported TensorFlow
@@ -86,7 +87,10 @@ def describe_length(c, spec, step_bytes):
     free = memory.free_bytes() or math.inf
     trainer = None
     if not replicas.on_cpu() or step_bytes <= free:
-        trainer = build.build_trainer(c, spec, per_epoch, strategy=devices.choose(c))
+        strategy = devices.choose(c)
+        yield from report.opening(c, strategy.num_replicas_in_sync)
+        settled = defaults.settle(c, strategy.num_replicas_in_sync)
+        trainer = build.build_trainer(settled, spec, per_epoch, strategy=strategy)
         updates = min(updates, trainer.last)
     known = trainer or not tables.ARCHS[c.arch].growth
     if known and (updates < math.inf or c.max_minutes):

@@ -29,5 +29,13 @@ def export_run(c, folder):
         exports.home(folder),
         {name: formats[name] for name in c.export},
         others={name: row for name, row in formats.items() if name not in c.export},
-        latents=build.latents_code(c.z_distribution, c.truncation),
+        latents=latents_code(c.z_distribution, c.truncation),
     )
+
+
+def latents_code(distribution, truncation=None):
+    """Return NumPy code, as in the column `numpy` of LATENTS, that draws from `build_latents`."""
+    row = tables.LATENTS[distribution]
+    if truncation is None:
+        return row.numpy
+    return row.numpy + row.numpy_truncation.replace("{truncation}", f"{truncation:g}")

@@ -11,10 +11,9 @@ from commands.evaluate import find_evaluation
 from config.resolve import resolve
 from config.saved import read_saved, refuse_changes
 from console import Failed, Progress, WrongCall
+from hardware import defaults, report
 from messages import opening, settings
 from runs import recovery, trained
-from runs.follower import Follower
-from runs.run import Run
 from training import loop
 
 
@@ -43,8 +42,7 @@ def train(given, started=None, newest_dir=None):
     c = resolve(given, start=start, check=False)
     build.refuse_shipped(c, "checkpoint_dir", "sample_dir", "log_dir", "cache_dir")
     team = devices.find_cluster(c)
-    kind = Run if team is None or team.leads else Follower
-    run = kind(c.run_name, c.checkpoint_dir, c.sample_dir, c.log_dir, newest_dir)
+    run = build.open_run(c, team, newest_dir)
     if not (c.resume and run.has_state()):
         check_new(given)  # before a folder is made
     for folder in (run.folder, run.samples, run.logs) if run.writes else ():
@@ -87,13 +85,16 @@ def _train(given, start, started, run, resume, strategy):
     c, data, facts = sources.load_training(c, run, resume)
     devices.import_tensorflow(c.device)
     strategy = devices.choose(c, strategy)
-    for line in devices.remarks(c, strategy):
+    count = strategy.num_replicas_in_sync
+    for line in (*report.opening(c, count), *devices.remarks(c, strategy)):
         run.say(line)
     batches = sources.build_batches(c, data, strategy)
     c = sources.settle(c, data.spec, len(batches), run.say)
     schedule = build_schedule(c, len(batches), started)
     counts = sources.class_counts(data)
-    trainer = build.build_trainer(c, data.spec, schedule.per_epoch, data.shown, strategy, counts)
+    parts = (data.spec, schedule.per_epoch, data.shown, strategy, counts)
+    # What follows from the device is not saved: each call goes by its own.
+    trainer = build.build_trainer(defaults.settle(c, count), *parts)
     load_weights(c, run, trainer, resume, facts)
     devices.check_same(c, trainer, batches, schedule.last)
     step = int(trainer.count)

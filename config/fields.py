@@ -223,6 +223,12 @@ class Config:
         choices=BIASES,
     )
     g_norm: str = _flag("batch", "normalisation in the generator", choices=("none", "batch"))
+    blocks: str = _flag(
+        "paper",
+        "sngan: form of the residual networks; mimicry: that of kwotsin/mimicry's WGAN-GP, with"
+        " bilinear upsampling and the mean of the critic's last features",
+        choices=("paper", "mimicry"),
+    )
     g_head: str = _flag(
         "tanh",
         "lenet: end of the generator; orig: batch norm and leaky ReLU before the tanh",
@@ -305,6 +311,12 @@ class Config:
         int,
         low=0,
     )
+    decay_steps: int = _flag(
+        0,
+        "generator updates over which the learning rates fall linearly to 0; 0: they stay; not for"
+        " pggan and cyclegan",
+        low=0,
+    )
     augment: tuple = _flag(
         None,
         "random changes of all images that the critic sees; ada adapts their probability to the"
@@ -371,6 +383,14 @@ class Config:
     checkpoint_dir: str = _flag("checkpoint", "folder of the runs", saved=False)
     sample_dir: str = _flag("samples", "folder for pictures", saved=False)
     log_dir: str = _flag("logs", "folder for TensorBoard's event files", saved=False)
+    track: tuple = _flag(
+        None,
+        "trackers that a training also gives its log, sheets, settings and page to, beside"
+        " TensorBoard; one or both, for example wandb,mlflow",
+        values.names,
+        choices=tables.TRACKERS,
+        saved=False,
+    )
     name: str = _flag(None, "name of the run; None: made from its settings", str, saved=False)
     resume: bool = _flag(
         True, "resume the run if it has a checkpoint; False: replace it by a new run", saved=False
@@ -527,9 +547,16 @@ class Config:
         saved=False,
     )
     precision: str = _flag(
-        "float32", "dtype of the networks' computations", choices=tables.PRECISIONS
+        None,
+        "dtype of the networks' computations; None: by the device, which is float32 on each",
+        str,
+        choices=tables.PRECISIONS,
     )
-    jit: bool = _flag(False, "compile the train step with XLA, for GPUs")
+    jit: bool = _flag(
+        None,
+        "compile the train step with XLA, for GPUs; None: by the device, which is False on each",
+        bool,
+    )
     num_workers: int = _flag(
         0,
         "number of threads that decode images; 0: one per CPU core",

@@ -229,6 +229,34 @@ PRESETS = {
         },
     ),
     "resnet_wgan_div": Preset("003", {**_SEED_003, "mode": "div", **_ADAM_2E_4}),
+    # The WGAN-GP of kwotsin/mimicry (2005.02494) for CIFAR-10: the table "Training Parameters" of
+    # its README, and torch_mimicry/nets/wgan_gp. The last updates of the 129 epochs do not count.
+    "mimicry_wgan_gp_cifar10": Preset(
+        "mimicry",
+        {
+            "arch": "sngan",
+            "blocks": "mimicry",
+            "dataset": "cifar10",
+            "conditional": False,
+            **_GP,
+            "critic_norm": "none",
+            "critic_num": 5,
+            "LAMBDA": 10.0,
+            **_ADAM_2E_4,
+            "beta1": 0.0,
+            "beta2": 0.9,
+            "epsilon": 1e-8,
+            "z_dim": 128,
+            "z_distribution": "normal",
+            "g_width": (256,),
+            "d_width": (128,),
+            "batch_size": 64,
+            "decay_steps": 100_000,
+            "max_steps": 100_000,
+            "epoch": 129,  # 129 epochs of 781 are 100,749 generator updates, for a call without it
+            "ema": 0.0,
+        },
+    ),
     "cyclegan_hair": Preset(  # an hour on one CPU core
         "ours",
         {

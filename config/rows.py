@@ -201,7 +201,8 @@ class Preset:
     """A named row of settings.
 
     Attributes:
-      source: the older GAN program ("seed") with these settings, its bugs fixed, or "ours".
+      source: the program with these settings: an older GAN program ("seed"), its bugs fixed,
+        "mimicry", or "ours".
       settings: values of Config fields, which flags override.
     """
 

@@ -135,8 +135,9 @@ def _refuse_precision(config, saved):
 
     The loss scale is state in the checkpoint, which other precisions do not have.
     """
-    was = saved.get("precision", FIELDS["precision"].default)
-    scaled = [tables.PRECISIONS[name].scaled for name in (was, config.precision)]
+    default = tables.DEVICES["cpu"]["precision"]
+    was = saved.get("precision") or default
+    scaled = [tables.PRECISIONS[name or default].scaled for name in (was, config.precision)]
     if scaled[0] != scaled[1]:
         raise WrongCall(
             f"run {config.run_name} has precision={was} and cannot be resumed in {config.precision}"

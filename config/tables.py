@@ -169,6 +169,7 @@ TRANSLATION = Task(
     min_batch=1,  # instance norm normalises each image separately
 )
 
+_DECAY = ("decay_steps",)
 # A single width is the base width, which doubles at each halving of the size. Several widths are
 # the widths of all layers, from the input to the output: (512, 256, 128, 64).
 _NORMAL = {"z_dim": 100, "z_distribution": "normal"}
@@ -182,6 +183,7 @@ ARCHS = {
             *("z_dim", "g_width", "d_width", "fc_width", "kernel_size", "bias", "g_norm"),
             *_CRITIC,
         ),
+        training=_DECAY,
         min_size=8,
         multiple_of=1,
         defaults={
@@ -200,6 +202,7 @@ ARCHS = {
         trainer="model:GANTrainer",
         task=GENERATION,
         network=("z_dim", "g_width", "d_width", *_CRITIC),
+        training=_DECAY,
         min_size=8,
         multiple_of=1,
         defaults={"mode": "gp", **_NORMAL, "z_dim": 64, "g_width": (256,), "d_width": (128,)},
@@ -209,6 +212,7 @@ ARCHS = {
         trainer="model:GANTrainer",
         task=GENERATION,
         network=("z_dim", "g_head", *_CRITIC),
+        training=_DECAY,
         min_size=28,
         multiple_of=2,
         defaults={"mode": "gp", "z_dim": 128, "z_distribution": "uniform", "g_head": "tanh"},
@@ -218,6 +222,7 @@ ARCHS = {
         trainer="model:GANTrainer",
         task=GENERATION,
         network=("z_dim", "g_width", "d_width", "g_norm", *_CRITIC),
+        training=_DECAY,
         min_size=16,
         multiple_of=8,
         one_width=True,
@@ -227,7 +232,8 @@ ARCHS = {
         builder="architectures.sngan:build_sngan",
         trainer="model:GANTrainer",
         task=GENERATION,
-        network=("z_dim", "g_width", "d_width", "g_norm", *_CRITIC),
+        network=("z_dim", "g_width", "d_width", "g_norm", "blocks", *_CRITIC),
+        training=_DECAY,
         min_size=16,
         multiple_of=8,
         one_width=True,
@@ -377,6 +383,20 @@ PRECISIONS = {
     "float32": Precision("float32", scaled=False),
     "bfloat16": Precision("mixed_bfloat16", scaled=False),
     "float16": Precision("mixed_float16", scaled=True),
+}
+
+# What --jit and --precision are unless given: on the CPU, on one GPU and on several. A precision
+# here is not `scaled`, so that a run can go on on any device.
+DEVICES = {
+    "cpu": {"jit": False, "precision": "float32"},
+    "gpu": {"jit": False, "precision": "float32"},  # `make gpu-check` tries the others
+    "gpus": {"jit": False, "precision": "float32"},  # XLA is for one replica
+}
+
+# The keys are also the names of the packages. TensorBoard is always written.
+TRACKERS = {
+    "wandb": "runs.tracking.wandb_run:WandbRun",
+    "mlflow": "runs.tracking.mlflow_run:MlflowRun",
 }
 
 # Any other value of --extractor is the path of a file.

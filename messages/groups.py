@@ -69,7 +69,7 @@ GROUPS = (
         ("arch", "g_width", "d_width", "z_dim"),
         (
             *("z_distribution", "fc_width", "kernel_size", "bias", "g_norm", "g_head"),
-            *("critic_norm", "label_mode", "ema"),
+            *("critic_norm", "label_mode", "ema", "blocks"),
         ),
     ),
     FlagGroup(
@@ -99,14 +99,14 @@ GROUPS = (
         ("batch_size", "learning_rate", "d_learning_rate", "critic_num", "seed"),
         (
             *("optimizer", "beta1", "beta2", "rho", "epsilon", "momentum", "critic_bursts"),
-            *("on_nan",),
+            *("on_nan", "decay_steps"),
         ),
     ),
     FlagGroup(
         "saves",
         "log lines, pictures, checkpoints and their folders",
         ("checkpoint_dir", "sample_dir"),
-        ("log_dir", "log_every", "sample_every", "save_every"),
+        ("log_dir", "log_every", "sample_every", "save_every", "track"),
     ),
     FlagGroup(
         "measures",

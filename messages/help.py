@@ -64,7 +64,7 @@ def preset_table():
         c = resolve({"preset": name})
         rows.append((name, *(text(getattr(c, n)) for n in names), row.source))
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    return "\n".join("  ".join(v.ljust(w) for v, w in zip(row, widths)).rstrip() for row in rows)
+    return "\n".join(" ".join(v.ljust(w) for v, w in zip(row, widths)).rstrip() for row in rows)
 
 
 PAGE = """\

@@ -91,6 +91,11 @@ def load_frame(folder, step):
     return None if image is None else (path, image)
 
 
+def sheet_name(epoch, index):
+    """Return the file name of a training's grid, `index` steps after `epoch` epochs."""
+    return f"train_{epoch:02d}_{index:04d}.png"
+
+
 def save_sheet(path, step, images, columns, class_names):
     """Save a grid of generated images as a PNG that holds its step.
 

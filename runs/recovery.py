@@ -14,6 +14,7 @@ import utils
 from runs import checkpoints, film, log, trained
 
 LOCK = "lock"  # file in the run's folder
+TRACKING = "tracking.json"  # file with its identities in trackers
 BEST = "best"  # folder of the best checkpoint, a run of its own
 # Stages of a new run's folder: incomplete; saved once; being moved up to replace the old run.
 NEW, READY, MOVING = ".new", ".ready", ".moving"
@@ -24,7 +25,7 @@ FOLDERS = (NEW, READY, MOVING, BEST, BEST_PART, BEST_WHOLE, FRAMES)
 # other names stay, whatever happens.
 RUN_FILES = re.compile(
     rf"{re.escape(trained.CONFIG)}|{trained.NETWORK_FILES.pattern}|{checkpoints.FILES.pattern}"
-    rf"|{checkpoints.INDEX}|metrics\.csv|{re.escape(log.BAD)}"
+    rf"|{checkpoints.INDEX}|metrics\.csv|{re.escape(log.BAD)}|{re.escape(TRACKING)}"
 )
 EVENTS = re.compile(r"events\.out\.tfevents\.\d+\..+\.v2")  # TensorFlow's files, in the logs
 # What training, test mode and an evaluation write into the folder of a run's pictures. A new run of

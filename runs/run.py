@@ -236,7 +236,7 @@ class Run:
         """
         self._check_folders()
         self._per_epoch = (step - index) // epoch if epoch else None
-        path = self.draw_dir / f"train_{epoch:02d}_{index:04d}.png"
+        path = self.draw_dir / film.sheet_name(epoch, index)
         grid = film.save_sheet(path, step, images, columns, self._class_names)
         self.events.image(step, "samples", grid)
         film.add_frame(self.write_dir, step, grid, self._sample_every)

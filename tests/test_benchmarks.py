@@ -29,6 +29,7 @@ from benchmarks import (
 )
 from commands import build, evaluate, sources
 from commands.evaluate import build_evaluation
+from config import tables
 from config.resolve import resolve
 from datasets.packed import Batches
 from tests.conftest import ROOT
@@ -427,11 +428,13 @@ def test_a_result_has_all_bits_of_a_training(capsys, eager):
 
 def test_the_audit_compares_with_pytorch(eager, monkeypatch):
     pytest.importorskip("torch")
-    from benchmarks.audit import numbers, updates
+    from benchmarks.audit import mimicry, numbers, updates
 
     found = updates.check_pair("mlp", "gp", "layer")
     assert len(found) == 4 and 0 < max(found.values()) < 1e-5
     assert numbers.optimizer("RMSprop") < 1e-6 and numbers.measure("fid") < 1e-9
+    found = mimicry.check()
+    assert len(found) == 4 and 0 < max(found.values()) < 1e-4
     monkeypatch.setattr(losses, "norm", lambda squared: squared**0.5 + 0.001)
     assert updates.check_pair("mlp", "gp", "layer")["critic gradients"] > 1e-5
 
@@ -452,14 +455,34 @@ def test_start_up_measures_include_the_base():
     assert next(iter(startup.commands("data"))) == startup.BASE
 
 
-def test_gpu_times_a_step_and_names_errors(eager, monkeypatch, capsys):
+def test_the_gpu_check_restores_and_names_what_is_wrong(eager, monkeypatch, capsys):
     tiny = {"arch": "mlp", "dataset": "mnist", "output_height": 8, "batch_size": 2}
     monkeypatch.setattr(gpu, "CASES", {"tiny": tiny, "broken": {**tiny, "mode": "x"}})
-    monkeypatch.setattr("sys.argv", ["gpu", "--device", "cpu", "--updates", "1", "--jit", "0"])
-    gpu.main()
-    *_, tiny, broken = capsys.readouterr().out.splitlines()
-    assert re.fullmatch(r"\| tiny( \| [0-9.]+ \([0-9]+ s\)){3} \|", tiny)
+    words = ["--device", "cpu", "--steps", "4", "--jit", "0"]
+    assert gpu.main(words) == 1
+    *_, good, broken, _, versions = capsys.readouterr().out.splitlines()
+    assert re.fullmatch(r"\| tiny( \| [0-9.]+ \([0-9]+ s\)){3} \|", good)
     assert broken.count("Error") == 3
+    assert re.search(r"^device: CPU .*TensorFlow [0-9.]+, .*; 4 updates each, half", versions)
+    words += ["--cases", "tiny", "--precisions", "float32"]
+    assert gpu.main(words) == 0
+    restore = gpu.checkpoints.restore
+
+    def badly(folder, trainer):
+        restore(folder, trainer)
+        trainer.critic.trainable_variables[0].assign_add(1e-6 * trainer.critic.weights[0])
+
+    capsys.readouterr()
+    monkeypatch.setattr(gpu.checkpoints, "restore", badly)
+    assert gpu.main(words) == 1
+    assert "| 1 values differ after the restore |" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        gpu.main(["--steps", "3"])
+
+
+def test_the_gpu_check_has_every_trainer():
+    rows = [gpu.resolve(given) for given in gpu.CASES.values()]
+    assert {c.arch for c in rows} == set(tables.ARCHS)
 
 
 def test_differences_of_directions_are_means_of_both_ways():

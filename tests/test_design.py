@@ -31,7 +31,8 @@ MAY_IMPORT = {
         "steering",
         "training",
     }
-    | {"losses", "layers", "files", "console"},
+    | {"losses", "layers", "files", "hardware", "console"},
+    "hardware": {"config"},
     "messages": {"config", "console"},
     "config": {"console"},
     "generation": {"config", "datasets", "runs", "steering", "training"}
@@ -57,7 +58,7 @@ MAX_LINES = {"main.py": 120, "model.py": 440}
 TABLES = {"config/tables.py", "config/presets.py", "config/fields.py"}  # data: of any length
 # These may import TensorFlow in functions alone: `--help` and wrong calls are quick.
 NO_TENSORFLOW = {"main", "commands", "config", "datasets", "runs", "utils", "files", "locks"}
-NO_TENSORFLOW |= {"console", "messages", "serving", "steering"}
+NO_TENSORFLOW |= {"console", "hardware", "messages", "serving", "steering"}
 NO_TENSORFLOW |= {"generation/export", "generation/model_card", "generation/translate"}
 NO_TENSORFLOW |= {
     "generation/arguments",

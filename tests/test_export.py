@@ -14,6 +14,7 @@ import pytest
 import console
 import files
 from commands import build
+from commands.export import latents_code
 from config import rows, tables
 from config.resolve import resolve
 from datasets.packed import ImageSpec
@@ -117,7 +118,7 @@ def test_inputs_are_made_by_the_cards_code(write):
         assert made.std() == pytest.approx(ours.std(), rel=0.02)
         assert abs(made).max() <= 1 or abs(ours).max() > 2
     for name, row in tables.LATENTS.items():
-        code = model_card.input_code(generator, build.latents_code(name, 0.5), (8, 8, 1))["z"]
+        code = model_card.input_code(generator, latents_code(name, 0.5), (8, 8, 1))["z"]
         space = {"np": np, "rng": np.random.default_rng(0)}
         exec(code.replace("(16, 4)", "(500, 100)"), space)
         ours = np.asarray(rows.import_object(row.truncated)([0, 1], (500, 100), 0.5))

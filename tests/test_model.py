@@ -331,6 +331,27 @@ def test_a_critic_with_batch_norm_scores_real_and_fake_separately(make_trainer):
     assert make_trainer(mode="gp", output_height=16).joint
 
 
+@pytest.mark.parametrize("precision", ["float32", "float16"])
+def test_learning_rates_fall_linearly_to_0(make_trainer, eager, precision):
+    """Step k has the share 1 - k / 2 of the rates, and later ones 0. A resumed run has its own."""
+    given = {"arch": "mlp", "mode": "gan", "critic_num": 1, "precision": precision}
+    trainer = make_trainer(learning_rate=0.5, d_learning_rate=0.25, decay_steps=2, **given)
+    for rate in (0.5, 0.25, 0.0, 0.0):
+        before = [w.numpy() for w in trainer.critic.trainable_variables]
+        terms = trainer.step(*batch(trainer, 1))
+        assert float(terms["learning_rate"]) == float(trainer.g_optimizer.learning_rate) == rate
+        assert float(trainer.d_optimizer.learning_rate) == rate / 2
+        moved = any(
+            (a != b.numpy()).any() for a, b in zip(before, trainer.critic.trainable_variables)
+        )
+        assert moved == (rate > 0)
+    trainer.count.assign(1)
+    trainer.resume(0.1, 0.3)
+    assert float(trainer.step(*batch(trainer, 1))["learning_rate"]) == pytest.approx(0.05)
+    assert float(trainer.d_optimizer.learning_rate) == pytest.approx(0.15)
+    assert "learning_rate" not in make_trainer(**given).step(*batch(trainer, 1))
+
+
 def test_labels_change_images_and_scores(make_trainer, eager):
     """The same latents with another label give another image and another score."""
     trainer = make_trainer()

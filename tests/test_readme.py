@@ -54,6 +54,7 @@ def test_flags_and_settings_that_are_named_exist(page):
         "signal",
         "nodes",
         "logdir",
+        *("rm", "user", "gpus", "build_arg", "nv"),  # of Docker and Apptainer
     }
     assert names - {*fields.FIELDS, *others, *BENCHMARKS} == set()
 
@@ -72,6 +73,14 @@ def test_linked_files_are_there(page):
         path = "".join(found)
         if not path.startswith("http"):
             assert ((ROOT / page).parent / path).exists(), path
+
+
+def test_requirements_are_pinned_and_say_what_they_are_for():
+    paths = sorted(ROOT.glob("requirements*.txt"))
+    lines = [line for path in paths for line in path.read_text().splitlines()]
+    packages = [line for line in lines if line[0] not in "#-"]
+    assert len(paths) == 6 and len(packages) > 20
+    assert [x for x in packages if not re.fullmatch(r"[\w\[\]-]+==[\d.]+ +# .{5,}", x)] == []
 
 
 def test_the_help_names_the_data_sets_that_have_a_reader():

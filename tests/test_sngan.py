@@ -5,12 +5,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from architectures.sngan import build_sngan
+from architectures.sngan import FORMS, build_sngan
+from config import fields
 from config.resolve import resolve
 from datasets.packed import ImageSpec
 from layers import fast
 
 FIELDS = {"z_dim": 128, "g_norm": "batch", "critic_norm": "spectral", "label_mode": "projection"}
+FIELDS |= {"blocks": "paper"}
 
 
 def networks(size=(32, 32), classes=0, channels=3, g_width=(256,), d_width=(128,), **given):
@@ -51,6 +53,61 @@ def test_the_critic_has_slopes_without_a_gradient():
     kinds = {type(layer) for layer in networks(g_width=(4,), d_width=(4,))[1].layers}
     assert fast.LeakyReLU in kinds
     assert not {keras.layers.ReLU, keras.layers.LeakyReLU} & kinds
+
+
+@pytest.mark.parametrize(("blocks", "score"), [("paper", 16 * (-1 + 2)), ("mimicry", 0 + 2)])
+def test_what_differs_in_mimicrys_critic(blocks, score):
+    """A constant -1 passes the first two blocks; 2 is added in the third; 4x4 features of 16x16.
+
+    The paper's blocks add what they were given, and the sum of the pixels is scored. Mimicry's add
+    its ReLU, and the mean is scored.
+    """
+    form = {"blocks": blocks, "critic_norm": "none"}
+    _, critic = networks((16, 16), channels=1, g_width=(1,), d_width=(1,), **form)
+    convs = [x for x in critic.layers if isinstance(x, keras.layers.Conv2D)]
+    for layer in convs:
+        layer.set_weights([np.zeros_like(w) for w in layer.get_weights()])
+    bypasses = [layer for layer in convs if layer.kernel_size == (1, 1)]
+    assert len(bypasses) == 2
+    for layer in bypasses:
+        layer.kernel.assign([[[[1.0]]]])
+    rest = [layer for layer in convs if layer.kernel_size == (3, 3)]
+    sorted(rest, key=lambda x: int(x.name.rpartition("_")[2]))[5].bias.assign([2.0])  # third block
+    dense = next(x for x in critic.layers if isinstance(x, keras.layers.Dense))
+    dense.set_weights([np.ones((1, 1)), np.zeros(1)])
+    assert float(critic(-tf.ones((1, 16, 16, 1)))[0]) == score
+
+
+def test_mimicrys_upsampling_and_first_weights():
+    """Bilinear between the centres of pixels; kernels of Glorot, and PyTorch's in the bypasses."""
+    line = FORMS["mimicry"].up()(tf.constant([0.0, 4.0, 4.0])[None, None, :, None])
+    np.testing.assert_allclose(line[0, 0, :, 0], [0, 1, 3, 4, 4, 4])
+    assert tuple(FORMS) == fields.FIELDS["blocks"].metadata["choices"]
+    generator, critic = networks(blocks="mimicry", critic_norm="none", g_width=(64,), d_width=(64,))
+    for layer in (*generator.layers, *critic.layers):
+        if not isinstance(layer, keras.layers.Conv2D | keras.layers.Dense):
+            continue
+        *size, inputs, outputs = layer.kernel.shape
+        pixels, torch = int(np.prod(size)), (np.prod(size) * inputs) ** -0.5
+        follows = size == [3, 3] and outputs != 3  # by a ReLU
+        glorot = (6 * (1 + follows) / (pixels * (inputs + outputs))) ** 0.5
+        bound = torch if size == [1, 1] or outputs == 3 else glorot
+        largest = np.abs(layer.kernel).max()
+        assert 0.9 * bound < largest <= bound or layer.kernel.shape[-1] == 1, layer.name
+        assert 0 < np.abs(layer.bias).max() <= torch
+
+
+def test_mimicrys_settings():
+    """The row of CIFAR-10 in its README, and the defaults of its WGAN-GP."""
+    c = resolve({"preset": "mimicry_wgan_gp_cifar10"})
+    assert (c.mode, c.penalty, c.LAMBDA, c.penalty_fraction, c.penalty_every) == (
+        *("gp", "gp", 10, 1, 1),
+    )
+    assert (c.optimizer, c.learning_rate, c.d_learning_rate) == ("adam", 2e-4, 2e-4)
+    assert (c.beta1, c.beta2, c.epsilon, c.critic_num, c.batch_size) == (0.0, 0.9, 1e-8, 5, 64)
+    assert (c.max_steps, c.decay_steps, c.ema, c.drift) == (100_000, 100_000, 0, 0)
+    assert (c.dataset, c.output_height, c.conditional, c.mirror) == ("cifar10", 32, False, False)
+    assert (c.z_dim, c.z_distribution, c.g_norm, c.critic_norm) == (128, "normal", "batch", "none")
 
 
 def test_the_papers_settings():

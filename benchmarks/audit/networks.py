@@ -122,8 +122,12 @@ def group_norm(layer, weight, x):
 
 
 def up(layer, weight, x):
-    """Repeat each pixel."""
+    """Repeat each pixel, or interpolate between pixels."""
     rows, columns = layer.size
+    if layer.interpolation == "bilinear":
+        x = x.permute(FEATURES)
+        y = functional.interpolate(x, scale_factor=rows, mode="bilinear", align_corners=False)
+        return y.permute(IMAGES)
     return x.repeat_interleave(rows, 1).repeat_interleave(columns, 2)
 
 

@@ -27,6 +27,7 @@ def make_trainer(arch, mode, norm=None, classes=CLASSES, seed=0, **given):
     """Return (settings, trainer) of a small network with random weights."""
     row = tables.ARCHS[arch]
     side = -(-max(row.min_size, SIDE) // row.multiple_of) * row.multiple_of
+    side = given.get("output_height", side)
     own = {n: v for n, v in races.SMALL.items() if n in (*row.network, *row.training)}
     own |= {"output_height": side, "batch_size": BATCH, "critic_num": 1, "mirror": False}
     own |= {"augment": ("none",)}

@@ -1,0 +1,1 @@
+"""The devices of this machine: whether there is a GPU, and what changes on it."""
