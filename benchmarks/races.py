@@ -12,6 +12,7 @@ graph of `mirrored`, and communication between them.
 """
 
 import argparse
+import graphlib
 import itertools
 import sys
 
@@ -125,14 +126,15 @@ def _unordered(nodes):
     inputs = [[number[n] for n in map(_name, node.input) if n in number] for node in nodes]
     # The graph is acyclic without the edges to a loop's next iteration.
     forward = [[j for j in own if nodes[j].op != "NextIteration"] for own in inputs]
-    before, looped = _ancestors(forward), _in_loops(nodes, forward)
+    before, loops = _ancestors(forward), _loops(nodes, forward)
 
     def ordered(i, j):
-        """Return whether a path orders two nodes, also across iterations if both are in a loop."""
+        """Return whether a path orders two nodes, also across the iterations of a common loop."""
+        common = loops[i][:1] == loops[j][:1] != ()
         for first, last in ((i, j), (j, i)):
             if before[last] >> first & 1:
-                return not (looped[i] and looped[j]) or _leads(inputs, last, first)
-        return looped[i] != looped[j] and (_leads(inputs, i, j) or _leads(inputs, j, i))
+                return not common or _leads(inputs, last, first)
+        return not common and (_leads(inputs, i, j) or _leads(inputs, j, i))
 
     uses = {}
     for i, node in enumerate(nodes):
@@ -149,16 +151,15 @@ def _unordered(nodes):
     ]
 
 
-def _in_loops(nodes, forward):
-    """Return for each node whether it is in the body of a loop."""
-    followers = [[] for _ in nodes]
-    for i, own in enumerate(forward):
-        for j in own:
-            followers[j].append(i)
-    ends = [i for i, node in enumerate(nodes) if node.op == "NextIteration"]
-    starts = [i for i, node in enumerate(nodes) if node.op == "Enter"]
-    into, out = _reached(followers, starts), _reached(forward, ends)
-    return [i in into and i in out for i in range(len(nodes))]
+def _loops(nodes, forward):
+    """Return for each node the names of the loops that it is in, the outermost first."""
+    found = [None] * len(nodes)
+    for i in _in_order(forward):
+        own = max((found[j] for j in forward[i]), key=len, default=())
+        if nodes[i].op == "Enter":
+            own = (*own, nodes[i].attr["frame_name"].s)
+        found[i] = own[:-1] if nodes[i].op == "Exit" else own
+    return found
 
 
 def _reached(edges, roots):
@@ -200,24 +201,16 @@ def _is_resource(node):
 
 def _ancestors(inputs):
     """Return for each node of an acyclic graph a bit mask of its ancestors."""
-    done, state = [0] * len(inputs), [0] * len(inputs)
-    for root in range(len(inputs)):
-        stack = [(root, iter(inputs[root]))]
-        while stack:
-            i, rest = stack[-1]
-            state[i] = state[i] or 1
-            for j in rest:
-                if state[j] == 2:
-                    done[i] |= done[j] | 1 << j
-                elif state[j] == 0:
-                    stack.append((j, iter(inputs[j])))
-                    break
-            else:
-                state[i] = 2
-                stack.pop()
-                if stack:
-                    done[stack[-1][0]] |= done[i] | 1 << i
+    done = [0] * len(inputs)
+    for i in _in_order(inputs):
+        for j in inputs[i]:
+            done[i] |= done[j] | 1 << j
     return done
+
+
+def _in_order(inputs):
+    """Return the numbers of the nodes of an acyclic graph, each after those of its inputs."""
+    return list(graphlib.TopologicalSorter(dict(enumerate(inputs))).static_order())
 
 
 def two_replicas():

@@ -66,6 +66,26 @@ def test_the_order_in_a_loop_is_that_of_one_iteration():
     assert pairs == [("v", "r", "w")]
 
 
+def test_a_node_between_two_loops_is_in_neither():
+    """One path from the write to the read is enough: they are not repeated."""
+    between = [
+        ("w", "AssignVariableOp", ["v", "x"]),
+        ("r", "ReadVariableOp", ["v", "^w"]),
+        ("e2", "Enter", ["r"]),
+        ("m2", "Merge", ["e2", "n2"]),
+        ("s2", "Switch", ["m2"]),
+        ("n2", "NextIteration", ["s2"]),
+        ("x2", "Exit", ["s2"]),
+    ]
+    graph = loop(("n", "NextIteration", ["s"]))
+    graph.node.remove(graph.node[-1])  # the read after the loop
+    graph.MergeFrom(chain(*between))
+    for node in graph.node:
+        if node.op == "Enter":
+            node.attr["frame_name"].s = b"second" if node.name == "e2" else b"first"
+    assert races.unordered(graph) == []
+
+
 QUICK = [  # architecture, mode, norm, penalty; strategy
     (("pggan", "gp", None, None), "none"),
     (("mlp", "dragan", None, None), "none"),
