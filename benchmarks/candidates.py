@@ -86,5 +86,15 @@ _BLONDE = {"dataset": "data/hair/trainB", "output_height": 48, "train_size": 300
 CANDIDATES |= {  # after data/make_hair_domains.py
     "300 blonde faces": _BLONDE,
     "300 blonde faces, widths from 48": {**_BLONDE, "g_width": (48,), "d_width": (48,)},
-    "300 blonde faces, from faces_64_48_48": {**_BLONDE, "init_from": "faces_64_48_48"},
+}
+_SHIPPED = {**_BLONDE, "init_from": "faces_64_48_48"}
+CANDIDATES |= {
+    "300 blonde faces, from faces_64_48_48": _SHIPPED,
+    "300 blonde faces, from faces_64_48_48, rate 2e-4": {**_SHIPPED, "learning_rate": 2e-4},
+    "300 blonde faces, from faces_64_48_48, r1, rate 5e-4": {
+        **_SHIPPED,
+        **CANDIDATES["faces, r1"],
+        "dataset": _BLONDE["dataset"],
+        "learning_rate": 5e-4,
+    },
 }
