@@ -36,6 +36,7 @@ CASES = {
     "lenet": {"dataset": "mnist", "arch": "lenet"},
     "resnet": {"dataset": "faces", "arch": "resnet"},
     "sngan": {"dataset": "faces", "arch": "sngan"},
+    "fastgan": {"dataset": "faces", "arch": "fastgan", "output_height": 64},
     "mimicry_wgan_gp_cifar10": {"preset": "mimicry_wgan_gp_cifar10"},
     "pggan_faces_32": {"preset": "pggan_faces_32"},
     "cyclegan_hair": {"preset": "cyclegan_hair"},

@@ -549,11 +549,12 @@ def test_dry_run(cli, arch, monkeypatch, eager):
     counts = [f"{memory.parameters(network):,}" for network in stages[-1][:2]]
     assert f"generator {counts[0]} parameters, critic {counts[1]}, " in lines[-1]
     assert (", decoder 33,776, memory" in lines[-1]) == (arch == "fastgan")
-    last = out.splitlines()[-3:]
+    last = out.splitlines()[-4:]
     assert "memory of a train step: about" in last[0]
+    assert last[1].startswith("device: ")
     lengths = {"pggan": "150,000 generator", "fastgan": "16,000 generator updates = 158 epochs"}
-    assert last[1].startswith(lengths.get(arch, "16,000 generator updates = 640 epochs"))
-    assert re.search(r"[\d.e+-]+ s an update", last[2])
+    assert last[2].startswith(lengths.get(arch, "16,000 generator updates = 640 epochs"))
+    assert re.search(r"[\d.e+-]+ s an update", last[3])
     assert not Path("checkpoint").exists() and not Path("data").exists()
 
 
