@@ -1,6 +1,7 @@
 """The network of published FIDs, and the files of its weights."""
 
 import io
+import os
 import struct
 import zipfile
 
@@ -10,7 +11,7 @@ import tensorflow as tf
 
 import console
 from commands.evaluate import build_extractor
-from evaluation.inception import extractor, network, torch_file, weights
+from evaluation.inception import extractor, graph_file, network, torch_file, weights
 from tests.conftest import damaged, noise
 
 NORM = ("weight", "bias", "running_mean", "running_var")
@@ -220,6 +221,25 @@ def test_the_frozen_graph_has_the_same_weights(small, tmp_path, scaled):
         np.testing.assert_array_equal(one, other)
 
 
+def test_a_constant_of_one_number_takes_no_more_memory_than_it_says(tmp_path):
+    """TensorFlow repeats it: a file of 40 bytes would take 16 TB."""
+    bomb = tf.compat.v1.GraphDef()
+    proto = bomb.node.add(name="a", op="Const").attr["value"].tensor
+    proto.CopyFrom(tf.make_tensor_proto(1.0, shape=(2, 3)))
+    path = tmp_path / "a.pb"
+    path.write_bytes(bomb.SerializeToString())
+    np.testing.assert_array_equal(graph_file.read(path)["a"], np.ones((2, 3)))
+    for sizes in ((2**21, 2**21), (-(2**21), 2**21)):
+        for dim, size in zip(proto.tensor_shape.dim, sizes):
+            dim.size = size
+        path.write_bytes(bomb.SerializeToString())
+        with pytest.raises(ValueError, match="its constants are too large"):
+            graph_file.read(path)
+    os.truncate(path, 2**31)  # a sparse file
+    with pytest.raises(ValueError, match="it is too large for a frozen graph"):
+        graph_file.read(path)
+
+
 def fails(function, *args, match):
     with pytest.raises(console.Failed, match=match) as error:
         function(*args)
@@ -278,6 +298,11 @@ BAD = {  # instructions of the entry of a dict → the message
     b"R": "instead of a",
     b"t": "it is broken",
     b"h\x07": "it is broken",
+    b"}K\x01" + 20 * b"q\x01h\x01\x86" + text("a") + b"s": "a tuple instead of a str",  # 2^20 ones
+    tensor("0", 9 * (1,)): "of too many axes",
+    tensor("0", (1, 1)).replace(
+        b"J\x01\0\0\0", b"\x8a\x09" + 8 * b"\xff" + b"\0"
+    ): "that no file has",
 }
 
 
