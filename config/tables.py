@@ -254,6 +254,7 @@ ARCHS = {
         trainer="model:GANTrainer",
         task=GENERATION,
         network=("z_dim", "g_width", "d_width", "g_norm", "lambda_reconstruction", *_CRITIC),
+        training=_DECAY,
         min_size=64,
         multiple_of=64,
         one_width=True,
