@@ -93,9 +93,16 @@ def test_the_image_has_what_the_program_needs(tmp_path):
     for path in kept:
         (tmp_path / "gan" / path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / path, tmp_path / "gan" / path)
+        (tmp_path / "gan" / path).chmod(0o600)  # as under a strict umask
+    (command,) = re.findall(r"^RUN (mkdir .+)", DOCKERFILE, re.M)
+    command = command.replace(" /runs", f" {tmp_path}/runs").replace("/opt", str(tmp_path))
+    (tmp_path / "gan").chmod(0o700)
+    subprocess.run(["sh", "-c", command], check=True)
+    assert all(path.stat().st_mode & 0o4 for path in (tmp_path / "gan").rglob("*"))
+    assert (tmp_path / "gan").stat().st_mode & 0o5 == 0o5
+    assert (tmp_path / "runs").stat().st_mode & 0o7777 == 0o1777
     entry, default = ENTRY
     words = [w.replace("/opt/gan", str(tmp_path / "gan")) for w in entry]
-    (tmp_path / "runs").mkdir()
     words = [sys.executable, *words[1:], "--list"]
     done = subprocess.run(words, cwd=tmp_path / "runs", capture_output=True, text=True, check=True)
     assert "mnist_64_28_28" in done.stdout and default == ["--help"]
