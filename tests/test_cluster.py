@@ -15,6 +15,7 @@ import pytest
 from config import flags
 from tests.conftest import ROOT
 from tests.test_design import MODULES
+from tests.test_workers import free_ports
 from training import cluster
 
 DOCUMENT = (ROOT / "docs" / "cluster.md").read_text()
@@ -163,6 +164,29 @@ def test_the_job_script_starts_two_workers(programs, monkeypatch, tmp_path, stat
     assert index == 1
     asked = tmp_path / "asked"
     assert (asked.read_text() if asked.exists() else "") == ("requeue 7\n" if status else "")
+
+
+@pytest.mark.slow
+def test_the_job_script_trains_with_two_workers(programs, monkeypatch, tmp_path):
+    """On loopback, by the program itself in the place of the image's.
+
+    Two workers on one machine need two ports, which `scontrol` gives here with the addresses.
+    """
+    words = "--dataset digits --arch mlp --mode gan --g_width 4 --d_width 4 --batch_size 4"
+    words += f" --max_steps 3 --data_dir {ROOT / 'data'} --output_height 8"
+    call = f'shift 3; exec {sys.executable} {ROOT / "main.py"} "$@" {words}'
+    programs("apptainer", f"#!/bin/sh\n{call}\n")
+    hosts = "".join(f"127.0.0.1:{port}\\n" for port in free_ports(2))
+    programs("scontrol", f"#!/bin/sh\nprintf '{hosts}'\n")
+    each = 'SLURM_PROCID=$i "$@" > out$i 2>&1 & pids="$pids $!"; done'
+    ends = "for pid in $pids; do wait $pid || status=$?; done; exit $status"
+    programs("srun", f"#!/bin/sh\nstatus=0; for i in 0 1; do {each}\n{ends}\n")
+    monkeypatch.setenv("SLURM_JOB_NODELIST", "n[0-1]")
+    script = block("bash").replace("&:2222", "&")
+    subprocess.run(["bash", "-c", script], cwd=tmp_path, check=False, timeout=200)
+    leader, other = ((tmp_path / f"out{i}").read_text() for i in range(2))
+    assert "done at step 3 of 3" in leader and "Traceback" not in leader + other
+    assert [p.parent.parent.name for p in tmp_path.rglob("generator.keras")] == ["checkpoint"]
 
 
 def test_the_job_of_kubernetes(programs, monkeypatch):
