@@ -189,6 +189,19 @@ def test_the_job_script_trains_with_two_workers(programs, monkeypatch, tmp_path)
     assert [p.parent.parent.name for p in tmp_path.rglob("generator.keras")] == ["checkpoint"]
 
 
+def test_kubernetes_objects_fit_its_schema():
+    schema = pytest.importorskip(
+        "kubernetes_validate", reason="pip install -r requirements-dev.txt"
+    )
+    yaml = pytest.importorskip("yaml", reason="pip install -r requirements-dev.txt")
+    service, job = yaml.safe_load_all(block("yaml"))
+    for found in (service, job):
+        schema.validate(found, schema.latest_version(), strict=True)
+    job["spec"]["template"]["spec"]["containers"][0]["images"] = "gan"
+    with pytest.raises(schema.ValidationError, match="images"):
+        schema.validate(job, schema.latest_version(), strict=True)
+
+
 def test_the_job_of_kubernetes(programs, monkeypatch):
     """Its objects have the parts that the API asks for, and its shell starts the right worker."""
     yaml = pytest.importorskip("yaml", reason="pip install -r requirements-dev.txt")
