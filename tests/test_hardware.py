@@ -57,7 +57,7 @@ def test_where_a_gpu_is_found(smi, monkeypatch):
     assert present.present() == str(present.NODE)
     smi("echo NVIDIA T9")
     assert present.present() == "NVIDIA T9"
-    for hidden in ("", "-1"):
+    for hidden in ("", "-1", "-1,0", "NoDevFiles"):
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", hidden)
         assert present.present() is None
 
