@@ -2,15 +2,19 @@
 
 import io
 import os
+import re
 import struct
 import zipfile
+from unittest.mock import Mock
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 import console
 from commands.evaluate import build_extractor
+from commands.evaluate import numbers as numbers_of
 from evaluation.inception import extractor, graph_file, network, torch_file, weights
 from tests.conftest import damaged, noise
 
@@ -376,12 +380,23 @@ def test_published_weights_are_downloaded_once_and_not_in_silence(tmp_path, serv
     fails(weights.find, tmp_path / "no.pth", cache, match="no file --extractor_weights=.*no.pth")
 
 
-def test_without_a_network_or_with_a_wrong_file_it_is_one_line(tmp_path, served):
+def test_without_a_network_or_with_a_wrong_file_it_is_one_line(tmp_path, served, monkeypatch):
     looked = (
         rf"no weights of inception-2015: looked for .*{weights.NAME} and .*a download failed \("
     )
     served.write_bytes(b"another file")
     fails(weights.find, None, tmp_path / "cache", match=looked)
+    reason = "[Errno -2] Name or service not known"
+    with monkeypatch.context() as patch:
+        patch.setattr(weights, "URL", url := f"https://{'x' * 100}")
+        error = OSError(f"URL fetch failure on {url}: None -- {reason}")
+        patch.setattr(keras.utils, "get_file", Mock(side_effect=error))
+        fails(weights.find, None, tmp_path / "cache", match=re.escape(f"{reason})"))
     served.unlink()
     fails(weights.find, None, tmp_path / "cache", match=f"{looked}.*--extractor_weights PATH")
     assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_long_names_of_measures_keep_their_columns():
+    lines = [*numbers_of({"fid_inception-2015-035a4670_8": 2.5, "x" * 40: 1.0})]
+    assert lines == ["fid_inception-2015-035a4670_8".ljust(41) + "2.5", "x" * 40 + " 1"]
