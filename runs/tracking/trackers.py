@@ -15,9 +15,8 @@ from runs import recovery
 
 class Trackers:
     """The trackers of one run. One that fails gets nothing more in this call, and a line says so.
-    In the end, it is closed if that works.
 
-    A tracker gets rows and sheets after they have been saved with the run. So a run that is
+    One that failed is closed in the end, if that works. A tracker gets rows and sheets after they have been saved with the run. So a run that is
     continued after a kill does not report a step twice.
 
     Args:
