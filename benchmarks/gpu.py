@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
+import console
 from benchmarks import timing
 from commands import build, devices
 from config import tables
@@ -99,6 +100,7 @@ def cell(given, steps):
     try:
         first, each, problem = check(given, steps)
     except Exception as error:
+        timing.log(console.first_line(error))
         return type(error).__name__, False
     return problem or f"{1000 * each:.1f} ({first:.0f} s)", problem is None
 
@@ -107,14 +109,18 @@ def main(words=None):
     """Print the table; return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES))
-    parser.add_argument("--precisions", nargs="+", default=list(tables.PRECISIONS))
+    known = list(tables.PRECISIONS)
+    parser.add_argument("--precisions", nargs="+", choices=known, default=known)
     parser.add_argument("--steps", type=int, default=200, help="updates, at least 4")
     parser.add_argument("--device", default="gpu", help="as main.py has it")
     parser.add_argument("--jit", type=int, nargs="+", default=[0, 1], help="without and with XLA")
     call = parser.parse_args(words)
     if call.steps < 2 * FIRST:
         parser.error(f"--steps must be at least {2 * FIRST}")
-    devices.import_tensorflow(call.device)
+    try:
+        devices.import_tensorflow(call.device)
+    except console.Failed as error:
+        parser.error(str(error))
     columns = [(p, bool(jit)) for p in call.precisions for jit in call.jit]
     lines, good = [], True
     for name in call.cases:

@@ -220,7 +220,8 @@ def measure_translations(c, folder):
 
 def numbers(found):
     """Yield a line for each measure of a dict of name → number."""
-    yield from (f"{name:32} {value:.6g}" for name, value in found.items())
+    width = max(32, *map(len, found))
+    yield from (f"{name:{width}} {value:.6g}" for name, value in found.items())
 
 
 def check_size(c, generator, images, folder):

@@ -183,7 +183,7 @@ def _check_task(c, task):
     """Check that no flag is set that the task of the architecture does not support."""
     others = {name for row in tables.ARCHS.values() for name in row.task.asks} - set(task.asks)
     for name in fields.FIELDS:
-        refused = name in task.refuses and getattr(c, name)
+        refused = name in task.refuses and getattr(c, name) and fields.is_set(c, name)
         if refused or (name in others and fields.is_set(c, name)):
             raise WrongCall(f"--{name} cannot be used with --arch={c.arch}, which {task.does}")
     if c.best_by not in task.measures:

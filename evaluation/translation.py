@@ -12,7 +12,7 @@ import console
 import files
 import utils
 from evaluation import metrics
-from evaluation.evaluation import few
+from evaluation.evaluation import few, suffix
 from evaluation.features import cached
 from evaluation.parts import FEATURE_BYTES, Images
 
@@ -42,7 +42,8 @@ class Translation:
         with the members of `console.Progress`.
 
     Attributes:
-      suffix: the extractor's name, with which the names of measures of features end.
+      suffix: what the names of measures of features end with: the name of the extractor, and for
+        one of published measures the number of images of the smaller domain.
       by: the full name of that measure.
       real: (A, B), each `Images` in random order.
       features: (of A, of B), each float [N, D].
@@ -69,7 +70,7 @@ class Translation:
             for images in real
         ]
         self.samples = sum(map(len, self.real))
-        self.suffix = extractor.name
+        self.suffix = suffix(extractor, min(map(len, self.real)))
         self.by = by if by == CYCLE else f"{by}_{self.suffix}"
         self.features = [
             cached(extractor, x, f"features of {name}", cache_dir=cache_dir, progress=progress)

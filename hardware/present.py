@@ -15,7 +15,9 @@ def present():
 
     Returns None if there is none, or CUDA_VISIBLE_DEVICES hides all of them.
     """
-    if os.environ.get("CUDA_VISIBLE_DEVICES", "0").strip() in ("", "-1"):
+    # CUDA ignores what follows an invalid number. Slurm writes NoDevFiles for a job without GPUs.
+    first = os.environ.get("CUDA_VISIBLE_DEVICES", "0").partition(",")[0].strip()
+    if first in ("", "NoDevFiles") or first.startswith("-"):
         return None
     program, names = shutil.which("nvidia-smi"), ()
     if program:

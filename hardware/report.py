@@ -15,10 +15,16 @@ def opening(c, replicas):
         tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name)
         for gpu in defaults.visible()
     ]
-    device = f"GPU {', '.join(names)}" if names else f"CPU with {os.cpu_count()} cores"
+    device = f"GPU {', '.join(names)}" if names else f"CPU with {cores()} cores"
     c = defaults.settle(c, replicas)
     settings = ", ".join(f"{name}={getattr(c, name)}" for name in tables.DEVICES["cpu"])
     return [line for line in (f"device: {device}; {settings}", unused(c.device)) if line]
+
+
+def cores():
+    """Return the number of cores that this process may use, where the system tells it."""
+    affinity = getattr(os, "sched_getaffinity", None)  # Linux
+    return len(affinity(0)) if affinity else os.cpu_count()
 
 
 def unused(wanted):

@@ -129,6 +129,8 @@ def length(c, updates, per_epoch, images, done=0):
         text += f" = {epochs} epochs of {images:,} images" if per_epoch else ""
         text += f", but at most {c.max_minutes:g} minutes" if c.max_minutes else ""
     text += f" ({done:,} are done)" if done else ""
+    if 0 < c.decay_steps < updates and "decay_steps" in tables.ARCHS[c.arch].training:
+        text += f", at learning rates of 0 after the first {c.decay_steps:,} (--decay_steps)"
     return f"{text}; {tables.ARCHS[c.arch].usual}"
 
 

@@ -336,7 +336,7 @@ CALLS = [  # a command line, and the whole line that it ends with
         (f"--arch cyclegan {words}", f"--{name} cannot be used with --arch=cyclegan, {{CYCLEGAN}}")
         for name, words in (
             *(("conditional", "--conditional"), ("compare", "--compare gp,div")),
-            ("holdout", "--holdout 5"),
+            *(("holdout", "--holdout 5"), ("eval_reals", "--eval_reals train")),
             *(("seeds", "--seeds 0-3"), ("num_samples", "--num_samples 5")),
             ("dump_reals", "--dump_reals 5"),
             *(

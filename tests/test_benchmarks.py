@@ -476,8 +476,15 @@ def test_the_gpu_check_restores_and_names_what_is_wrong(eager, monkeypatch, caps
     monkeypatch.setattr(gpu.checkpoints, "restore", badly)
     assert gpu.main(words) == 1
     assert "| 1 values differ after the restore |" in capsys.readouterr().out
-    with pytest.raises(SystemExit):
-        gpu.main(["--steps", "3"])
+    none = "--device=gpu:99: TensorFlow finds [0-9]+ GPUs"
+    for wrong, reason in (
+        (["--steps", "3"], "at least 4"),
+        (["--precisions", "float8"], "invalid choice"),
+        (["--device", "gpu:99"], none),
+    ):
+        with pytest.raises(SystemExit):
+            gpu.main(wrong)
+        assert re.search(rf"\n\S+: error: .*{reason}.*\n$", capsys.readouterr().err)
 
 
 def test_the_gpu_check_has_every_trainer():

@@ -15,6 +15,7 @@ import pytest
 from config import flags
 from tests.conftest import ROOT
 from tests.test_design import MODULES
+from tests.test_workers import free_ports
 from training import cluster
 
 DOCUMENT = (ROOT / "docs" / "cluster.md").read_text()
@@ -93,9 +94,16 @@ def test_the_image_has_what_the_program_needs(tmp_path):
     for path in kept:
         (tmp_path / "gan" / path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / path, tmp_path / "gan" / path)
+        (tmp_path / "gan" / path).chmod(0o600)  # as under a strict umask
+    (command,) = re.findall(r"^RUN (mkdir .+)", DOCKERFILE, re.M)
+    command = command.replace(" /runs", f" {tmp_path}/runs").replace("/opt", str(tmp_path))
+    (tmp_path / "gan").chmod(0o700)
+    subprocess.run(["sh", "-c", command], check=True)
+    assert all(path.stat().st_mode & 0o4 for path in (tmp_path / "gan").rglob("*"))
+    assert (tmp_path / "gan").stat().st_mode & 0o5 == 0o5
+    assert (tmp_path / "runs").stat().st_mode & 0o7777 == 0o1777
     entry, default = ENTRY
     words = [w.replace("/opt/gan", str(tmp_path / "gan")) for w in entry]
-    (tmp_path / "runs").mkdir()
     words = [sys.executable, *words[1:], "--list"]
     done = subprocess.run(words, cwd=tmp_path / "runs", capture_output=True, text=True, check=True)
     assert "mnist_64_28_28" in done.stdout and default == ["--help"]
@@ -156,6 +164,42 @@ def test_the_job_script_starts_two_workers(programs, monkeypatch, tmp_path, stat
     assert index == 1
     asked = tmp_path / "asked"
     assert (asked.read_text() if asked.exists() else "") == ("requeue 7\n" if status else "")
+
+
+@pytest.mark.slow
+def test_the_job_script_trains_with_two_workers(programs, monkeypatch, tmp_path):
+    """On loopback, by the program itself in the place of the image's.
+
+    Two workers on one machine need two ports, which `scontrol` gives here with the addresses.
+    """
+    words = "--dataset digits --arch mlp --mode gan --g_width 4 --d_width 4 --batch_size 4"
+    words += f" --max_steps 3 --data_dir {ROOT / 'data'} --output_height 8"
+    call = f'shift 3; exec {sys.executable} {ROOT / "main.py"} "$@" {words}'
+    programs("apptainer", f"#!/bin/sh\n{call}\n")
+    hosts = "".join(f"127.0.0.1:{port}\\n" for port in free_ports(2))
+    programs("scontrol", f"#!/bin/sh\nprintf '{hosts}'\n")
+    each = 'SLURM_PROCID=$i "$@" > out$i 2>&1 & pids="$pids $!"; done'
+    ends = "for pid in $pids; do wait $pid || status=$?; done; exit $status"
+    programs("srun", f"#!/bin/sh\nstatus=0; for i in 0 1; do {each}\n{ends}\n")
+    monkeypatch.setenv("SLURM_JOB_NODELIST", "n[0-1]")
+    script = block("bash").replace("&:2222", "&")
+    subprocess.run(["bash", "-c", script], cwd=tmp_path, check=False, timeout=200)
+    leader, other = ((tmp_path / f"out{i}").read_text() for i in range(2))
+    assert "done at step 3 of 3" in leader and "Traceback" not in leader + other
+    assert [p.parent.parent.name for p in tmp_path.rglob("generator.keras")] == ["checkpoint"]
+
+
+def test_kubernetes_objects_fit_its_schema():
+    schema = pytest.importorskip(
+        "kubernetes_validate", reason="pip install -r requirements-dev.txt"
+    )
+    yaml = pytest.importorskip("yaml", reason="pip install -r requirements-dev.txt")
+    service, job = yaml.safe_load_all(block("yaml"))
+    for found in (service, job):
+        schema.validate(found, schema.latest_version(), strict=True)
+    job["spec"]["template"]["spec"]["containers"][0]["images"] = "gan"
+    with pytest.raises(schema.ValidationError, match="images"):
+        schema.validate(job, schema.latest_version(), strict=True)
 
 
 def test_the_job_of_kubernetes(programs, monkeypatch):

@@ -468,6 +468,13 @@ def test_a_run_with_a_saved_length_keeps_it():
         ("", (16_000, 0, 0), "16,000 generator updates"),
         ("--max_minutes 3", (math.inf, 4, 300), "generator updates for 3 minutes, 4 in an epoch"),
         ("--max_minutes 3", (8, 4, 30), "2 epochs of 30 images, but at most 3 minutes"),
+        (
+            "--decay_steps 7",
+            (8, 4, 30),
+            "images, at learning rates of 0 after the first 7 (--decay_",
+        ),
+        ("--max_minutes 3 --decay_steps 7", (math.inf, 4, 30), " 0 after the first 7 (--decay_ste"),
+        ("--decay_steps 8", (8, 4, 30), "2 epochs of 30 images; "),
     ],
 )
 def test_the_line_on_the_length(line, sizes, text):

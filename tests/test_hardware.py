@@ -1,6 +1,8 @@
 """Which device is named, and what is said of a GPU that TensorFlow does not see."""
 
 import os
+import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -30,14 +32,14 @@ def smi(tmp_path, monkeypatch):
     return put
 
 
-def test_a_gpu_without_its_libraries_is_a_line(cli, smi):
+def test_a_gpu_without_its_libraries_is_a_line(cli, smi, monkeypatch):
     smi('[ "$*" = "--query-gpu=name --format=csv,noheader" ] && printf "NVIDIA T9\nother\n"')
     words = ("--dataset", "digits", "--arch", "mlp", "--g_width", 4, "--d_width", 4)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 5, 7})  # of more
     status, out, _ = cli(*words, "--dry_run")
     assert status == 0 and out.count(f"{NOTE}\n") == 1
     device = out.partition(f"\n{NOTE}\n")[0].rpartition("\n")[2]
-    assert device.startswith("device: CPU with ")
-    assert device.endswith(" cores; jit=False, precision=float32")
+    assert device == "device: CPU with 3 cores; jit=False, precision=float32"
     status, _, err = cli(*words, "--train", "--device", "gpu")
     assert (status, err) == (
         1,
@@ -55,7 +57,7 @@ def test_where_a_gpu_is_found(smi, monkeypatch):
     assert present.present() == str(present.NODE)
     smi("echo NVIDIA T9")
     assert present.present() == "NVIDIA T9"
-    for hidden in ("", "-1"):
+    for hidden in ("", "-1", "-1,0", "NoDevFiles"):
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", hidden)
         assert present.present() is None
 
@@ -85,6 +87,15 @@ def test_a_default_changes_no_state():
         assert not tables.PRECISIONS[row["precision"]].scaled
         assert all(fields.FIELDS[name].default is None for name in row)
     assert not tables.DEVICES["gpus"]["jit"]
+
+
+def test_make_refuses_pythons_for_which_there_is_no_tensorflow(monkeypatch):
+    (code,) = re.findall(r'\$\(PYTHON\) -c "(.+)"', (ROOT / "Makefile").read_text())
+    for version, refused in {(3, 10): 1, (3, 11): 0, (3, 13): 0, (3, 14): 1}.items():
+        monkeypatch.setattr(sys, "version_info", (*version, 5, "final", 0))
+        with pytest.raises(SystemExit) as error:
+            exec(code, {})
+        assert ("is needed: make PYTHON=" in str(error.value)) == refused
 
 
 def test_the_gpu_requirements_have_the_tested_version():

@@ -1,16 +1,21 @@
 """The network of published FIDs, and the files of its weights."""
 
 import io
+import os
+import re
 import struct
 import zipfile
+from unittest.mock import Mock
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 import console
 from commands.evaluate import build_extractor
-from evaluation.inception import extractor, network, torch_file, weights
+from commands.evaluate import numbers as numbers_of
+from evaluation.inception import extractor, graph_file, network, torch_file, weights
 from tests.conftest import damaged, noise
 
 NORM = ("weight", "bias", "running_mean", "running_var")
@@ -220,6 +225,25 @@ def test_the_frozen_graph_has_the_same_weights(small, tmp_path, scaled):
         np.testing.assert_array_equal(one, other)
 
 
+def test_a_constant_of_one_number_takes_no_more_memory_than_it_says(tmp_path):
+    """TensorFlow repeats it: a file of 40 bytes would take 16 TB."""
+    bomb = tf.compat.v1.GraphDef()
+    proto = bomb.node.add(name="a", op="Const").attr["value"].tensor
+    proto.CopyFrom(tf.make_tensor_proto(1.0, shape=(2, 3)))
+    path = tmp_path / "a.pb"
+    path.write_bytes(bomb.SerializeToString())
+    np.testing.assert_array_equal(graph_file.read(path)["a"], np.ones((2, 3)))
+    for sizes in ((2**21, 2**21), (-(2**21), 2**21)):
+        for dim, size in zip(proto.tensor_shape.dim, sizes):
+            dim.size = size
+        path.write_bytes(bomb.SerializeToString())
+        with pytest.raises(ValueError, match="its constants are too large"):
+            graph_file.read(path)
+    os.truncate(path, 2**31)  # a sparse file
+    with pytest.raises(ValueError, match="it is too large for a frozen graph"):
+        graph_file.read(path)
+
+
 def fails(function, *args, match):
     with pytest.raises(console.Failed, match=match) as error:
         function(*args)
@@ -278,6 +302,11 @@ BAD = {  # instructions of the entry of a dict → the message
     b"R": "instead of a",
     b"t": "it is broken",
     b"h\x07": "it is broken",
+    b"}K\x01" + 20 * b"q\x01h\x01\x86" + text("a") + b"s": "a tuple instead of a str",  # 2^20 ones
+    tensor("0", 9 * (1,)): "of too many axes",
+    tensor("0", (1, 1)).replace(
+        b"J\x01\0\0\0", b"\x8a\x09" + 8 * b"\xff" + b"\0"
+    ): "that no file has",
 }
 
 
@@ -351,12 +380,23 @@ def test_published_weights_are_downloaded_once_and_not_in_silence(tmp_path, serv
     fails(weights.find, tmp_path / "no.pth", cache, match="no file --extractor_weights=.*no.pth")
 
 
-def test_without_a_network_or_with_a_wrong_file_it_is_one_line(tmp_path, served):
+def test_without_a_network_or_with_a_wrong_file_it_is_one_line(tmp_path, served, monkeypatch):
     looked = (
         rf"no weights of inception-2015: looked for .*{weights.NAME} and .*a download failed \("
     )
     served.write_bytes(b"another file")
     fails(weights.find, None, tmp_path / "cache", match=looked)
+    reason = "[Errno -2] Name or service not known"
+    with monkeypatch.context() as patch:
+        patch.setattr(weights, "URL", url := f"https://{'x' * 100}")
+        error = OSError(f"URL fetch failure on {url}: None -- {reason}")
+        patch.setattr(keras.utils, "get_file", Mock(side_effect=error))
+        fails(weights.find, None, tmp_path / "cache", match=re.escape(f"{reason})"))
     served.unlink()
     fails(weights.find, None, tmp_path / "cache", match=f"{looked}.*--extractor_weights PATH")
     assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_long_names_of_measures_keep_their_columns():
+    lines = [*numbers_of({"fid_inception-2015-035a4670_8": 2.5, "x" * 40: 1.0})]
+    assert lines == ["fid_inception-2015-035a4670_8".ljust(41) + "2.5", "x" * 40 + " 1"]

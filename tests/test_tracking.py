@@ -197,6 +197,24 @@ def test_rows_are_sent_once(tmp_path):
     assert [words[0] for words in made[0].got].count("end") == 1
 
 
+@pytest.mark.parametrize("fails", [("sheet",), ("sheet", "end")])
+def test_one_that_failed_is_closed_in_the_end(tmp_path, monkeypatch, fails):
+    """Else MLflow shows a training that goes on for ever."""
+    made.clear()
+    monkeypatch.setattr(Tracker, "fails", fails)
+    trackers, lines = begun(tmp_path, "a")
+    trackers.sheet(0, "x.png")
+    trackers.send(tmp_path, rows(1), tmp_path)
+    trackers.send(tmp_path, rows(2), tmp_path)
+    (tmp_path / "page").touch()
+    trackers.end(tmp_path / "page", False)
+    assert lines[1:] == ["note: a failed, and training goes on without it: sheet"]
+    closed = [] if "end" in fails else [("end", None, False)]
+    assert [words for words in made[0].got if words[0] != "rows"] == closed
+    trackers.end(tmp_path / "page", False)
+    assert len(made[0].got) == 1 + len(closed)
+
+
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"a": 1}', '{"a": {"id": "x"}}', "\xff"])
 def test_a_broken_file_is_as_none(tmp_path, text):
     (tmp_path / recovery.TRACKING).write_bytes(text.encode("latin-1"))

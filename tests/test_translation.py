@@ -66,6 +66,13 @@ def test_measures_are_the_formulas_of_the_translations(make, monkeypatch):
     assert shapes == [(2, 4, 5, 3)] * 8 + [(1, 4, 5, 3)] * 2 + [(2, 4, 5, 3)] * 12
 
 
+def test_published_measures_of_few_translations_have_their_number_in_their_names(make, monkeypatch):
+    monkeypatch.setattr(pixels, "counted", True, raising=False)
+    evaluation = make()
+    assert evaluation.by == "fid_pixels_9" and make(count=5).suffix == "pixels_5"
+    assert {"fid_pixels_9", "kid_pixels_9_B2A", "cycle"} <= set(evaluation.measure(draw))
+
+
 def test_generators_that_copy_the_other_domain_are_the_best(make):
     a, b = noise(30, 4, 5, 3), noise(30, 4, 5, 3, seed=1)
     evaluation = make(a, b)

@@ -1,7 +1,11 @@
 """Reads the constants of a frozen graph of TensorFlow, without running it."""
 
+import math
+import os
+
 import numpy as np
 
+MAX_BYTES, MAX_NUMBERS = 2**31, 2**28  # of a file, as protobuf has it, and of all constants
 SCALED = "scale_after_normalization"  # attribute of the batch norm of 2015
 
 
@@ -22,18 +26,23 @@ def read(path):
     """
     import tensorflow as tf
 
+    if os.path.getsize(path) >= MAX_BYTES:
+        raise ValueError("it is too large for a frozen graph")
     graph = tf.compat.v1.GraphDef()
     with open(path, "rb") as file:
         body = file.read()
     try:
         graph.ParseFromString(body)
-        found = {
-            node.name: tf.make_ndarray(node.attr["value"].tensor)
-            for node in graph.node
-            if node.op == "Const"
-        }
+        tensors = {n.name: n.attr["value"].tensor for n in graph.node if n.op == "Const"}
+        # A constant of any size may be one number, which is repeated.
+        count = sum(
+            math.prod(abs(dim.size) for dim in x.tensor_shape.dim) for x in tensors.values()
+        )
+        found = {} if count > MAX_NUMBERS else {n: tf.make_ndarray(x) for n, x in tensors.items()}
     except Exception as error:  # protobuf has errors of its own
         raise ValueError(f"it is no frozen graph ({type(error).__name__})") from None
+    if count > MAX_NUMBERS:
+        raise ValueError("its constants are too large")
     for node in graph.node:
         if SCALED in node.attr and not node.attr[SCALED].b and len(node.input) == 5:
             gamma = node.input[4].partition(":")[0]

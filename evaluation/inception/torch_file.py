@@ -31,6 +31,7 @@ NAMES = {DICT, TENSOR, *TYPES}
 MAGIC, PROTOCOL = 0x1950A86A20F9469CFC6C, 1001  # of the older format
 MAX_INSTRUCTIONS = 1_000_000  # the network of 2015 needs tens of thousands
 MAX_NUMBERS = 2**28  # in all tensors: 1 GB of float32
+MAX_RANK, MAX_WHOLE = 8, 2**40  # of a tensor, and of a size, stride or offset
 VALUES = {  # instructions that push their argument
     *("BININT", "BININT1", "BININT2", "LONG1", "LONG4"),
     *("BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8", "BINFLOAT"),
@@ -101,6 +102,8 @@ class _Machine:
 
     def set(self, found):
         """Put pairs of keys and values into the dict on the stack."""
+        for key in found[::2]:
+            _expect(key, str)  # to hash nested tuples can take forever
         _expect(self.stack[-1], dict).update(zip(found[::2], found[1::2]))
 
     def extend(self, found):
@@ -158,7 +161,9 @@ def _make(name, arguments):
         storage, offset, shape, strides, *_ = arguments
         tensor = Tensor(_expect(storage, Storage), _whole(offset), shape, strides)
         for numbers in (shape, strides):
-            list(map(_whole, _expect(numbers, tuple)))
+            if len(_expect(numbers, tuple)) > MAX_RANK:
+                raise ValueError("its pickle has a tensor of too many axes")
+            list(map(_whole, numbers))
         return tensor
     raise ValueError(f"its pickle calls {name}, which no file of weights needs")
 
@@ -172,6 +177,8 @@ def _expect(value, kind):
 def _whole(number):
     if _expect(number, int) < 0:
         raise ValueError("its pickle has a size below 0")
+    if number > MAX_WHOLE:
+        raise ValueError("its pickle has a size that no file has")
     return number
 
 
@@ -224,6 +231,7 @@ def _read_older(path):
         tensors, end = _tensors(found), os.path.getsize(path)
         sizes = {t.storage.key: t.storage.dtype.itemsize for t in tensors.values()}
         for key in _expect(_Machine().run(stream), list):
+            _expect(key, str)
             (count,) = struct.unpack("<q", stream.read(8))
             start = stream.tell()
             places[key] = start, _whole(count) * sizes[key]
@@ -241,8 +249,8 @@ def _read_older(path):
 def _tensors(found):
     """Return a state dict. Raises ValueError if it has other entries than tensors."""
     for name, tensor in _expect(found, dict).items():
-        if type(name) is not str or type(tensor) is not Tensor:
-            raise ValueError(f"its entry {str(name)[:60]!r} is no tensor")
+        if type(tensor) is not Tensor:
+            raise ValueError(f"its entry {name[:60]!r} is no tensor")
     if sum(math.prod(tensor.shape) for tensor in found.values()) > MAX_NUMBERS:
         raise ValueError("its tensors are too large")
     return found

@@ -82,7 +82,7 @@ def _download(places):
             f"interrupted: the download of {URL} begins anew with the next call"
         ) from None
     except Exception as error:  # no network, no such host, a wrong checksum, a full disk
-        reason = console.first_line(error).replace(f" on {URL}", "")[:120]
+        reason = console.first_line(error, 500).replace(f" on {URL}", "")[:120]
         looked = " and ".join(map(str, places))
         raise console.Failed(
             f"no weights of inception-2015: looked for {looked}, and a download failed ({reason}). "

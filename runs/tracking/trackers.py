@@ -5,6 +5,7 @@ of an `identity`, and has the methods `rows`, `sheet` and `end`, and the attribu
 `place`. It may raise any exception.
 """
 
+import contextlib
 import json
 
 import console
@@ -16,7 +17,7 @@ class Trackers:
     """The trackers of one run. One that fails gets nothing more in this call, and a line says so.
 
     A tracker gets rows and sheets after they have been saved with the run. So a run that is
-    continued after a kill does not report a step twice.
+    continued after a kill does not report a step twice. One that failed is closed at the end.
 
     Args:
       kinds: name → class of the tracker.
@@ -26,6 +27,7 @@ class Trackers:
     def __init__(self, kinds, say):
         self._kinds, self._say = kinds, say
         self._open, self._known, self._sheets = {}, None, []
+        self._dropped = []
 
     def begin(self, name, place, settings, folder):
         """Open the trackers. Does nothing if that has been done.
@@ -80,7 +82,10 @@ class Trackers:
         """
         for kind in list(self._open):
             self._report(kind, "end", page if page.is_file() else None, failed)
-        self._open = {}
+        for tracker in self._dropped:
+            with contextlib.suppress(Exception):  # a line has said that it failed
+                tracker.end(None, failed)
+        self._open, self._dropped = {}, []
 
     def _report(self, kind, method, *args):
         """Call a method of an open tracker; return whether it succeeded."""
@@ -94,7 +99,8 @@ class Trackers:
         try:
             return function(*args)
         except Exception as error:
-            self._open.pop(kind, None)
+            if kind in self._open:
+                self._dropped.append(self._open.pop(kind))
             self._say(
                 f"note: {kind} failed, and training goes on without it: {console.first_line(error)}"
             )
