@@ -104,7 +104,7 @@ ARCHS = {
 }
 
 
-SLOW = {("fastgan", norm) for norm in ("none", "instance", "spectral")}
+SLOW = {("fastgan", norm) for norm in ("none", "layer", "instance", "spectral")}
 CASES = [
     pytest.param(*case, marks=[pytest.mark.slow] if case in SLOW else [])
     for case in itertools.product(ARCHS, NORMS)
