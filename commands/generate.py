@@ -215,7 +215,7 @@ def project(c, folder, sampler):
 def _found_lines(names, found, class_names):
     """Yield a line for each photo, or one line for many, with the PSNR of its projection."""
     if len(names) > MAX_LINES:
-        low, middle, high = np.percentile(found.psnr, (0, 50, 100))
+        low, middle, high = found.psnr.min(), np.median(found.psnr), found.psnr.max()
         yield f"{len(names)} photos: PSNR {low:.1f} to {high:.1f} dB, median {middle:.1f} dB"
         return
     for i, name in enumerate(names):
