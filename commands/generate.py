@@ -198,6 +198,11 @@ def project(c, folder, sampler):
     sampler.latents = latents.build_latents(c.z_distribution)  # without truncation
     total = len(photos) * projection.STEPS
     with console.Progress(f"projecting {c.project}", total, compiles=True) as bar:
+
+        def show(done, number):
+            bar.total = number
+            bar.update(done, "once more, from other latents" if number > total else "")
+
         found = projection.project(
             sampler,
             photos,
@@ -205,7 +210,7 @@ def project(c, folder, sampler):
             labels=labels,
             steps=projection.STEPS,
             restarts=projection.RESTARTS,
-            progress=lambda done, _: bar.update(done, ""),
+            progress=show,
         )
     yield from _found_lines(names, found, sampler.class_names)
     yield from latents.write_latents(sampler.folder / "latent.npy", found.latents, found.labels)

@@ -177,9 +177,10 @@ class Generator:
           images: uint8 [N, height, width, channels], as `shape` has them; N at least 1.
           label: class of all images, as in `sample`; None to find the class of each.
           steps: number of updates of a latent.
-          restarts: number of starts, of which the best is kept.
+          restarts: number of starts, of which the best is kept. Images below 30 dB are searched
+            once more from as many others.
           seed: seed of the random latents to start from, from 0 to 2^31 - 1.
-          progress: called with (updates done, N·steps), or None.
+          progress: called with (updates done, their number so far), or None.
 
         Returns:
           A `steering.projection.Projection`: `latents` float32 [N, Z], `labels` int [N] or None,

@@ -85,7 +85,30 @@ def test_the_latents_of_a_linear_generator_are_the_least_squares(columns, target
     np.testing.assert_allclose(found.psnr, projection.psnr(found.images, targets))
     np.testing.assert_array_equal(found.path[-1], found.latents)
     assert len(found.path) == projection.FRAMES and found.path.shape[1:] == (3, 3)
-    assert calls == [(3 * n, 360) for n in range(1, 121)]
+    low = np.count_nonzero(found.psnr < projection.ENOUGH)  # they are searched twice
+    again = [(360 + low * n, 360 + low * 120) for n in range(1, 121)] if low else []
+    assert calls == [(3 * n, 360) for n in range(1, 121)] + again
+
+
+def test_far_images_are_searched_once_more(columns, monkeypatch):
+    """From other latents; the nearer result is kept, with its search."""
+    pools = np.float32([[[0.9, -0.9, 0.5]], [[-0.7, 0.8, -0.9]]])
+    monkeypatch.setattr(projection, "draw", lambda sampler, attempt: pools[attempt])
+    s, calls = sampler(linear(columns)), []
+    images = s.images(np.concatenate([*pools, np.float32([[0.3, -0.5, -0.5]])]))
+    found = projection.project(s, images, steps=1, progress=lambda *call: calls.append(call))
+    assert calls == [(3, 3), (5, 5)]
+    monkeypatch.setattr(projection, "ATTEMPTS", 1)
+    single = []
+    for pool in pools:
+        monkeypatch.setattr(projection, "draw", lambda *_, pool=pool: pool)
+        single.append(projection.project(s, images, steps=1))
+    kept = [0, 1, int(np.argmax([one.psnr[2] for one in single]))]
+    assert found.psnr[:2].min() > projection.ENOUGH > found.psnr[2]
+    for i, one in enumerate(kept):
+        assert single[one].psnr[i] > single[1 - one].psnr[i]
+        np.testing.assert_allclose(found.path[:, i], single[one].path[:, i], atol=1e-6)
+    np.testing.assert_array_equal(found.images, s.images(found.latents))
 
 
 def test_latents_stay_plausible():
