@@ -54,7 +54,8 @@ class TranslationPage:
         made = self.translator.translate(image[None], direction)[0]
         if name.lower().endswith(JPEG):
             notes.append("the command writes a JPEG, whose pixels differ a little from this PNG")
-        words = [*self.words, "--translate", direction, "--input", name, "--output", "translated"]
+        given = [f"--input={name}"] if name.startswith("-") else ["--input", name]
+        words = [*self.words, "--translate", direction, *given, "--output", "translated"]
         return {
             "source": uploads.data_uri(image),
             "image": uploads.data_uri(made),

@@ -180,6 +180,10 @@ def test_translations_are_those_of_the_command_line(cli, answering, eager):
     np.testing.assert_array_equal(pixels(found["image"]), made)
     np.testing.assert_array_equal(pixels(found["source"]), np.asarray(image))
     assert found["notes"] == [] and found["file"] == "my face_B2A.png"
+    assert (
+        "--input=-a.png --output"
+        in post(to, "translate", body, direction="A2B", name="-a.png")["command"]
+    )
     jpeg = post(to, "translate", encoded(image, "JPEG"), direction="A2B", name="a.JPG")
     assert jpeg["notes"] == [
         "the command writes a JPEG, whose pixels differ a little from this PNG"
@@ -242,7 +246,8 @@ def test_the_files_of_the_page_need_nothing_else(answering):
         assert not re.search(r"https?:|url\(|@import", body.decode())
         assert headers["Content-Security-Policy"].startswith("default-src 'none'; ")
         assert "frame-ancestors 'none'" in headers["Content-Security-Policy"]
-    assert ask(to, "GET", "/facts")[2] == b'{"title": "page"}\n'
+    for path in ("/facts", "/facts?a=1"):
+        assert ask(to, "GET", path)[2] == b'{"title": "page"}\n'
     for path in ("/none", "/../server.py", "/page.html", "/facts/"):
         status, _, body = ask(to, "GET", path)
         assert (status, json.loads(body)) == (404, {"error": "there is no such page"})
@@ -261,6 +266,7 @@ def test_the_files_of_the_page_need_nothing_else(answering):
         ("POST", "/call", b"a", {"Origin": "null"}, 403),
         ("POST", "/call", b"a", {"Origin": None}, 403),
         ("POST", "/none", b"a", {}, 404),
+        ("POST", "http://[", b"a", {"Host": "localhost", "Origin": "http://localhost"}, 404),
         ("POST", "/call", b"", {"Content-Length": "x"}, 411),
         ("POST", "/call", bytes(handler.MAX_BODY + 1), {}, 413),
         ("POST", "/call", b"bug", {}, 500),
@@ -402,11 +408,26 @@ def test_the_address(monkeypatch):
         assert everywhere.lines(0)[0].startswith(line)
         assert everywhere.url.startswith("http://127.0.0.1:")
         assert everywhere.knows("192.168.0.9:1") and not everywhere.knows("evil.example:1")
+    with server.Server("127.0.0.2", 0) as second:
+        assert second.knows("127.0.0.2") and second.knows("[::ffff:127.0.0.2]")
+        assert second.knows("127.0.0.1") and not second.knows("127.0.0.3")
     for host in ("256.1.1.1", "no such host", "203.0.113.1", "a" * 70):
         with pytest.raises(
             console.Failed, match=f"^cannot serve a page on --host={host}, --port=1"
         ):
             server.listen(host, 12345, fixed=True)
+
+
+def test_the_spellings_of_an_address():
+    try:
+        server.Server("::1", 0).server_close()
+    except OSError:
+        pytest.skip("no IPv6 here")
+    with server.Server("[0:0::1]", 0) as six:
+        assert six.url.startswith("http://[0:0::1]:") and len(six.lines(0)) == 1
+        assert six.knows("[::1]:80") and not six.knows("[::2]")
+    with server.Server("::FFFF:127.0.0.1", 0) as mapped:
+        assert len(mapped.lines(0)) == 1 and mapped.knows("[::ffff:7f00:1]:80")
 
 
 def test_a_signal_ends_it(monkeypatch, handlers):
