@@ -52,7 +52,7 @@ def find(run, checkpoint_dir, data_dir):
     except console.Failed:
         names = [f.name for p in places for f in sorted(p.glob("*/")) if trained.generators(f)]
         raise console.Failed(
-            f"no run {run} in {places[0]} or {places[1]}, no such folder of a run, and no run of "
+            f"no run {console.plain(run)} in {places[0]} or {places[1]}, no such folder of a run, and no run of "
             f"such a data set; there are {', '.join(map(console.plain, names)) or 'none'}"
         ) from None
 
