@@ -18,7 +18,7 @@ from config.rows import import_object
 from generation import listing, load
 from generation.photos import read_photos
 from runs import recovery, trained
-from serving import sampling, server, translating
+from serving import sampling, server, translating, watch
 from steering import latents, named, projection
 from steering.pictures import write_projection
 
@@ -84,6 +84,7 @@ def _about(loaded, c):
 
 def sample_page(c, folder, words):
     """Return the `sampling.SamplePage` of a run's folder; see `rows.Task`."""
+    watched = watch.Watch(trained.generators(folder.resolve()))
     generator, found = load(folder.resolve()), None
     try:
         found = named.read(build.pictures_path(c, folder), generator.network)
@@ -100,12 +101,14 @@ def sample_page(c, folder, words):
         found=found,
         background=c.background,
         value_range=trained.read_config(folder)["data"].get("value_range"),
+        watch=watched,
         crop=(c.input_height, c.input_width) if c.crop else None,
     )
 
 
 def translation_page(c, folder, words):
     """Return the `translating.TranslationPage` of a run's folder; see `rows.Task`."""
+    watched = watch.Watch(trained.generators(folder.resolve()))
     translator = load(folder.resolve())
     return translating.TranslationPage(
         translator,
@@ -114,6 +117,7 @@ def translation_page(c, folder, words):
         words=words,
         background=c.background,
         value_ranges=trained.read_config(folder)["data"].get("value_range") or (None, None),
+        watch=watched,
     )
 
 

@@ -50,10 +50,11 @@ def find(run, checkpoint_dir, data_dir):
     try:
         return trained.find_run(checkpoint_dir, run, {}, add_newer_fields, source)[0]
     except console.Failed:
-        names = [f.name for p in places for f in sorted(p.glob("*/")) if trained.generators(f)]
+        found = [f.name for p in places for f in sorted(p.glob("*/")) if trained.generators(f)]
+        names = ", ".join(map(console.plain, found)) or "none"
         raise console.Failed(
-            f"no run {console.plain(run)} in {places[0]} or {places[1]}, no such folder of a run, and no run of "
-            f"such a data set; there are {', '.join(map(console.plain, names)) or 'none'}"
+            f"no run {console.plain(run)} in {places[0]} or {places[1]}, no such folder of a run, "
+            f"and no run of such a data set; there are {names}"
         ) from None
 
 

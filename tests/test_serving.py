@@ -16,6 +16,7 @@ import sys
 import threading
 import urllib.parse
 import webbrowser
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -28,7 +29,7 @@ from config import tables
 from config.flags import parse_flags
 from config.rows import import_object
 from generation import load
-from serving import handler, server, uploads
+from serving import handler, server, uploads, watch
 from steering import named, projection
 from tests.conftest import BAD_PICTURES, FORMATS, ROOT, encoded, noise
 from tests.test_page import BROWSERS
@@ -193,6 +194,26 @@ def test_translations_are_those_of_the_command_line(cli, answering, eager):
         ("A2B", "cannot read a.png"),
     ):
         assert name in post(to, "translate", b"text", direction=direction, name="a.png")["error"]
+
+
+@pytest.mark.parametrize(
+    "run, call, fields, body",
+    [
+        ("mnist_64_28_28", "picture", {}, json.dumps(STATE)),
+        ("hair_2_48_48_cyclegan", "translate", {"direction": "A2B"}, encoded(noise(8, 8), "PNG")),
+    ],
+)
+def test_a_run_that_changes_is_told(cli, run, call, fields, body):
+    """The page shows the state that was loaded, and the command would use the new one."""
+    shutil.copytree(ROOT / "pretrained" / run, f"checkpoint/{run}")
+    page = make_page("--dataset", run.partition("_")[0])
+    before = page.calls[call](fields, body, None)
+    (path, *_) = Path("checkpoint", run).glob("generator*.keras")
+    path.write_bytes(path.read_bytes())
+    after = page.calls[call](fields, body, None)
+    assert before["notes"] == [] and after == {**before, "notes": [watch.CHANGED]}
+    shutil.rmtree(f"checkpoint/{run}")
+    assert page.calls[call](fields, body, None) == after
 
 
 @pytest.mark.parametrize("name", BAD_PICTURES)
@@ -509,6 +530,7 @@ HOOK = """
   at("photo").dispatchEvent(new DragEvent("drop", {dataTransfer: files}));
   await until(() => !at("error").hidden);
   seen.push(at("error").textContent, at("others").children.length, picture.width);
+  seen.push(at("file").textContent);
   document.body.dataset.seen = JSON.stringify(seen);
 })();
 """
@@ -519,6 +541,7 @@ def test_a_browser_shows_the_page(mnist, answering, tmp_path, monkeypatch):
     if browser is None:
         pytest.skip(f"no browser to look with: one of {', '.join(BROWSERS)}")
     read = handler.read_file
+    monkeypatch.setattr(mnist.watch, "lines", lambda: ["it has changed"])
     hooked = {"page.js": HOOK.encode()}
     monkeypatch.setattr(handler, "read_file", lambda name: read(name) + hooked.get(name, b""))
     options = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--dump-dom"]
@@ -533,7 +556,7 @@ def test_a_browser_shows_the_page(mnist, answering, tmp_path, monkeypatch):
     )
     found = re.search(r'data-seen="(.*?)"', done.stdout)
     assert found, (done.stdout, done.stderr[-2000:])
-    *shown, error, others, width = json.loads(found[1].replace("&quot;", '"'))
+    *shown, error, others, width, note = json.loads(found[1].replace("&quot;", '"'))
     states = [{"label": 0}, {"label": 0, "move": {1: 2}}, {"label": 7, "move": {1: 2}}]
     for (uri, caption, command), state in zip(shown, states):
         made = mnist.generator.sample(seeds=[0], **state)[0]
@@ -541,4 +564,5 @@ def test_a_browser_shows_the_page(mnist, answering, tmp_path, monkeypatch):
         assert caption == f"Seed 0, class {state['label']}"
         assert command.endswith("--move 1=2" if "move" in state else "--label 0")
     assert error == "cannot read notes.txt: it is no picture of a known kind"
+    assert note == "It has changed."
     assert others == 12 and width % 28 == 0 and width > 100
