@@ -90,7 +90,7 @@ def find_rows(top, sample_dir):
     if not os.path.isdir(top):
         return []
     rows = []
-    for folder in sorted(Path(path) for path in os.scandir(top) if path.is_dir()):
+    for folder in sorted(Path(path) for path in os.scandir(top) if os.path.isdir(path)):
         if folder.name.startswith(".") or folder.name == recovery.FRAMES:
             continue
         best = folder / recovery.BEST
