@@ -42,7 +42,7 @@ def find(given):
     except console.Failed:
         resolve(given)  # raises WrongCall for settings that no run can have
         raise
-    print(f"run {folder}{remark}")
+    print(console.plain(f"run {folder}{remark}"))
     other = trained.other_source(trained.read_config(folder), c.dataset, source)
     if other and "name" not in wanted:
         print(f"note: this run was trained on {other}, not on {c.dataset}")

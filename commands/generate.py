@@ -18,7 +18,7 @@ from config.rows import import_object
 from generation import listing, load
 from generation.photos import read_photos
 from runs import recovery, trained
-from serving import sampling, server, translating
+from serving import sampling, server, translating, watch
 from steering import latents, named, projection
 from steering.pictures import write_projection
 
@@ -84,6 +84,7 @@ def _about(loaded, c):
 
 def sample_page(c, folder, words):
     """Return the `sampling.SamplePage` of a run's folder; see `rows.Task`."""
+    watched = watch.Watch(trained.generators(folder.resolve()))
     generator, found = load(folder.resolve()), None
     try:
         found = named.read(build.pictures_path(c, folder), generator.network)
@@ -100,12 +101,14 @@ def sample_page(c, folder, words):
         found=found,
         background=c.background,
         value_range=trained.read_config(folder)["data"].get("value_range"),
+        watch=watched,
         crop=(c.input_height, c.input_width) if c.crop else None,
     )
 
 
 def translation_page(c, folder, words):
     """Return the `translating.TranslationPage` of a run's folder; see `rows.Task`."""
+    watched = watch.Watch(trained.generators(folder.resolve()))
     translator = load(folder.resolve())
     return translating.TranslationPage(
         translator,
@@ -114,6 +117,7 @@ def translation_page(c, folder, words):
         words=words,
         background=c.background,
         value_ranges=trained.read_config(folder)["data"].get("value_range") or (None, None),
+        watch=watched,
     )
 
 
@@ -198,6 +202,11 @@ def project(c, folder, sampler):
     sampler.latents = latents.build_latents(c.z_distribution)  # without truncation
     total = len(photos) * projection.STEPS
     with console.Progress(f"projecting {c.project}", total, compiles=True) as bar:
+
+        def show(done, number):
+            bar.total = number
+            bar.update(done, "once more, from other latents" if number > total else "")
+
         found = projection.project(
             sampler,
             photos,
@@ -205,7 +214,7 @@ def project(c, folder, sampler):
             labels=labels,
             steps=projection.STEPS,
             restarts=projection.RESTARTS,
-            progress=lambda done, _: bar.update(done, ""),
+            progress=show,
         )
     yield from _found_lines(names, found, sampler.class_names)
     yield from latents.write_latents(sampler.folder / "latent.npy", found.latents, found.labels)
@@ -215,7 +224,7 @@ def project(c, folder, sampler):
 def _found_lines(names, found, class_names):
     """Yield a line for each photo, or one line for many, with the PSNR of its projection."""
     if len(names) > MAX_LINES:
-        low, middle, high = np.percentile(found.psnr, (0, 50, 100))
+        low, middle, high = found.psnr.min(), np.median(found.psnr), found.psnr.max()
         yield f"{len(names)} photos: PSNR {low:.1f} to {high:.1f} dB, median {middle:.1f} dB"
         return
     for i, name in enumerate(names):

@@ -217,6 +217,18 @@ def range_note(bits, value_range):
     return f"{bits}-bit pictures: values {low} to {high} become 0 to 255"
 
 
+def own_ranges(facts, value_range):
+    """Return a list with the line on gray pictures of more than 8 bits, each of its own range.
+
+    Args:
+      facts: dict of `summarise`, from which the range of all of them is removed.
+      value_range: the range of values that all of them were converted from, or None.
+    """
+    if value_range or not facts.pop("value_range", None):
+        return []
+    return [f"{facts['bits']}-bit pictures: each has its own range of values"]
+
+
 def _advice(aspect, output):
     """Return the end of the note on cropping: a flag that keeps more, or ""."""
     if not aspect or not output or not output[2]:

@@ -39,11 +39,11 @@ def load(run, *, checkpoint_dir="checkpoint", data_dir="data"):
     Raises:
       console.Failed: if there is no such run, or its files cannot be used. The message is one line.
     """
-    folder = listing.find(os.path.expanduser(run), checkpoint_dir, data_dir)
     try:
+        folder = listing.find(arguments.run(run), checkpoint_dir, data_dir)
         saved = read_saved(folder / trained.CONFIG)
-    except console.WrongCall as error:
-        raise console.Failed(str(error)) from None
+    except (console.WrongCall, OSError) as error:
+        raise console.Failed(console.plain(console.first_line(error, 2000))) from None
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     with console.quiet_stderr():
@@ -126,7 +126,7 @@ class Generator:
         """
         from generation.sample import Purpose
 
-        seeds = None if seeds is None else [arguments.whole("seeds", s) for s in seeds]
+        seeds = arguments.seeds(seeds)
         count = (1 if seeds is None else len(seeds)) if count is None else count
         sampler = self.sampler(count, seed=seed, truncation=truncation, move=move)
         if seeds is not None and sampler.count != len(seeds):
@@ -177,9 +177,10 @@ class Generator:
           images: uint8 [N, height, width, channels], as `shape` has them; N at least 1.
           label: class of all images, as in `sample`; None to find the class of each.
           steps: number of updates of a latent.
-          restarts: number of starts, of which the best is kept.
+          restarts: number of starts, of which the best is kept. Images below 30 dB are searched
+            once more from as many others.
           seed: seed of the random latents to start from, from 0 to 2^31 - 1.
-          progress: called with (updates done, N·steps), or None.
+          progress: called with (updates done, their number so far), or None.
 
         Returns:
           A `steering.projection.Projection`: `latents` float32 [N, Z], `labels` int [N] or None,
@@ -286,14 +287,9 @@ class Translator:
         Raises:
           console.Failed: if there is no such direction, or the images have another dtype or shape.
         """
-        if direction not in self._compiled:
+        if direction not in [*self._compiled]:
             raise console.Failed(f"direction={direction!r} must be {' or '.join(self.networks)}")
-        images = np.asarray(images)
-        if images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] != self.channels:
-            raise console.Failed(
-                f"images must be uint8 [N, height, width, {self.channels}], not {images.dtype} "
-                f"{list(images.shape)}"
-            )
+        images = arguments.pictures(images, self.channels)
         network = self._compiled[direction]
         made = [translate.translate_image(network, image) for image in images]
         return np.stack(made) if made else images.copy()

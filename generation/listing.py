@@ -50,10 +50,11 @@ def find(run, checkpoint_dir, data_dir):
     try:
         return trained.find_run(checkpoint_dir, run, {}, add_newer_fields, source)[0]
     except console.Failed:
-        names = [f.name for p in places for f in sorted(p.glob("*/")) if trained.generators(f)]
+        found = [f.name for p in places for f in sorted(p.glob("*/")) if trained.generators(f)]
+        names = ", ".join(map(console.plain, found)) or "none"
         raise console.Failed(
-            f"no run {run} in {places[0]} or {places[1]}, no such folder of a run, and no run of "
-            f"such a data set; there are {', '.join(map(console.plain, names)) or 'none'}"
+            f"no run {console.plain(run)} in {places[0]} or {places[1]}, no such folder of a run, "
+            f"and no run of such a data set; there are {names}"
         ) from None
 
 
@@ -89,7 +90,7 @@ def find_rows(top, sample_dir):
     if not os.path.isdir(top):
         return []
     rows = []
-    for folder in sorted(Path(path) for path in os.scandir(top) if path.is_dir()):
+    for folder in sorted(Path(path) for path in os.scandir(top) if os.path.isdir(path)):
         if folder.name.startswith(".") or folder.name == recovery.FRAMES:
             continue
         best = folder / recovery.BEST

@@ -36,7 +36,8 @@ def read_photos(path, shape, pattern="*", background="white", value_range=None, 
         colours = {"background": background, "value_range": value_range, "seen": found}
         convert = functools.partial(pictures.to_mode, **colours)
         try:
-            images.append(utils.load_image(open_image(i), size, channels, crop, convert))
+            with pictures.strict_pillow():
+                images.append(utils.load_image(open_image(i), size, channels, crop, convert))
         except Exception as error:  # decoders raise errors of any type for broken files
             skipped.append(f"{name} ({console.first_line(error, 60)})")
             continue
@@ -47,7 +48,9 @@ def read_photos(path, shape, pattern="*", background="white", value_range=None, 
             console.plain(f"none of {len(skipped)} photos can be read: {skipped[0]}")
         )
     facts = pictures.summarise(seen, np.array([s.aspect for s in seen]), size, value_range)
-    lines = list(pictures.notes(facts, background))
+    several = sum(s.bits > 0 for s in seen) > 1
+    lines = pictures.own_ranges(facts, value_range) if several else []
+    lines += pictures.notes(facts, background)
     if skipped:
         listed = console.plain(", ".join(skipped[:5]))
         lines.append(f"skipped {len(skipped)} of {len(names)} photos: {listed}")

@@ -164,7 +164,8 @@ def _translate_all(generator, path, names, open_image, target, background, value
     with console.Progress(f"translating {path}", len(names)) as bar:
         for i, name in enumerate(names):
             try:
-                image, found = load_picture(open_image(i), channels, background, value_range)
+                with decoding.strict_pillow():
+                    image, found = load_picture(open_image(i), channels, background, value_range)
             except Exception as error:  # decoders raise errors of any type for broken files
                 skipped.append(f"{name} ({console.first_line(error, 60)})")
                 continue
@@ -177,9 +178,7 @@ def _translate_all(generator, path, names, open_image, target, background, value
             console.plain(f"none of {len(skipped)} images can be translated: {skipped[0]}")
         )
     facts = decoding.summarise(seen, value_range=value_range)
-    if not value_range and facts.pop("value_range", None):
-        print(f"{facts['bits']}-bit pictures: each has its own range of values")
-    for line in decoding.notes(facts, background):
+    for line in decoding.own_ranges(facts, value_range) + decoding.notes(facts, background):
         print(line)
     if skipped:
         listed = console.plain(", ".join(skipped[:5]))

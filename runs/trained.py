@@ -146,7 +146,7 @@ def find_run(checkpoint_dir, dataset, wanted, complete=lambda saved: None, sourc
     """
     own = _search(checkpoint_dir, dataset, wanted, complete, source)
     if own.fitting:
-        others = ", ".join(folder.name for folder in own.fitting[1:])
+        others = ", ".join(console.plain(folder.name) for folder in own.fitting[1:])
         return own.fitting[0], f" (the newest; other runs: {others})" if others else ""
     shipped = _search(shipped_dir(), dataset, wanted, complete, source)
     if shipped.fitting:

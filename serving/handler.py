@@ -48,13 +48,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
         """Send a file of the page, or its facts."""
         try:
             self._check()
-            if self.path == "/facts":
+            path = self.path.partition("?")[0]  # some viewers of pages add fields of their own
+            if path == "/facts":
                 return self._send(http.HTTPStatus.OK, self.server.page.facts)
-            if self.path not in FILES:
+            if path not in FILES:
                 raise Refused(http.HTTPStatus.NOT_FOUND, "there is no such page")
         except Refused as error:
             return self._send(error.args[0], {"error": str(error)})
-        name, kind = FILES[self.path]
+        name, kind = FILES[path]
         return self._send_bytes(http.HTTPStatus.OK, kind, read_file(name))
 
     def do_POST(self):
@@ -62,11 +63,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
         try:
             self._check()
             self._check_origin()
-            url = urllib.parse.urlsplit(self.path)
-            call = self.server.page.calls.get(url.path[1:])
+            path, _, query = self.path.partition("?")
+            call = self.server.page.calls.get(path.removeprefix("/"))
             if call is None:
                 raise Refused(http.HTTPStatus.NOT_FOUND, "there is no such call")
-            fields, body = dict(urllib.parse.parse_qsl(url.query)), self._read_body()
+            fields, body = dict(urllib.parse.parse_qsl(query)), self._read_body()
             with self.server.busy:
                 if self.server.ending.is_set() or self._has_gone():
                     return

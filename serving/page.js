@@ -132,7 +132,8 @@ function show(asked, result) {
   at("caption").textContent = text;
   showCommand(at("command"), result.command);
   const first = asked.latents ? `Save the latents as ${asked.file} where you run it. ` : "";
-  at("file").textContent = `${first}It writes this picture as ${result.file}, and prints where.`;
+  const writes = result.notes.length ? "" : `It writes this picture as ${result.file}, and prints where.`;
+  at("file").textContent = `${first}${writes}${sentences(result.notes)}`;
   at("save").onclick = () => download(`${facts.title}_${result.file}`, result.image);
 }
 

@@ -57,13 +57,26 @@ class SamplePage:
       found: `steering.named.Directions` that --move uses, or None if the generator has none.
       background: colour behind transparent pixels.
       value_range: as in `utils.to_mode`.
+      watch: a `watch.Watch` of the generator's file.
       crop: (height, width) of a centre box that photos are cropped to first, or None.
     """
 
     def __init__(
-        self, generator, *, title, about, words, seed, found, background, value_range, crop=None
+        self,
+        generator,
+        *,
+        title,
+        about,
+        words,
+        seed,
+        found,
+        background,
+        value_range,
+        watch,
+        crop=None,
     ):
         self.generator, self.words, self.seed, self.found = generator, words, seed, found
+        self.watch = watch
         self.colours = {"background": background, "value_range": value_range}
         self.crop = crop
         sampler = generator.sampler()
@@ -93,14 +106,20 @@ class SamplePage:
         """Make one picture; see `server`. `body` is the JSON of a `State`.
 
         Returns:
-          A data URI, the command that makes the picture again, and the name of its file there.
+          A data URI, the command that makes the picture again, the name of its file there, and
+          lines on what it would change.
         """
         del fields, tell
         state = self.read(body)
         z = state.latents
         image = self._images(state, [state.seed] if z is None else None)[0]
         file = f"seed_{state.seed:04d}.png" if z is None else "latent_0000.png"
-        return {"image": uploads.data_uri(image), "command": self.command(state), "file": file}
+        return {
+            "image": uploads.data_uri(image),
+            "command": self.command(state),
+            "file": file,
+            "notes": self.watch.lines(),
+        }
 
     def others(self, fields, body, tell):
         """Make the pictures of `OTHERS` seeds, the one of the state among them; see `server`."""

@@ -23,7 +23,7 @@ from serving.handler import Handler
 
 PORTS = 20  # that are tried, if the first is taken
 WAIT = 0.2  # seconds between two looks for a signal
-LOCAL_NAMES = ("localhost", "127.0.0.1", "::1")
+LOCAL = ipaddress.ip_address("127.0.0.1"), ipaddress.ip_address("::1")
 # Without these variables, the browser would be one of texts, in the terminal.
 WINDOWS = ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER")
 
@@ -36,7 +36,7 @@ class Server(http.server.ThreadingHTTPServer):
       url: address of the page.
 
     Args:
-      host: address to listen on, or a name of it.
+      host: address to listen on, or a name of it. One of IPv6 may stand in brackets.
       port: number of the port; 0 for any that is free.
 
     Raises:
@@ -48,13 +48,13 @@ class Server(http.server.ThreadingHTTPServer):
     allow_reuse_port = False
 
     def __init__(self, host, port):
-        self.page, self.host = None, host
+        self.page, self.host = None, host.removeprefix("[").removesuffix("]")
         self.busy, self.ending = threading.Lock(), threading.Event()
-        self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        super().__init__((host, port), Handler)
-        everywhere = ipaddress.ip_address(self.server_address[0]).is_unspecified
-        shown = "127.0.0.1" if everywhere and ":" not in host else "::1" if everywhere else host
-        self.everywhere = everywhere
+        self.address_family = find_family(self.host)
+        super().__init__((self.host, port), Handler)
+        self.address = read_address(self.server_address[0])
+        local = "127.0.0.1" if self.address_family == socket.AF_INET else "::1"
+        shown = local if self.address.is_unspecified else self.host
         self.url = f"http://{f'[{shown}]' if ':' in shown else shown}:{self.server_address[1]}/"
 
     def server_bind(self):
@@ -66,7 +66,7 @@ class Server(http.server.ThreadingHTTPServer):
         port, found = self.server_address[1], []
         if asked and port != asked:
             found.append(f"port {asked} is taken: the page has the port {port}")
-        if not ipaddress.ip_address(self.server_address[0]).is_loopback:
+        if not self.address.is_loopback:
             found.append(
                 f"--host={self.host}: other computers that reach this address can use the page, "
                 "without a password"
@@ -83,12 +83,13 @@ class Server(http.server.ThreadingHTTPServer):
             name = urllib.parse.urlsplit(f"//{host}").hostname or ""
         except ValueError:
             return False
-        if name in (*LOCAL_NAMES, self.host.lower()):
+        if name in ("localhost", self.host.lower()):
             return True
         try:
-            return self.everywhere and bool(ipaddress.ip_address(name))
+            found = read_address(name)
         except ValueError:
             return False
+        return self.address.is_unspecified or found in (*LOCAL, self.address)
 
     def handle_error(self, request, client_address):
         """Print nothing: the connection is broken, since `Handler` answers all other errors."""
@@ -112,6 +113,26 @@ class Server(http.server.ThreadingHTTPServer):
                 with self.busy:  # TensorFlow must not be at work when the process ends
                     pass
             return asked[0] if asked else None
+
+
+def find_family(host):
+    """Return the family of a host's addresses; AF_INET if it has such addresses and others.
+
+    Raises:
+      OSError, UnicodeError: if it has none.
+    """
+    families = {family for family, *_ in socket.getaddrinfo(host, None)}
+    return socket.AF_INET if socket.AF_INET in families else socket.AF_INET6
+
+
+def read_address(text):
+    """Return a text as an IP address: the same for all spellings, also as IPv4 within IPv6.
+
+    Raises:
+      ValueError: if it is none.
+    """
+    found = ipaddress.ip_address(text)
+    return getattr(found, "ipv4_mapped", None) or found
 
 
 def listen(host, port, fixed):

@@ -18,10 +18,11 @@ class TranslationPage:
       words: list of the words of a command line that finds the run.
       background: colour behind transparent pixels.
       value_ranges: of A and of B, each as in `utils.to_mode`.
+      watch: a `watch.Watch` of the translators' files.
     """
 
-    def __init__(self, translator, *, title, about, words, background, value_ranges):
-        self.translator, self.words = translator, words
+    def __init__(self, translator, *, title, about, words, background, value_ranges, watch):
+        self.translator, self.words, self.watch = translator, words, watch
         self.background = background
         self.ranges = dict(zip(sorted(translator.networks), value_ranges))
         self.facts = {
@@ -54,11 +55,12 @@ class TranslationPage:
         made = self.translator.translate(image[None], direction)[0]
         if name.lower().endswith(JPEG):
             notes.append("the command writes a JPEG, whose pixels differ a little from this PNG")
-        words = [*self.words, "--translate", direction, "--input", name, "--output", "translated"]
+        given = [f"--input={name}"] if name.startswith("-") else ["--input", name]
+        words = [*self.words, "--translate", direction, *given, "--output", "translated"]
         return {
             "source": uploads.data_uri(image),
             "image": uploads.data_uri(made),
-            "notes": notes,
+            "notes": notes + self.watch.lines(),
             "command": shlex.join(words),
             "file": f"{name.rpartition('.')[0] or name}_{direction}.png",
         }

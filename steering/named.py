@@ -14,6 +14,7 @@ from config.values import did_you_mean
 from steering import directions, latents
 
 ARRAYS, NAMES = "directions.npz", "directions.txt"
+ENCODING = "utf-8-sig"  # some editors put a byte order mark before the text
 HEAD = """\
 # Names of the directions in directions.npz. Write a name behind a number: --move NAME=1.5 then does
 # what --move NUMBER=1.5 does, and directions.png shows the name. Once edited, this file stays.
@@ -44,7 +45,7 @@ class Directions:
         numbers = {name: number for number, name in self.names.items()}
         for part in moves.split(","):
             name, _, strength = part.partition("=")
-            number = int(name[:9]) if name.isdigit() else numbers.get(name, 0)
+            number = int(name[:9]) if name.isdecimal() else numbers.get(name, 0)
             if not 1 <= number <= len(self.vectors):
                 named = "".join(f", {console.plain(name)}" for name in numbers)
                 hint = did_you_mean(name, numbers)
@@ -125,7 +126,7 @@ def _is_edited(path):
     """Return whether a directions.txt has anything but the contents of `_text`."""
     if not path.exists():
         return False
-    text = path.read_text("utf-8")
+    text = path.read_text(ENCODING)
     lines = text.removeprefix(HEAD).splitlines()
     code = lines[0].removeprefix("generator ") if lines else ""
     return text != _text(code, len(lines) - 1)
@@ -144,17 +145,17 @@ def _read_names(path, count, code, notes):
       Failed: if the file cannot be read, or a line is not a number and a name.
     """
     try:
-        lines = path.read_text("utf-8").splitlines() if path.exists() else []
+        lines = path.read_text(ENCODING).splitlines() if path.exists() else []
     except (OSError, ValueError) as error:
         raise console.Failed(f"cannot read {path}: {latents.reason(error)}") from None
     names, named = {}, code
     for i, line in enumerate(map(str.strip, lines), 1):
-        word, _, name = line.partition(" ")
-        number, name = int(word) if word.isdecimal() and len(word) < 9 else 0, name.strip()
+        word, name = (*line.split(maxsplit=1), "", "")[:2]
+        number = int(word) if word.isdecimal() and len(word) < 9 else 0
         if word == "generator":
             named = name
         elif line and not line.startswith("#"):
-            wrong = name.isdigit() or {"=", ","} & set(name) or name in names.values()
+            wrong = name.isdecimal() or {"=", ","} & set(name) or name in names.values()
             if not 1 <= number <= count or number in names or (name and wrong):
                 raise console.Failed(
                     f"cannot use {path}: line {i} must be a number from 1 to {count} and a name of "

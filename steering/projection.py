@@ -18,6 +18,7 @@ POOL = 512  # random latents; those with the nearest images are the starts
 WEIGHT = 0.1  # of the features' distance; that of the pixels has 1
 TRIED = 2  # times `RESTARTS` starts begin
 ENDS = (0.1, 0.3, 1.0)  # parts of the updates: of all starts, of `RESTARTS`, of the best
+ATTEMPTS, ENOUGH = 2, 30.0  # searches, each from other latents; dB from which one is enough
 CLASSES = 16  # classes that are tried, those with the nearest images
 ROWS = 256  # latents in a block of images, about
 CHUNK, SIDE = 64, 64  # images of a gradient, of at most this side; fewer of larger ones
@@ -73,7 +74,9 @@ def project(
     The distance is the mean squared difference of the pixels, and that of the features, each
     divided by its variance among the generator's images. Of many random latents, those with the
     nearest images are the starts, twice `restarts` of each image, of all classes. After a tenth of
-    the updates the best `restarts` go on, and after three tenths the best one.
+    the updates the best `restarts` go on, and after three tenths the best one. Images that come
+    back with less than `ENOUGH` dB are searched once more from other random latents, and the
+    better result of the two is kept.
 
     Args:
       sampler: a `generation.sample.Sampler`. Its seed is that of the random latents.
@@ -83,28 +86,41 @@ def project(
       labels: int [N], the classes; None to find them. Ignored by a generator without classes.
       steps: number of updates of a latent, at least 1.
       restarts: number of starts that go on after a tenth of the updates.
-      progress: called with (updates done, N·steps), or None.
+      progress: called with (updates done, their number: N·steps, and later those of the images
+        that are searched once more too), or None.
 
     Returns:
       A `Projection`.
     """
     search = _Search(sampler, features, steps, restarts)
-    given = [None] * len(images) if labels is None or not sampler.classes else np.asarray(labels)
-    size = max(1, ROWS // (restarts * TRIED))
-    blocks = [slice(i, i + size) for i in range(0, len(images), size)]
-    found = []
-    for block in blocks:
+    given = [None] * len(images) if labels is None or not sampler.classes else labels
+    given, size = np.asarray(given), max(1, ROWS // (restarts * TRIED))
+    rows, best = np.arange(len(images)), [(-np.inf,)] * len(images)
+    done = total = 0
+    for attempt in range(ATTEMPTS):
+        total += len(rows) * steps
+        search.pool = draw(sampler, attempt)
+        for block in (rows[i : i + size] for i in range(0, len(rows), size)):
 
-        def show(done, block=block):
-            if progress:
-                photos = images[block]
-                progress(block.start * steps + done * len(photos), len(images) * steps)
+            def show(updates, done=done, total=total, block=block):
+                if progress:
+                    progress(done + updates * len(block), total)
 
-        found.append(search(images[block], given[block], show))
-    path, labels = (np.concatenate(parts, axis) for parts, axis in zip(zip(*found), (1, 0)))
-    made = sampler.images(path[-1], labels)
+            path, classes = search(images[block], given[block], show)
+            reached = psnr(sampler.images(path[-1], classes), images[block])
+            for i, *new in zip(block, reached, classes, path.swapaxes(0, 1)):
+                best[i] = new if new[0] > best[i][0] else best[i]
+            done += len(block) * steps
+        rows = np.array([i for i in rows if best[i][0] < ENOUGH], int)
+    _, labels, path = map(np.stack, zip(*best))
+    made = sampler.images(path[:, -1], labels)
     labels = labels if sampler.classes else None
-    return Projection(path[-1], labels, made, psnr(made, images), path)
+    return Projection(path[:, -1], labels, made, psnr(made, images), path.swapaxes(0, 1))
+
+
+def draw(sampler, attempt):
+    """Return the random latents [POOL, Z] among which an attempt, 0, 1, …, finds its starts."""
+    return sampler.z(Purpose.PROJECTION, *([attempt] if attempt else ()), count=POOL)
 
 
 class _Search:
@@ -115,7 +131,7 @@ class _Search:
 
         self.network, self.bound, self.classes = sampler.generator, sampler.bound, sampler.classes
         self.features, self.steps, self.restarts = features, steps, restarts
-        self.pool = sampler.z(Purpose.PROJECTION, count=POOL)
+        self.pool = draw(sampler, 0)
         height, width = self.network.outputs[0].shape[1:3]
         self.chunk = max(1, min(CHUNK, CHUNK * SIDE**2 // (height * width)))
         inputs = [tf.TensorSpec([None, n]) for n in (self.pool.shape[1], self.classes)]

@@ -1013,6 +1013,7 @@ def test_the_list_of_runs(cli, tmp_path):
     (runs / "broken" / "config.json").write_text("{")
     (runs / "listed" / "config.json").write_text("[]")
     (runs / "file").write_text("")
+    (runs / "loop").symlink_to("loop")
     drawn = Path("samples/newer")
     drawn.mkdir(parents=True)
     (drawn / "measures.json").write_text('{"swd_16": 1, "swd": 3.14159}')

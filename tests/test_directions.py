@@ -99,7 +99,9 @@ def test_an_edited_file_of_names_stays(tmp_path):
     assert names_of(named.write(tmp_path, other, 2)) == ["directions.npz", "directions.txt"]
     changed = path.read_text()
     assert changed.endswith("\n1\n2\n") and changed != text  # not edited: written anew
-    path.write_text(text.replace("\n2\n", "\n2  big smile \n"))
+    path.write_text(f"\ufeff{text}", "utf-8")  # saved by another editor, and not edited
+    assert names_of(named.write(tmp_path, one, 3)) == ["directions.npz", "directions.txt"]
+    path.write_text("\ufeff" + text.replace("\n2\n", "\n2\t big smile \n"), "utf-8")
     found = named.write(tmp_path, one, 2)
     assert names_of(found) == ["directions.npz"] and found.names == {2: "big smile"}
     assert "big smile" in path.read_text()
@@ -127,7 +129,7 @@ def test_moves_by_number_and_name():
     found = named.Directions(np.eye(3, dtype=np.float32), {2: "smile", 3: "a b"}, [])
     np.testing.assert_array_equal(found.shift("2=1.5"), [0, 1.5, 0])
     np.testing.assert_array_equal(found.shift("smile=-1,1=2,2=0.5,a b=1e1"), [2, -0.5, 10])
-    for name in ("0", "4", "9" * 30, "-1", "Smile"):
+    for name in ("0", "4", "9" * 30, "-1", "Smile", "²"):
         with pytest.raises(console.Failed, match=f"^--move={name}=1: there is no direction {name}"):
             found.shift(f"{name}=1")
 
@@ -137,7 +139,7 @@ def test_files_of_directions_that_cannot_be_used(tmp_path, monkeypatch):
     network, folder = generator(keras.layers.Dense(5)), Path()
     named.write(folder, network, 2)
     names, arrays = Path("directions.txt"), Path("directions.npz")
-    for line in ("4 a", "0 a", "x", "1 a=b", "1 a,b", "1 7", "2 b\n2 c", "1 a\n2 a", "² a"):
+    for line in ("4 a", "0 a", "x", "1 a=b", "1 a,b", "1 7", "2 b\n2 c", "1 a\n2 a", "² a", "1\t7"):
         names.write_text(f"# names\n\n{line}\n")
         number = 2 + len(line.splitlines())
         for use in (named.read, lambda *words: named.write(*words, 2)):

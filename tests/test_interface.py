@@ -126,6 +126,11 @@ def test_wrong_numbers(mine):
         g.directions(101)
     with pytest.raises(Failed, match=r"^seeds=-1 must be a whole number from 0 to 2147483647$"):
         g.sample(seeds=[3, -1])
+    for value in (5, "12"):
+        with pytest.raises(Failed, match=f"^seeds={value!r} must be a list of whole numbers$"):
+            g.sample(seeds=value)
+    with pytest.raises(Failed, match=r"^move=\[1\] must be a dict, such as \{2: 1.5\}$"):
+        g.sample(move=[1])
     with pytest.raises(Failed, match=r"^count=3, but there are 2 seeds$"):
         g.sample(3, seeds=[3, 4])
 
@@ -142,6 +147,13 @@ def test_runs_are_found_as_test_mode_finds_them(mine, monkeypatch):
     assert load("checkpoint/mine/best") == load("best", checkpoint_dir=mine) == mine / "best"
     with pytest.raises(Failed, match=r"^no run cats in checkpoint or .*; there are mine, mnist_64"):
         load("cats")
+    for name, says in (
+        (None, "run=None must be a text or a path"),
+        ("a\nb", r"no run a\\nb in checkpoint or "),
+        ("a" * 5000, r"\[Errno 36\] File name too long: "),
+    ):
+        with pytest.raises(Failed, match=rf"^{says}[^\n]*$"):
+            load(name)
     (mine / "config.json").write_text("{")
     with pytest.raises(Failed, match=r"^cannot use checkpoint/mine/config.json: "):
         load("mine")
@@ -169,9 +181,10 @@ def test_translations_are_those_of_test_mode(cli, eager):
     assert made.shape == images.shape
     np.testing.assert_array_equal(made[1], utils.read_image("out/face.png"))
     assert (t.translate(images) != made).any()
-    with pytest.raises(Failed, match=r"^direction='A' must be A2B or B2A$"):
-        t.translate(images, "A")
-    for wrong in (images[0], images / 255, images[..., :1]):
+    for wrong in ("A", ["A2B"]):
+        with pytest.raises(Failed, match=r"^direction=.* must be A2B or B2A$"):
+            t.translate(images, wrong)
+    for wrong in (images[0], images / 255, images[..., :1], images[:, :0]):
         with pytest.raises(Failed, match=r"^images must be uint8 \[N, height, width, 3\], not "):
             t.translate(wrong)
 

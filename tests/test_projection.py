@@ -9,8 +9,10 @@ from PIL import Image
 
 import console
 import utils
+from commands import generate
 from evaluation import extractors
 from generation import Failed, load, sample
+from generation.photos import read_photos
 from runs import plots
 from steering import latents, pictures, projection
 from tests.conftest import ROOT
@@ -83,7 +85,30 @@ def test_the_latents_of_a_linear_generator_are_the_least_squares(columns, target
     np.testing.assert_allclose(found.psnr, projection.psnr(found.images, targets))
     np.testing.assert_array_equal(found.path[-1], found.latents)
     assert len(found.path) == projection.FRAMES and found.path.shape[1:] == (3, 3)
-    assert calls == [(3 * n, 360) for n in range(1, 121)]
+    low = np.count_nonzero(found.psnr < projection.ENOUGH)  # they are searched twice
+    again = [(360 + low * n, 360 + low * 120) for n in range(1, 121)] if low else []
+    assert calls == [(3 * n, 360) for n in range(1, 121)] + again
+
+
+def test_far_images_are_searched_once_more(columns, monkeypatch):
+    """From other latents; the nearer result is kept, with its search."""
+    pools = np.float32([[[0.9, -0.9, 0.5]], [[-0.7, 0.8, -0.9]]])
+    monkeypatch.setattr(projection, "draw", lambda sampler, attempt: pools[attempt])
+    s, calls = sampler(linear(columns)), []
+    images = s.images(np.concatenate([*pools, np.float32([[0.3, -0.5, -0.5]])]))
+    found = projection.project(s, images, steps=1, progress=lambda *call: calls.append(call))
+    assert calls == [(3, 3), (5, 5)]
+    monkeypatch.setattr(projection, "ATTEMPTS", 1)
+    single = []
+    for pool in pools:
+        monkeypatch.setattr(projection, "draw", lambda *_, pool=pool: pool)
+        single.append(projection.project(s, images, steps=1))
+    kept = [0, 1, int(np.argmax([one.psnr[2] for one in single]))]
+    assert found.psnr[:2].min() > projection.ENOUGH > found.psnr[2]
+    for i, one in enumerate(kept):
+        assert single[one].psnr[i] > single[1 - one].psnr[i]
+        np.testing.assert_allclose(found.path[:, i], single[one].path[:, i], atol=1e-6)
+    np.testing.assert_array_equal(found.images, s.images(found.latents))
 
 
 def test_latents_stay_plausible():
@@ -271,6 +296,36 @@ def test_photos_that_cannot_be_read(cli, brief):
     photo = np.full((1, 32, 32, 3), 40, np.uint8)
     found = load("faces_16_32_32_pggan").project(photo, steps=4, restarts=1)
     np.testing.assert_array_equal(z, found.latents)
+
+
+def test_what_is_told_of_photos(tmp_path, monkeypatch):
+    """Each deep photo has its own range of values. Too many pixels are refused, as on the page."""
+    for i, level in enumerate((900, 3000)):
+        image = np.full((4, 4), level, np.uint16)
+        image[0] = 0
+        Image.fromarray(image).save(tmp_path / f"{i}.png")
+    line = "16-bit pictures: values 0 to 1023 become 0 to 255"
+    assert read_photos(tmp_path / "0.png", (4, 4, 1))[2] == [line]
+    assert read_photos(tmp_path, (4, 4, 1))[2] == [
+        "16-bit pictures: each has its own range of values"
+    ]
+    line = "16-bit pictures: values 0 to 4095 become 0 to 255"
+    assert read_photos(tmp_path, (4, 4, 1), value_range=[0, 4095])[2] == [line]
+    Image.new("L", (12, 12)).save(tmp_path / "2.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    names, _, lines = read_photos(tmp_path, (4, 4, 1))
+    assert names == ["0.png", "1.png"]
+    assert "skipped 1 of 3 photos: 2.png (Image size (144 pixels) exceeds limit of 100" in lines[-1]
+
+
+def test_many_photos_are_one_line():
+    """Also if some come back without any error."""
+    psnr = np.array([20.0, 25.25, *[np.inf] * 10])
+    empty = np.zeros((12, 0))
+    found = projection.Projection(empty, None, empty, psnr, empty)
+    assert [*generate._found_lines(["a"] * 12, found, ())] == [
+        "12 photos: PSNR 20.0 to inf dB, median inf dB"
+    ]
 
 
 def test_wrong_arguments():

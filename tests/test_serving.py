@@ -16,6 +16,7 @@ import sys
 import threading
 import urllib.parse
 import webbrowser
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -28,7 +29,7 @@ from config import tables
 from config.flags import parse_flags
 from config.rows import import_object
 from generation import load
-from serving import handler, server, uploads
+from serving import handler, server, uploads, watch
 from steering import named, projection
 from tests.conftest import BAD_PICTURES, FORMATS, ROOT, encoded, noise
 from tests.test_page import BROWSERS
@@ -180,6 +181,10 @@ def test_translations_are_those_of_the_command_line(cli, answering, eager):
     np.testing.assert_array_equal(pixels(found["image"]), made)
     np.testing.assert_array_equal(pixels(found["source"]), np.asarray(image))
     assert found["notes"] == [] and found["file"] == "my face_B2A.png"
+    assert (
+        "--input=-a.png --output"
+        in post(to, "translate", body, direction="A2B", name="-a.png")["command"]
+    )
     jpeg = post(to, "translate", encoded(image, "JPEG"), direction="A2B", name="a.JPG")
     assert jpeg["notes"] == [
         "the command writes a JPEG, whose pixels differ a little from this PNG"
@@ -189,6 +194,26 @@ def test_translations_are_those_of_the_command_line(cli, answering, eager):
         ("A2B", "cannot read a.png"),
     ):
         assert name in post(to, "translate", b"text", direction=direction, name="a.png")["error"]
+
+
+@pytest.mark.parametrize(
+    "run, call, fields, body",
+    [
+        ("mnist_64_28_28", "picture", {}, json.dumps(STATE)),
+        ("hair_2_48_48_cyclegan", "translate", {"direction": "A2B"}, encoded(noise(8, 8), "PNG")),
+    ],
+)
+def test_a_run_that_changes_is_told(cli, run, call, fields, body):
+    """The page shows the state that was loaded, and the command would use the new one."""
+    shutil.copytree(ROOT / "pretrained" / run, f"checkpoint/{run}")
+    page = make_page("--dataset", run.partition("_")[0])
+    before = page.calls[call](fields, body, None)
+    (path, *_) = Path("checkpoint", run).glob("generator*.keras")
+    path.write_bytes(path.read_bytes())
+    after = page.calls[call](fields, body, None)
+    assert before["notes"] == [] and after == {**before, "notes": [watch.CHANGED]}
+    shutil.rmtree(f"checkpoint/{run}")
+    assert page.calls[call](fields, body, None) == after
 
 
 @pytest.mark.parametrize("name", BAD_PICTURES)
@@ -242,7 +267,8 @@ def test_the_files_of_the_page_need_nothing_else(answering):
         assert not re.search(r"https?:|url\(|@import", body.decode())
         assert headers["Content-Security-Policy"].startswith("default-src 'none'; ")
         assert "frame-ancestors 'none'" in headers["Content-Security-Policy"]
-    assert ask(to, "GET", "/facts")[2] == b'{"title": "page"}\n'
+    for path in ("/facts", "/facts?a=1"):
+        assert ask(to, "GET", path)[2] == b'{"title": "page"}\n'
     for path in ("/none", "/../server.py", "/page.html", "/facts/"):
         status, _, body = ask(to, "GET", path)
         assert (status, json.loads(body)) == (404, {"error": "there is no such page"})
@@ -261,6 +287,7 @@ def test_the_files_of_the_page_need_nothing_else(answering):
         ("POST", "/call", b"a", {"Origin": "null"}, 403),
         ("POST", "/call", b"a", {"Origin": None}, 403),
         ("POST", "/none", b"a", {}, 404),
+        ("POST", "http://[", b"a", {"Host": "localhost", "Origin": "http://localhost"}, 404),
         ("POST", "/call", b"", {"Content-Length": "x"}, 411),
         ("POST", "/call", bytes(handler.MAX_BODY + 1), {}, 413),
         ("POST", "/call", b"bug", {}, 500),
@@ -402,11 +429,26 @@ def test_the_address(monkeypatch):
         assert everywhere.lines(0)[0].startswith(line)
         assert everywhere.url.startswith("http://127.0.0.1:")
         assert everywhere.knows("192.168.0.9:1") and not everywhere.knows("evil.example:1")
+    with server.Server("127.0.0.2", 0) as second:
+        assert second.knows("127.0.0.2") and second.knows("[::ffff:127.0.0.2]")
+        assert second.knows("127.0.0.1") and not second.knows("127.0.0.3")
     for host in ("256.1.1.1", "no such host", "203.0.113.1", "a" * 70):
         with pytest.raises(
             console.Failed, match=f"^cannot serve a page on --host={host}, --port=1"
         ):
             server.listen(host, 12345, fixed=True)
+
+
+def test_the_spellings_of_an_address():
+    try:
+        server.Server("::1", 0).server_close()
+    except OSError:
+        pytest.skip("no IPv6 here")
+    with server.Server("[0:0::1]", 0) as six:
+        assert six.url.startswith("http://[0:0::1]:") and len(six.lines(0)) == 1
+        assert six.knows("[::1]:80") and not six.knows("[::2]")
+    with server.Server("::FFFF:127.0.0.1", 0) as mapped:
+        assert len(mapped.lines(0)) == 1 and mapped.knows("[::ffff:7f00:1]:80")
 
 
 def test_a_signal_ends_it(monkeypatch, handlers):
@@ -488,6 +530,7 @@ HOOK = """
   at("photo").dispatchEvent(new DragEvent("drop", {dataTransfer: files}));
   await until(() => !at("error").hidden);
   seen.push(at("error").textContent, at("others").children.length, picture.width);
+  seen.push(at("file").textContent);
   document.body.dataset.seen = JSON.stringify(seen);
 })();
 """
@@ -498,6 +541,7 @@ def test_a_browser_shows_the_page(mnist, answering, tmp_path, monkeypatch):
     if browser is None:
         pytest.skip(f"no browser to look with: one of {', '.join(BROWSERS)}")
     read = handler.read_file
+    monkeypatch.setattr(mnist.watch, "lines", lambda: ["it has changed"])
     hooked = {"page.js": HOOK.encode()}
     monkeypatch.setattr(handler, "read_file", lambda name: read(name) + hooked.get(name, b""))
     options = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--dump-dom"]
@@ -512,7 +556,7 @@ def test_a_browser_shows_the_page(mnist, answering, tmp_path, monkeypatch):
     )
     found = re.search(r'data-seen="(.*?)"', done.stdout)
     assert found, (done.stdout, done.stderr[-2000:])
-    *shown, error, others, width = json.loads(found[1].replace("&quot;", '"'))
+    *shown, error, others, width, note = json.loads(found[1].replace("&quot;", '"'))
     states = [{"label": 0}, {"label": 0, "move": {1: 2}}, {"label": 7, "move": {1: 2}}]
     for (uri, caption, command), state in zip(shown, states):
         made = mnist.generator.sample(seeds=[0], **state)[0]
@@ -520,4 +564,5 @@ def test_a_browser_shows_the_page(mnist, answering, tmp_path, monkeypatch):
         assert caption == f"Seed 0, class {state['label']}"
         assert command.endswith("--move 1=2" if "move" in state else "--label 0")
     assert error == "cannot read notes.txt: it is no picture of a known kind"
+    assert note == "It has changed."
     assert others == 12 and width % 28 == 0 and width > 100

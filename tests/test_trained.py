@@ -29,6 +29,9 @@ def test_find_run_takes_the_newest_and_names_the_others(tmp_path):
         os.utime(folder / "generator.keras", (time, time))
     assert find_run(tmp_path, "d", {}) == (a, " (the newest; other runs: b)")
     assert find_run(tmp_path, "d", {"mode": "div"}) == (b, "")
+    put_run(tmp_path, "e\nf", mode="sub")
+    os.utime(tmp_path / "e\nf" / "generator.keras", (0, 0))
+    assert find_run(tmp_path, "d", {})[1] == " (the newest; other runs: b, e\\nf)"
     assert find_run(tmp_path, "d", {"name": "c"})[0].name == "c"
 
 

@@ -160,10 +160,12 @@ def test_images_that_cannot_be_translated_are_named(run, tmp_path, monkeypatch, 
     (tmp_path / "in/b.png").write_bytes(b"no image")
     save(tmp_path / "in/c.png", (40, 30))
     monkeypatch.setattr(translate, "MAX_PIXELS", 1000)
+    save(tmp_path / "in/d.png", (50, 50))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 2000)  # from where Pillow would print a warning
     assert run(tmp_path / "in") == {"a.png": (9, 6)}
     out = capsys.readouterr().out
-    assert "skipped 2 of 3 images: b.png (" in out
-    assert "c.png (40x30 are more than 1000 pixels)" in out
+    assert "skipped 3 of 4 images: b.png (" in out
+    assert "c.png (40x30 are more than 1000 pixels), d.png (Image size (2500 pixels) exc" in out
     for path, says in (
         (tmp_path / "in/b.png", "none of 1 images can be translated: b.png"),
         (tmp_path / "absent", "no image or folder"),
