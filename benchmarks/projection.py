@@ -26,7 +26,7 @@ def row(name, g, images, steps):
     start = time.monotonic()
     found = g.project(images, **({"steps": steps} if steps else {}))
     seconds = (time.monotonic() - start) / len(images)
-    low, middle, high = np.percentile(found.psnr, (0, 50, 100))
+    low, middle, high = found.psnr.min(), np.median(found.psnr), found.psnr.max()
     lengths = np.linalg.norm(found.latents, axis=1).mean()
     return (
         f"{g.folder.name}: {len(images)} {name}: PSNR {low:.1f} to {high:.1f} dB, median "
