@@ -200,3 +200,35 @@ def save_text(path, text):
     """Write a text file atomically."""
     with atomic_path(path) as part:
         part.write_text(text)
+
+
+def download(url, digest, target, finish=os.replace):
+    """Download a file, check it, and put it into its place.
+
+    Args:
+      url: address of the file.
+      digest: its MD5 or SHA-256.
+      target: Path of the file. Its folder is made.
+      finish: function of (path of the checked file, `target`) that puts it there.
+
+    Raises:
+      KeyboardInterrupt: with a line, if it is interrupted.
+      console.Failed: if it fails, or the file is another one, with the reason alone.
+    """
+    try:
+        with console.quiet_stderr():  # TensorFlow logs when it is imported
+            from keras.utils import get_file
+
+        target.parent.mkdir(parents=True, exist_ok=True)  # Keras would fall back to /tmp
+        locks.clear_parts(target.parent)
+        with locks.part_of(target, folder=True) as new:
+            place = {"cache_dir": str(new.parent), "cache_subdir": new.name}
+            get_file(target.name, url, file_hash=digest, **place)
+            finish(new / target.name, target)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(
+            f"interrupted: the download of {url} begins anew with the next call"
+        ) from None
+    except Exception as error:  # no network, no such host, a wrong checksum, a full disk
+        text = " ".join(str(error).split()) or type(error).__name__
+        raise console.Failed(text.replace(f" on {url}", "")[:120]) from None

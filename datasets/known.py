@@ -160,28 +160,12 @@ def _download(url, digest, target, problem, path, unpack=None):
     Raises:
       console.Failed: if the download fails, or the file is another one.
     """
+    finish = (lambda part, _: _unpack(part, unpack)) if unpack else os.replace
     try:
-        with console.quiet_stderr():  # TensorFlow logs when it is imported
-            from keras.utils import get_file
-
-        target.parent.mkdir(parents=True, exist_ok=True)  # Keras would fall back to /tmp
-        locks.clear_parts(target.parent)
-        home, folder = _keras_cache().parent, target.parent.relative_to(_keras_cache().parent)
-        with locks.part_of(target, folder=True) as new:
-            place = {"cache_subdir": str(folder / new.name), "cache_dir": str(home)}
-            get_file(target.name, url, file_hash=digest, **place)
-            if unpack:
-                _unpack(new / target.name, unpack)
-            else:
-                os.replace(new / target.name, target)
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt(
-            f"interrupted: the download of {url} begins anew with the next call"
-        ) from None
-    except Exception as error:  # no network, no such host, a wrong checksum, a full disk
-        reason = _line(error).replace(f" on {url}", "")[:120]
+        files.download(url, digest, target, finish)
+    except console.Failed as error:
         raise console.Failed(
-            f"{problem}, and a download failed ({reason}). Try again, or put the files "
+            f"{problem}, and a download failed ({error}). Try again, or put the files "
             f"of {url} into {path}, or try --dataset digits, which needs none"
         ) from None
 

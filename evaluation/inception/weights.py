@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 import console
-import locks
+import files
 from evaluation.inception import graph_file, torch_file
 
 NAME = "pt_inception-2015-12-05-6726825d.pth"  # of pytorch-fid, in PyTorch's older format
@@ -69,23 +69,11 @@ def _download(places):
     target = places[0]
     print(f"downloading {MEGABYTES:g} MB of weights from {URL} to {target}", flush=True)
     try:
-        from keras.utils import get_file
-
-        target.parent.mkdir(parents=True, exist_ok=True)
-        locks.clear_parts(target.parent)
-        with locks.part_of(target, folder=True) as new:
-            kwargs = {"cache_dir": str(new.parent), "cache_subdir": new.name}
-            get_file(target.name, URL, file_hash=SHA256, **kwargs)
-            os.replace(new / target.name, target)
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt(
-            f"interrupted: the download of {URL} begins anew with the next call"
-        ) from None
-    except Exception as error:  # no network, no such host, a wrong checksum, a full disk
-        reason = console.first_line(error, 500).replace(f" on {URL}", "")[:120]
+        files.download(URL, SHA256, target)
+    except console.Failed as error:
         looked = " and ".join(map(str, places))
         raise console.Failed(
-            f"no weights of inception-2015: looked for {looked}, and a download failed ({reason}). "
+            f"no weights of inception-2015: looked for {looked}, and a download failed ({error}). "
             f"Get {URL} elsewhere and give it with --extractor_weights PATH, or use another "
             "--extractor"
         ) from None
