@@ -18,7 +18,6 @@ from config.rows import import_object
 from generation import listing, load
 from generation.photos import read_photos
 from runs import recovery, trained
-from serving import sampling, server, translating, watch
 from steering import latents, named, projection
 from steering.pictures import write_projection
 
@@ -49,6 +48,8 @@ def serve(given):
     Returns:
       The exit status: 128 + the number of the signal, or 0 if the server has been closed.
     """
+    from serving import server
+
     c, folder = build.find(given)
     for name in fields.TEST_MODE:
         if fields.is_set(c, name):
@@ -76,16 +77,27 @@ def _words(c, given, folder):
     return ["python", "main.py", *itertools.chain(*words)]
 
 
-def _about(loaded, c):
-    """Return a line on a run, whose generator or translator is `loaded`."""
+def _load_for_page(c, folder, words):
+    """Return (the loaded run, keyword arguments that all pages take)."""
+    from serving import watch
+
+    watched = watch.Watch(trained.generators(folder.resolve()))  # before the files are read
+    loaded = load(folder.resolve())
     step = "" if loaded.step is None else f", update {loaded.step:,}"
-    return f"{trained.without_folders(c.dataset)}: {c.arch}, {c.mode}{step}"
+    return loaded, {
+        "title": recovery.title(folder),
+        "about": f"{trained.without_folders(c.dataset)}: {c.arch}, {c.mode}{step}",
+        "words": words,
+        "background": c.background,
+        "watch": watched,
+    }
 
 
 def sample_page(c, folder, words):
-    """Return the `sampling.SamplePage` of a run's folder; see `rows.Task`."""
-    watched = watch.Watch(trained.generators(folder.resolve()))
-    generator, found = load(folder.resolve()), None
+    """Return the `sampling.SamplePage` of a run's folder; see `network_rows.Task`."""
+    from serving import sampling
+
+    (generator, kwargs), found = _load_for_page(c, folder, words), None
     try:
         found = named.read(build.pictures_path(c, folder), generator.network)
     except console.Failed as error:
@@ -94,31 +106,21 @@ def sample_page(c, folder, words):
         print(line)
     return sampling.SamplePage(
         generator,
-        title=recovery.title(folder),
-        about=_about(generator, c),
-        words=words,
+        **kwargs,
         seed=c.seed,
         found=found,
-        background=c.background,
         value_range=trained.read_config(folder)["data"].get("value_range"),
-        watch=watched,
         crop=(c.input_height, c.input_width) if c.crop else None,
     )
 
 
 def translation_page(c, folder, words):
-    """Return the `translating.TranslationPage` of a run's folder; see `rows.Task`."""
-    watched = watch.Watch(trained.generators(folder.resolve()))
-    translator = load(folder.resolve())
-    return translating.TranslationPage(
-        translator,
-        title=recovery.title(folder),
-        about=_about(translator, c),
-        words=words,
-        background=c.background,
-        value_ranges=trained.read_config(folder)["data"].get("value_range") or (None, None),
-        watch=watched,
-    )
+    """Return the `translating.TranslationPage` of a run's folder; see `network_rows.Task`."""
+    from serving import translating
+
+    translator, kwargs = _load_for_page(c, folder, words)
+    ranges = trained.read_config(folder)["data"].get("value_range") or (None, None)
+    return translating.TranslationPage(translator, **kwargs, value_ranges=ranges)
 
 
 def pictures(c, folder):
