@@ -10,6 +10,27 @@ import utils
 from datasets import folders, pictures
 
 
+def load_photo(file, shape, background, value_range, crop=None):
+    """Load a photo as a training image: upright, in sRGB, and cropped at the centre.
+
+    Args:
+      file: path of the photo, or an open file.
+      shape, background, value_range, crop: as in `read_photos`.
+
+    Returns:
+      (uint8 [height, width, channels], its `pictures.Seen`).
+
+    Raises:
+      OSError, SyntaxError: if Pillow cannot read it; a broken file may raise other errors.
+    """
+    seen = pictures.Seen()
+    convert = functools.partial(
+        pictures.to_mode, background=background, value_range=value_range, seen=seen
+    )
+    with pictures.strict_pillow():
+        return utils.load_image(file, shape[:2], shape[2], crop, convert), seen
+
+
 def read_photos(path, shape, pattern="*", background="white", value_range=None, crop=None):
     """Read a photo, or the photos of a folder, cropped at the centre.
 
@@ -28,26 +49,22 @@ def read_photos(path, shape, pattern="*", background="white", value_range=None, 
     Raises:
       console.Failed: if there is no such file or folder, or no image in it that can be read.
     """
-    *size, channels = shape
     names, open_image = folders.list_input(Path(path), pattern)
     read, images, seen, skipped = [], [], [], []
     for i, name in enumerate(names):
-        found = pictures.Seen()
-        colours = {"background": background, "value_range": value_range, "seen": found}
-        convert = functools.partial(pictures.to_mode, **colours)
         try:
-            with pictures.strict_pillow():
-                images.append(utils.load_image(open_image(i), size, channels, crop, convert))
+            image, found = load_photo(open_image(i), shape, background, value_range, crop)
         except Exception as error:  # decoders raise errors of any type for broken files
             skipped.append(f"{name} ({console.first_line(error, 60)})")
             continue
         read.append(console.plain(name))
+        images.append(image)
         seen.append(found)
     if not images:
         raise console.Failed(
             console.plain(f"none of {len(skipped)} photos can be read: {skipped[0]}")
         )
-    facts = pictures.summarise(seen, np.array([s.aspect for s in seen]), size, value_range)
+    facts = pictures.summarise(seen, np.array([s.aspect for s in seen]), shape[:2], value_range)
     several = sum(s.bits > 0 for s in seen) > 1
     lines = pictures.own_ranges(facts, value_range) if several else []
     lines += pictures.notes(facts, background)

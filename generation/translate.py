@@ -164,8 +164,7 @@ def _translate_all(generator, path, names, open_image, target, background, value
     with console.Progress(f"translating {path}", len(names)) as bar:
         for i, name in enumerate(names):
             try:
-                with decoding.strict_pillow():
-                    image, found = load_picture(open_image(i), channels, background, value_range)
+                image, found = load_picture(open_image(i), channels, background, value_range)
             except Exception as error:  # decoders raise errors of any type for broken files
                 skipped.append(f"{name} ({console.first_line(error, 60)})")
                 continue
@@ -209,7 +208,7 @@ def load_picture(file, channels, background, value_range):
       ValueError: if it has more than `MAX_PIXELS`.
       OSError, SyntaxError: if Pillow cannot read it; a broken file may raise other errors.
     """
-    with utils.open_image(file) as image:
+    with decoding.strict_pillow(), utils.open_image(file) as image:
         if image.width * image.height > MAX_PIXELS:
             raise ValueError(f"{image.width}x{image.height} are more than {MAX_PIXELS} pixels")
         seen = decoding.Seen()

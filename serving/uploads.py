@@ -1,7 +1,6 @@
 """Pictures to and from a browser. Imports no TensorFlow."""
 
 import base64
-import functools
 import io
 from pathlib import PurePosixPath
 
@@ -10,7 +9,7 @@ import numpy as np
 import console
 import utils
 from datasets import pictures
-from generation import translate
+from generation import photos, translate
 
 MAX_NAME = 100  # characters of a file's name in a line
 
@@ -51,13 +50,10 @@ def read_photo(body, name, shape, background="white", value_range=None, crop=Non
       console.Failed: if the file is no picture, is broken, or has over 89 million pixels.
     """
 
-    def decode(seen):
-        convert = functools.partial(
-            pictures.to_mode, background=background, value_range=value_range, seen=seen
-        )
-        return utils.load_image(io.BytesIO(body), shape[:2], shape[2], crop, convert), seen
+    def decode(file):
+        return photos.load_photo(file, shape, background, value_range, crop)
 
-    return _read(decode, name, background, value_range, None if crop else shape[:2])
+    return _read(decode, body, name, background, value_range, None if crop else shape[:2])
 
 
 def read_whole(body, name, channels, background="white", value_range=None):
@@ -75,16 +71,15 @@ def read_whole(body, name, channels, background="white", value_range=None):
         `translate.MAX_PIXELS` pixels.
     """
 
-    def decode(_):
-        return translate.load_picture(io.BytesIO(body), channels, background, value_range)
+    def decode(file):
+        return translate.load_picture(file, channels, background, value_range)
 
-    return _read(decode, name, background, value_range)
+    return _read(decode, body, name, background, value_range)
 
 
-def _read(decode, name, background, value_range, size=None):
+def _read(decode, body, name, background, value_range, size=None):
     try:
-        with pictures.strict_pillow():
-            image, seen = decode(pictures.Seen())
+        image, seen = decode(io.BytesIO(body))
     except Exception as error:  # decoders raise errors of any type for broken files
         named = "cannot identify" in str(error)
         reason = "it is no picture of a known kind" if named else console.first_line(error)
