@@ -13,6 +13,7 @@ from config import resolve, tables
 from config.rows import import_object
 from config.values import did_you_mean
 from datasets import packed
+from generation import listing
 from messages import opening
 from runs import film, page, trained
 
@@ -190,14 +191,8 @@ def settle(c, spec, count, say):
 
 
 def place_data(c):
-    """Return the path of the data set of a config, as text for the config.json of a run.
-
-    It is relative if the data and the runs are in the current folder. If the runs are elsewhere, it
-    is absolute: such runs may be used from several folders.
-    """
-    path = packed.locate(c.dataset, c.data_dir)
-    elsewhere = os.path.isabs(packed.place(c.checkpoint_dir))
-    return os.path.abspath(path) if elsewhere else packed.place(path)
+    """Return the path of the data set of a config; see `listing.place_data`."""
+    return listing.place_data(c.dataset, c.data_dir, c.checkpoint_dir)
 
 
 def describe_spec(c, spec):

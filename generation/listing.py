@@ -44,9 +44,7 @@ def find(run, checkpoint_dir, data_dir):
     for folder in (*(place / run for place in places), Path(run)):
         if trained.generators(folder):
             return folder
-    data = packed.locate(run, data_dir)
-    elsewhere = os.path.isabs(packed.place(checkpoint_dir))  # as `commands.sources.place_data`
-    source = os.path.abspath(data) if elsewhere else packed.place(data)
+    source = place_data(run, data_dir, checkpoint_dir)
     try:
         return trained.find_run(checkpoint_dir, run, {}, add_newer_fields, source)[0]
     except console.Failed:
@@ -56,6 +54,17 @@ def find(run, checkpoint_dir, data_dir):
             f"no run {console.plain(run)} in {places[0]} or {places[1]}, no such folder of a run, "
             f"and no run of such a data set; there are {names}"
         ) from None
+
+
+def place_data(dataset, data_dir, checkpoint_dir):
+    """Return the path of a data set, as text for the config.json of a run.
+
+    It is relative if the data and the runs are in the current folder. If the runs are elsewhere, it
+    is absolute: such runs may be used from several folders.
+    """
+    path = packed.locate(dataset, data_dir)
+    elsewhere = os.path.isabs(packed.place(checkpoint_dir))
+    return os.path.abspath(path) if elsewhere else packed.place(path)
 
 
 def table(checkpoint_dir, sample_dir):
