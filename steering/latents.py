@@ -81,12 +81,7 @@ def read_latents(path, z_dim):
     Raises:
       Failed: if the file cannot be read, needs pickle, or holds another array.
     """
-    try:
-        with open(path, "rb") as file:
-            np.lib.format.read_magic(file)  # np.load would also open other formats
-        stored = np.load(path, mmap_mode="r", allow_pickle=False)
-    except Exception as error:  # NumPy's errors for broken files have no common base
-        raise console.Failed(f"cannot read --latents={path}: {reason(error)}") from None
+    stored = _load(path, f"--latents={path}")
     z = stored[None] if stored.ndim == 1 else stored
     if z.ndim != 2 or z.shape[1] != z_dim or not 1 <= len(z) <= MAX_LATENTS:
         raise console.Failed(
@@ -142,12 +137,7 @@ def read_labels(path, count, classes):
     path = labels_path(path)
     if not classes or not path.exists():
         return None
-    try:
-        with open(path, "rb") as file:
-            np.lib.format.read_magic(file)
-        labels = np.load(path, mmap_mode="r", allow_pickle=False)
-    except Exception as error:  # NumPy's errors for broken files have no common base
-        raise console.Failed(f"cannot read {path}: {reason(error)}") from None
+    labels = _load(path, path)
     whole = labels.dtype.kind in "iu" and labels.shape == (count,)
     if not whole or labels.min() < 0 or labels.max() >= classes:
         raise console.Failed(
@@ -155,6 +145,16 @@ def read_labels(path, count, classes):
             "beside it: delete it, or give --label"
         )
     return labels.astype(np.int64)
+
+
+def _load(path, name):
+    """Return the array of a .npy file. Raises Failed, with the `name` of the file."""
+    try:
+        with open(path, "rb") as file:
+            np.lib.format.read_magic(file)  # np.load would also open other formats
+        return np.load(path, mmap_mode="r", allow_pickle=False)
+    except Exception as error:  # NumPy's errors for broken files have no common base
+        raise console.Failed(f"cannot read {name}: {reason(error)}") from None
 
 
 def reason(error):
