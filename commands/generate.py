@@ -198,7 +198,7 @@ def project(c, folder, sampler):
     for name in ("truncation", "move"):
         if getattr(c, name):
             yield f"note: --{name} does not change the projections"
-    extractor = import_object(tables.EXTRACTORS[projection.EXTRACTOR].builder)(shape)
+    features = projection.build_features(shape)
     labels = None if sampler.label is None else np.full(len(photos), sampler.label)
     sampler = copy.copy(sampler)
     sampler.latents = latents.build_latents(c.z_distribution)  # without truncation
@@ -212,7 +212,7 @@ def project(c, folder, sampler):
         found = projection.project(
             sampler,
             photos,
-            features=extractor.of,
+            features=features,
             labels=labels,
             steps=projection.STEPS,
             restarts=projection.RESTARTS,

@@ -10,7 +10,6 @@ import numpy as np
 
 import console
 from config import tables
-from config.rows import import_object
 from config.saved import read_saved
 from generation import arguments, listing, translate
 from runs import trained
@@ -191,12 +190,11 @@ class Generator:
             class, or a number is out of its range.
         """
         images = arguments.images(images, self.shape)
-        extractor = tables.EXTRACTORS[projection.EXTRACTOR]
         labels = None if label is None else np.full(len(images), self.class_number(label))
         return projection.project(
             self.sampler(seed=seed),
             images,
-            features=import_object(extractor.builder)(self.shape).of,
+            features=projection.build_features(self.shape),
             labels=labels,
             steps=arguments.whole("steps", steps, 1),
             restarts=arguments.whole("restarts", restarts, 1, projection.POOL),

@@ -9,6 +9,8 @@ import dataclasses
 import numpy as np
 
 import utils
+from config import tables
+from config.rows import import_object
 from steering.latents import Purpose
 
 STEPS, RESTARTS = 500, 8  # updates of the latents; starts, the best of which is kept
@@ -64,6 +66,11 @@ def plausible(z, bound):
         return np.clip(z, -bound, bound)
     lengths = np.linalg.norm(z, axis=1, keepdims=True)
     return z * np.minimum(1, (z.shape[1] ** 0.5 + MARGIN) / np.maximum(lengths, 1e-12))
+
+
+def build_features(shape):
+    """Return the function `features` that `--project` gives to `project`, for images (H, W, C)."""
+    return import_object(tables.EXTRACTORS[EXTRACTOR].builder)(shape).of
 
 
 def project(
