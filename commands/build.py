@@ -8,7 +8,7 @@ from pathlib import Path
 import console
 from commands import sources
 from config import tables
-from config.resolve import resolve
+from config.resolve import precision_row, resolve
 from config.rows import import_object
 from config.saved import add_newer_fields, identity, network_settings, read_saved
 from runs import film, recovery, trained
@@ -182,7 +182,7 @@ def build_optimizer(name, learning_rate, values):
     row = tables.OPTIMIZERS[name]
     kwargs = {kwarg: values[field] for field, kwarg in row.kwargs.items()}
     optimizer = import_object(row.cls)(learning_rate=learning_rate, **kwargs)
-    if tables.PRECISIONS[values["precision"] or tables.DEVICES["cpu"]["precision"]].scaled:
+    if precision_row(values["precision"]).scaled:
         from keras.optimizers import LossScaleOptimizer
 
         return LossScaleOptimizer(optimizer, initial_scale=FIRST_SCALE)
@@ -195,8 +195,7 @@ def build_networks(c, spec):
 
     keras.utils.set_random_seed(c.seed)
     row = tables.ARCHS[c.arch]
-    precision = c.precision or tables.DEVICES["cpu"]["precision"]
-    keras.config.set_dtype_policy(tables.PRECISIONS[precision].policy)
+    keras.config.set_dtype_policy(precision_row(c.precision).policy)
     try:
         return import_object(row.builder)(spec, **{n: getattr(c, n) for n in row.network})
     finally:

@@ -228,3 +228,8 @@ def _check_growth(c, growth):
         raise WrongCall(
             f"--critic_bursts cannot be used with --arch={c.arch}, which grows by a schedule"
         )
+
+
+def precision_row(name):
+    """Return the row of a --precision. None is that of the CPU, see `tables.DEVICES`."""
+    return tables.PRECISIONS[name or tables.DEVICES["cpu"]["precision"]]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from config import tables
 from config.fields import FIELDS, FIXED, check_value, text
-from config.resolve import preset_settings
+from config.resolve import precision_row, preset_settings
 from console import WrongCall
 
 
@@ -135,9 +135,8 @@ def _refuse_precision(config, saved):
 
     The loss scale is state in the checkpoint, which other precisions do not have.
     """
-    default = tables.DEVICES["cpu"]["precision"]
-    was = saved.get("precision") or default
-    scaled = [tables.PRECISIONS[name or default].scaled for name in (was, config.precision)]
+    was = saved.get("precision") or tables.DEVICES["cpu"]["precision"]
+    scaled = [precision_row(name).scaled for name in (was, config.precision)]
     if scaled[0] != scaled[1]:
         raise WrongCall(
             f"run {config.run_name} has precision={was} and cannot be resumed in {config.precision}"
