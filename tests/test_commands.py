@@ -54,6 +54,7 @@ SLOW = (  # parts of commands whose kind has a quicker one, or tests elsewhere
         "mnist --train True --eval_every",
     ),
     *("--dataset digits", "--directions 8"),
+    *("--output_height 128", "--output_width 96"),
 )
 
 
