@@ -109,7 +109,7 @@ def _show_curves(panel, rows, names, title):
     """Plot smoothed columns of the log."""
     for name in names:
         steps, values = plots.series(rows, name)
-        panel.plot(steps, plots.smooth(values), linewidth=1, label=name)
+        panel.plot(steps, plots.smooth(values), linewidth=1, marker=plots.mark(steps), label=name)
     panel.set_title(title, fontsize=10)
     panel.set_xlabel("generator updates")
     panel.legend(fontsize=8)

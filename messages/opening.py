@@ -186,7 +186,8 @@ def _span(seconds):
     """Format a time in the largest unit that it has at least two of, for example 90 minutes."""
     units = {"days": 86400, "hours": 3600, "minutes": 60, "seconds": 1}
     unit = next((name for name, size in units.items() if seconds >= 2 * size), "seconds")
-    return f"{seconds / units[unit]:.0f} {unit}"
+    number = round(seconds / units[unit])
+    return f"{number} {unit if number != 1 else unit[:-1]}"
 
 
 def classes(names):

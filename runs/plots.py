@@ -174,6 +174,11 @@ def _save_plot(path, rows, names):
         figure.savefig(part, dpi=100)
 
 
+def mark(steps):
+    """Return the marker of a curve: a dot for a single point, of which no line is seen."""
+    return "" if len(steps) > 1 else "."
+
+
 def _draw_panel(panel, steps, values, name):
     """Plot a column, with its meaning as the title."""
     label = name.removeprefix(log.MEASURED)
@@ -181,7 +186,9 @@ def _draw_panel(panel, steps, values, name):
         panel.plot(steps, values, linewidth=1.2, marker=".")
     else:
         panel.plot(steps, values, linewidth=0.6, alpha=0.5, label="each row of the log")
-        panel.plot(steps, smooth(values), linewidth=1.2, label="mean of 2 % of the rows")
+        panel.plot(
+            steps, smooth(values), mark(steps), linewidth=1.2, label="mean of 2 % of the rows"
+        )
         panel.legend(fontsize=7, loc="upper right", framealpha=0.6)
     finite = values[np.isfinite(values)]
     if threshold := log_threshold(finite):

@@ -503,6 +503,7 @@ def test_the_usual_lengths_of_other_architectures():
         ((100, 1.5, 120), "about 80 updates until the time is up, at 1.5 s an update"),
         ((math.inf, 0.25, 600), "about 2,400 updates until the time is up, at 0.25 s an update"),
         ((100_000, 2.5), "about 3 days at 2.5 s an update"),
+        ((20, 0.05), "about 1 second at 0.05 s an update"),
         ((math.inf, 2.5), "2.5 s an update"),
     ],
 )

@@ -373,9 +373,10 @@ def test_arrays_open_as_images(tmp_path):
 # ---- CIFAR-10
 
 
-def cifar(path, records):
+def cifar(path, records, names=("data_batch_1",)):
     path.mkdir(parents=True, exist_ok=True)
-    (path / "data_batch_1.bin").write_bytes(b"".join(records))
+    for name in names:
+        (path / f"{name}.bin").write_bytes(b"".join(records))
 
 
 def test_cifar10_planes_become_pixels(tmp_path):

@@ -46,7 +46,13 @@ def test_a_plot_shows_its_column(tmp_path, monkeypatch):
     from matplotlib.axes import Axes
 
     drawn = []
-    monkeypatch.setattr(Axes, "plot", lambda self, x, y, **_: drawn.append((list(x), list(y))))
+    marks = []
+
+    def plot(_, x, y, marker="", **__):
+        drawn.append((list(x), list(y)))
+        marks.append(marker)
+
+    monkeypatch.setattr(Axes, "plot", plot)
     rows = [{"step": "0", "loss": "0"}, {"step": "5", "loss": "3", "eval/fid": "9"}]
     save_plots(tmp_path, [*rows, {"step": "7", "loss": "6"}])
     assert drawn == [
@@ -54,6 +60,8 @@ def test_a_plot_shows_its_column(tmp_path, monkeypatch):
         ([0, 5, 7], [1.5, 3, 4.5]),  # smoothed
         ([5], [9]),  # a measure is not
     ]
+    save_plots(tmp_path, rows[:1])
+    assert marks == ["", "", ".", "", "."]  # a single point is seen
 
 
 def test_smooth_by_hand():
