@@ -7,22 +7,32 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))  # PYTHONSAFEPATH leaves it out
 
-import console
-from commands import COMMANDS, LASTING, devices
-from commands.build import start_settings
-from commands.generate import generate
-from commands.sources import suggest
-from config.flags import parse_flags, resuming_call
-from config.resolve import resolve
-from console import (
-    Failed,
-    WrongCall,
-    allow_warnings,
-    open_closed_streams,
-    open_ended_output,
-    plain,
+MISSING = (
+    "this Python ({}) lacks the package {}: use the one of .venv (source .venv/bin/activate), or "
+    "install the packages (pip install -r requirements.txt)"
 )
-from messages.help import help_text, preset_table
+
+try:
+    import console
+    from commands import COMMANDS, LASTING, devices
+    from commands.build import start_settings
+    from commands.generate import generate
+    from commands.sources import suggest
+    from config.flags import parse_flags, resuming_call
+    from config.resolve import resolve
+    from console import (
+        Failed,
+        WrongCall,
+        allow_warnings,
+        open_closed_streams,
+        open_ended_output,
+        plain,
+    )
+    from messages.help import help_text, preset_table
+except ModuleNotFoundError as error:
+    if __name__ != "__main__":
+        raise
+    sys.exit("main.py: " + MISSING.format(sys.executable, error.name))
 
 
 def main(words=None):
@@ -62,10 +72,9 @@ def main(words=None):
     except KeyboardInterrupt as error:
         return complain(str(error) or "interrupted", 130)
     except Exception as error:
-        # TensorFlow's class, compared by name because this module does not import TensorFlow.
-        if type(error).__name__ != "ResourceExhaustedError":
-            raise
-        return complain("out of memory: use a smaller --batch_size or narrower networks", 1)
+        if text := known_fault(error):
+            return complain(text, 1)
+        raise
 
 
 def run_command(given, words):
@@ -89,6 +98,16 @@ def run_command(given, words):
             start = sys.orig_argv[:first] if called else ["python", os.path.abspath(__file__)]
             print("go on with", shlex.join([*start, *resuming_call(words)]), sep="\n")
     return status
+
+
+def known_fault(error):
+    """Return a line for a fault of the machine, which is not the program's; otherwise None."""
+    if isinstance(error, ModuleNotFoundError):
+        return MISSING.format(sys.executable, error.name)
+    # TensorFlow's class, compared by name because this module does not import TensorFlow.
+    if type(error).__name__ == "ResourceExhaustedError":
+        return "out of memory: use a smaller --batch_size or narrower networks"
+    return None
 
 
 def complain(error, status):

@@ -48,6 +48,8 @@ def import_tensorflow(device="auto"):
             import tensorflow as tf
 
             gpus = tf.config.list_physical_devices("GPU")
+    except ModuleNotFoundError:
+        raise  # not installed; main.py says what to do
     except (ImportError, OSError, MemoryError) as error:
         raise console.Failed(
             f"TensorFlow cannot be loaded ({console.first_line(error)}). If the memory is limited "

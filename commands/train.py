@@ -211,7 +211,8 @@ def init_networks(c, trainer, facts):
         else:
             saved[name] = trained.load_functional(path)
     lines = [text, trainer.start_from(saved)]
-    lines.append(opening.start_differences(c, was, facts) if was else None)
+    differing = opening.start_differences(c, was, facts) if was else ""
+    lines.append(differing and f"note: differs from {c.init_from}: {differing}")
     lines.append(opening.seen_before(c) if was and has_seen(c, was, facts) else None)
     same = not was or opening.same_classes(was["data"], facts)
     kwargs, random = {"same_labels": same, "from_image": trainer.from_image}, []
@@ -223,6 +224,7 @@ def init_networks(c, trainer, facts):
         if not found.taken:
             raise Failed(
                 f"--init_from={c.init_from}: no layer of {folder / name}.keras fits the new network"
+                + (differing and f", which differs: {differing}")
             )
         names = [list(map(transfer.describe, layers)) for layers in (found.new, found.labels)]
         lines.append(opening.taken(name, found.total, *names))

@@ -52,21 +52,24 @@ def settled(asked, c, count):
 
 
 def start_differences(c, was, spec):
-    """Return a line with what differs between a run and the run that it starts from, or None.
+    """Return what differs between a run and the run that it starts from, or "".
 
     Args:
       c: the `Config` of the new run.
       was: dict of the saved settings of the other run, and under "data" the facts of its images.
       spec: dict of the same facts of the new run's images.
     """
-    data, new, found = was["data"], {**spec, "mode": c.mode}, []
-    for name in ("mode", "height", "width", "channels", "classes"):
-        old = was[name] if name == "mode" else data.get(name)
-        if old not in (None, new[name]):
-            found.append(f"{name} {old} -> {new[name]}")
+    settings = ("mode", *tables.ARCHS[c.arch].network)
+    new = {**{name: getattr(c, name) for name in settings}, **spec}
+    data, found = was["data"], []
+    old = {**was, **data}
+    for name in (*settings, "height", "width", "channels", "classes"):
+        before = tuple(old[name]) if isinstance(old.get(name), list) else old.get(name)
+        if before not in (None, new[name]):
+            found.append(f"{name} {text(before)} -> {text(new[name])}")
     if data.get("classes") == spec["classes"] and not same_classes(data, spec):
         found.append("other classes")
-    return f"note: differs from {c.init_from}: {', '.join(found)}" if found else None
+    return ", ".join(found)
 
 
 def seen_before(c):

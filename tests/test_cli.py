@@ -878,8 +878,13 @@ def test_a_new_run_can_start_from_another(cli):
         *words, "--name", "x", "--z_dim", 5, "--conditional", False, "--mode", "r1"
     )
     assert status == 0
-    assert "note: differs from old: mode gp -> r1, classes 10 -> 0" in out.splitlines()
+    note = "note: differs from old: mode gp -> r1, z_dim 4 -> 5, classes 10 -> 0"
+    assert note in out.splitlines()
     assert "generator: 2 of 3 layers fit; new: Dense 5->64" in out.splitlines()
+    status, _, err = cli(*words, "--name", "y", "--z_dim", 5, "--g_width", 8)
+    assert (status, err.count("\n")) == (1, 1)
+    line = "no layer of checkpoint/old/generator.keras fits the new network, which differs: "
+    assert f"--init_from=old: {line}z_dim 4 -> 5, g_width 4 -> 8" in err
     status, _, err = cli(*words[:-1], "absent", "--name", "y")
     assert (status, err.count("\n")) == (1, 1)
     assert "--init_from=absent: there is no such run in checkpoint or " in err

@@ -1,6 +1,8 @@
 """`main.main` called by other programs, several times in one process, and in a thread."""
 
 import signal
+import subprocess
+import sys
 import threading
 
 import keras
@@ -11,7 +13,7 @@ import console
 import main
 from commands import devices, train
 from generation import load
-from tests.conftest import checkpoint, folder_of_images, same
+from tests.conftest import ROOT, checkpoint, folder_of_images, same
 
 WORDS = ["--dataset", "digits", "--train", "--output_height", 8, "--g_width", 4, "--d_width", 4]
 WORDS += ["--z_dim", 4, "--batch_size", 8, "--critic_num", 2]
@@ -70,6 +72,19 @@ def test_the_words_are_those_of_the_process_unless_given(monkeypatch, capsys):
     assert main.main(["main.py"]) == 2
     errors = capsys.readouterr().err.splitlines()
     assert [line.split(":")[1] for line in errors] == [" flag --epoch=x", " unexpected argument"]
+
+
+def test_a_missing_package_is_one_line(cli, monkeypatch):
+    """Of the first imports, and of TensorFlow, which is imported later."""
+    call = [sys.executable, "-S", ROOT / "main.py", "--list_presets"]  # -S: no packages
+    done = subprocess.run(call, capture_output=True, text=True, check=False)
+    line = f"main.py: this Python ({sys.executable}) lacks the package numpy: use the one of .venv"
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+    assert done.stderr.startswith(line)
+    monkeypatch.setitem(sys.modules, "tensorflow", None)
+    status, _, err = cli("--dataset", "mnist")
+    assert (status, err.count("\n")) == (1, 1)
+    assert "lacks the package tensorflow: use the one of .venv" in err
 
 
 def test_what_a_process_has_settled_is_one_line(monkeypatch):
