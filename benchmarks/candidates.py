@@ -87,14 +87,16 @@ CANDIDATES |= {  # after data/make_hair_domains.py
     "300 blonde faces": _BLONDE,
     "300 blonde faces, widths from 48": {**_BLONDE, "g_width": (48,), "d_width": (48,)},
 }
-_SHIPPED = {**_BLONDE, "init_from": "faces_64_48_48"}
-CANDIDATES |= {
-    "300 blonde faces, from faces_64_48_48": _SHIPPED,
-    "300 blonde faces, from faces_64_48_48, rate 2e-4": {**_SHIPPED, "learning_rate": 2e-4},
-    "300 blonde faces, from faces_64_48_48, r1, rate 5e-4": {
-        **_SHIPPED,
-        **CANDIDATES["faces, r1"],
-        "dataset": _BLONDE["dataset"],
-        "learning_rate": 5e-4,
-    },
+CANDIDATES |= {  # which were trained in mode r1, at 2e-4 in the end
+    f"300 blonde faces, from faces_64_48_48{name}": {
+        **_BLONDE,
+        "init_from": "faces_64_48_48",
+        **changes,
+    }
+    for name, changes in {
+        "": {},
+        ", rate 5e-4": {"learning_rate": 5e-4},
+        ", gp": {"mode": "gp"},
+        ", gp, rate 2e-4": {"mode": "gp", "learning_rate": 2e-4},
+    }.items()
 }

@@ -10,7 +10,7 @@ from commands import sources
 from config import tables
 from config.resolve import precision_row, resolve
 from config.rows import import_object
-from config.saved import add_newer_fields, identity, network_settings, read_saved
+from config.saved import add_newer_fields, identity, read_saved, taken_settings
 from runs import film, recovery, trained
 from runs.follower import Follower
 from runs.run import Run
@@ -262,7 +262,7 @@ def start_settings(given):
       given: dict of the flags of the call.
 
     Returns:
-      A dict of Config field → value, see `network_settings`. It is empty without `--init_from`, and
+      A dict of Config field → value, see `taken_settings`. It is empty without `--init_from`, and
       for a folder without a config.json.
 
     Raises:
@@ -273,7 +273,7 @@ def start_settings(given):
     if not c.init_from:
         return {}
     path = find_source(c.init_from, c.checkpoint_dir) / trained.CONFIG
-    return network_settings(given, read_saved(path)) if path.exists() else {}
+    return taken_settings(given, read_saved(path)) if path.exists() else {}
 
 
 def find_source(source, checkpoint_dir):

@@ -526,7 +526,7 @@ class Config:
     )
     init_from: str = _flag(
         None,
-        "run, or folder, whose networks a new run starts from; their settings hold unless given",
+        "run, or folder, whose networks a new run starts from; its settings hold unless given",
         str,
         saved=False,
     )

@@ -21,7 +21,7 @@ def resolve(given, saved=None, *, start=None, check=True):
       given: dict of Config field → value, with the flags of the call.
       saved: dict of Config field → value, with the settings of the run that the call resumes or
         uses; None for a new run.
-      start: dict of Config field → value, as `saved.network_settings` returns it, or None.
+      start: dict of Config field → value, as `saved.taken_settings` returns it, or None.
       check: False does not check combinations of settings. For a call whose run, and its saved
         settings, are not known yet.
 

@@ -11,6 +11,15 @@ from config.fields import FIELDS, FIXED, check_value, text
 from config.resolve import precision_row, preset_settings
 from console import WrongCall
 
+# The settings of the loss and of the optimizers: those of which a mode, a penalty or an optimizer
+# has a row, and those that follow one.
+TRAINING = {
+    *("mode", "d_learning_rate", "penalty_every"),
+    *(n for row in tables.MODES.values() for n in (*row.defaults, *row.clip)),
+    *(n for rows in tables.PENALTIES.values() for row in rows for n in row.weights.values()),
+    *(n for row in tables.OPTIMIZERS.values() for n in row.kwargs),
+}
+
 
 def read_saved(path):
     """Read a run's config.json.
@@ -82,10 +91,12 @@ def identity(given):
     return {n: given[n] for n in names if given.get(n) is not None}
 
 
-def network_settings(given, saved):
-    """Return the settings of a run's networks that a new run takes where the call has none.
+def taken_settings(given, saved):
+    """Return the settings that a new run takes from the run that it starts from.
 
-    The size of the images is taken as a whole, or not if the call gives a height or a width.
+    These are the settings of the networks, of the loss and of the optimizers that the call does not
+    give. If it gives another mode, the loss and the optimizers are those of its row. The size of
+    the images is taken as a whole, or not if the call gives a height or a width.
 
     Args:
       given: dict of the flags of the call.
@@ -106,8 +117,12 @@ def network_settings(given, saved):
     row, size = tables.ARCHS[saved["arch"]], ("output_height", "output_width")
     latents = ("z_distribution",) if "z_dim" in row.network else ()
     free = () if row.growth or any(given.get(n) is not None for n in size) else size
-    names = ("arch", *latents, *row.network, *free)
-    return {n: saved[n] for n in names if given.get(n) is None and saved.get(n) is not None}
+    same_mode = given.get("mode") in (None, saved["mode"])
+    names = {"arch", *latents, *row.network, *free, *(TRAINING if same_mode else ())}
+    if saved.get("d_learning_rate") == saved.get("learning_rate"):
+        names.discard("d_learning_rate")  # follows the call's rate
+    taken = {n: saved.get(n) for n in FIELDS if n in names and given.get(n) is None}
+    return {n: value for n, value in taken.items() if value is not None}
 
 
 def refuse_changes(config, saved):

@@ -15,7 +15,7 @@ from config import fields, flags, presets, tables
 from config.fields import FIELDS, FIXED
 from config.resolve import resolve, settle
 from config.rows import Preset
-from config.saved import changes, identity, network_settings, read_saved, refuse_changes
+from config.saved import TRAINING, changes, identity, read_saved, refuse_changes, taken_settings
 from console import WrongCall
 from messages import opening, settings
 from tests.conftest import ROOT, run_main
@@ -714,18 +714,34 @@ def test_settings_of_networks_are_taken_where_the_call_has_none(line, size):
     given = parse(f"{line} --kernel_size 5 --init_from x")
     if size is None:
         with pytest.raises(WrongCall, match=r"--init_from=x is a run of --arch=dcgan, .* --arch="):
-            network_settings(given, saved)
+            taken_settings(given, saved)
         return
-    start = network_settings(given, saved)
+    start = taken_settings(given, saved)
     c = resolve(given, start=start)
     assert (c.output_height, c.output_width) == size
     assert (c.kernel_size, c.z_dim, c.z_distribution) == (5, 7, "normal")
-    assert c.mode == ("r1" if "faces" in line else "gp") and c.critic_norm == "batch"
+    assert c.mode == ("r1" if "faces" in line else "gan") and c.critic_norm == "batch"
     own = {n for n in NETWORK if n in presets.PRESETS["faces_r1"].settings}
     wanted = {"arch", "z_distribution", *NETWORK} - {"kernel_size"}
+    wanted |= set() if "faces" in line else TRAINING - {"d_learning_rate"}
     wanted -= own if "faces" in line else set()
     wanted |= {"output_height", "output_width"} if "output" not in line else set()
     assert set(start) == wanted
+
+
+def test_the_loss_is_taken_unless_the_call_gives_another_mode():
+    saved = resolve({"mode": "r1", "learning_rate": 3e-4, "LAMBDA": 2.0, "beta2": 0.99}).to_json()
+    for line, mode, rates, weight in (
+        ("", "r1", (3e-4, 3e-4), 2.0),
+        ("--learning_rate 1e-5", "r1", (1e-5, 1e-5), 2.0),
+        ("--mode r1 --LAMBDA 7", "r1", (3e-4, 3e-4), 7.0),
+        ("--mode gp", "gp", (1e-3, 1e-3), 10.0),
+        ("--preset faces_r1", "r1", (1e-3, 1e-3), 2.0),
+    ):
+        given = parse(f"{line} --init_from x")
+        c = resolve(given, start=taken_settings(given, saved))
+        found = c.mode, (c.learning_rate, c.d_learning_rate), c.LAMBDA
+        assert found == (mode, rates, weight)
 
 
 def test_a_run_older_than_held_out_images_has_none(save):
