@@ -80,7 +80,7 @@ def grouped(config):
 def _has_effect(config, name):
     """Return False if a field is off, or needs another field that is off."""
     value, needed = getattr(config, name), NEEDS.get(name)
-    if value is None or value is False or (value == 0 and name in OFF_AT_0):
+    if value in (None, "*") or value is False or (value == 0 and name in OFF_AT_0):
         return False
     return needed is None or getattr(config, needed) not in OFF
 
