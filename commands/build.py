@@ -11,6 +11,7 @@ from config import tables
 from config.resolve import precision_row, resolve
 from config.rows import import_object
 from config.saved import add_newer_fields, identity, read_saved, taken_settings
+from generation import listing
 from runs import film, recovery, trained
 from runs.follower import Follower
 from runs.run import Run
@@ -284,13 +285,11 @@ def find_source(source, checkpoint_dir):
       checkpoint_dir: path of the folder of the runs.
 
     Raises:
-      Failed: if there is no such folder.
+      Failed: if there is no such folder, or it has no generator.
     """
-    places = (Path(checkpoint_dir), trained.shipped_dir())
-    for folder in (*(place / source for place in places), Path(source)):
-        if folder.is_dir():
-            return folder
+    if folder := listing.find_named(source, checkpoint_dir):
+        return folder
     raise console.Failed(
-        f"--init_from={source}: there is no such run in {places[0]} or {places[1]}, and no such "
-        "folder"
+        f"--init_from={source}: there is no such run in {checkpoint_dir} or "
+        f"{trained.shipped_dir()}, and no such folder with a generator"
     )

@@ -11,13 +11,22 @@ from config.fields import FIELDS, FIXED, check_value, text
 from config.resolve import precision_row, preset_settings
 from console import WrongCall
 
-# The settings of the loss and of the optimizers: those of which a mode, a penalty or an optimizer
-# has a row, and those that follow one.
-TRAINING = {
-    *("mode", "d_learning_rate", "penalty_every"),
-    *(n for row in tables.MODES.values() for n in (*row.defaults, *row.clip)),
-    *(n for rows in tables.PENALTIES.values() for row in rows for n in row.weights.values()),
-    *(n for row in tables.OPTIMIZERS.values() for n in row.kwargs),
+# The settings of the loss and of the updates: a choice → the fields that its other rows may set.
+LOSS = {
+    "penalty": {
+        *("penalty", "penalty_every", "penalty_fraction"),
+        *(n for rows in tables.PENALTIES.values() for row in rows for n in row.weights.values()),
+    },
+    "optimizer": {
+        *("optimizer", "learning_rate", "d_learning_rate"),
+        *(n for row in tables.OPTIMIZERS.values() for n in row.kwargs),
+    },
+}
+LOSS["mode"] = {
+    *("mode", "critic_num", "critic_bursts", "drift", "ema", "lambda_cycle", "lambda_identity"),
+    *(n for row in tables.MODES.values() for n in row.clip),
+    *LOSS["penalty"],
+    *LOSS["optimizer"],
 }
 
 
@@ -94,9 +103,9 @@ def identity(given):
 def taken_settings(given, saved):
     """Return the settings that a new run takes from the run that it starts from.
 
-    These are the settings of the networks, of the loss and of the optimizers that the call does not
-    give. If it gives another mode, the loss and the optimizers are those of its row. The size of
-    the images is taken as a whole, or not if the call gives a height or a width.
+    These are the settings of the networks, and those of `LOSS`, that the call does not give. If it
+    gives another mode, penalty or optimizer, its row decides instead. The size of the images is
+    taken as a whole, or not if the call gives a height or a width.
 
     Args:
       given: dict of the flags of the call.
@@ -117,10 +126,13 @@ def taken_settings(given, saved):
     row, size = tables.ARCHS[saved["arch"]], ("output_height", "output_width")
     latents = ("z_distribution",) if "z_dim" in row.network else ()
     free = () if row.growth or any(given.get(n) is not None for n in size) else size
-    same_mode = given.get("mode") in (None, saved["mode"])
-    names = {"arch", *latents, *row.network, *free, *(TRAINING if same_mode else ())}
+    names = set(LOSS["mode"])
+    for choice, settings in LOSS.items():
+        if given.get(choice) not in (None, saved.get(choice)):
+            names -= settings
     if saved.get("d_learning_rate") == saved.get("learning_rate"):
         names.discard("d_learning_rate")  # follows the call's rate
+    names |= {"arch", *latents, *row.network, *free}
     taken = {n: saved.get(n) for n in FIELDS if n in names and given.get(n) is None}
     return {n: value for n, value in taken.items() if value is not None}
 

@@ -40,20 +40,35 @@ def find(run, checkpoint_dir, data_dir):
     Raises:
       console.Failed: if there is no such run.
     """
-    places = (Path(checkpoint_dir), trained.shipped_dir())
-    for folder in (*(place / run for place in places), Path(run)):
-        if trained.generators(folder):
-            return folder
+    if folder := find_named(run, checkpoint_dir):
+        return folder
     source = place_data(run, data_dir, checkpoint_dir)
     try:
         return trained.find_run(checkpoint_dir, run, {}, add_newer_fields, source)[0]
     except console.Failed:
+        places = _places(checkpoint_dir)
         found = [f.name for p in places for f in sorted(p.glob("*/")) if trained.generators(f)]
         names = ", ".join(map(console.plain, found)) or "none"
         raise console.Failed(
             f"no run {console.plain(run)} in {places[0]} or {places[1]}, no such folder of a run, "
             f"and no run of such a data set; there are {names}"
         ) from None
+
+
+def find_named(run, checkpoint_dir):
+    """Return the folder of a run that has a generator, or None.
+
+    Args:
+      run: name of a run of the user's or of one that ships, in this order, or path of a folder.
+      checkpoint_dir: path of the folder of the user's runs.
+    """
+    folders = (*(place / run for place in _places(checkpoint_dir)), Path(run))
+    return next(filter(trained.generators, folders), None)
+
+
+def _places(checkpoint_dir):
+    """Return the folders that hold runs: the user's, and that of the runs that ship."""
+    return Path(checkpoint_dir), trained.shipped_dir()
 
 
 def place_data(dataset, data_dir, checkpoint_dir):

@@ -5,9 +5,10 @@ import textwrap
 
 from config import tables
 from config.fields import text
+from config.resolve import resolve
 from config.saved import changes
 from console import plain
-from messages.settings import advice, grouped
+from messages.settings import advice, grouped, unused_fields
 
 MAY_BE_SEEN = (
     "the images have changed since the training: if some were removed or renamed, images that were "
@@ -28,8 +29,11 @@ def first_lines(config, given, saved, start=None):
     if saved and config.init_from:
         lines.append("note: --init_from has no effect on a resumed run")
     if start:
-        items = ", ".join(f"{name}={text(value)}" for name, value in start.items())
-        lines.append(f"taken from {config.init_from}: {items}")
+        usual = resolve(given, check=False)  # of a run that starts from random weights
+        taken = [n for n in start if start[n] != getattr(usual, n)]
+        items = ", ".join(f"{n}={text(start[n])}" for n in taken if n not in unused_fields(config))
+        line = f"taken from {config.init_from}: {items or 'nothing that differs'}"
+        lines += textwrap.wrap(line, 100, subsequent_indent="  ", break_on_hyphens=False)
     for name, old, new in changes(config, saved):
         lines.append(f"changed: {name} {text(old)} -> {text(new)}")
     return "\n".join(lines)

@@ -181,10 +181,10 @@ def save_pair(folder, fakes):
       fakes: uint8 [H, W, C], for a folder without a grid.
     """
     path, reals = folder / "real_vs_fake.png", read_or_none(folder / "reals.png")
-    newest = max(folder.glob("train_*.png"), key=_place, default=None)
+    newest = max(folder.glob("train_*.png"), key=_step, default=None)
     sheet, caption = newest and read_or_none(newest), "generated"
     if sheet is not None:  # in full size, as reals.png
-        fakes, caption = sheet, f"generated, update {utils.read_text(newest).get('step', '?')}"
+        fakes, caption = sheet, f"generated, update {_step(newest)}"
     if reals is None or reals.shape[-1] != fakes.shape[-1]:
         path.unlink(missing_ok=True)
         return
@@ -192,6 +192,10 @@ def save_pair(folder, fakes):
     utils.save_image(path, utils.side_by_side(*pair))
 
 
-def _place(path):
-    """Return the numbers in the name of a grid's file: its epoch, and the update in it."""
-    return [int(number) for number in re.findall(r"\d+", path.stem)]
+def _step(path):
+    """Return the generator updates at which a grid was drawn; -1 if the file does not say so.
+
+    Its name has the epoch, whose length changes with the data and the batch size.
+    """
+    text = utils.read_text(path).get("step", "")
+    return int(text) if text.isdecimal() else -1

@@ -15,7 +15,7 @@ from config import fields, flags, presets, tables
 from config.fields import FIELDS, FIXED
 from config.resolve import resolve, settle
 from config.rows import Preset
-from config.saved import TRAINING, changes, identity, read_saved, refuse_changes, taken_settings
+from config.saved import LOSS, changes, identity, read_saved, refuse_changes, taken_settings
 from console import WrongCall
 from messages import opening, settings
 from tests.conftest import ROOT, run_main
@@ -723,7 +723,7 @@ def test_settings_of_networks_are_taken_where_the_call_has_none(line, size):
     assert c.mode == ("r1" if "faces" in line else "gan") and c.critic_norm == "batch"
     own = {n for n in NETWORK if n in presets.PRESETS["faces_r1"].settings}
     wanted = {"arch", "z_distribution", *NETWORK} - {"kernel_size"}
-    wanted |= set() if "faces" in line else TRAINING - {"d_learning_rate"}
+    wanted |= set() if "faces" in line else LOSS["mode"] - {"d_learning_rate"}
     wanted -= own if "faces" in line else set()
     wanted |= {"output_height", "output_width"} if "output" not in line else set()
     assert set(start) == wanted
@@ -736,6 +736,8 @@ def test_the_loss_is_taken_unless_the_call_gives_another_mode():
         ("--learning_rate 1e-5", "r1", (1e-5, 1e-5), 2.0),
         ("--mode r1 --LAMBDA 7", "r1", (3e-4, 3e-4), 7.0),
         ("--mode gp", "gp", (1e-3, 1e-3), 10.0),
+        ("--penalty r2", "r1", (3e-4, 3e-4), 10.0),
+        ("--optimizer rmsprop", "r1", (2e-4, 2e-4), 2.0),
         ("--preset faces_r1", "r1", (1e-3, 1e-3), 2.0),
     ):
         given = parse(f"{line} --init_from x")

@@ -143,6 +143,18 @@ def test_steps_of_logs_samples_and_saves():
     assert ("log", 12, 1, 12.0) in run.calls
 
 
+@pytest.mark.parametrize("per_epoch", [1, 3, 7, 26, 235])
+@pytest.mark.parametrize("every", [0, 1, 4, 20, 100])
+def test_samples_depend_on_the_step_alone(per_epoch, every):
+    """At an epoch's end, unless the last sample is less than a quarter of `every` steps old."""
+    schedule, last = loop.Schedule(700, per_epoch, 1, every, 1), 0
+    for step in range(1, 701):
+        wanted = (every > 0 and step % every == 0) or (step == 700 and every > 0)
+        wanted |= step % per_epoch == 0 and step - last >= every // 4
+        assert schedule.samples_at(step) == wanted, step
+        last = step if wanted else last
+
+
 def test_evaluations_follow_their_own_schedule_and_the_best_is_saved():
     run = fit(evaluation=Evaluation(), eval_every=5, log_every=8, last=22)[1]
     assert run.steps("log") == [5, 8, 10, 15, 16, 20, 22]

@@ -11,9 +11,9 @@ from runs import film, page, plots
 def test_real_and_generated_images_are_equally_large(size, tmp_path):
     reals = np.full((8 * size, 8 * size, 1), 90, np.uint8)
     utils.save_image(tmp_path / "reals.png", reals)
-    for step, level in ((9, 20), (10, 200)):
+    for step, name, level in ((9, "train_09_0000", 20), (10, "train_03_0001", 200)):
         images = np.full((64, size, size, 1), level / 127.5 - 1)
-        film.save_sheet(tmp_path / f"train_00_{step:04d}.png", step, images, 8, ())
+        film.save_sheet(tmp_path / f"{name}.png", step, images, 8, ())
     film.save_pair(tmp_path, np.zeros((4, 4, 1), np.uint8))
     pair, head, wide = utils.read_image(tmp_path / "real_vs_fake.png"), plots.HEAD, 8 * size
     assert pair.shape == (head + wide, 2 * wide + 8, 1)

@@ -159,6 +159,16 @@ def test_runs_that_ship_can_be_started_from(name):
     }.get(name, [])
 
 
+def test_a_run_named_as_the_one_that_it_starts_from(tmp_path, monkeypatch):
+    """Its own folder exists by then, without networks."""
+    monkeypatch.chdir(tmp_path)
+    name = "mnist_64_28_28"
+    (tmp_path / "checkpoint" / name).mkdir(parents=True)
+    assert build.find_source(name, "checkpoint") == trained.PRETRAINED / name
+    with pytest.raises(Failed, match=r"--init_from=x: .* no such folder with a generator"):
+        build.find_source("x", "checkpoint")
+
+
 SMALLER = [
     "generator: 4 of 5 layers fit; new: Conv2D 4->1",
     "critic: 7 of 8 layers fit; new: Conv2D 1->4",

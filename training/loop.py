@@ -55,6 +55,19 @@ class Schedule:
         """Return True on every `every`-th step and on the last; never if `every` is 0."""
         return every > 0 and (step % every == 0 or step == self.last)
 
+    def samples_at(self, step):
+        """Return True on every `sample_every`-th step, on the last, and at the ends of epochs.
+
+        The end of an epoch less than `sample_every` // 4 steps after the last sample has none. This
+        depends on the step alone, so that a resumed run samples as an unbroken one.
+        """
+        every, gap = self.sample_every, self.sample_every // 4
+        last = step - step % every if every else 0
+        first = -(-(last + gap) // self.per_epoch) * self.per_epoch
+        stride = max(1, -(-gap // self.per_epoch)) * self.per_epoch
+        at_end = step >= first and (step - first) % stride == 0
+        return at_end or self.due(step, every)
+
 
 def _agree_alone(step, wishes):
     """The default of `agree`, for a single process."""
@@ -112,7 +125,7 @@ def fit(
                 _check(trainer)
                 terms |= trainer.measure(*batch)
                 progress.update(step, log.add(step, seen, terms, measured))
-            if clock.due("sample", step, clock.epoch_ends(step)):
+            if clock.due("sample", step, schedule.samples_at(step)):
                 _sample(trainer, batches, run, schedule, step)
             if clock.due("save", step):
                 _save(trainer, run, step)
@@ -138,7 +151,7 @@ class _Clock:
         self.seconds = {n: getattr(schedule, f"{n.upper()}_SECONDS") for n in self.every}
         self.done = dict.fromkeys(self.every, step)
         self.times = dict.fromkeys(self.every, float("inf"))  # of the last; first set after a step
-        self.late, self.stopped_by, self.by_steps = {}, None, step
+        self.late, self.stopped_by = {}, None
 
     def stops(self, step, asked, plateaued):
         """Return whether to stop before the next step. Decides what is due by time after that step.
@@ -157,26 +170,12 @@ class _Clock:
         self.stopped_by = next((n for n, stop in zip(names, found[1:]) if stop), None)
         return bool(found[0]) or self.stopped_by is not None
 
-    def epoch_ends(self, step):
-        """True at the end of an epoch, unless a sample is less than `sample_every` // 4 steps old.
-
-        Ignores samples by time.
-        """
-        long_ago = step - self.by_steps >= self.schedule.sample_every // 4
-        return step % self.schedule.per_epoch == 0 and long_ago
-
     def due(self, what, step, also=False):
-        """Return whether "log", "sample" or "save" is due after a step, or `also` is true.
-
-        Samples by time do not change the steps of the other samples.
-        """
+        """Return whether "log", "sample" or "save" is due after a step, or `also` is true."""
         now = time.monotonic()
         if self.times[what] == float("inf"):  # the first step compiles: its time does not count
             self.times[what] = now
-        regular = also or self.schedule.due(step, self.every[what])
-        if regular and what == "sample":
-            self.by_steps = step
-        if regular or self.late[what]:
+        if also or self.schedule.due(step, self.every[what]) or self.late[what]:
             self.done[what], self.times[what] = step, now
             return True
         return False
