@@ -1,38 +1,25 @@
 """The command line: train a GAN, or make pictures with a trained GAN. See --help."""
 
 import contextlib
+import importlib.util
 import os
 import shlex
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))  # PYTHONSAFEPATH leaves it out
 
-MISSING = (
-    "this Python ({}) lacks the package {}: use the one of .venv (source .venv/bin/activate), or "
-    "install the packages (pip install -r requirements.txt)"
-)
+if missing := [name for name in ("numpy", "PIL") if importlib.util.find_spec(name) is None]:
+    sys.exit(f"main.py: {sys.executable} lacks the package {missing[0]}: source .venv/bin/activate")
 
-try:
-    import console
-    from commands import COMMANDS, LASTING, devices
-    from commands.build import start_settings
-    from commands.generate import generate
-    from commands.sources import suggest
-    from config.flags import parse_flags, resuming_call
-    from config.resolve import resolve
-    from console import (
-        Failed,
-        WrongCall,
-        allow_warnings,
-        open_closed_streams,
-        open_ended_output,
-        plain,
-    )
-    from messages.help import help_text, preset_table
-except ModuleNotFoundError as error:
-    if __name__ != "__main__":
-        raise
-    sys.exit("main.py: " + MISSING.format(sys.executable, error.name))
+import console
+from commands import COMMANDS, LASTING, devices
+from commands.build import start_settings
+from commands.generate import generate
+from commands.sources import suggest
+from config.flags import parse_flags, resuming_call
+from config.resolve import resolve
+from console import Failed, WrongCall, allow_warnings, open_closed_streams, open_ended_output
+from messages.help import help_text, preset_table
 
 
 def main(words=None):
@@ -72,9 +59,10 @@ def main(words=None):
     except KeyboardInterrupt as error:
         return complain(str(error) or "interrupted", 130)
     except Exception as error:
-        if text := known_fault(error):
-            return complain(text, 1)
-        raise
+        # TensorFlow's class, compared by name because this module does not import TensorFlow.
+        if type(error).__name__ != "ResourceExhaustedError":
+            raise
+        return complain("out of memory: use a smaller --batch_size or narrower networks", 1)
 
 
 def run_command(given, words):
@@ -100,21 +88,11 @@ def run_command(given, words):
     return status
 
 
-def known_fault(error):
-    """Return a line for a fault of the machine, which is not the program's; otherwise None."""
-    if isinstance(error, ModuleNotFoundError):
-        return MISSING.format(sys.executable, error.name)
-    # TensorFlow's class, compared by name because this module does not import TensorFlow.
-    if type(error).__name__ == "ResourceExhaustedError":
-        return "out of memory: use a smaller --batch_size or narrower networks"
-    return None
-
-
 def complain(error, status):
     """Print an error, or its text, as one line on stderr; return `status`."""
     text = str(error).strip() or type(error).__name__
     with contextlib.suppress(OSError):  # nobody reads stderr
-        print(f"main.py: {plain(text)[:2000]}", file=sys.stderr)
+        print(f"main.py: {console.plain(text)[:2000]}", file=sys.stderr)
     return status
 
 

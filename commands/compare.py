@@ -1,4 +1,4 @@
-"""Train several modes with the same settings, and write a page that compares them."""
+"""Train several modes on the same data, and write a page that compares them."""
 
 import time
 from pathlib import Path
@@ -9,11 +9,14 @@ from commands.train import train
 from config import tables
 from config.resolve import resolve
 from config.saved import read_saved
-from runs import trained
+from runs import log, trained
 
 
 def compare(given):
     """Train several modes with the same data, seed and limits, and write a page.
+
+    `max_minutes` limits the training of each mode, whatever stops it in between. With `init_from`,
+    a mode other than that run's has the settings of its own row.
 
     Args:
       given: dict of the flags of the call; `compare` has the modes.
@@ -24,14 +27,18 @@ def compare(given):
     runs = {}
     for mode in given["compare"]:
         flags = {**given, "mode": mode}
-        c = resolve(flags, start=build.start_settings(flags))
+        # The name of a run that goes on may be known without the run that it started from.
+        start = {} if given.get("name") else build.start_settings(flags)
+        c = resolve(flags, start=start, check=False)
         folder = Path(c.sample_dir) / "compare"
         name = f"{c.name}_{mode}" if c.name else f"compare_{c.run_name}"
         files.mark_output(folder)  # the pictures of one mode are not data of the next
         flags |= {"name": name, "sample_dir": str(folder)}
-        if status := train(flags, time.monotonic(), c.sample_dir):
+        run = Path(c.checkpoint_dir) / name
+        spent = log.trained_seconds(log.read_log(run / "metrics.csv")) if c.resume else 0.0
+        if status := train(flags, time.monotonic() - spent, c.sample_dir):
             return status
-        runs[mode] = compare_args(Path(c.checkpoint_dir) / name)
+        runs[mode] = compare_args(run)
     from evaluation.compare import write_page
 
     print("\n".join(map(str, write_page(folder, runs))))

@@ -10,6 +10,7 @@ import functools
 import json
 import os
 import signal
+import sys
 import threading
 import time
 import zlib
@@ -48,8 +49,10 @@ def import_tensorflow(device="auto"):
             import tensorflow as tf
 
             gpus = tf.config.list_physical_devices("GPU")
-    except ModuleNotFoundError:
-        raise  # not installed; main.py says what to do
+    except ModuleNotFoundError as error:
+        raise console.Failed(
+            f"{sys.executable} lacks the package {error.name}: pip install -r requirements.txt"
+        ) from None
     except (ImportError, OSError, MemoryError) as error:
         raise console.Failed(
             f"TensorFlow cannot be loaded ({console.first_line(error)}). If the memory is limited "

@@ -4,6 +4,7 @@ import math
 import time
 
 from commands import build, devices, sources
+from commands.train import check_new, init_networks
 from config import tables
 from config.resolve import resolve
 from config.rows import import_object
@@ -22,6 +23,7 @@ def dry_run(given):
     Args:
       given: dict of the flags of the call.
     """
+    check_new(given)
     start = build.start_settings(given)
     c = resolve(given, start=start)
     for line in (opening.first_lines(c, given, {}, start), *describe(c)):
@@ -91,6 +93,8 @@ def describe_length(c, spec, step_bytes):
         yield from report.opening(c, strategy.num_replicas_in_sync)
         settled = defaults.settle(c, strategy.num_replicas_in_sync)
         trainer = build.build_trainer(settled, spec, per_epoch, strategy=strategy)
+        if c.init_from:
+            yield from init_networks(c, trainer, sources.describe_spec(c, spec))
         updates = min(updates, trainer.last)
     known = trainer or not tables.ARCHS[c.arch].growth
     if known and (updates < math.inf or c.max_minutes):

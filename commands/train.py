@@ -201,7 +201,9 @@ def init_networks(c, trainer, facts):
     from layers import stock, transfer
 
     folder, saved = build.find_source(c.init_from, c.checkpoint_dir), {}
-    was = trained.read_config(folder) if (folder / trained.CONFIG).exists() else None
+    path, was = folder / trained.CONFIG, None
+    if path.exists():
+        was = {**read_saved(path), "data": trained.read_config(folder)["data"]}
     text = f"the networks start from the weights in {folder}"
     for name in trainer.starters:
         path = folder / f"{name}.keras"

@@ -67,7 +67,7 @@ def write_page(folder, runs):
         _show_grid(grid, run, mode, rows)
         _show_curves(losses, rows, ("critic_loss", "generator_loss"), "losses")
         _show_curves(gaps, rows, (gap,), "critic(real) - critic(fake)")
-        _show_curves(norms, rows, ("gradient_norm",), "gradient norm at interpolated images")
+        _show_curves(norms, rows, ("gradient_norm",), "norm of the critic's gradient")
         norms.axhline(1, color="gray", linewidth=0.8, linestyle=":")
         values = kernels(run / "critic.keras")
         edges, counts = histogram(values, clip)
@@ -89,7 +89,7 @@ def _show_grid(panel, run, mode, rows):
     """Show the run's newest frame."""
     image = utils.read_image(film.frame_paths(run)[-1])
     panel.imshow(image, cmap="gray", vmin=0, vmax=255)
-    minutes = float(rows[-1].get("seconds") or 0) / 60
+    minutes = log.trained_seconds(rows) / 60
     panel.set_title(
         f"{mode}, {rows[-1]['step']} updates, {minutes:.1f} minutes\n{_recipe(run)}", fontsize=10
     )

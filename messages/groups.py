@@ -149,7 +149,6 @@ NEEDS = {
     "input_width": "crop",
     "label_mode": "conditional",
     "z_distribution": "z_dim",
-    "freeze_critic": "init_from",
     "augment_p": "augment",
     "penalty_fraction": "penalty",
     "eval_reals": "eval_every",

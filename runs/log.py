@@ -40,7 +40,7 @@ class MetricsLog:
             print(f"removed unreadable rows from {path}; the original is {bad}")
         self.rows = [row for row in rows if int(row["step"]) <= last]
         self.columns = dict.fromkeys(self.rows[0]) if self.rows else {}
-        self.spent = float(self.rows[-1].get("seconds") or 0) if self.rows else 0.0
+        self.spent = trained_seconds(self.rows)
         self.write(path)
 
     def new_row(self, step, epoch, seconds, values):
@@ -93,6 +93,11 @@ def read_log(path):
             if _is_valid(row):
                 rows.append(row)
     return rows
+
+
+def trained_seconds(rows):
+    """Return the seconds of training up to the last row; 0 without rows."""
+    return float(rows[-1].get("seconds") or 0) if rows else 0.0
 
 
 def plotted(rows):

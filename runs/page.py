@@ -133,7 +133,7 @@ def _summary(rows, settings, last):
     if names := data.get("class_names"):
         listed = textwrap.shorten(", ".join(names), 200, placeholder=" ...")
         what += f" in {len(names)} classes ({console.plain(listed)})"
-    minutes = float(rows[-1].get("seconds") or 0) / 60 if rows else 0
+    minutes = log.trained_seconds(rows) / 60
     networks = f"{settings.get('arch')}, {settings.get('mode')}"
     return f"{networks}: {what}; {last}, {minutes:.1f} minutes of training"
 

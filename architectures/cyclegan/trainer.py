@@ -181,8 +181,9 @@ class CycleGAN(TrainerBase):
         return self.directions[0].augments
 
     def augmented(self, images):
-        """Augment images of A as its critic sees them; see `PairTrainer.augmented`."""
-        return self.directions[1].augmented(images)
+        """Augment images, half of A, then half of B; see `PairTrainer.augmented`."""
+        halves = np.split(images, 2)
+        return np.concatenate([d.augmented(x) for d, x in zip(self.directions[::-1], halves)])
 
     def _real(self, images, key):
         """Return the augmented images of both domains, float32: [A, B]."""

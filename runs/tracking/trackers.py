@@ -30,7 +30,7 @@ class Trackers:
         self._dropped = []
 
     def begin(self, name, place, settings, folder):
-        """Open the trackers. Does nothing if that has been done.
+        """Open the trackers, unless that has been done. Forgets sheets of steps that are undone.
 
         Args:
           name: name of the run.
@@ -39,6 +39,7 @@ class Trackers:
           folder: path of the run's folder. Its `recovery.TRACKING` has the identities of the
             trackers that it was reported to.
         """
+        self._sheets = []  # those before the last save were sent
         if self._known is not None:
             return
         self._known = read(folder)
