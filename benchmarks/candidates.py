@@ -87,7 +87,7 @@ CANDIDATES |= {  # after data/make_hair_domains.py
     "300 blonde faces": _BLONDE,
     "300 blonde faces, widths from 48": {**_BLONDE, "g_width": (48,), "d_width": (48,)},
 }
-CANDIDATES |= {  # which were trained in mode r1, at 2e-4 in the end
+CANDIDATES |= {  # faces_64_48_48 was trained in mode r1, at 2e-4 in the end
     f"300 blonde faces, from faces_64_48_48{name}": {
         **_BLONDE,
         "init_from": "faces_64_48_48",

@@ -14,6 +14,7 @@ import utils
 from evaluation import metrics
 from evaluation.features import cached
 from evaluation.parts import Images, PixelMeasures, regroup
+from runs import checkpoints
 
 SHEET_ROWS, SHEET_NEAREST = 8, 7  # samples in nearest.png, and training images beside each
 NEAREST_OF = 60_000  # training images that are searched, before mirroring
@@ -173,10 +174,10 @@ class Evaluation:
         rows = [np.stack([x, *images[near_x]]) for x, near_x in zip(samples, near)]
         if self.shares is not None:
             measures = measures | {f"shares_{self.suffix}": self.shares.tolist()}
-        files.save_text(folder / "measures.json", json.dumps(measures, indent=1))
+        files.save_text(folder / checkpoints.MEASURES, json.dumps(measures, indent=1))
         sheet = utils.make_grid(np.concatenate(rows), near.shape[1] + 1)
         return [
-            folder / "measures.json",
+            folder / checkpoints.MEASURES,
             utils.save_image(folder / "nearest.png", sheet),
         ]
 

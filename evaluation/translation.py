@@ -15,6 +15,7 @@ from evaluation import metrics
 from evaluation.evaluation import few, suffix
 from evaluation.features import cached
 from evaluation.parts import FEATURE_BYTES, Images
+from runs import checkpoints
 
 DOMAINS = ("A", "B")
 DIRECTIONS = ("A2B", "B2A")  # of the domains, in this order
@@ -153,7 +154,7 @@ class Translation:
           folder: folder to write to.
           measures: dict of name → number, as `measure` returns.
         """
-        path = Path(folder) / "measures.json"
+        path = Path(folder) / checkpoints.MEASURES
         files.save_text(path, json.dumps(measures, indent=1))
         return [path]
 

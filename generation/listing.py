@@ -187,8 +187,7 @@ def _measure(folder, samples, by, time):
     if path.is_file() and path.stat().st_mtime >= time:
         found = checkpoints.read_measures(samples)
     found = found or model_card.measures(folder)[1]
-    name = next((n for n in found if n == by), None)
-    name = name or next((n for n in found if n.startswith(f"{by}_")), None)
+    name = checkpoints.deciding(found, by)
     return f"{name} {float(found[name]):.3g}" if name else NONE
 
 

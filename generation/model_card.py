@@ -68,7 +68,7 @@ def measures(run):
     A folder RUN/best has a measures.json of its own. Without an evaluation it is (None, {}).
     """
     try:
-        best = json.loads((run / "measures.json").read_text())
+        best = json.loads((run / checkpoints.MEASURES).read_text())
         return best.pop("step"), best
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         rows = [r for r in log.read_log(run / "metrics.csv") if any(map(r.get, _measured(r)))]

@@ -14,7 +14,7 @@ from training.randomness import fold
 
 
 class Use(enum.Enum):
-    """The purpose of a critic's scores, see `GANTrainer.judge`."""
+    """The purpose of a critic's scores, see `PairTrainer.judge`."""
 
     CRITIC = "the critic's update"
     GENERATOR = "the generator's update"
