@@ -315,10 +315,13 @@ CALLS = [  # a command line, and the whole line that it ends with
         "--arch pggan --fade_kimg 0 --stable_kimg 0",
         "--fade_kimg and --stable_kimg give a stage no images: raise one of them",
     ),
-    (
-        "--train --freeze_critic 2",
-        "--freeze_critic=2 needs --init_from, since the frozen layers of a new run would keep "
-        "random weights",
+    *(
+        (
+            f"{flag} --freeze_critic 2",
+            "--freeze_critic=2 needs --init_from, since the frozen layers of a new run would keep "
+            "random weights",
+        )
+        for flag in ("--train", "--dry_run")
     ),
     (
         "--arch pggan --critic_bursts",

@@ -855,6 +855,20 @@ def test_compare_stops_at_a_signal(cli, monkeypatch):
     assert "digits_8_8_8_div" not in out
 
 
+def test_compare_limits_the_minutes_of_a_mode_over_all_calls(cli, monkeypatch):
+    left = []
+    monkeypatch.setattr(
+        "commands.compare.train",
+        lambda flags, started, folder: left.append(time.monotonic() - started) or 130,
+    )
+    words = ("--compare", "gp,div", "--dataset", "digits", "--name", "c", "--max_minutes", 1)
+    for seconds in (0.0, 40.0):
+        folder = Path("checkpoint/c_gp")
+        save_text(folder / "metrics.csv", f"step,epoch,seconds\n1,0,{seconds}\n")
+        assert cli(*words)[0] == 130
+    assert [round(spent) for spent in left] == [0, 40]
+
+
 def test_a_new_run_can_start_from_another(cli):
     """With its settings, for which no flags are given."""
     words = ("--dataset", "digits", "--train", "--batch_size", 8, "--max_steps")

@@ -190,6 +190,10 @@ def test_rows_are_sent_once(tmp_path):
     assert [tracker.identity for tracker in made] == ["new"] * 3
     assert [row["step"] for row in made[1].got[0][1]] == [3]
     assert [row["step"] for row in made[2].got[0][1]] == [1, 2, 3]  # the history
+    again.sheet(4, "undone.png")
+    again.begin("r", tmp_path, SETTINGS, tmp_path)  # after --on_nan rollback
+    again.send(tmp_path, rows(1, 2, 3), tmp_path)
+    assert ("sheet", 4, tmp_path / "undone.png") not in made[1].got
     again.end(tmp_path / "page", True)
     assert made[1].got[-1] == ("end", None, True)
     trackers.end(tmp_path, False)
