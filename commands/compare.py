@@ -29,7 +29,7 @@ def compare(given):
         flags = {**given, "mode": mode}
         # The name of a run that goes on may be known without the run that it started from.
         start = {} if given.get("name") else build.start_settings(flags)
-        c = resolve(flags, start=start, check=False)
+        c = resolve(flags, start=start, check=bool(start) or not given.get("init_from"))
         folder = Path(c.sample_dir) / "compare"
         name = f"{c.name}_{mode}" if c.name else f"compare_{c.run_name}"
         files.mark_output(folder)  # the pictures of one mode are not data of the next
