@@ -105,6 +105,7 @@ ARCHS = {
 
 
 SLOW = {("fastgan", norm) for norm in ("none", "layer", "instance", "spectral")}
+SLOW.add(("sngan", "layer"))  # 20 s; resnet has that norm, too
 CASES = [
     pytest.param(*case, marks=[pytest.mark.slow] if case in SLOW else [])
     for case in itertools.product(ARCHS, NORMS)
