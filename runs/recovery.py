@@ -139,7 +139,7 @@ def settle(folder, logs, samples):
         orphan = listed and checkpoints.FILES.fullmatch(name) and path.stem not in listed
         if orphan or checkpoints.INCOMPLETE.fullmatch(name):
             locks.remove(path)
-    locks.clear_parts(folder, folder / FRAMES)
+    locks.clear_parts(folder, folder / FRAMES, samples, samples / NEW)
     for name in (NEW, BEST_PART):
         remove_run(folder / name)
     _remove_own(logs / NEW, EVENTS)

@@ -46,7 +46,7 @@ def test_incomplete_files_are_removed(tmp_path):
     half += [".best-part/ckpt-4.index", f"frames/{PART}"]
     put(tmp_path / "run", *whole, *half)
     put(tmp_path / "logs", EVENTS(1), f".new/{EVENTS(2)}")
-    put(tmp_path / "samples", "reals.png", ".new/reals.png")
+    put(tmp_path / "samples", "reals.png", PART, ".new/reals.png", f".new/{PART}")
     recovery.settle(tmp_path / "run", tmp_path / "logs", tmp_path / "samples")
     assert names(tmp_path / "run") == set(whole)
     assert names(tmp_path / "logs") == {EVENTS(1)}
