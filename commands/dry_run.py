@@ -23,9 +23,9 @@ def dry_run(given):
     Args:
       given: dict of the flags of the call.
     """
-    check_new(given)
     start = build.start_settings(given)
     c = resolve(given, start=start)
+    check_new(c)
     for line in (opening.first_lines(c, given, {}, start), *describe(c)):
         print(line, flush=True)
 

@@ -44,7 +44,7 @@ def train(given, started=None, newest_dir=None):
     team = devices.find_cluster(c)
     run = build.open_run(c, team, newest_dir)
     if not (c.resume and run.has_state()):
-        check_new(given)  # before a folder is made
+        check_new(resolve(given, start=build.start_settings(given)))  # before a folder is made
     for folder in (run.folder, run.samples, run.logs) if run.writes else ():
         files.check_writable(folder)  # before the images are packed
         files.suits_tensorflow(folder)
@@ -56,9 +56,8 @@ def train(given, started=None, newest_dir=None):
         return _train(given, {} if resume else start, started, run, resume, strategy)
 
 
-def check_new(given):
-    """Raise WrongCall or Failed if a new run cannot begin with these flags."""
-    c = resolve(given, start=build.start_settings(given))
+def check_new(c):
+    """Raise WrongCall if a new run cannot begin with a `Config` that a resumed run may have."""
     if c.freeze_critic and not c.init_from:
         raise WrongCall(
             f"--freeze_critic={c.freeze_critic} needs --init_from, since the frozen layers of a new"

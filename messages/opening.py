@@ -32,7 +32,7 @@ def first_lines(config, given, saved, start=None):
         usual = resolve(given, check=False)  # of a run that starts from random weights
         taken = [n for n in start if start[n] != getattr(usual, n)]
         items = ", ".join(f"{n}={text(start[n])}" for n in taken if n not in unused_fields(config))
-        line = f"taken from {config.init_from}: {items or 'nothing that differs'}"
+        line = f"taken from {config.init_from}: {items or 'the defaults'}"
         lines += textwrap.wrap(line, 100, subsequent_indent="  ", break_on_hyphens=False)
     for name, old, new in changes(config, saved):
         lines.append(f"changed: {name} {text(old)} -> {text(new)}")
@@ -68,9 +68,8 @@ def start_differences(c, was, spec):
     data, found = was["data"], []
     old = {**was, **data}
     for name in (*settings, "height", "width", "channels", "classes"):
-        before = tuple(old[name]) if isinstance(old.get(name), list) else old.get(name)
-        if before not in (None, new[name]):
-            found.append(f"{name} {text(before)} -> {text(new[name])}")
+        if old.get(name) not in (None, new[name]):
+            found.append(f"{name} {text(old[name])} -> {text(new[name])}")
     if data.get("classes") == spec["classes"] and not same_classes(data, spec):
         found.append("other classes")
     return ", ".join(found)
