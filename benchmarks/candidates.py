@@ -19,6 +19,8 @@ CANDIDATES = {
     "beta2 0.99": {"beta2": 0.99},
     "normal latents": {"z_distribution": "normal"},
     "rate 5e-4, batch of 32": {"batch_size": 32, **_SLOW},
+    "batch of 32": {"batch_size": 32},
+    "float32": {"precision": "float32"},  # where the CPU's default is bfloat16
     "rate 5e-4, penalty on the whole batch": {"penalty_fraction": 1.0, **_SLOW},
     "labels concatenated": {"label_mode": "concat"},
     "r1": {"mode": "r1", "LAMBDA": 2.0, "penalty_every": 8, "beta2": 0.99},
@@ -30,6 +32,7 @@ CANDIDATES = {
     "wgan_gp_mnist": {"preset": "wgan_gp_mnist"},
     "simple_gan": {"preset": "simple_gan"},
     "faces": {"dataset": "faces"},
+    "faces, float32": {"dataset": "faces", "precision": "float32"},
     "faces_r1": {"preset": "faces_r1"},
     "faces_r1, beta1 0.5, rate 5e-4": {"preset": "faces_r1", "beta1": 0.5, **_SLOW},
     "faces_r1, rate 2e-3": {"preset": "faces_r1", "learning_rate": 2e-3},
@@ -61,6 +64,7 @@ CANDIDATES |= {  # changes of gp's former defaults for folders, at a rate of 1e-
         "rpgan, rate 2e-3": {"mode": "rpgan", "learning_rate": 2e-3},
         "rate 4e-3": {"learning_rate": 4e-3},
         "rate 2e-3, two critic updates": {"learning_rate": 2e-3, "critic_num": 2},
+        "rate 2e-3, layer norm": {"learning_rate": 2e-3, "critic_norm": "layer"},
     }.items()
 }
 AUGMENTS = {
@@ -73,7 +77,7 @@ AUGMENTS = {
 }
 CANDIDATES |= {  # few images: measured against the faces that are not trained on
     f"{size} {kind}, {name}": {**flags, "train_size": size, "augment": augment}
-    for size in (100, 300, 1000, 3000, 16000)
+    for size in (100, 300, 500, 1000, 3000, 16000)
     for kind, flags in {"faces": _FACES, "faces, r1": CANDIDATES["faces, r1"], "digits": {}}.items()
     for name, augment in AUGMENTS.items()
 }

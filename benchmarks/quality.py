@@ -32,6 +32,7 @@ from commands import build, devices, sources, train
 from commands.evaluate import build_evaluation
 from config.resolve import resolve
 from evaluation import metrics
+from hardware import defaults
 
 FIELDS = ("candidate", "seed", "minutes", "updates", "measure", "value")
 
@@ -41,7 +42,7 @@ def prepare(flags):
     c = resolve({"holdout": 0, **flags}, start=build.start_settings(flags))
     data = sources.load_data(c)
     batches = sources.build_batches(c, data)
-    c = sources.settle(c, data.spec, len(batches), print)
+    c = defaults.settle(sources.settle(c, data.spec, len(batches), print), replicas=1)
     evaluation = build_evaluation(c, beside(data, batches.subset) if c.train_size else data)
     return c, data, batches, evaluation
 

@@ -1,14 +1,15 @@
 """The time of a train step: ours, Keras tutorials', PyTorch's, and the machine's limit.
 
 `python -m benchmarks.step` times one step (`critic_num` updates of the critic and one of the
-generator) on a fixed random batch, for each case and mode, with the defaults of our flags. All
-competitors train the same networks with the same optimisers. A ratio is a competitor's time over
-ours in the same round; the table has its median over the rounds, with minimum and maximum.
-`--competitors` takes names of COMPETITORS. PyTorch's need requirements-bench.txt. Run nothing else
-on the machine meanwhile.
+generator) on a fixed random batch, for each case and mode, with the defaults of our flags, but in
+float32 on every CPU. All competitors train the same networks with the same optimisers. A ratio is a
+competitor's time over ours in the same round; the table has its median over the rounds, with
+minimum and maximum. `--competitors` takes names of COMPETITORS. PyTorch's need
+requirements-bench.txt. Run nothing else on the machine meanwhile.
 """
 
 import argparse
+import dataclasses
 import functools
 import gc
 import time
@@ -80,6 +81,10 @@ def _ours(c, spec, batch, seconds):
     return ours.run, ours
 
 
+def _in_bfloat16(c, spec, batch, seconds):
+    return _ours(dataclasses.replace(c, precision="bfloat16"), spec, batch, seconds)
+
+
 def _tutorial(c, spec, batch, seconds, jit):
     from benchmarks import keras_step
 
@@ -112,6 +117,7 @@ def _torch(c, spec, batch, seconds, same, compiled):
 
 COMPETITORS = {
     "ours": _ours,
+    "ours-bfloat16": _in_bfloat16,
     "fit": functools.partial(_tutorial, jit="auto"),
     "fit-without-xla": functools.partial(_tutorial, jit=False),
     "plain": _plain,
@@ -122,6 +128,7 @@ COMPETITORS = {
 }
 MEANING = {
     "ours": "this project",
+    "ours-bfloat16": "this project in bfloat16",
     "fit": "Keras tutorial: train_step, compile and fit (XLA, as by default)",
     "fit-without-xla": "the same with jit_compile=False",
     "plain": "Keras: a tf.function for each update",

@@ -548,7 +548,8 @@ class Config:
     )
     precision: str = _flag(
         None,
-        "dtype of the networks' computations; None: by the device, which is float32 on each",
+        "dtype of the networks' computations; None: bfloat16 on a CPU that has instructions for it,"
+        " else float32",
         str,
         choices=tables.PRECISIONS,
     )

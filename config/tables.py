@@ -386,10 +386,13 @@ PRECISIONS = {
     "float16": Precision("mixed_float16", scaled=True),
 }
 
-# What --jit and --precision are unless given: on the CPU, on one GPU and on several. A precision
-# here is not `scaled`, so that a run can go on on any device.
+# What --jit and --precision are unless given: on a CPU, one that multiplies in bfloat16 by
+# instructions of its own, one GPU and several. A precision here is not `scaled`, so that a run can
+# go on on any device.
 DEVICES = {
     "cpu": {"jit": False, "precision": "float32"},
+    # docs/results.md, "bfloat16 on a CPU"
+    "cpu with bfloat16": {"jit": False, "precision": "bfloat16"},
     "gpu": {"jit": False, "precision": "float32"},  # `make gpu-check` tries the others
     "gpus": {"jit": False, "precision": "float32"},  # XLA is for one replica
 }

@@ -3,6 +3,7 @@
 import dataclasses
 
 from config import tables
+from hardware import processor
 
 
 def visible():
@@ -19,6 +20,12 @@ def settle(c, replicas):
       c: a `Config`, after TensorFlow has its devices.
       replicas: number of replicas.
     """
-    kind = "cpu" if not visible() else "gpu" if replicas == 1 else "gpus"
-    values = tables.DEVICES[kind].items()
+    values = tables.DEVICES[_kind(replicas)].items()
     return dataclasses.replace(c, **{n: v for n, v in values if getattr(c, n) is None})
+
+
+def _kind(replicas):
+    """Return the key of this machine's row in `tables.DEVICES`."""
+    if visible():
+        return "gpu" if replicas == 1 else "gpus"
+    return "cpu with bfloat16" if processor.has_bfloat16() else "cpu"

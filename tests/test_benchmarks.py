@@ -164,7 +164,7 @@ def train_once(name, case, mode):
 @pytest.mark.parametrize(
     "name, case, mode",
     [
-        *[(name, "mnist", "gp") for name in ("ours", "fit-without-xla", "plain")],
+        *[(name, "mnist", "gp") for name in ("ours", "ours-bfloat16", "fit-without-xla", "plain")],
         *[("plain", "faces", mode) for mode in ("regular", "div")],
         *[(name, "mnist", "gp") for name in ("torch", "torch-same")],
         *[(name, "faces", "regular") for name in ("torch", "torch-same")],

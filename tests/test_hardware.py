@@ -10,11 +10,19 @@ import tensorflow as tf
 
 from config import fields, tables
 from config.resolve import resolve
-from hardware import defaults, present, report
+from hardware import defaults, present, processor, report
 from tests.conftest import ROOT
 
 NOTE = "note: this machine has a GPU (NVIDIA T9), but TensorFlow finds none: "
 NOTE += "pip install -r requirements-gpu.txt"
+
+
+@pytest.fixture(autouse=True)
+def cpu(tmp_path, monkeypatch):
+    """A function that makes this machine's CPU one with these flags; at first it has none."""
+    path = tmp_path / "cpuinfo"
+    monkeypatch.setattr(processor, "CPUINFO", path)
+    return lambda flags: path.write_text(f"model name\t: EPYC\nflags\t\t: {flags}\n\nflags: fpu\n")
 
 
 @pytest.fixture
@@ -63,9 +71,17 @@ def test_where_a_gpu_is_found(smi, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("count", "replicas", "row"), [(0, 1, "cpu"), (1, 1, "gpu"), (2, 2, "gpus")]
+    ("flags", "count", "replicas", "row"),
+    [
+        ("fpu avx512f", 0, 1, "cpu"),
+        ("fpu avx512_bf16 sse", 0, 1, "cpu with bfloat16"),
+        ("amx_bf16", 0, 2, "cpu with bfloat16"),
+        ("avx512_bf16", 1, 1, "gpu"),
+        ("avx512_bf16", 2, 2, "gpus"),
+    ],
 )
-def test_defaults_are_those_of_the_device(monkeypatch, count, replicas, row):
+def test_defaults_are_those_of_the_device(monkeypatch, cpu, flags, count, replicas, row):
+    cpu(flags)
     device = tf.config.PhysicalDevice("/physical_device:GPU:0", "GPU")
     monkeypatch.setattr(tf.config, "get_visible_devices", lambda kind: [device] * count)
     detail = {"device_name": "NVIDIA T9"}
@@ -79,6 +95,18 @@ def test_defaults_are_those_of_the_device(monkeypatch, count, replicas, row):
     line = report.opening(resolve({"device": "cpu"}), replicas)[0]
     assert line.startswith(f"device: {name}") and line.endswith("; jit=True, precision=bfloat16")
     assert resolve({}).to_json()["jit"] is None  # the next call may have another device
+
+
+def test_which_cpus_have_bfloat16(cpu, tmp_path):
+    assert not processor.has_bfloat16()  # no such file: not Linux
+    for flags in ("fpu avx512_bf16", "amx_tile amx_bf16 amx_int8", "avx512_bf16"):
+        cpu(flags)
+        assert processor.has_bfloat16()
+    for flags in ("", "avx512f", "avx512_bf16x", "bf16"):
+        cpu(flags)
+        assert not processor.has_bfloat16()
+    (tmp_path / "cpuinfo").write_bytes(b"\xff Features : bf16")  # ARM, where it was not measured
+    assert not processor.has_bfloat16()
 
 
 def test_a_default_changes_no_state():
