@@ -41,7 +41,7 @@ def products(network):
     return total, first
 
 
-def step_products(generator, critic, *, batch, updates, penalised, smooth=False):
+def step_products(generator, critic, *, batch, updates, penalised, smooth=False, auxiliary=0):
     """Return the multiply-adds that one of our steps needs at least.
 
     With g and d multiply-adds of the generator and the critic, each image needs:
@@ -52,6 +52,8 @@ def step_products(generator, critic, *, batch, updates, penalised, smooth=False)
       backward pass through that gradient, with respect to the layers (d) and the weights (d). With
       piecewise linear layers the slopes are constants. Otherwise (`smooth`) there is another
       backward pass through the scores (2d - first);
+    - in a critic update with an auxiliary network (`auxiliary` multiply-adds): its outputs for real
+      images, and the gradients of its weights and inputs;
     - in the generator's update, with the last critic update's fakes: scores (d), the gradient of
       the pixels (d), and the gradients of the generator's weights (g) and inputs (g - first).
 
@@ -63,10 +65,11 @@ def step_products(generator, critic, *, batch, updates, penalised, smooth=False)
       updates: critic updates in a step.
       penalised: images with a penalty in an update, possibly a mean over updates.
       smooth: True if the critic has curved norms or activations.
+      auxiliary: multiply-adds of one sample's forward pass through the auxiliary network.
     """
     (g, g_first), (d, d_first) = generator, critic
     penalty = 4 * d + (2 * d - d_first if smooth else 0)
-    update = batch * (g + 6 * d - 2 * d_first) + penalised * penalty
+    update = batch * (g + 6 * d - 2 * d_first + 3 * auxiliary) + penalised * penalty
     return updates * update + batch * (2 * d + 2 * g - g_first)
 
 
@@ -80,6 +83,7 @@ def own_products(trainer):
         updates=trainer.critic_num,
         penalised=trainer.n_penalised / trainer.penalty_every if trainer.objective.penalties else 0,
         smooth=bool(norms),
+        auxiliary=products(trainer.auxiliary.network)[0] if trainer.auxiliary else 0,
     )
 
 

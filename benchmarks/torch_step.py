@@ -14,12 +14,30 @@ import torch
 from torch import nn
 
 import losses
+from benchmarks import torch_fastgan
 from benchmarks.torch_networks import BATCH_NORMS, NETWORKS
 
+NETWORKS = {**NETWORKS, "fastgan": (torch_fastgan.Generator, torch_fastgan.Critic)}
 FORMATS = {"default": torch.contiguous_format, "channels_last": torch.channels_last}
-PENALTIES = {  # name of a function in losses.py → the same in PyTorch
+# Name of a function in losses.py → the same in PyTorch.
+CRITIC_LOSSES = {
+    "wasserstein_critic": lambda real, fake: fake - real,
+    "hinge_critic": lambda real, fake: torch.relu(1 - real) + torch.relu(1 + fake),
+    "relativistic_critic": lambda real, fake: nn.functional.softplus(fake - real),
+}
+GENERATOR_LOSSES = {
+    "wasserstein_generator": lambda real, fake: -fake,
+    "relativistic_generator": lambda real, fake: nn.functional.softplus(real - fake),
+}
+POINTS = {
+    "interpolates": lambda real, fake, mix: mix * real + (1 - mix) * fake,
+    "reals": lambda real, fake, mix: real,
+    "fakes": lambda real, fake, mix: fake,
+}
+PENALTIES = {
     "one_centred": lambda squared, weight: weight * ((squared + 1e-12).sqrt() - 1).square(),
     "power": lambda squared, weight, power: weight * (squared + 1e-12) ** (power / 2),
+    "half_square": lambda squared, weight: weight / 2 * squared,
 }
 OPTIMIZERS = {
     "adam": lambda p, lr, c: torch.optim.Adam(
@@ -46,6 +64,8 @@ class Trainer:
     def __init__(self, c, spec, objective, batch, *, same, compiled, layout):
         torch.manual_seed(c.seed)
         self.c, self.objective, self.same, self.compiled = c, objective, same, compiled
+        self._critic_loss = CRITIC_LOSSES[objective.critic_loss.__name__]
+        self._generator_loss = GENERATOR_LOSSES[objective.generator_loss.__name__]
         self.format = FORMATS[layout]
         self.every = c.penalty_every if same else 1
         generator, critic = NETWORKS[c.arch]
@@ -57,9 +77,13 @@ class Trainer:
                 if isinstance(layer, BATCH_NORMS):
                     layer.track_running_stats, layer.running_mean = False, None
                     layer.running_var = layer.num_batches_tracked = None
+        self.decoders = None
+        if c.arch == "fastgan" and c.lambda_reconstruction:
+            self.decoders = torch_fastgan.Decoders(c, spec).to(memory_format=self.format)
         make = OPTIMIZERS[c.optimizer]
+        judges = [self.critic, *([self.decoders] if self.decoders else [])]
         self.g_optimizer = make(self.generator.parameters(), c.learning_rate, c)
-        self.d_optimizer = make(self.critic.parameters(), c.d_learning_rate, c)
+        self.d_optimizer = make([p for x in judges for p in x.parameters()], c.d_learning_rate, c)
         self.joint = same and not any(isinstance(x, BATCH_NORMS) for x in self.critic.modules())
         images, labels = map(torch.from_numpy, batch)
         self.images = [x.permute(0, 3, 1, 2).contiguous(memory_format=self.format) for x in images]
@@ -91,31 +115,36 @@ class Trainer:
         """Return the critic's loss: (real, fake, labels or None, mix [count, 1, 1, 1]) → scalar."""
 
         def loss(real, fake, labels, mix):
-            if self.joint:
-                both = None if labels is None else torch.cat([labels, labels])
-                real_scores, fake_scores = self.critic(torch.cat([real, fake]), both).chunk(2)
-            else:
-                real_scores, fake_scores = self.critic(real, labels), self.critic(fake, labels)
-            total = (fake_scores - real_scores).mean()
-            if count:
-                points = mix * real[:count] + (1 - mix) * fake[:count]
+            real_scores, fake_scores, total = self._scores(real, fake, labels)
+            total = total + self._critic_loss(real_scores, fake_scores).mean()
+            for row in self.objective.penalties if count else ():
+                points = POINTS[row.at.__name__](real[:count], fake[:count], mix)
                 y = None if labels is None else labels[:count]
-                total = total + self.every * self._penalty(points, y)
+                total = total + self.every * self._penalty(row, points, y)
             return total
 
         return loss
 
-    def _penalty(self, points, labels):
+    def _scores(self, real, fake, labels):
+        """Return the scores of real and of fake images, and the loss of the reconstruction or 0."""
+        if self.joint:
+            both = None if labels is None else torch.cat([labels, labels])
+            return *self.critic(torch.cat([real, fake]), both).chunk(2), 0
+        scores, own = self.critic(real, labels), 0
+        if self.decoders:
+            own = self.c.lambda_reconstruction * self.decoders(real, self.critic.features)
+        return scores, self.critic(fake, labels), own
+
+    def _penalty(self, row, points, labels):
         if self.compiled:
             scores, pull = torch.func.vjp(lambda x: self.critic(x, labels), points)
             gradient = pull(torch.ones_like(scores))[0]
         else:
-            points.requires_grad_(True)
+            points = points.detach().requires_grad_(True)
             scores = self.critic(points, labels)
             gradient = torch.autograd.grad(scores.sum(), points, create_graph=True)[0]
         squared = gradient.square().sum((1, 2, 3))
-        (penalty,) = self.objective.penalties  # each compared mode with a penalty has one
-        return PENALTIES[penalty.of.__name__](squared, **penalty.weights).mean()
+        return PENALTIES[row.of.__name__](squared, **row.weights).mean()
 
     def _critic_update(self, i, fake):
         count = self._n_penalised() if self.counts[1] % self.every == 0 else 0
@@ -140,7 +169,11 @@ class Trainer:
         if not self.same:
             fake = self.generate(self._latents(), labels)
         self.critic.requires_grad_(False)
-        loss = -self.judge(fake, labels).mean()
+        real = None
+        if self.objective.paired:
+            with torch.no_grad():
+                real = self.judge(self._real(self.images[last]), labels)
+        loss = self._generator_loss(real, self.judge(fake, labels)).mean()
         self.g_optimizer.zero_grad()
         loss.backward()
         self.g_optimizer.step()

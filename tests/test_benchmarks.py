@@ -32,6 +32,7 @@ from commands.evaluate import build_evaluation
 from config import tables
 from config.resolve import resolve
 from datasets.packed import Batches
+from layers.spectral import Spectral
 from tests.conftest import ROOT
 from tests.test_design import long_functions
 
@@ -150,9 +151,14 @@ def test_multiply_adds_of_all_passes_are_those_of_the_step():
         assert total == pytest.approx(wanted)
 
 
+def size(case):
+    """Return the smallest size of a case that has one."""
+    return {"output_height": 64} if case == "fastgan" else {}
+
+
 def train_once(name, case, mode):
     """Train a tiny configuration for two steps; return (trainer, initial weights)."""
-    c, spec = step.settings(case, {**FLAGS, "mode": mode, "critic_num": 2, "seed": 3})
+    c, spec = step.settings(case, {**FLAGS, **size(case), "mode": mode, "critic_num": 2, "seed": 3})
     keras.utils.set_random_seed(0)
     run, trained = step.COMPETITORS[name](c, spec, step.random_batch(c, spec), 0)
     first, done = trained.weights_by_network(), trained.updates()
@@ -169,6 +175,8 @@ def train_once(name, case, mode):
         *[(name, "mnist", "gp") for name in ("torch", "torch-same")],
         *[(name, "faces", "regular") for name in ("torch", "torch-same")],
         *[(name, "resnet", "div") for name in ("torch", "torch-same")],
+        *[(name, "fastgan", "hinge") for name in ("torch", "torch-same")],
+        *[(name, "mnist", "rpgan") for name in ("torch", "torch-same")],
     ],
 )
 def test_every_competitor_does_the_same_number_of_updates(eager, name, case, mode, monkeypatch):
@@ -180,7 +188,7 @@ def test_every_competitor_does_the_same_number_of_updates(eager, name, case, mod
     for network, weights in first.items():
         assert all(np.isfinite(w).all() for w in now[network])
         assert any(not np.array_equal(a, b) for a, b in zip(weights, now[network])), network
-    c, spec = step.settings(case, {**FLAGS, "mode": mode})
+    c, spec = step.settings(case, {**FLAGS, **size(case), "mode": mode})
     ours = step.Ours(c, spec, None)
     assert step.parameters(trained) == step.parameters(ours)
 
@@ -198,7 +206,9 @@ def copy_weights(ours, theirs, units):
     import torch
 
     first = np.arange(units).reshape(4, 4, -1).transpose(2, 0, 1).ravel()
-    kinds = {"Dense": ["Linear"], "Conv2D": ["Conv2d"], "Conv2DTranspose": ["ConvTranspose2d"]}
+    spectral = any(isinstance(layer, Spectral) for layer in ours.layers)
+    kinds = {"Dense": ["Linear"], "Conv2DTranspose": ["ConvTranspose2d"]}
+    kinds["SpectralConv" if spectral else "Conv2D"] = ["Conv2d"]
     kinds["BatchNorm"] = ("BatchNorm1d", "BatchNorm2d")
     for ours_kind, kind in kinds.items():
         pairs = zip(
@@ -207,12 +217,12 @@ def copy_weights(ours, theirs, units):
             strict=True,
         )
         for layer, module in pairs:
-            for mine, its in zip(layer.trainable_variables, module.parameters(), strict=True):
-                w = mine.numpy()
-                w = np.transpose(w, {4: (3, 2, 0, 1), 2: (1, 0), 1: (0,)}[w.ndim])
+            own = layer.stock_weights() if spectral and "Conv" in ours_kind else layer.get_weights()
+            for value, its in zip(own, module.parameters()):  # not the moving statistics
+                w = np.transpose(value, {4: (3, 2, 0, 1), 2: (1, 0), 1: (0,)}[value.ndim])
                 for axis, size in enumerate(w.shape):
                     if w.ndim < 4 and size in (units, units + 10):
-                        w = np.take(w, [*first, *range(units, size)], axis)
+                        w = w.take([*first, *range(units, size)], axis)
                 with torch.no_grad():
                     its.copy_(torch.from_numpy(np.ascontiguousarray(w)))
 
@@ -245,6 +255,38 @@ def test_networks_in_pytorch_equal_ours(arch, label_mode):
         found = np.moveaxis(found, 1, -1) if found.ndim == 4 else found
         np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4)
         assert np.std(expected) > 1e-3
+
+
+def test_fastgan_in_pytorch_equals_ours():
+    torch = pytest.importorskip("torch")
+    from benchmarks import torch_fastgan, torch_step
+
+    c, spec = step.settings("fastgan", {**FLAGS, "output_height": 128})
+    keras.backend.clear_session()
+    trainer = build.build_trainer(c, spec)
+    generator, critic = (network(c, spec) for network in torch_step.NETWORKS["fastgan"])
+    for module in critic.modules():
+        if torch.nn.utils.parametrize.is_parametrized(module):
+            torch.nn.utils.parametrize.remove_parametrizations(module, "weight", False)
+    rng = np.random.default_rng(0)
+    pairs = (
+        (trainer.generator, generator, (4, c.z_dim)),
+        (trainer.critic, critic, (4, 128, 128, 3)),
+    )
+    for ours, theirs, shape in pairs:
+        for weight in ours.weights:
+            if not weight.path.endswith("vector") and "moving" not in weight.path:
+                weight.assign(rng.normal(0, 0.3, weight.shape))
+        copy_weights(ours, theirs, generator.dense.out_features)
+        x = rng.standard_normal(shape).astype(np.float32)
+        expected = ours([x], training=True).numpy()
+        with torch.no_grad():
+            found = theirs(torch.from_numpy(np.moveaxis(x, -1, 1).copy())).numpy()
+        np.testing.assert_allclose(np.moveaxis(found, 1, -1), expected, rtol=1e-3, atol=1e-4)
+        assert np.std(expected) > 1e-3
+    own = trainer.auxiliary.network.trainable_variables
+    theirs = torch_fastgan.Decoders(c, spec).parameters()
+    assert sum(p.numel() for p in theirs) == sum(np.prod(w.shape) for w in own)
 
 
 def test_the_error_of_a_missing_compiler():
