@@ -32,6 +32,7 @@ from commands.evaluate import build_evaluation
 from config import tables
 from config.resolve import resolve
 from datasets.packed import Batches
+from hardware import defaults
 from layers.spectral import Spectral
 from tests.conftest import ROOT
 from tests.test_design import long_functions
@@ -361,7 +362,7 @@ def test_quality_is_measured_as_evaluate_does(eager, tmp_path, monkeypatch):
         ("tiny", "3", "2"),
     ]
     assert {r["measure"] for r in rows} == {"fid_mnist-cnn"}
-    c = resolve({**flags, "seed": 3, "holdout": 0})
+    c = defaults.settle(resolve({**flags, "seed": 3, "holdout": 0}), 1)
     data = sources.load_data(c)
     trainer = build.build_trainer(c, data.spec)
     batches = sources.build_batches(c, data)

@@ -275,6 +275,7 @@ def test_pggan_grows_on_two_replicas(two, eager):
 
 TRAIN = ["--dataset", "digits", "--output_height", 8, "--g_width", 4, "--d_width", 4, "--arch"]
 TRAIN += ["mlp", "--z_dim", 4, "--batch_size", 8, "--train", "--save_every", 2, "--critic_num", 2]
+TRAIN += ["--precision", "float32"]  # sums of parts are close to the whole sum
 
 
 def test_cyclegan_on_two_replicas_equals_one_device(two, eager):
