@@ -48,8 +48,11 @@ def build_passes(layer, shape, batch):
     """Return {pass: function `run(n)`} of a layer on a random batch."""
     import tensorflow as tf
 
-    x = tf.random.stateless_normal([batch, *shape], [0, 1])
-    g = tf.random.stateless_normal([batch, *layer.output.shape[1:]], [0, 2])
+    shapes = ([batch, *shape], [batch, *layer.output.shape[1:]])
+    x, g = (
+        tf.cast(tf.random.stateless_normal(s, [0, i]), layer.compute_dtype)
+        for i, s in enumerate(shapes, 1)
+    )
 
     @tf.function
     def forward():
