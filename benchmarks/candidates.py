@@ -33,6 +33,7 @@ CANDIDATES = {
     "simple_gan": {"preset": "simple_gan"},
     "faces": {"dataset": "faces"},
     "faces, float32": {"dataset": "faces", "precision": "float32"},
+    "faces, rates fall to 0 over 8000": {"dataset": "faces", "decay_steps": 8000},
     "faces_r1": {"preset": "faces_r1"},
     "faces_r1, beta1 0.5, rate 5e-4": {"preset": "faces_r1", "beta1": 0.5, **_SLOW},
     "faces_r1, rate 2e-3": {"preset": "faces_r1", "learning_rate": 2e-3},
@@ -85,6 +86,20 @@ CANDIDATES |= {  # the present defaults, and these without augmentation
     f"{size} faces, default{name}": {"dataset": "faces", "train_size": size, **changes}
     for size in (100, 300, 1000, 3000)
     for name, changes in {"": {}, ", no augmentation": {"augment": ("none",)}}.items()
+}
+CANDIDATES |= {  # which network? All faces, or 1,000 of them, at 64x64
+    f"64x64{size and f', {size} faces'}, {name}": {
+        **{"dataset": "faces", "output_height": 64, "train_size": size or 0},
+        **network,
+    }
+    for size in ("", 1000)
+    for name, network in {
+        "dcgan": {},
+        "sngan": {"arch": "sngan", "g_width": (32,), "d_width": (32,)},
+        "resnet": {"arch": "resnet", "g_width": (16,), "d_width": (16,)},
+        "fastgan": {"arch": "fastgan"},
+        "pggan": {"preset": "pggan_faces", "fade_kimg": 10.0, "stable_kimg": 10.0},
+    }.items()
 }
 _BLONDE = {"dataset": "data/hair/trainB", "output_height": 48, "train_size": 300}
 CANDIDATES |= {  # after data/make_hair_domains.py

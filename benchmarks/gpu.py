@@ -68,7 +68,7 @@ def run(trainer, number):
 def values(trainer):
     """Return the numbers of all weights and counts of a trainer's state, as a list of arrays."""
     parts = trainer.state.values()
-    return [np.array(v) for part in parts for v in getattr(part, "variables", None) or [part]]
+    return [v.numpy() for part in parts for v in getattr(part, "variables", None) or [part]]
 
 
 def check(given, steps):
