@@ -89,7 +89,9 @@ CANDIDATES |= {  # the present defaults, and these without augmentation
 }
 CANDIDATES |= {  # which network? All faces, or 1,000 of them, at 64x64
     f"64x64{size and f', {size} faces'}, {name}": {
-        **{"dataset": "faces", "output_height": 64, "train_size": size or 0},
+        "dataset": "faces",
+        "output_height": 64,
+        "train_size": size or 0,
         **network,
     }
     for size in ("", 1000)
