@@ -123,6 +123,8 @@ class GANTrainer(PairTrainer):
       penalty_fraction: fraction of the batch that is penalised, in (0, 1].
       freeze_critic: number of the critic's layers that are not trained, see `transfer.nearest`.
       decay_steps: steps over which the learning rates fall linearly to 0; 0: they stay.
+      decay_after: steps after which they are divided by √(step / decay_after) (EDM2, 2312.02696,
+        section 2.3); 0: they stay.
     """
 
     def __init__(
@@ -135,6 +137,7 @@ class GANTrainer(PairTrainer):
         penalty_fraction=1.0,
         freeze_critic=0,
         decay_steps=0,
+        decay_after=0,
         **kwargs,
     ):
         super().__init__(generator, critic, *args, batch_size=batch_size, **kwargs)
@@ -150,7 +153,7 @@ class GANTrainer(PairTrainer):
         if self.jit:
             for network in (generator, *self._helpers.values()):
                 fast.prepare_for_xla(network)
-        self.decay_steps = decay_steps
+        self.decay_steps, self.decay_after = decay_steps, decay_after
         rates = [float(o.learning_rate.numpy()) for o in (self.g_optimizer, self.d_optimizer)]
         self.rates = tf.Variable(rates, name="rates")  # at the first step
         self.step = self._compile()
@@ -162,9 +165,13 @@ class GANTrainer(PairTrainer):
 
     def _step(self, images, labels):
         """Do one step at the learning rates of the decay; see `TrainerBase._step`."""
-        if not self.decay_steps:
+        if not self.decay_steps and not self.decay_after:
             return super()._step(images, labels)
-        rates = self.rates * tf.maximum(1 - tf.cast(self.count, tf.float32) / self.decay_steps, 0)
+        rates, done = self.rates, tf.cast(self.count, tf.float32)
+        if self.decay_steps:
+            rates = rates * tf.maximum(1 - done / self.decay_steps, 0)
+        if self.decay_after:
+            rates = rates * tf.math.rsqrt(tf.maximum(done / self.decay_after, 1))
         self.g_optimizer.learning_rate, self.d_optimizer.learning_rate = tf.unstack(rates)
         return {**super()._step(images, labels), "learning_rate": rates[0]}
 

@@ -317,6 +317,12 @@ class Config:
         " pggan and cyclegan",
         low=0,
     )
+    decay_after: int = _flag(
+        0,
+        "generator updates after which the learning rates are divided by sqrt(step / decay_after);"
+        " 0: they stay, which is the default if --learning_rate is given; not for pggan and cyclegan",
+        low=0,
+    )
     augment: tuple = _flag(
         None,
         "random changes of all images that the critic sees; ada adapts their probability to the"

@@ -47,7 +47,9 @@ def resolve(given, saved=None, *, start=None, check=True):
     layers += [row.task.settles, data.defaults if data else {}]
     layers += [row.defaults, tables.FOLDER.defaults]
     mode = take("mode")
-    in_folder = row.in_folder.get(mode, {}) if (data or tables.FOLDER).in_folder else {}
+    in_folder = dict(row.in_folder.get(mode, {})) if (data or tables.FOLDER).in_folder else {}
+    if any(layer.get("learning_rate") is not None for layer in layers):
+        in_folder.pop("decay_after", None)  # the fall is that of the row's own rate
     layers += [in_folder, tables.MODES[mode].defaults]
     config = fields.Config(**_complete({name: take(name) for name in fields.FIELDS}, row))
     _check_names(config)

@@ -18,7 +18,7 @@ LOSS = {
         *(n for rows in tables.PENALTIES.values() for row in rows for n in row.weights.values()),
     },
     "optimizer": {
-        *("optimizer", "learning_rate", "d_learning_rate"),
+        *("optimizer", "learning_rate", "d_learning_rate", "decay_after"),
         *(n for row in tables.OPTIMIZERS.values() for n in row.kwargs),
     },
 }
@@ -75,14 +75,14 @@ def _check_values(saved, read):
 def add_newer_fields(saved):
     """Add the fields that are newer than a run, with the values that it was trained with.
 
-    These are the background, the frozen layers, the augmentation, the held-out images, the penalty
-    and the fields of the networks.
+    These are the background, the frozen layers, the fall of the learning rates, the augmentation,
+    the held-out images, the penalty and the fields of the networks.
     `saved` is a dict of Config field → value.
     """
     row, mode = tables.ARCHS.get(saved.get("arch")), tables.MODES.get(saved.get("mode"))
     if row and row.growth and "penalty" not in saved:
         saved["critic_norm"] = "none"  # the run is older than norms in growing networks
-    for name in ("background", "freeze_critic"):
+    for name in ("background", "freeze_critic", "decay_after"):
         saved.setdefault(name, FIELDS[name].default)
     saved.setdefault("augment", ("none",))
     saved.setdefault("holdout", 0)

@@ -169,7 +169,7 @@ TRANSLATION = Task(
     min_batch=1,  # instance norm normalises each image separately
 )
 
-_DECAY = ("decay_steps",)
+_DECAY = ("decay_steps", "decay_after")
 # A single width is the base width, which doubles at each halving of the size. Several widths are
 # the widths of all layers, from the input to the output: (512, 256, 128, 64).
 _NORMAL = {"z_dim": 100, "z_distribution": "normal"}
@@ -195,7 +195,8 @@ ARCHS = {
             "fc_width": 0,
             "kernel_size": 4,
         },
-        in_folder={"gp": {"learning_rate": 2e-3}},  # docs/results.md, "Settings for colour folders"
+        # docs/results.md, "Settings for colour folders"
+        in_folder={"gp": {"learning_rate": 2e-3, "decay_after": 1000}},
     ),
     "mlp": Architecture(  # seed 001's SimpleGAN
         builder="architectures.mlp:build_mlp",

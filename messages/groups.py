@@ -99,7 +99,7 @@ GROUPS = (
         ("batch_size", "learning_rate", "d_learning_rate", "critic_num", "seed"),
         (
             *("optimizer", "beta1", "beta2", "rho", "epsilon", "momentum", "critic_bursts"),
-            *("on_nan", "decay_steps"),
+            *("on_nan", "decay_steps", "decay_after"),
         ),
     ),
     FlagGroup(

@@ -54,6 +54,7 @@ VALUES = [  # a flag, what it must be, and what it does not take
     ("pool_size", "a whole number, at least 0, at most 65536", ["-1", "inf", "65537"]),
     ("decay_epoch", "a whole number, at least 0, at most 2147483647", ["-1", "half"]),
     ("decay_steps", "a whole number, at least 0, at most 2147483647", ["-1", "all", "None"]),
+    ("decay_after", "a whole number, at least 0, at most 2147483647", ["-1", "0.5"]),
     ("translate", "one of A2B, B2A", ["A", "a2b", "True"]),
     ("input", "a printable text that is not empty", [""]),
     ("output", "a printable text that is not empty", [" "]),

@@ -248,19 +248,29 @@ def test_images_settle_what_nothing_else_gives(line, channels, count, mirror, au
 
 
 def test_folders_have_rates_of_their_own():
-    """Only the mode and the architecture that they were measured with."""
+    """Only the mode and the architecture that they were measured with.
+
+    They fall, but not if a flag, a preset or the run itself gives the rate.
+    """
     lines = {
-        "--dataset faces": 2e-3,
-        "--dataset cats": 2e-3,
-        "--dataset cats --learning_rate 1e-3": 1e-3,
-        "--dataset cats --mode r1": 2e-4,
-        "--dataset cats --arch resnet": 1e-3,
-        "--dataset cats --arch pggan": 1e-3,
-        "--dataset mnist": 1e-3,
+        "--dataset faces": (2e-3, 1000),
+        "--dataset cats": (2e-3, 1000),
+        "--dataset cats --decay_after 0": (2e-3, 0),
+        "--dataset cats --learning_rate 1e-3": (1e-3, 0),
+        "--dataset cats --learning_rate 1e-3 --decay_after 9": (1e-3, 9),
+        "--dataset cats --d_learning_rate 2e-3": (2e-3, 1000),
+        "--preset anime_wgan_gp": (2e-4, 0),
+        "--dataset cats --mode r1": (2e-4, 0),
+        "--dataset cats --arch resnet": (1e-3, 0),
+        "--dataset cats --arch pggan": (1e-3, 0),
+        "--dataset mnist": (1e-3, 0),
     }
-    for line, rate in lines.items():
+    for line, found in lines.items():
         c = resolve(parse(line))
-        assert (c.learning_rate, c.d_learning_rate) == (rate, rate), line
+        assert (c.learning_rate, c.d_learning_rate, c.decay_after) == (found[0], *found), line
+    for saved in ({"learning_rate": 1e-3}, {"learning_rate": 2e-3, "decay_after": 0}):
+        c = resolve(parse("--dataset cats"), saved)
+        assert (c.learning_rate, c.decay_after) == (saved["learning_rate"], 0)
 
 
 def test_none_means_the_tables_value():

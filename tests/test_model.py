@@ -353,6 +353,21 @@ def test_learning_rates_fall_linearly_to_0(make_trainer, eager, precision):
     assert "learning_rate" not in make_trainer(**given).step(*batch(trainer, 1))
 
 
+def test_learning_rates_fall_by_the_square_root(make_trainer, eager):
+    """After step 2, the share is √(2 / step). It is multiplied with that of the linear fall."""
+    given = {"arch": "mlp", "mode": "gan", "critic_num": 1, "learning_rate": 0.5}
+    trainer = make_trainer(d_learning_rate=0.25, decay_after=2, **given)
+    for done, share in ((0, 1), (1, 1), (2, 1), (3, (2 / 3) ** 0.5), (8, 0.5), (800, 0.05)):
+        trainer.count.assign(done)
+        terms = trainer.step(*batch(trainer, 1))
+        assert float(terms["learning_rate"]) == pytest.approx(0.5 * share)
+        assert float(trainer.g_optimizer.learning_rate) == pytest.approx(0.5 * share)
+        assert float(trainer.d_optimizer.learning_rate) == pytest.approx(0.25 * share)
+    both = make_trainer(decay_after=2, decay_steps=16, **given)
+    both.count.assign(8)
+    assert float(both.step(*batch(both, 1))["learning_rate"]) == pytest.approx(0.125)
+
+
 def test_labels_change_images_and_scores(make_trainer, eager):
     """The same latents with another label give another image and another score."""
     trainer = make_trainer()

@@ -145,7 +145,8 @@ def test_a_builder_takes_the_fields_of_its_row(name):
     assert set(row.training) <= parameters & known
     assert set(row.task.facts) <= parameters
     assert set(row.fixed) <= set(row.training)
-    assert row.trainer != "model:GANTrainer" or "decay_steps" in row.training
+    decays = {"decay_steps", "decay_after"}
+    assert row.trainer != "model:GANTrainer" or decays <= set(row.training)
     assert {*row.task.asks, *row.task.refuses, *row.task.settles} <= known
     assert "fid" in row.task.measures and set(row.task.measures) <= set(tables.MEASURES)
     takes = {"evaluation": ["c", "data"], "measure": ["c", "folder"]}
