@@ -320,7 +320,7 @@ class Config:
     decay_after: int = _flag(
         0,
         "generator updates after which the learning rates are divided by sqrt(step / decay_after);"
-        " 0: they stay, which is the default if --learning_rate is given; not for pggan and cyclegan",
+        " 0: they stay, as by default if --learning_rate is given; not for pggan and cyclegan",
         low=0,
     )
     augment: tuple = _flag(
