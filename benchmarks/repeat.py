@@ -18,10 +18,10 @@ from benchmarks import races
 from config import tables
 from console import Failed
 
-CODE = "from benchmarks import repeat; repeat.train({0!r}, {1!r}, {2!r}, {3!r})"
+CODE = "from benchmarks import repeat; repeat.train({0!r}, {1!r}, {2!r}, {3!r}, {4!r})"
 
 
-def train(arch, mode, norm, steps, seed=0):
+def train(arch, mode, norm, steps, precision="float32", seed=0):
     """Train a small network from fixed batches; print a hash of its state and of all its terms."""
     import numpy as np
     import tensorflow as tf
@@ -29,8 +29,8 @@ def train(arch, mode, norm, steps, seed=0):
     from commands import devices
 
     devices.import_tensorflow("cpu")
-    norm = {} if norm == "None" else {"critic_norm": norm}
-    trainer = races.small_trainer(arch, mode, seed=seed, **norm)
+    given = {"precision": precision, **({} if norm == "None" else {"critic_norm": norm})}
+    trainer = races.small_trainer(arch, mode, seed=seed, **given)
     seen = hashlib.sha256()
     for step in range(steps):
         terms = trainer.step(*races.small_batch(trainer, step))
@@ -42,9 +42,13 @@ def train(arch, mode, norm, steps, seed=0):
     print(seen.hexdigest())
 
 
-def run(arch, mode, norm, steps):
-    """Return the hash of one process. Raises Failed with its last line of errors."""
-    code = CODE.format(arch, mode, norm, steps)
+def run(*words):
+    """Return the hash of one process. Takes the arguments of `train`, without the seed.
+
+    Raises:
+      Failed: with the last line of its errors.
+    """
+    code = CODE.format(*words)
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
     done = subprocess.run(
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
@@ -61,11 +65,12 @@ def main(words=None):
     parser.add_argument("--arch", default="pggan", choices=tables.ARCHS)
     parser.add_argument("--mode", default="gp", choices=tables.MODES)
     parser.add_argument("--norm", default="None", help="of the critic; None: the default")
+    parser.add_argument("--precision", default="float32", choices=tables.PRECISIONS)
     parser.add_argument("--processes", type=int, default=200)
     parser.add_argument("--at-once", type=int, default=8)
     parser.add_argument("--steps", type=int, default=20)
     call = parser.parse_args(words)
-    case = call.arch, call.mode, call.norm, call.steps
+    case = call.arch, call.mode, call.norm, call.steps, call.precision
     with concurrent.futures.ThreadPoolExecutor(call.at_once) as pool:
         runs = [pool.submit(run, *case) for _ in range(call.processes)]
         counts = collections.Counter()

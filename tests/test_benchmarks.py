@@ -464,9 +464,10 @@ def test_processes_of_equal_bits_are_counted(monkeypatch, capsys):
 
 def test_a_result_has_all_bits_of_a_training(capsys, eager):
     for seed in (0, 0, 1):
-        repeat.train("mlp", "gp", "None", 2, seed)
-    first, second, other = capsys.readouterr().out.split()
-    assert first == second != other
+        repeat.train("mlp", "gp", "None", 2, seed=seed)
+    repeat.train("mlp", "gp", "None", 2, "bfloat16")
+    first, second, *others = capsys.readouterr().out.split()
+    assert first == second and len({first, *others}) == 3
 
 
 def test_the_audit_compares_with_pytorch(eager, monkeypatch):
