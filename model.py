@@ -123,8 +123,8 @@ class GANTrainer(PairTrainer):
       penalty_fraction: fraction of the batch that is penalised, in (0, 1].
       freeze_critic: number of the critic's layers that are not trained, see `transfer.nearest`.
       decay_steps: steps over which the learning rates fall linearly to 0; 0: they stay.
-      decay_after: steps after which they are divided by √(step / decay_after) (EDM2, 2312.02696,
-        section 2.3); 0: they stay.
+      decay_after: steps after which they are divided by √(step / decay_after) (EDM2,
+        2312.02696); 0: they stay.
     """
 
     def __init__(

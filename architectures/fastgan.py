@@ -41,7 +41,8 @@ def sizes(size, smallest):
     return chain
 
 
-def _channels(base, factor):
+def scaled(base, factor):
+    """Return the channels of a layer: a base width times a factor, at least 1."""
     return max(1, int(base * factor))
 
 
@@ -77,7 +78,7 @@ def build_fastgan(
     x = ops.concat_labels(images, labels) if label_mode == "concat" else images
     x = _features(x, (spec.height, spec.width), d_width[0], norm, weights)
     projected = labels if label_mode == "projection" else []
-    scores = _scores(x, projected, 2 * _channels(d_width[0], D_FACTORS[0]), norm, weights)
+    scores = _scores(x, projected, 2 * scaled(d_width[0], D_FACTORS[0]), norm, weights)
     critic = keras.Model([images, *labels], scores, name="critic")
     weight = lambda_reconstruction
     critic.auxiliary = _reconstruction(critic, d_width[0], weight) if weight else None
@@ -92,7 +93,7 @@ def _glu(x, norm):
 def _generator(x, spec, base, norm):
     """Latents with labels → images in [-1, 1] (figure 3). Every second block is deeper."""
     chain = sizes((spec.height, spec.width), 4)
-    widths = [_channels(base, factor) for factor in G_FACTORS[: len(chain)]]
+    widths = [scaled(base, factor) for factor in G_FACTORS[: len(chain)]]
     bias = norm == "none"
     (height, width), channels = chain[-1], 2 * widths[0]
     x = ops.dense(x, height * width * channels, bias=bias)
@@ -132,10 +133,10 @@ def _features(x, size, base, norm, weights):
     """Images → features of an eighth of the side or less, [B, 8, 8, 8·base] for 64x64 pixels."""
     kwargs = {"bias": norm == "none", "init": ops.XAVIER, "weights": weights}
     halvings = len(sizes(size, 8)) - 1
-    widths = [_channels(base, factor) for factor in D_FACTORS[:halvings][::-1]]
+    widths = [scaled(base, factor) for factor in D_FACTORS[:halvings][::-1]]
     strided = max(0, halvings - BLOCKS)
     if not strided:
-        x = ops.conv(x, _channels(base, D_FACTORS[halvings]), 3, stride=1, **kwargs)
+        x = ops.conv(x, scaled(base, D_FACTORS[halvings]), 3, stride=1, **kwargs)
         x = ops.leaky_relu(x)
     for i, width in enumerate(widths[:strided]):
         x = ops.leaky_relu(ops.norm(ops.conv(x, width, 4, **kwargs), norm if i else "none"))
@@ -202,7 +203,7 @@ def _reconstruction(critic, base, weight):
 def _decode(x, doublings, base, channels):
     """Features [B, h, w, C] → images in [-1, 1], [B, h·2^doublings, w·2^doublings, channels]."""
     for factor in DECODER_FACTORS[:doublings]:
-        width = 2 * _channels(base, factor)
+        width = 2 * scaled(base, factor)
         x = _glu(ops.conv(fast.Up(2)(x), width, 3, stride=1, bias=False, init=ops.XAVIER), "batch")
     x = ops.conv(x, channels, 3, stride=1, bias=False, init=ops.XAVIER, gain=1.0)
     return keras.layers.Activation("tanh", dtype="float32")(x)

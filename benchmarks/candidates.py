@@ -34,7 +34,6 @@ CANDIDATES = {
     "faces": {"dataset": "faces"},
     "faces, float32": {"dataset": "faces", "precision": "float32"},
     "faces, rates stay": {"dataset": "faces", "decay_after": 0},
-    "rates fall after 1000": {"decay_after": 1000},
     "rate 2e-3, falls after 1000": {"learning_rate": 2e-3, "decay_after": 1000},
     "faces_r1": {"preset": "faces_r1"},
     "faces_r1, beta1 0.5, rate 5e-4": {"preset": "faces_r1", "beta1": 0.5, **_SLOW},
@@ -67,7 +66,6 @@ CANDIDATES |= {  # changes of gp's former defaults for folders, at a rate of 1e-
         "rpgan, rate 2e-3": {"mode": "rpgan", "learning_rate": 2e-3},
         "rate 4e-3": {"learning_rate": 4e-3},
         "rate 2e-3, two critic updates": {"learning_rate": 2e-3, "critic_num": 2},
-        "rate 2e-3, layer norm": {"learning_rate": 2e-3, "critic_norm": "layer"},
     }.items()
 }
 AUGMENTS = {
@@ -90,13 +88,13 @@ CANDIDATES |= {  # the present defaults, and these without augmentation
     for name, changes in {"": {}, ", no augmentation": {"augment": ("none",)}}.items()
 }
 CANDIDATES |= {  # which network? All faces, or 1,000 of them, at 64x64
-    f"64x64{size and f', {size} faces'}, {name}": {
+    f"64x64{words}, {name}": {
         "dataset": "faces",
         "output_height": 64,
-        "train_size": size or 0,
+        "train_size": size,
         **network,
     }
-    for size in ("", 1000)
+    for words, size in {"": 0, ", 1000 faces": 1000}.items()
     for name, network in {
         "dcgan": {},
         "sngan": {"arch": "sngan", "g_width": (32,), "d_width": (32,)},

@@ -6,12 +6,6 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 from architectures import fastgan
 
-LEAK = 0.2
-
-
-def _channels(base, factor):
-    return max(1, int(base * factor))
-
 
 def _gated(ins, out):
     """A 3x3 convolution, batch norm and a gated linear unit."""
@@ -56,7 +50,7 @@ class Generator(nn.Module):
     def __init__(self, c, spec):
         super().__init__()
         chain = fastgan.sizes((spec.height, spec.width), 4)
-        widths = [_channels(c.g_width[0], f) for f in fastgan.G_FACTORS[: len(chain)]]
+        widths = [fastgan.scaled(c.g_width[0], f) for f in fastgan.G_FACTORS[: len(chain)]]
         self.entry = (2 * widths[0], *chain[-1])
         units = 2 * widths[0] * chain[-1][0] * chain[-1][1]
         self.dense = nn.Linear(c.z_dim, units, bias=False)
@@ -77,7 +71,7 @@ def _strided(ins, out, kernel, stride, padding, normed=True):
     """A convolution with spectral norm, then batch norm if `normed`, and a leaky ReLU."""
     conv = spectral_norm(nn.Conv2d(ins, out, kernel, stride, padding, bias=False))
     norms = [nn.BatchNorm2d(out)] if normed else []
-    return nn.Sequential(conv, *norms, nn.LeakyReLU(LEAK))
+    return nn.Sequential(conv, *norms, nn.LeakyReLU(0.2))
 
 
 class Down(nn.Module):
@@ -98,17 +92,17 @@ class Critic(nn.Module):
     def __init__(self, c, spec):
         super().__init__()
         halvings = len(fastgan.sizes((spec.height, spec.width), 8)) - 1
-        widths = [_channels(c.d_width[0], f) for f in fastgan.D_FACTORS[:halvings][::-1]]
+        widths = [fastgan.scaled(c.d_width[0], f) for f in fastgan.D_FACTORS[:halvings][::-1]]
         strided, ins, layers = max(0, halvings - fastgan.BLOCKS), spec.channels, []
         if not strided:
-            ins = _channels(c.d_width[0], fastgan.D_FACTORS[halvings])
+            ins = fastgan.scaled(c.d_width[0], fastgan.D_FACTORS[halvings])
             layers.append(_strided(spec.channels, ins, 3, 1, 1, normed=False))
         for i, out in enumerate(widths):
             block = _strided(ins, out, 4, 2, 1, normed=i > 0) if i < strided else Down(ins, out)
             layers.append(block)
             ins = out
         self.layers = nn.ModuleList(layers)
-        last = 2 * _channels(c.d_width[0], fastgan.D_FACTORS[0])
+        last = 2 * fastgan.scaled(c.d_width[0], fastgan.D_FACTORS[0])
         score = spectral_norm(nn.Conv2d(last, 1, 4, bias=False))
         self.scores = nn.Sequential(_strided(ins, last, 1, 1, 0), score)
         self.features = []
@@ -124,7 +118,7 @@ class Critic(nn.Module):
 def _decoder(ins, doublings, base, channels):
     layers = []
     for factor in fastgan.DECODER_FACTORS[:doublings]:
-        out = _channels(base, factor)
+        out = fastgan.scaled(base, factor)
         layers += [nn.Upsample(scale_factor=2), _gated(ins, out)]
         ins = out
     return nn.Sequential(*layers, nn.Conv2d(ins, channels, 3, 1, 1, bias=False), nn.Tanh())
@@ -137,7 +131,7 @@ class Decoders(nn.Module):
         super().__init__()
         halvings = len(fastgan.sizes((spec.height, spec.width), 8)) - 1
         most, base = len(fastgan.DECODER_FACTORS), c.d_width[0]
-        ins = [_channels(base, factor) for factor in fastgan.D_FACTORS[1::-1]]
+        ins = [fastgan.scaled(base, factor) for factor in fastgan.D_FACTORS[1::-1]]
         doublings = [min(n, most) for n in (halvings - 1, halvings)]
         parts = (_decoder(i, n, base, spec.channels) for i, n in zip(ins, doublings))
         self.decoders = nn.ModuleList(parts)

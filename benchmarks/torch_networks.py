@@ -1,4 +1,4 @@
-"""The networks of `model.build_dcgan` and `resnet.build_resnet` in PyTorch."""
+"""Our networks in PyTorch: those of `model.build_dcgan` and `resnet.build_resnet`, and a table."""
 
 import torch
 from torch import nn
@@ -6,6 +6,7 @@ from torch import nn
 import model
 import ops
 from architectures.resnet import sizes, widths
+from benchmarks import torch_fastgan
 
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 
@@ -168,4 +169,10 @@ class ResCritic(nn.Module):
         return self.score(torch.relu(self.downs(x)).flatten(1), labels)
 
 
-NETWORKS = {"dcgan": (Generator, Critic), "resnet": (ResGenerator, ResCritic)}
+NETWORKS = {
+    "dcgan": (Generator, Critic),
+    "resnet": (ResGenerator, ResCritic),
+    "fastgan": (torch_fastgan.Generator, torch_fastgan.Critic),
+}
+# The networks of an auxiliary loss: (images, the critic's features of them) → scalar.
+AUXILIARIES = {"fastgan": torch_fastgan.Decoders}

@@ -14,10 +14,8 @@ import torch
 from torch import nn
 
 import losses
-from benchmarks import torch_fastgan
-from benchmarks.torch_networks import BATCH_NORMS, NETWORKS
+from benchmarks.torch_networks import AUXILIARIES, BATCH_NORMS, NETWORKS
 
-NETWORKS = {**NETWORKS, "fastgan": (torch_fastgan.Generator, torch_fastgan.Critic)}
 FORMATS = {"default": torch.contiguous_format, "channels_last": torch.channels_last}
 # Name of a function in losses.py → the same in PyTorch.
 CRITIC_LOSSES = {
@@ -77,11 +75,11 @@ class Trainer:
                 if isinstance(layer, BATCH_NORMS):
                     layer.track_running_stats, layer.running_mean = False, None
                     layer.running_var = layer.num_batches_tracked = None
-        self.decoders = None
-        if c.arch == "fastgan" and c.lambda_reconstruction:
-            self.decoders = torch_fastgan.Decoders(c, spec).to(memory_format=self.format)
+        self.auxiliary = None
+        if c.arch in AUXILIARIES and c.lambda_reconstruction:
+            self.auxiliary = AUXILIARIES[c.arch](c, spec).to(memory_format=self.format)
         make = OPTIMIZERS[c.optimizer]
-        judges = [self.critic, *([self.decoders] if self.decoders else [])]
+        judges = [self.critic, *([self.auxiliary] if self.auxiliary else [])]
         self.g_optimizer = make(self.generator.parameters(), c.learning_rate, c)
         self.d_optimizer = make([p for x in judges for p in x.parameters()], c.d_learning_rate, c)
         self.joint = same and not any(isinstance(x, BATCH_NORMS) for x in self.critic.modules())
@@ -126,13 +124,13 @@ class Trainer:
         return loss
 
     def _scores(self, real, fake, labels):
-        """Return the scores of real and of fake images, and the loss of the reconstruction or 0."""
+        """Return the scores of real and of fake images, and the auxiliary loss or 0."""
         if self.joint:
             both = None if labels is None else torch.cat([labels, labels])
             return *self.critic(torch.cat([real, fake]), both).chunk(2), 0
         scores, own = self.critic(real, labels), 0
-        if self.decoders:
-            own = self.c.lambda_reconstruction * self.decoders(real, self.critic.features)
+        if self.auxiliary:
+            own = self.c.lambda_reconstruction * self.auxiliary(real, self.critic.features)
         return scores, self.critic(fake, labels), own
 
     def _penalty(self, row, points, labels):

@@ -9,10 +9,7 @@ BFLOAT16 = {"avx512_bf16", "amx_bf16"}
 
 
 def has_bfloat16():
-    """Return True if the CPU has instructions for bfloat16; False where the system does not tell.
-
-    Without them, bfloat16 is much slower than float32.
-    """
+    """Return True if the system says that the CPU has instructions for bfloat16."""
     try:
         text = CPUINFO.read_text(errors="replace")
     except OSError:

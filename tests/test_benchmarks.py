@@ -218,8 +218,9 @@ def copy_weights(ours, theirs, units):
             strict=True,
         )
         for layer, module in pairs:
-            own = layer.stock_weights() if spectral and "Conv" in ours_kind else layer.get_weights()
-            for value, its in zip(own, module.parameters()):  # not the moving statistics
+            own = [w.numpy() for w in layer.trainable_variables]
+            own = layer.stock_weights() if isinstance(layer, Spectral) else own
+            for value, its in zip(own, module.parameters(), strict=True):
                 w = np.transpose(value, {4: (3, 2, 0, 1), 2: (1, 0), 1: (0,)}[value.ndim])
                 for axis, size in enumerate(w.shape):
                     if w.ndim < 4 and size in (units, units + 10):

@@ -60,18 +60,8 @@ def test_flags_and_settings_that_are_named_exist(page):
 
 
 BENCHMARKS = {  # flags of the programs in benchmarks/
-    *(
-        "candidates",
-        "seeds",
-        "minutes",
-        "updates",
-        "output",
-        "plot",
-        "copies",
-        "precisions",
-        "rounds",
-        "seconds",
-    ),
+    *("candidates", "seeds", "minutes", "updates", "output", "plot", "copies"),
+    *("precisions", "rounds", "seconds"),
     *("cases", "modes", "competitors", "set", "tflops", "nvlink", "hop", "network", "message"),
     *("inside", "kills", "processes", "steps", "widths", "together", "eager", "at_once", "share"),
     *("samples", "photos", "only"),
