@@ -358,11 +358,9 @@ def test_quality_is_measured_as_evaluate_does(eager, tmp_path, monkeypatch):
     output = tmp_path / "quality.csv"
     quality.measure("tiny", 3, [1, 2], True, output)
     rows = quality.read(output)
-    assert [(r["candidate"], r["seed"], r["updates"]) for r in rows] == [
-        ("tiny", "3", "1"),
-        ("tiny", "3", "2"),
-    ]
-    assert {r["measure"] for r in rows} == {"fid_mnist-cnn"}
+    assert {(r["candidate"], r["seed"]) for r in rows} == {("tiny", "3")}
+    names = ("fid_mnist-cnn", "swd_8")
+    assert [(r["updates"], r["measure"]) for r in rows] == [(n, m) for n in "12" for m in names]
     c = defaults.settle(resolve({**flags, "seed": 3, "holdout": 0}), 1)
     data = sources.load_data(c)
     trainer = build.build_trainer(c, data.spec)
@@ -370,7 +368,8 @@ def test_quality_is_measured_as_evaluate_does(eager, tmp_path, monkeypatch):
     for step_number in range(2):
         trainer.step(*batches.take(64 * step_number, (1, 64)))
     found = build_evaluation(c, data).measure(trainer.samples)
-    assert float(rows[1]["value"]) == pytest.approx(found["fid_mnist-cnn"], abs=1e-3)
+    for row in rows[2:]:
+        assert float(row["value"]) == pytest.approx(found[row["measure"]], abs=1e-3)
     all_of_them = {**flags, "eval_samples": len(data.images)}
     assert quality.copies(all_of_them) == pytest.approx(0, abs=1e-3)
     assert quality.copies({**all_of_them, "train_size": 20}) > 1
