@@ -273,8 +273,10 @@ def start_settings(given):
     c = resolve(given, check=False)
     if not c.init_from:
         return {}
-    path = find_source(c.init_from, c.checkpoint_dir) / trained.CONFIG
-    return taken_settings(given, read_saved(path)) if path.exists() else {}
+    folder = find_source(c.init_from, c.checkpoint_dir)
+    if not (path := folder / trained.CONFIG).exists():
+        return {}
+    return taken_settings(given, read_saved(path), listing.last_step(folder))
 
 
 def find_source(source, checkpoint_dir):

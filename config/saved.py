@@ -100,16 +100,18 @@ def identity(given):
     return {n: given[n] for n in names if given.get(n) is not None}
 
 
-def taken_settings(given, saved):
+def taken_settings(given, saved, step=None):
     """Return the settings that a new run takes from the run that it starts from.
 
     These are the settings of the networks, and those of `LOSS`, that the call does not give. If it
     gives another mode, penalty or optimizer, its row decides instead. The size of the images is
-    taken as a whole, or not if the call gives a height or a width.
+    taken as a whole, or not if the call gives a height or a width. Learning rates that fell with
+    `decay_after` are taken as they were at the end.
 
     Args:
       given: dict of the flags of the call.
       saved: dict of the saved settings of the run that the new run starts from.
+      step: number of its generator updates, or None if it is unknown.
 
     Returns:
       A dict of Config field → value.
@@ -134,6 +136,10 @@ def taken_settings(given, saved):
         names.discard("d_learning_rate")  # follows the call's rate
     names |= {"arch", *latents, *row.network, *free}
     taken = {n: saved.get(n) for n in FIELDS if n in names and given.get(n) is None}
+    if saved.get("decay_after") and step:
+        fall = max(step / saved["decay_after"], 1) ** 0.5
+        for name in {"learning_rate", "d_learning_rate"} & {n for n in taken if taken[n]}:
+            taken[name] = float(f"{taken[name] / fall:.2g}")
     return {n: value for n, value in taken.items() if value is not None}
 
 

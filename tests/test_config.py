@@ -756,6 +756,19 @@ def test_the_loss_is_taken_unless_the_call_gives_another_mode():
         assert found == (mode, rates, weight)
 
 
+def test_rates_that_fell_are_taken_as_they_were_at_the_end():
+    saved = resolve({"dataset": "faces", "d_learning_rate": 1e-3}).to_json()
+    assert (saved["learning_rate"], saved["decay_after"]) == (2e-3, 1000)
+    given = parse("--dataset x --init_from y")
+    for step, rates in ((16_000, (5e-4, 2.5e-4)), (500, (2e-3, 1e-3)), (None, (2e-3, 1e-3))):
+        c = resolve(given, start=taken_settings(given, saved, step))
+        assert (c.learning_rate, c.d_learning_rate, c.decay_after) == (*rates, 1000)
+    given = parse("--dataset x --init_from y --mode r1")
+    assert resolve(given, start=taken_settings(given, saved, 16_000)).learning_rate == 2e-4
+    saved |= {"decay_after": 0}
+    assert taken_settings(parse("--init_from y"), saved, 16_000)["learning_rate"] == 2e-3
+
+
 def test_a_run_older_than_held_out_images_has_none(save):
     saved = read_saved(save(holdout=..., dataset="faces"))
     assert saved["holdout"] == resolve({}, saved).holdout == 0
