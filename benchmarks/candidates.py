@@ -121,3 +121,4 @@ CANDIDATES |= {  # faces_64_48_48 was trained in mode r1, at 2e-4 in the end
         ", gp, rate 2e-4": {"mode": "gp", "learning_rate": 2e-4},
     }.items()
 }
+STACKED = {"gp": {}, "r1": {"mode": "r1", **_R1}, "rpgan": {"mode": "rpgan"}}

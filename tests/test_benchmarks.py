@@ -23,6 +23,7 @@ from benchmarks import (
     quality,
     repeat,
     soak,
+    stacked,
     startup,
     step,
     timing,
@@ -31,7 +32,7 @@ from commands import build, evaluate, sources
 from commands.evaluate import build_evaluation
 from config import tables
 from config.resolve import resolve
-from datasets.packed import Batches
+from datasets.packed import Batches, ImageSpec, Packed
 from hardware import defaults
 from layers.spectral import Spectral
 from tests.conftest import ROOT
@@ -414,6 +415,27 @@ def test_leaks_are_found():
     assert leaks.compare(np.zeros_like(real), real, known)[2:] == ["1.000"] * 3
     gray = np.repeat(real[..., :1], 3, -1)
     assert np.allclose(leaks.statistics(gray)[2], 0)
+
+
+def test_modes_of_stacked_digits():
+    images = np.arange(12, dtype=np.uint8).reshape(12, 1, 1, 1).repeat(4, 1)
+    spec = ImageSpec(4, 1, 1, 12, 0)
+    data = stacked.stack(Packed(images, np.zeros(12, np.int32), spec, []))
+    assert data.spec.channels == 3 and data.images.shape == (12, 4, 1, 3)
+    for channel in range(3):
+        assert sorted(data.images[:, 0, 0, channel]) == list(range(12))
+    assert (data.images[..., 0] != data.images[..., 1]).any()
+
+    def classifier(images):  # an image is its digit
+        return None, np.eye(10)[images[:, 0, 0, 0]]
+
+    digits = np.array([[1, 2, 3], [1, 2, 3], [9, 9, 9]], np.uint8).reshape(3, 1, 1, 3)
+    counts = stacked.count_modes(classifier, digits)
+    assert {i: n for i, n in enumerate(counts) if n} == {123: 2, 999: 1}
+    assert stacked.divergence(np.ones(1000, int)) == pytest.approx(0)
+    assert stacked.divergence(np.eye(1000, dtype=int)[5]) == pytest.approx(np.log(1000))
+    half = np.log(1000) - np.log(3) / 3 - 2 / 3 * np.log(3 / 2)
+    assert stacked.divergence(counts) == pytest.approx(half)
 
 
 def test_tables_never_mix_extractors():
