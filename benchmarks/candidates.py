@@ -35,6 +35,8 @@ CANDIDATES = {
     "faces, float32": {"dataset": "faces", "precision": "float32"},
     "faces, rates stay": {"dataset": "faces", "decay_after": 0},
     "rate 2e-3, falls after 1000": {"learning_rate": 2e-3, "decay_after": 1000},
+    "falls after 2000": {"decay_after": 2000},
+    "falls after 4000": {"decay_after": 4000},
     "faces_r1": {"preset": "faces_r1"},
     "faces_r1, beta1 0.5, rate 5e-4": {"preset": "faces_r1", "beta1": 0.5, **_SLOW},
     "faces_r1, rate 2e-3": {"preset": "faces_r1", "learning_rate": 2e-3},
