@@ -164,12 +164,12 @@ def build_objective(mode, values):
 
 
 def build_augment(names, p, jit):
-    """Return the `Augment` of some keys of AUGMENTATIONS, "none", or None, with probability p."""
+    """Return the `Augment` of some keys of AUGMENTATIONS with probability p; both may be None."""
     from augmentation.augment import Augment
 
     rows = [tables.AUGMENTATIONS[name] for name in names or () if name != "none"]
     transforms = [import_object(name) for row in rows for name in row.transforms]
-    return Augment(transforms, p, adaptive=any(row.adaptive for row in rows), jit=jit)
+    return Augment(transforms, p or 0.0, adaptive=any(row.adaptive for row in rows), jit=jit)
 
 
 def build_optimizer(name, learning_rate, values):

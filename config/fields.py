@@ -326,13 +326,17 @@ class Config:
     augment: tuple = _flag(
         None,
         "random changes of all images that the critic sees; ada adapts their probability to the"
-        f" critic; None: ada for fewer than {tables.FEW_IMAGES:,} colour training images of a"
+        f" critic; None: on for fewer than {tables.FEW_IMAGES:,} colour training images of a"
         " folder, else none",
         values.names,
         choices=("none", *tables.AUGMENTATIONS),
     )
     augment_p: float = _flag(
-        1.0, "probability of each augmentation; ada adapts it from 0 on", low=0, high=1
+        None,
+        "probability of each augmentation; ada adapts it from 0 on; None: 1 with --augment",
+        float,
+        low=0,
+        high=1,
     )
     ema: float = _flag(
         0.999,
@@ -665,7 +669,8 @@ def _check_tables():
         (n, row.defaults) for t in (tables.MODES, tables.ARCHS, datasets) for n, row in t.items()
     ]
     rows += [(n, part) for n, row in datasets.items() for part in (row.colour, row.few_colour)]
-    rows += [(n, part) for n, row in tables.ARCHS.items() for part in row.in_folder.values()]
+    for name, row in tables.ARCHS.items():
+        rows += [(name, part) for part in (*row.in_folder.values(), *row.few_colour.values())]
     rows += [(name, row.settings) for name, row in presets.PRESETS.items()]
     for name, row in rows:
         for field, value in row.items():

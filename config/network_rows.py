@@ -72,6 +72,7 @@ class Architecture:
       defaults: values of Config fields; always has `mode`.
       in_folder: mode → values of Config fields that replace the mode's if the data set is a
         folder.
+      few_colour: mode → values that come before those of the data set's row of the same name.
       training: the fields that this trainer takes and other trainers do not.
       fixed: the fields of `training` that a resumed run cannot change.
       one_width: True if `g_width` and `d_width` must be single numbers.
@@ -89,6 +90,7 @@ class Architecture:
     multiple_of: int
     defaults: Mapping
     in_folder: Mapping = dataclasses.field(default_factory=dict)
+    few_colour: Mapping = dataclasses.field(default_factory=dict)
     training: tuple[str, ...] = ()
     fixed: tuple[str, ...] = ()
     one_width: bool = False

@@ -63,7 +63,8 @@ def settle(config, channels, count):
     """Return a `Config` with the settings that depend on the training images.
 
     A setting that is None gets its value from the data set's row if the images have colours.
-    Without colours, or without a value in the row, mirroring and augmentation are off.
+    Without colours, or without a value in the row, mirroring and augmentation are off. For few
+    images, the network's row for the mode comes before that of the data set.
 
     Args:
       config: a `Config`, as `resolve` returns it.
@@ -71,9 +72,11 @@ def settle(config, channels, count):
       count: number of training images.
     """
     row = tables.DATASETS.get(config.dataset, tables.FOLDER)
-    values = {"mirror": False, "augment": ("none",)}
+    values = {"mirror": False, "augment": ("none",), "augment_p": 1.0}
     values |= row.colour if channels == 3 else {}
-    values |= row.few_colour if channels == 3 and count < tables.FEW_IMAGES else {}
+    if row.few_colour and channels == 3 and count < tables.FEW_IMAGES:
+        own = tables.ARCHS[config.arch].few_colour
+        values |= row.few_colour | own.get(config.mode, {})
     return dataclasses.replace(
         config, **{n: v for n, v in values.items() if getattr(config, n) is None}
     )
@@ -110,6 +113,8 @@ def _complete(settings, row):
         steps = field.metadata["by_size"] if name in row.network else ()
         if settings[name] is None and steps:
             settings[name] = next(value for smallest, value in steps if side >= smallest)
+    if settings["augment"] and settings["augment_p"] is None:
+        settings["augment_p"] = 1.0
     settings["cache_dir"] = settings["cache_dir"] or str(Path(settings["data_dir"]) / ".cache")
     return settings
 

@@ -197,6 +197,9 @@ ARCHS = {
         },
         # docs/results.md, "Settings for colour folders"
         in_folder={"gp": {"learning_rate": 2e-3, "decay_after": 1000}},
+        few_colour={  # docs/results.md, "A fixed strength"
+            "gp": {"augment": ("color", "translation", "cutout"), "augment_p": 0.3}
+        },
     ),
     "mlp": Architecture(  # seed 001's SimpleGAN
         builder="architectures.mlp:build_mlp",

@@ -109,16 +109,19 @@ def _defaults(name):
 
 def _rows():
     """Yield the name of each row with default settings, and these settings."""
+    few = f"colour folders of fewer than {tables.FEW_IMAGES:,} images"
     for name, row in tables.MODES.items():
         yield f"`{name}`", row.defaults
     for name, row in tables.ARCHS.items():
         yield f"`{name}`", row.defaults
         for mode, settings in row.in_folder.items():
             yield f"`{name}` with `{mode}` on folders", settings
+        for mode, settings in row.few_colour.items():
+            yield f"`{name}` with `{mode}` on {few}", settings
     folder = tables.FOLDER
     yield "folders", folder.defaults
     yield "colour folders", folder.colour
-    yield f"colour folders of fewer than {tables.FEW_IMAGES:,} images", folder.few_colour
+    yield few, folder.few_colour
     for name, row in tables.DATASETS.items():
         own = {n: v for n, v in row.defaults.items() if v != folder.defaults.get(n)}
         yield f"`{name}`", own if row.in_folder else row.defaults

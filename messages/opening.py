@@ -49,9 +49,10 @@ def settled(asked, c, count):
     if asked.mirror is None and c.mirror:
         yield "mirror=True: colour images are flipped left to right at random, see --mirror"
     if asked.augment is None and c.augment != ("none",):
+        strength = f" augment_p={text(c.augment_p)}" if c.augment_p < 1 else ""
         yield (
-            f"augment={text(c.augment)}: with only {count:,} training images, the critic may "
-            "overfit, see --augment"
+            f"augment={text(c.augment)}{strength}: with only {count:,} training images, the critic "
+            "may overfit, see --augment"
         )
 
 

@@ -226,7 +226,10 @@ def test_rows_are_those_of_the_names_taken(monkeypatch):
 @pytest.mark.parametrize(
     ("line", "channels", "count", "mirror", "augment"),
     [
-        ("--dataset cats", 3, 999, True, "ada"),
+        ("--dataset cats", 3, 999, True, "color,translation,cutout 0.3"),
+        ("--dataset cats --augment_p 0.5", 3, 9, True, "color,translation,cutout 0.5"),
+        ("--dataset cats --mode r1", 3, 999, True, "ada"),
+        ("--dataset cats --arch resnet", 3, 999, True, "ada"),
         ("--dataset cats", 3, 1000, True, "none"),
         ("--dataset cats", 1, 10, False, "none"),
         ("--dataset cats --mirror False --augment color", 3, 10, False, "color"),
@@ -241,10 +244,13 @@ def test_images_settle_what_nothing_else_gives(line, channels, count, mirror, au
     """A set is mirrored if it has colours, and augmented if it is also small."""
     asked = resolve(parse(line))
     c = settle(asked, channels, count)
-    assert (c.mirror, c.augment) == (mirror, (augment,))
+    names, _, p = augment.partition(" ")
+    assert (c.mirror, c.augment, c.augment_p) == (mirror, tuple(names.split(",")), float(p or 1))
     said = " ".join(opening.settled(asked, c, count))
     assert ("mirror=True" in said) == (mirror and "--mirror" not in line and "cyclegan" not in line)
-    assert ("augment=ada: " in said) == (augment == "ada")
+    strength = p and f" augment_p={p}"
+    new = asked.augment is None and augment != "none"
+    assert (f"augment={names}{strength}: with only" in said) == new == ("augment" in said)
 
 
 def test_folders_have_rates_of_their_own():
