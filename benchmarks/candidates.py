@@ -87,10 +87,20 @@ CANDIDATES |= {  # few images: measured against the faces that are not trained o
     for kind, flags in {"faces": _FACES, "faces, r1": CANDIDATES["faces, r1"], "digits": {}}.items()
     for name, augment in AUGMENTS.items()
 }
-CANDIDATES |= {  # the present defaults, and these without augmentation
+CANDIDATES |= {  # the present defaults, and these with other augmentations
     f"{size} faces, default{name}": {"dataset": "faces", "train_size": size, **changes}
     for size in (100, 300, 1000, 3000)
-    for name, changes in {"": {}, ", no augmentation": {"augment": ("none",)}}.items()
+    for name, changes in {
+        "": {},
+        ", no augmentation": {"augment": ("none",)},
+        ", ada": {"augment": ("ada",)},
+        ", augmented": {"augment": ("color", "translation", "cutout"), "augment_p": 0.3},
+    }.items()
+}
+CANDIDATES["faces, translation"] = {
+    "dataset": "faces",
+    "augment": ("translation",),
+    "augment_p": 0.3,
 }
 CANDIDATES |= {  # which network? All faces, or 1,000 of them, at 64x64
     f"64x64{words}, {name}": {
