@@ -4,10 +4,9 @@
 measures the EMA after 2, 5 and 10 minutes as `--evaluate` does, with 10,000 samples: on MNIST with
 mnist-cnn and the 10,000 test images, on faces with random-cnn and 10,000 training images: no images
 are held out (`--holdout 0`). The measures are the FID and the sliced Wasserstein distance of the
-finest details. Candidates of few images are measured against 10,000 of the images
-that they do not train on. The time of the measurements does not count. Each row is appended to the
-CSV file at once. Rows that the file already has are skipped. Run nothing else on the machine
-meanwhile.
+finest details. Candidates of few images are measured against 10,000 of the images that they do not
+train on. The time of the measurements does not count. Each row is appended to the CSV file at once.
+Rows that the file already has are skipped. Run nothing else on the machine meanwhile.
 """
 
 import argparse
@@ -42,10 +41,16 @@ def prepare(flags):
     """Return (Config, `Packed` set, stream of batches, `Evaluation`) of settings by name."""
     c = resolve({"holdout": 0, **flags}, start=build.start_settings(flags))
     data = sources.load_data(c)
-    batches = sources.build_batches(c, data)
-    c = defaults.settle(sources.settle(c, data.spec, len(batches), print), replicas=1)
+    c, batches = settle(c, data)
     evaluation = build_evaluation(c, beside(data, batches.subset) if c.train_size else data)
     return c, data, batches, evaluation
+
+
+def settle(c, data):
+    """Return (the `Config` with all defaults, stream of batches) of a `Packed` set."""
+    batches = sources.build_batches(c, data)
+    c = sources.settle(c, data.spec, len(batches), print)
+    return defaults.settle(c, replicas=1), batches
 
 
 def curve(flags, marks, *, by_updates=False, folder=None):
@@ -78,7 +83,7 @@ def curve(flags, marks, *, by_updates=False, folder=None):
         samples = np.concatenate([*trainer.samples(labels)])
         if folder:
             path = Path(folder) / f"{c.seed}_{step}.png"
-            utils.save_image(path, utils.make_grid(next(iter(trainer.samples(labels[:64])))))
+            utils.save_image(path, utils.make_grid(samples[:64]))
         for name, value in distances(evaluation, samples).items():
             yield spent / 60, step, name, value
 

@@ -14,15 +14,13 @@ import dataclasses
 import numpy as np
 
 import utils
-from benchmarks import timing
+from benchmarks import quality, timing
 from benchmarks.candidates import STACKED
 from commands import build, devices, evaluate, sources
 from config.resolve import resolve
-from hardware import defaults
 
 SAMPLES, DIGITS = 26_000, 10
-# Colour images of a folder are mirrored; digits must not be.
-COMMON = {"dataset": "mnist", "conditional": False, "mirror": False, "augment": ("none",)}
+COMMON = {"dataset": "mnist", "conditional": False}
 
 
 def stack(data, seed=0):
@@ -61,8 +59,7 @@ def measure(flags, marks, classifier, sheet=None):
     """
     c = resolve({**COMMON, **flags})
     data = stack(sources.load_data(c))
-    batches = sources.build_batches(c, data)
-    c = defaults.settle(sources.settle(c, data.spec, len(batches), print), replicas=1)
+    c, batches = quality.settle(c, data)
     trainer, seen = build.build_trainer(c, data.spec, len(batches) // c.batch_size), 0
     for step in range(max(marks)):
         shape = trainer.batch_spec(step)

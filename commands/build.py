@@ -164,12 +164,14 @@ def build_objective(mode, values):
 
 
 def build_augment(names, p, jit):
-    """Return the `Augment` of some keys of AUGMENTATIONS with probability p; both may be None."""
+    """Return the `Augment` of keys of AUGMENTATIONS, or None, with probability p; None is 1."""
     from augmentation.augment import Augment
 
     rows = [tables.AUGMENTATIONS[name] for name in names or () if name != "none"]
     transforms = [import_object(name) for row in rows for name in row.transforms]
-    return Augment(transforms, p or 0.0, adaptive=any(row.adaptive for row in rows), jit=jit)
+    return Augment(
+        transforms, 1.0 if p is None else p, adaptive=any(row.adaptive for row in rows), jit=jit
+    )
 
 
 def build_optimizer(name, learning_rate, values):

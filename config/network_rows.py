@@ -72,7 +72,8 @@ class Architecture:
       defaults: values of Config fields; always has `mode`.
       in_folder: mode → values of Config fields that replace the mode's if the data set is a
         folder.
-      few_colour: mode → values that come before those of the data set's row of the same name.
+      few_colour: mode → values of Config fields for few colour images of a folder. They replace
+        those of `Dataset.few_colour`.
       training: the fields that this trainer takes and other trainers do not.
       fixed: the fields of `training` that a resumed run cannot change.
       one_width: True if `g_width` and `d_width` must be single numbers.

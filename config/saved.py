@@ -135,12 +135,13 @@ def taken_settings(given, saved, step=None):
     if saved.get("d_learning_rate") == saved.get("learning_rate"):
         names.discard("d_learning_rate")  # follows the call's rate
     names |= {"arch", *latents, *row.network, *free}
-    taken = {n: saved.get(n) for n in FIELDS if n in names and given.get(n) is None}
-    if saved.get("decay_after") and step:
-        fall = max(step / saved["decay_after"], 1) ** 0.5
-        for name in {"learning_rate", "d_learning_rate"} & {n for n in taken if taken[n]}:
-            taken[name] = float(f"{taken[name] / fall:.2g}")
-    return {n: value for n, value in taken.items() if value is not None}
+    wanted = (n for n in FIELDS if n in names and given.get(n) is None)
+    taken = {n: saved[n] for n in wanted if saved.get(n) is not None}
+    begin = saved.get("decay_after")
+    if begin and step and step > begin:
+        for name in {"learning_rate", "d_learning_rate"} & {*taken}:
+            taken[name] = float(f"{taken[name] * (begin / step) ** 0.5:.2g}")
+    return taken
 
 
 def refuse_changes(config, saved):

@@ -771,8 +771,10 @@ def test_rates_that_fell_are_taken_as_they_were_at_the_end():
         assert (c.learning_rate, c.d_learning_rate, c.decay_after) == (*rates, 1000)
     given = parse("--dataset x --init_from y --mode r1")
     assert resolve(given, start=taken_settings(given, saved, 16_000)).learning_rate == 2e-4
+    saved |= {"learning_rate": 1.234e-3}  # rounded only if it fell
+    assert taken_settings(parse("--init_from y"), saved, 1000)["learning_rate"] == 1.234e-3
     saved |= {"decay_after": 0}
-    assert taken_settings(parse("--init_from y"), saved, 16_000)["learning_rate"] == 2e-3
+    assert taken_settings(parse("--init_from y"), saved, 16_000)["learning_rate"] == 1.234e-3
 
 
 def test_a_run_older_than_held_out_images_has_none(save):
