@@ -126,6 +126,9 @@ def main(words=None):
     for name in call.cases:
         line = [name]
         for precision, jit in columns:
+            if jit and "jit" in tables.ARCHS[resolve(CASES[name]).arch].task.refuses:
+                line.append("not offered")
+                continue
             text, well = cell({**CASES[name], "precision": precision, "jit": jit}, call.steps)
             timing.log(f"{name}, {precision}{', XLA' * jit}: {text}")
             line, good = [*line, text], good and well

@@ -100,7 +100,7 @@ def _train(given, start, started, run, resume, strategy):
     if resume and step >= min(trainer.last, schedule.last):
         ended = f"the run has all {schedule.last} steps (--epoch, --max_steps)"
         if step < schedule.last:
-            ended = f"the schedule of --arch {c.arch} has ended"
+            ended = f"the schedule of --arch {c.arch} has ended, see --final_kimg"
         run.say(f"nothing left to do: {ended}")
         run.finish()
         return 0

@@ -266,6 +266,12 @@ class Config:
     stable_kimg: float = _flag(
         800.0, "pggan: thousands of images that a stage trains on after its fade", low=0
     )
+    final_kimg: float = _flag(
+        None,
+        "pggan: thousands of images that the last stage trains on after its fade; None: stable_kimg",
+        float,
+        low=0,
+    )
     batch_dict: str = _flag(
         "256:14,512:6,1024:3",
         "pggan: batch sizes as size:batch pairs; other sizes use batch_size",

@@ -205,6 +205,7 @@ VALUES = [  # a flag, what it must be, and what it does not take
     ("max_minutes", "a finite number, at least 0", ["-1", "nan", "inf", "1:30"]),
     ("fade_kimg", "a finite number, at least 0", ["-1", "nan"]),
     ("stable_kimg", "a finite number, at least 0", ["-1", "inf"]),
+    ("final_kimg", "a finite number, at least 0", ["-1", "inf"]),
     ("drift", "a finite number, at least 0", ["-1", "nan"]),
     ("max_res", "a whole number, at least 8, at most 1024", ["4", "2048"]),
     ("fmap_base", "a whole number, at least 1, at most 16777216", ["0", "16777217"]),
@@ -342,7 +343,7 @@ CALLS = [  # a command line, and the whole line that it ends with
             *(("conditional", "--conditional"), ("compare", "--compare gp,div")),
             *(("holdout", "--holdout 5"), ("eval_reals", "--eval_reals train")),
             *(("seeds", "--seeds 0-3"), ("num_samples", "--num_samples 5")),
-            ("dump_reals", "--dump_reals 5"),
+            *(("dump_reals", "--dump_reals 5"), ("jit", "--jit True")),
             *(
                 ("visualize", "--visualize 0"),
                 ("interpolate", "--interpolate 4"),

@@ -74,6 +74,14 @@ def test_the_schedule_is_a_function_of_the_images_seen():
     assert [schedule.end(i) for i in range(4)] == [800_000, 2_400_000, 4_000_000, 5_600_000]
 
 
+def test_the_last_stage_can_last_longer():
+    schedule = GrowthSchedule(50, 60, (4, 7, 2), final=500)
+    assert [schedule.end(i) for i in range(3)] == [60, 170, 720]
+    assert schedule.start(2, 0.5) == GrowthSchedule(50, 60, (4, 7, 2)).start(2, 0.5) == 195
+    assert schedule.at(719) == GrowthState(2, 1.0, 2)
+    assert schedule.steps(220, 1) == 250
+
+
 def test_phases_of_length_zero():
     no_fade = GrowthSchedule(0, 10, (2, 2))
     assert [no_fade.at(n).alpha for n in (0, 9, 10, 30)] == [1.0] * 4
@@ -457,6 +465,8 @@ def test_a_run_resumed_in_a_fade_equals_an_unbroken_one(cli, tmp_path, eager):
     whole_and_parts(cli, tmp_path)
     check_pictures()
     check_test_mode(cli)
+    status, *_ = cli("--name", "parts", "--train", "--final_kimg", 0.016)  # a longer last stage
+    assert (status, log_rows("checkpoint/parts")[-1]["kimg"]) == (0, "0.04")
 
 
 def whole_and_parts(cli, tmp_path):
@@ -483,7 +493,7 @@ def whole_and_parts(cli, tmp_path):
     assert [r["alpha"] for r in rows] == ["1", "1", "0", "0.25", "0.5", "0.75", "1", "1"]
     assert rows[-1]["kimg"] == "0.032"
     status, out, _ = cli("--name", "parts", "--train")
-    assert "nothing left to do: the schedule of --arch pggan has ended" in out
+    assert "nothing left to do: the schedule of --arch pggan has ended, see --final_kimg" in out
     for flag, value in (("fade_kimg", 0.02), ("stable_kimg", 1), ("max_res", 16), ("fmap_max", 4)):
         status, _, err = cli("--name", "parts", "--train", f"--{flag}", value)
         assert (status, err.count("\n")) == (2, 1)

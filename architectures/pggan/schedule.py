@@ -31,11 +31,13 @@ class GrowthSchedule:
       fade: number of images in a fade.
       stable: number of images in a stable phase.
       batches: images in a batch, for each stage.
+      final: number of images in the stable phase of the last stage, or None for `stable`.
     """
 
     fade: int
     stable: int
     batches: tuple[int, ...]
+    final: int | None = None
 
     def at(self, seen):
         """Return the `GrowthState` after `seen` images. The last stage stays stable for ever."""
@@ -49,11 +51,12 @@ class GrowthSchedule:
 
     def start(self, stage, alpha):
         """Return the number of images seen at an α of a stage's fade; at 1, the end of the fade."""
-        return max(0, self.end(stage) - self.stable - round((1 - alpha) * self.fade))
+        return max(0, stage * (self.fade + self.stable) - round((1 - alpha) * self.fade))
 
     def end(self, stage):
         """Return the number of images seen at the end of a stage."""
-        return self.stable + stage * (self.fade + self.stable)
+        last = stage == len(self.batches) - 1 and self.final is not None
+        return stage * (self.fade + self.stable) + (self.final if last else self.stable)
 
     def steps(self, seen, updates):
         """Return the number of steps from `seen` images to the end of the last stage.

@@ -26,6 +26,7 @@ class PGGAN(GANTrainer):
       batch_size: images in a batch, for stages that `batch_dict` does not name.
       penalty_fraction: fraction of the batch that is penalised.
       fade_kimg, stable_kimg: thousands of images in a fade and in a stable phase.
+      final_kimg: thousands of images in the stable phase of the last stage; None for stable_kimg.
       freeze_critic (in kwargs): number of layers of the critic of the stage that training starts
         with. Later stages add layers, which are trained.
       batch_dict: batch sizes by image size, as "256:14,512:6".
@@ -42,6 +43,7 @@ class PGGAN(GANTrainer):
         penalty_fraction,
         fade_kimg,
         stable_kimg,
+        final_kimg,
         batch_dict,
         **kwargs,
     ):
@@ -49,7 +51,9 @@ class PGGAN(GANTrainer):
         self.all_stages = {"generator": generator, "critic": critic, "average": self.average}
         self.penalty_fraction = penalty_fraction
         counts = batches(self.image[0], batch_size, batch_dict)
-        self.growth = GrowthSchedule(round(1000 * fade_kimg), round(1000 * stable_kimg), counts)
+        final = None if final_kimg is None else round(1000 * final_kimg)
+        times = (round(1000 * fade_kimg), round(1000 * stable_kimg))
+        self.growth = GrowthSchedule(*times, counts, final)
         with tf.device("CPU"):  # the host reads it before each step
             self.stage = tf.Variable(0, name="stage")
             self.first_stage = tf.Variable(0, name="first_stage")  # of training
