@@ -123,7 +123,7 @@ CANDIDATES |= {  # after data/make_hair_domains.py
     "300 blonde faces": _BLONDE,
     "300 blonde faces, widths from 48": {**_BLONDE, "g_width": (48,), "d_width": (48,)},
 }
-CANDIDATES |= {  # faces_64_48_48 was trained in mode r1, at 2e-4 in the end
+CANDIDATES |= {  # faces_64_48_48 was trained in mode gp, at 2.6e-4 in the end
     f"300 blonde faces, from faces_64_48_48{name}": {
         **_BLONDE,
         "init_from": "faces_64_48_48",
@@ -132,8 +132,7 @@ CANDIDATES |= {  # faces_64_48_48 was trained in mode r1, at 2e-4 in the end
     for name, changes in {
         "": {},
         ", rate 5e-4": {"learning_rate": 5e-4},
-        ", gp": {"mode": "gp"},
-        ", gp, rate 2e-4": {"mode": "gp", "learning_rate": 2e-4},
+        ", rate 2e-3": {"learning_rate": 2e-3},
     }.items()
 }
 STACKED = {"gp": {}, "r1": {"mode": "r1", **_R1}, "rpgan": {"mode": "rpgan"}}

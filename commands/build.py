@@ -38,7 +38,7 @@ def find(given):
     wanted, source = identity(given), sources.place_data(c)
     try:
         folder, remark = trained.find_run(
-            c.checkpoint_dir, c.dataset, wanted, add_newer_fields, source
+            c.checkpoint_dir, c.dataset, wanted, add_newer_fields, source, c.output_height
         )
     except console.Failed:
         resolve(given)  # raises WrongCall for settings that no run can have

@@ -268,7 +268,8 @@ class Config:
     )
     final_kimg: float = _flag(
         None,
-        "pggan: thousands of images that the last stage trains on after its fade; None: stable_kimg",
+        "pggan: thousands of images that the last stage trains on after its fade;"
+        " None: stable_kimg",
         float,
         low=0,
     )

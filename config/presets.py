@@ -46,7 +46,7 @@ PRESETS = {
             "epoch": 100,
         },
     ),
-    "faces_r1": Preset(  # hours on two CPU cores; its generator is in the repository
+    "faces_r1": Preset(  # hours on two CPU cores
         "ours",
         {
             "dataset": "faces",
@@ -71,8 +71,9 @@ PRESETS = {
             "z_dim": 128,
             "fmap_base": 1024,
             "fmap_max": 128,
-            "fade_kimg": 60.0,
-            "stable_kimg": 60.0,
+            "fade_kimg": 10.0,
+            "stable_kimg": 10.0,
+            "final_kimg": 600.0,
             "sample_every": 500,
             "save_every": 1000,
         },
@@ -87,8 +88,9 @@ PRESETS = {
             "z_dim": 128,
             "fmap_base": 512,
             "fmap_max": 64,
-            "fade_kimg": 40.0,
-            "stable_kimg": 80.0,
+            "fade_kimg": 10.0,
+            "stable_kimg": 10.0,
+            "final_kimg": 600.0,
             "batch_dict": "4:64,8:64,16:32",
             "penalty_fraction": 0.25,
             "sample_every": 250,

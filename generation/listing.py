@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 import console
+from config.resolve import resolve
 from config.saved import add_newer_fields
 from datasets import packed
 from generation import model_card
@@ -43,8 +44,9 @@ def find(run, checkpoint_dir, data_dir):
     if folder := find_named(run, checkpoint_dir):
         return folder
     source = place_data(run, data_dir, checkpoint_dir)
+    height = resolve({"dataset": run}, check=False).output_height
     try:
-        return trained.find_run(checkpoint_dir, run, {}, add_newer_fields, source)[0]
+        return trained.find_run(checkpoint_dir, run, {}, add_newer_fields, source, height)[0]
     except console.Failed:
         places = _places(checkpoint_dir)
         found = [f.name for p in places for f in sorted(p.glob("*/")) if trained.generators(f)]

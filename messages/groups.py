@@ -76,7 +76,15 @@ GROUPS = (
         "growth",
         "networks that grow: --arch pggan",
         (),
-        ("max_res", "fmap_base", "fmap_max", "fade_kimg", "stable_kimg", "final_kimg", "batch_dict"),
+        (
+            "max_res",
+            "fmap_base",
+            "fmap_max",
+            "fade_kimg",
+            "stable_kimg",
+            "final_kimg",
+            "batch_dict",
+        ),
     ),
     FlagGroup(
         "fastgan",

@@ -123,7 +123,7 @@ def ships(path):
     return PRETRAINED in (path, *path.parents)
 
 
-def find_run(checkpoint_dir, dataset, wanted, complete=lambda saved: None, source=None):
+def find_run(checkpoint_dir, dataset, wanted, complete=lambda saved: None, source=None, height=0):
     """Find the newest run that has a generator of a data set, or else a run that ships.
 
     Prefers runs that were trained on this data set to runs of another one of the same name, then
@@ -136,6 +136,7 @@ def find_run(checkpoint_dir, dataset, wanted, complete=lambda saved: None, sourc
         `batch_size` is only preferred, as test mode also takes it as the number of images.
       complete: adds settings that are newer than a run to the dict of its settings.
       source: the place of the data set, as `datasets.packed.place` returns; None if unknown.
+      height: the usual height of its images; runs of that height are preferred among equals.
 
     Returns:
       (path of the run's folder, text to print after it: names the other runs, or says that it
@@ -144,11 +145,11 @@ def find_run(checkpoint_dir, dataset, wanted, complete=lambda saved: None, sourc
     Raises:
       console.Failed: if no run fits; says what was looked for and which runs there are.
     """
-    own = _search(checkpoint_dir, dataset, wanted, complete, source)
+    own = _search(checkpoint_dir, dataset, wanted, complete, source, height)
     if own.fitting:
         others = ", ".join(console.plain(folder.name) for folder in own.fitting[1:])
         return own.fitting[0], f" (the newest; other runs: {others})" if others else ""
-    shipped = _search(shipped_dir(), dataset, wanted, complete, source)
+    shipped = _search(shipped_dir(), dataset, wanted, complete, source, height)
     if shipped.fitting:
         none, rest = f"none of your own in {checkpoint_dir}", own.rest()
         why = f"{none} fits{rest}" if rest else f"you have {none}"
@@ -177,7 +178,7 @@ class _Found:
         return found + (f" (no settings can be read in {unreadable})" if unreadable else "")
 
 
-def _search(top, dataset, wanted, complete, source):
+def _search(top, dataset, wanted, complete, source, height):
     """Return the `_Found` of the runs in the folder `top`; see `find_run`."""
     fitting, others, unreadable = [], [], []
     for folder in sorted(Path(top).glob("*/")):
@@ -197,7 +198,8 @@ def _search(top, dataset, wanted, complete, source):
         }
         exact = "name" in wanted or other_source(saved, dataset, source) is None
         time = 0 if ships(folder) else paths[-1].stat().st_mtime  # a shipped file's is the clone's
-        rank = (exact, equal.pop("batch_size", True), time, folder)
+        usual = saved.get("output_height") == height
+        rank = (exact, equal.pop("batch_size", True), time, usual, folder)
         (fitting if all(equal.values()) else others).append(rank)
     folders = [rank[-1] for rank in sorted(fitting, reverse=True)]
     return _Found(folders, [rank[-1].name for rank in others], unreadable)

@@ -65,6 +65,9 @@ def test_the_dates_of_a_clone_do_not_select_among_runs_that_ship(tmp_path, pretr
     for date in (1e9, 3e9):
         os.utime(ships[1] / "generator.keras", (date, date))
         assert find_run(tmp_path / "own", "d", {})[0] == ships[1]
+    both = [put_run(pretrained, f"b_{n}", dataset="b", output_height=n) for n in (48, 64)]
+    assert find_run(tmp_path / "own", "b", {}, height=48)[0] == both[0]
+    assert find_run(tmp_path / "own", "b", {"output_height": 64}, height=48)[0] == both[1]
 
 
 def test_runs_that_ship_are_found_from_any_folder(monkeypatch, tmp_path):

@@ -133,6 +133,7 @@ def grown(make_trainer, seed, **settings):
 
 SHIPPED = {
     "faces_64_48_48": {"output_height": 96},
+    "faces_64_64_64": {},
     "mnist_64_28_28": {},
     "hair_2_48_48_cyclegan": {},
     "faces_16_32_32_pggan": {},
