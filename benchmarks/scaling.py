@@ -79,7 +79,7 @@ def measure(c, spec, strategy, batch):
     """
     import numpy as np
 
-    c = dataclasses.replace(c, batch_size=2 * batch)
+    c = dataclasses.replace(c, batch_size=2 * batch, jit=False)  # XLA is for one replica
     trainer = build.build_trainer(c, spec, strategy=strategy)
     shape = trainer.batch_spec(0)
     images = np.zeros((*shape, *trainer.image), np.uint8)
@@ -132,6 +132,7 @@ def main():
     one = tf.config.LogicalDeviceConfiguration()
     tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], [one] * 2)
     runs = sorted(path.parent for path in trained.PRETRAINED.glob("*/config.json"))
+    runs = [r for r in runs if saved_config.read_saved(r / "config.json")["arch"] == "dcgan"]
     header = ["run", "images on each", "generator", "critic", "10⁹ multiply-adds"]
     header += ["all-reduces", "MB", "compute, ms", *(f"on {n}" for n in call.replicas)]
     print(timing.table(header, rows(runs, two_replicas(), call)))
