@@ -25,6 +25,7 @@ CANDIDATES = {
     "labels concatenated": {"label_mode": "concat"},
     "r1": {"mode": "r1", "LAMBDA": 2.0, "penalty_every": 8, "beta2": 0.99},
     "rpgan": {"mode": "rpgan"},
+    "rpgan, penalty at each": {"mode": "rpgan", "penalty_every": 1},
     "rpgan, rate 2e-4": {"mode": "rpgan", "learning_rate": 2e-4},
     "rpgan, LAMBDA 0.2": {"mode": "rpgan", "LAMBDA": 0.2},
     "the paper's rate and updates": {"learning_rate": 1e-4, "critic_num": 5},
@@ -61,8 +62,8 @@ CANDIDATES |= {  # changes of gp's former defaults for folders, at a rate of 1e-
         "r1": {"mode": "r1", **_R1},
         "r1, falls after 2000": {"mode": "r1", **_R1, "decay_after": 2000},
         "rpgan": {"mode": "rpgan"},
+        "rpgan, penalty at each": {"mode": "rpgan", "penalty_every": 1},
         "rpgan, penalty every 4th": {"mode": "rpgan", "penalty_every": 4},
-        "rpgan, penalty every 8th": {"mode": "rpgan", "penalty_every": 8},
         "rpgan, LAMBDA 0.2": {"mode": "rpgan", "LAMBDA": 0.2},
         "r1, normal latents": {"mode": "r1", **_R1, "z_distribution": "normal"},
         "r1, rate 2e-3": {"mode": "r1", **_R1, "learning_rate": 2e-3},
@@ -115,7 +116,7 @@ CANDIDATES |= {  # which network? All faces, or 1,000 of them, at 64x64
         "sngan": {"arch": "sngan", "g_width": (32,), "d_width": (32,)},
         "resnet": {"arch": "resnet", "g_width": (16,), "d_width": (16,)},
         "fastgan": {"arch": "fastgan"},
-        "pggan": {"preset": "pggan_faces", "fade_kimg": 10.0, "stable_kimg": 10.0},
+        "pggan": {"preset": "pggan_faces"},
     }.items()
 }
 _BLONDE = {"dataset": "data/hair/trainB", "output_height": 48, "train_size": 300}

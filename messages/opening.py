@@ -54,6 +54,12 @@ def settled(asked, c, count):
             f"augment={text(c.augment)}{strength}: with only {count:,} training images, the critic "
             "may overfit, see --augment"
         )
+        fits = tables.ARCHS["fastgan"].multiple_of
+        if c.arch == "dcgan" and c.output_height % fits == c.output_width % fits == 0:
+            yield (
+                "note: from so few images, --arch fastgan makes better pictures of this size, see"
+                " docs/networks.md"
+            )
 
 
 def start_differences(c, was, spec):

@@ -229,6 +229,8 @@ def test_rows_are_those_of_the_names_taken(monkeypatch):
         ("--dataset cats", 3, 999, True, "color,translation,cutout 0.3"),
         ("--dataset cats --augment_p 0.5", 3, 9, True, "color,translation,cutout 0.5"),
         ("--dataset cats --mode r1", 3, 999, True, "ada"),
+        ("--dataset cats --output_height 48", 3, 999, True, "color,translation,cutout 0.3"),
+        ("--dataset cats --arch fastgan --augment_p 0.5", 3, 999, True, "color,translation 0.5"),
         ("--dataset cats --arch resnet", 3, 999, True, "ada"),
         ("--dataset cats", 3, 1000, True, "none"),
         ("--dataset cats", 1, 10, False, "none"),
@@ -251,6 +253,7 @@ def test_images_settle_what_nothing_else_gives(line, channels, count, mirror, au
     strength = p and f" augment_p={p}"
     new = asked.augment is None and augment != "none"
     assert (f"augment={names}{strength}: with only" in said) == new == ("augment" in said)
+    assert ("--arch fastgan" in said) == (new and "--arch" not in line and "48" not in line)
 
 
 def test_folders_have_rates_of_their_own():

@@ -227,7 +227,7 @@ PUBLISHED = [
     ("dragan", "adam", 2e-4, (0.5, 0.999), 1, "none", {"LAMBDA": 10}),
     ("r1", "adam", 2e-4, (0.5, 0.999), 1, "none", {"LAMBDA": 10}),
     ("gp", "adam", 1e-3, (0.0, 0.9), 1, "none", {"LAMBDA": 10, "penalty_fraction": 0.25}),  # ours
-    ("rpgan", "adam", 1e-3, (0.0, 0.99), 1, "none", {"LAMBDA": 1, "penalty": "r1r2"}),
+    ("rpgan", "adam", 1e-3, (0.0, 0.99), 1, "none", {"penalty": "r1r2", "penalty_every": 8}),
 ]
 
 
