@@ -26,8 +26,8 @@ CANDIDATES = {
     "r1": {"mode": "r1", "LAMBDA": 2.0, "penalty_every": 8, "beta2": 0.99},
     "rpgan": {"mode": "rpgan"},
     "rpgan, penalty at each": {"mode": "rpgan", "penalty_every": 1},
-    "rpgan, rate 2e-4": {"mode": "rpgan", "learning_rate": 2e-4},
-    "rpgan, LAMBDA 0.2": {"mode": "rpgan", "LAMBDA": 0.2},
+    "rpgan, rate 2e-4": {"mode": "rpgan", "penalty_every": 1, "learning_rate": 2e-4},
+    "rpgan, LAMBDA 0.2": {"mode": "rpgan", "penalty_every": 1, "LAMBDA": 0.2},
     "the paper's rate and updates": {"learning_rate": 1e-4, "critic_num": 5},
     "mnist_conditional": {"preset": "mnist_conditional"},
     "wgan_gp_mnist": {"preset": "wgan_gp_mnist"},
@@ -64,12 +64,12 @@ CANDIDATES |= {  # changes of gp's former defaults for folders, at a rate of 1e-
         "rpgan": {"mode": "rpgan"},
         "rpgan, penalty at each": {"mode": "rpgan", "penalty_every": 1},
         "rpgan, penalty every 4th": {"mode": "rpgan", "penalty_every": 4},
-        "rpgan, LAMBDA 0.2": {"mode": "rpgan", "LAMBDA": 0.2},
+        "rpgan, LAMBDA 0.2": {"mode": "rpgan", "penalty_every": 1, "LAMBDA": 0.2},
         "r1, normal latents": {"mode": "r1", **_R1, "z_distribution": "normal"},
         "r1, rate 2e-3": {"mode": "r1", **_R1, "learning_rate": 2e-3},
         "rate 2e-3, normal latents": {"learning_rate": 2e-3, "z_distribution": "normal"},
         "rate 2e-3, beta2 0.99": {"learning_rate": 2e-3, "beta2": 0.99},
-        "rpgan, rate 2e-3": {"mode": "rpgan", "learning_rate": 2e-3},
+        "rpgan, rate 2e-3": {"mode": "rpgan", "penalty_every": 1, "learning_rate": 2e-3},
         "rate 4e-3": {"learning_rate": 4e-3},
         "rate 2e-3, two critic updates": {"learning_rate": 2e-3, "critic_num": 2},
     }.items()
@@ -136,4 +136,4 @@ CANDIDATES |= {  # faces_64_48_48 was trained in mode gp, at 2.6e-4 in the end
         ", rate 2e-3": {"learning_rate": 2e-3},
     }.items()
 }
-STACKED = {"gp": {}, "r1": {"mode": "r1", **_R1}, "rpgan": {"mode": "rpgan"}}
+STACKED = {"gp": {}, "r1": {"mode": "r1", **_R1}, "rpgan": {"mode": "rpgan", "penalty_every": 1}}

@@ -1,8 +1,8 @@
 """The traffic between replicas in a train step, and a model of the scaling efficiency.
 
-`python -m benchmarks.scaling` traces the step of each shipped run for two replicas, and counts the
-bytes of the all-reduces in its graph. The multiply-adds are counted by `benchmarks.step`. No step
-is run. With N replicas of `--batch` images each, the model is
+`python -m benchmarks.scaling` traces the step of each DCGAN that ships for two replicas, and counts
+the bytes of the all-reduces in its graph. The multiply-adds are counted by `benchmarks.step`. No
+step is run. With N replicas of `--batch` images each, the model is
 
     compute  = 2 · multiply-adds / (TFLOP/s)
     exchange = sum over the all-reduces, of S bytes each, of

@@ -44,7 +44,7 @@ def find(run, checkpoint_dir, data_dir):
     if folder := find_named(run, checkpoint_dir):
         return folder
     source = place_data(run, data_dir, checkpoint_dir)
-    height = resolve({"dataset": run}, check=False).output_height
+    height = resolve({"dataset": run, "data_dir": data_dir}, check=False).output_height
     try:
         return trained.find_run(checkpoint_dir, run, {}, add_newer_fields, source, height)[0]
     except console.Failed:

@@ -57,8 +57,8 @@ def settled(asked, c, count):
         fits = tables.ARCHS["fastgan"].multiple_of
         if c.arch == "dcgan" and c.output_height % fits == c.output_width % fits == 0:
             yield (
-                "note: from so few images, --arch fastgan makes better pictures of this size, see"
-                " docs/networks.md"
+                "note: from 300 faces of 64x64, --arch fastgan made cleaner pictures, but less "
+                "varied ones, see docs/results.md"
             )
 
 

@@ -136,7 +136,7 @@ def find_run(checkpoint_dir, dataset, wanted, complete=lambda saved: None, sourc
         `batch_size` is only preferred, as test mode also takes it as the number of images.
       complete: adds settings that are newer than a run to the dict of its settings.
       source: the place of the data set, as `datasets.packed.place` returns; None if unknown.
-      height: the usual height of its images; runs of that height are preferred among equals.
+      height: the usual height of its images; preferred among runs that ship.
 
     Returns:
       (path of the run's folder, text to print after it: names the other runs, or says that it

@@ -809,6 +809,12 @@ def test_a_run_older_than_penalties_has_its_modes(tmp_path):
         assert ("penalty", saved["penalty"], "r2") in changes(c, saved)
 
 
+def test_an_older_translation_that_was_compiled_by_xla_can_still_be_used(save):
+    was = {**resolve({"arch": "cyclegan", "dataset": "hair"}).to_json(), "jit": True}
+    saved = read_saved(save(**was))
+    assert not resolve({}, saved).jit
+
+
 # ---- the program -----------------------------------------------------------------------------
 
 
