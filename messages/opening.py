@@ -55,7 +55,8 @@ def settled(asked, c, count):
             "may overfit, see --augment"
         )
         fits = tables.ARCHS["fastgan"].multiple_of
-        if c.arch == "dcgan" and c.output_height % fits == c.output_width % fits == 0:
+        measured = c.mode in tables.ARCHS[c.arch].few_colour
+        if measured and c.output_height % fits == c.output_width % fits == 0:
             yield (
                 "note: from 300 faces of 64x64, --arch fastgan made cleaner pictures, but less "
                 "varied ones, see docs/results.md"

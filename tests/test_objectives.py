@@ -101,7 +101,8 @@ def test_where_the_gradient_of_a_penalty_is_taken(name):
 @pytest.mark.parametrize("at", ["reals", "fakes"])
 def test_r1_is_taken_at_reals_and_r2_at_fakes(eager, at):
     """A critic whose gradient is 2x: the penalty is weight/2·4·|x|² of one side only."""
-    trainer = small_trainer("dcgan", "rpgan", LAMBDA=WEIGHT, penalty={"reals": "r1"}.get(at, "r2"))
+    given = {"LAMBDA": WEIGHT, "penalty_every": 1, "penalty": {"reals": "r1"}.get(at, "r2")}
+    trainer = small_trainer("dcgan", "rpgan", **given)
     real, fake = images_of(trainer, 1), images_of(trainer, 2)
     images = keras.Input(real.shape[1:])
     score = keras.ops.sum(keras.ops.square(images), (1, 2, 3))
