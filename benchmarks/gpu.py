@@ -1,4 +1,4 @@
-"""Try each trainer on a GPU, in each precision, with and without XLA, and print a table to paste.
+"""Try each trainer on a GPU, in each precision, without and with XLA, and print a table to paste.
 
 `make gpu-check`, or `python -m benchmarks.gpu`, trains each trainer for 200 updates on random
 images. It needs no data set. Run nothing else on the machine meanwhile.
@@ -126,7 +126,7 @@ def main(words=None):
     for name in call.cases:
         line = [name]
         for precision, jit in columns:
-            if jit and "jit" in tables.ARCHS[resolve(CASES[name]).arch].task.refuses:
+            if jit and tables.ARCHS[resolve(CASES[name]).arch].task.no_jit:
                 line.append("not offered")
                 continue
             text, well = cell({**CASES[name], "precision": precision, "jit": jit}, call.steps)

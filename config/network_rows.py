@@ -12,6 +12,7 @@ class Task:
       does: a clause for messages, which follows "--arch=NAME, which".
       asks: the fields of test mode that only this task supports.
       refuses: the fields that this task does not support.
+      no_jit: why --jit is refused, a clause; "" if it is not.
       settles: values of Config fields that override those of the data set.
       reader: the reader of the data, or None for the reader of the data set.
       load: function that reads the data.
@@ -37,6 +38,7 @@ class Task:
     measure: str
     measure_bytes: str
     refuses: tuple[str, ...] = ()
+    no_jit: str = ""
     settles: Mapping = dataclasses.field(default_factory=dict)
     reader: str | None = None
     facts: tuple[str, ...] = ()

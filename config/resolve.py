@@ -193,6 +193,8 @@ def _check_task(c, task):
         refused = name in task.refuses and getattr(c, name) and fields.is_set(c, name)
         if refused or (name in others and fields.is_set(c, name)):
             raise WrongCall(f"--{name} cannot be used with --arch={c.arch}, which {task.does}")
+    if c.jit and task.no_jit:
+        raise WrongCall(f"--jit cannot be used with --arch={c.arch}: {task.no_jit}")
     if c.best_by not in task.measures:
         raise WrongCall(
             f"--best_by={c.best_by} cannot be used with --arch={c.arch}, which {task.does}: it must"

@@ -82,7 +82,7 @@ def add_newer_fields(saved):
     row, mode = tables.ARCHS.get(saved.get("arch")), tables.MODES.get(saved.get("mode"))
     if row and row.growth and "penalty" not in saved:
         saved["critic_norm"] = "none"  # the run is older than norms in growing networks
-    if row and "jit" in row.task.refuses:
+    if row and row.task.no_jit:
         saved["jit"] = None  # older runs may have it
     for name in ("background", "freeze_critic", "decay_after"):
         saved.setdefault(name, FIELDS[name].default)

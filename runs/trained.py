@@ -198,8 +198,8 @@ def _search(top, dataset, wanted, complete, source, height):
         }
         exact = "name" in wanted or other_source(saved, dataset, source) is None
         time = 0 if ships(folder) else paths[-1].stat().st_mtime  # a shipped file's is the clone's
-        usual = saved.get("output_height") == height
-        rank = (exact, equal.pop("batch_size", True), time, usual, folder)
+        usual = not ships(folder) or saved.get("output_height") == height
+        rank = (exact, usual, equal.pop("batch_size", True), time, folder)
         (fitting if all(equal.values()) else others).append(rank)
     folders = [rank[-1] for rank in sorted(fitting, reverse=True)]
     return _Found(folders, [rank[-1].name for rank in others], unreadable)

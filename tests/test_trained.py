@@ -68,6 +68,8 @@ def test_the_dates_of_a_clone_do_not_select_among_runs_that_ship(tmp_path, pretr
     both = [put_run(pretrained, f"b_{n}", dataset="b", output_height=n) for n in (48, 64)]
     assert find_run(tmp_path / "own", "b", {}, height=48)[0] == both[0]
     assert find_run(tmp_path / "own", "b", {"output_height": 64}, height=48)[0] == both[1]
+    put_run(pretrained, "b_32", dataset="b", output_height=32, batch_size=16)
+    assert find_run(tmp_path / "own", "b", {"batch_size": 16}, height=48)[0] == both[0]
 
 
 def test_runs_that_ship_are_found_from_any_folder(monkeypatch, tmp_path):
