@@ -102,8 +102,29 @@ def describe_length(c, spec, step_bytes):
     if trainer is None:
         yield f"not timed: {memory.size_text(free)} of free memory are too little"
         return
-    seconds = time_updates(trainer)
-    yield opening.pace(updates, seconds, 60 * c.max_minutes or math.inf, trainer.grows)
+    seconds_left = 60 * c.max_minutes or math.inf
+    if trainer.grows:
+        yield from time_stages(trainer, updates, seconds_left)
+    else:
+        yield opening.pace(updates, time_updates(trainer), seconds_left)
+
+
+def time_stages(trainer, updates, seconds_left):
+    """Yield lines on the time of each stage that a trainer of growing networks has left.
+
+    Args:
+      trainer: a trainer of which `grows` is true; it ends in the last stage.
+      updates: number of generator updates that are left.
+      seconds_left: seconds until --max_minutes ends the training.
+    """
+    total = 0
+    for size, length in trainer.stages():
+        if not (count := min(length, updates)):
+            break
+        seconds = time_updates(trainer)
+        yield opening.stage_pace(size, count, seconds)
+        total, updates = total + count * seconds, updates - count
+    yield opening.total_pace(total, seconds_left)
 
 
 def time_updates(trainer):

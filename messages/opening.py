@@ -188,12 +188,26 @@ def pace(left, seconds, seconds_left=math.inf, grows=False):
     """
     each = f"at {seconds:.2g} s an update"
     if grows:
-        return f"{each[3:]} at this size; updates at larger sizes take longer"
+        return f"{each[3:]} at this size; larger sizes take longer, and --dry_run times them"
     if left == seconds_left == math.inf:
         return each[3:]
     if left * seconds <= seconds_left:
         return f"about {_span(left * seconds)} {each}"
     return f"about {seconds_left / seconds:,.0f} updates until the time is up, {each}"
+
+
+def stage_pace(size, updates, seconds):
+    """Return a line with the time of a stage, of images of a size (height, width)."""
+    height, width = size
+    return f"{height}x{width}: {updates:,} updates at {seconds:.2g} s"
+
+
+def total_pace(seconds, seconds_left):
+    """Return a line with the time of all stages, and whether --max_minutes ends them earlier."""
+    line = f"about {_span(seconds)} for all stages"
+    if seconds <= seconds_left:
+        return line
+    return f"{line}, but --max_minutes ends them after {_span(seconds_left)}"
 
 
 def _span(seconds):

@@ -531,7 +531,7 @@ def test_the_usual_lengths_of_other_architectures():
 def test_the_line_on_the_pace(words, text):
     assert opening.pace(*words) == text
     grows = opening.pace(*words, grows=True)
-    assert grows == f"{words[1]:.2g} s an update at this size; updates at larger sizes take longer"
+    assert grows.startswith(f"{words[1]:.2g} s an update at this size; larger sizes take longer")
 
 
 @pytest.mark.parametrize(

@@ -96,10 +96,11 @@ def test_phases_of_length_zero():
 @pytest.mark.parametrize("seen", [0, 7, 99, 100, 333, 10_000])
 def test_the_number_of_remaining_steps(updates, seen):
     schedule = GrowthSchedule(50, 60, (4, 7, 2))
-    steps, now = 0, seen
+    steps, now = [0, 0, 0], seen
     while now < schedule.end(2):
-        now += updates * schedule.at(now).batch
-        steps += 1
+        state = schedule.at(now)
+        now += updates * state.batch
+        steps[state.stage] += 1
     assert schedule.steps(seen, updates) == steps
 
 
@@ -559,13 +560,45 @@ def test_dry_run(cli, arch, monkeypatch, eager):
     counts = [f"{memory.parameters(network):,}" for network in stages[-1][:2]]
     assert f"generator {counts[0]} parameters, critic {counts[1]}, " in lines[-1]
     assert (", decoder 33,776, memory" in lines[-1]) == (arch == "fastgan")
-    last = out.splitlines()[-4:]
+    last = out.splitlines()[-6 if arch == "pggan" else -4 :]
     assert "memory of a train step: about" in last[0]
     assert last[1].startswith("device: ")
     lengths = {"pggan": "150,000 generator", "fastgan": "16,000 generator updates = 158 epochs"}
     assert last[2].startswith(lengths.get(arch, "16,000 generator updates = 640 epochs"))
-    assert re.search(r"[\d.e+-]+ s an update", last[3])
+    if arch == "pggan":  # half of the images are of each stage
+        assert re.fullmatch(r"4x4: 50,000 updates at \S+ s", last[3])
+        assert re.fullmatch(r"8x8: 100,000 updates at \S+ s", last[4])
+        assert re.fullmatch(r"about \d+ \w+ for all stages", last[5])
+    else:
+        assert re.search(r"[\d.e+-]+ s an update", last[3])
     assert not Path("checkpoint").exists() and not Path("data").exists()
+
+
+@pytest.mark.parametrize(
+    ("more", "lines"),
+    [
+        ((), ["4x4: 2 updates at 2 s", "8x8: 6 updates at 4 s", "about 28 seconds for all stages"]),
+        (
+            ("--max_steps", 3, "--max_minutes", 0.1),
+            [
+                "4x4: 2 updates at 2 s",
+                "8x8: 1 updates at 4 s",
+                "about 8 seconds for all stages, but --max_minutes ends them after 6 seconds",
+            ],
+        ),
+        (("--max_steps", 2), ["4x4: 2 updates at 2 s", "about 4 seconds for all stages"]),
+    ],
+)
+def test_a_dry_run_times_the_updates_of_each_stage(cli, monkeypatch, eager, more, lines):
+    def seconds(trainer):
+        images, _ = trainer.random_batch(0)
+        assert images.shape[1] == trainer.batch_size and float(trainer.alpha) == 1
+        return trainer.critic.inputs[0].shape[1] / 2
+
+    monkeypatch.setattr(dry_run, "time_updates", seconds)
+    out = cli(*RUN, "--dataset", "digits", *more, "--dry_run")[1].splitlines()
+    assert out[-len(lines) :] == lines
+    assert not out[-len(lines) - 1].startswith("4x4")
 
 
 def test_a_dry_run_needs_no_data(cli, monkeypatch, eager):

@@ -59,6 +59,10 @@ class TrainerBase:
         """True if later updates have larger images."""
         return False
 
+    def stages(self):
+        """Go to each stage of a growth that is left; yield ((height, width), updates) of each."""
+        return ()
+
     @property
     def trained(self):
         """The trained networks: name → Keras model."""

@@ -59,17 +59,17 @@ class GrowthSchedule:
         return stage * (self.fade + self.stable) + (self.final if last else self.stable)
 
     def steps(self, seen, updates):
-        """Return the number of steps from `seen` images to the end of the last stage.
+        """Return the number of steps that are left of each stage, a list.
 
         Args:
           seen: images seen.
           updates: critic updates in a step, one batch each.
         """
-        total = 0
+        steps = []
         for stage, batch in enumerate(self.batches):
-            steps = max(0, -(-(self.end(stage) - seen) // (updates * batch)))
-            total, seen = total + steps, seen + steps * updates * batch
-        return total
+            steps.append(max(0, -(-(self.end(stage) - seen) // (updates * batch))))
+            seen += steps[-1] * updates * batch
+        return steps
 
 
 def sizes(max_res):

@@ -119,7 +119,15 @@ class PGGAN(GANTrainer):
     @property
     def last(self):
         """The step at which the growth schedule ends."""
-        return int(self.count) + self.growth.steps(int(self.seen), self.critic_num)
+        return int(self.count) + sum(self.growth.steps(int(self.seen), self.critic_num))
+
+    def stages(self):
+        """Go to each stage that is left, for measurements; yield its image size and updates."""
+        for stage, updates in enumerate(self.growth.steps(int(self.seen), self.critic_num)):
+            if updates:
+                self.seen.assign(self.growth.start(stage, 1.0))
+                self._begin_stage(stage)
+                yield self.critic.inputs[0].shape[1:3], updates
 
     def resume(self, generator, critic):
         """Continue from a restored checkpoint, at its stage; see `PairTrainer.resume`."""
