@@ -7,8 +7,9 @@ authors' code, with these differences:
   generator consists of stock Keras layers. The authors' noise has a learnt scale that starts at 0.
 - The generator's convolutions and the decoders have no spectral norm. A batch norm follows them,
   which removes the scale of a kernel.
-- The critic has the authors' spectral norm and batch norm with `--critic_norm batch`, the default.
-  Spectral norm alone left its scores so small that the reconstruction decided what it learnt.
+- The critic has no norms, which suits the penalties of the default loss; the paper's is the hinge
+  loss. With `--critic_norm batch` it has the authors' spectral norm and batch norm. Spectral norm
+  alone left its scores so small that the reconstruction decided what it learnt.
 - As in the paper, the critic has one input, no skip-layer excitation and two decoders. The authors'
   code adds a second critic of images of 128x128, a third decoder and excitations.
 - The reconstruction loss is L1 on pixels, see `_reconstruction`.

@@ -115,6 +115,7 @@ CANDIDATES |= {  # which network? All faces, or 1,000 of them, at 64x64
         "dcgan": {},
         "sngan": {"arch": "sngan", "g_width": (32,), "d_width": (32,)},
         "resnet": {"arch": "resnet", "g_width": (16,), "d_width": (16,)},
+        "fastgan, hinge": {"preset": "fastgan_hinge"},
         "fastgan": {"arch": "fastgan"},
         "pggan": {"preset": "pggan_faces"},
     }.items()

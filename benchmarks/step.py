@@ -30,6 +30,7 @@ CASES = {
     "resnet": ({"dataset": "photos", "arch": "resnet", "batch_size": 4}, 3, 0),
     # Without augmentation, which PyTorch's trainer does not have.
     "fastgan": ({"dataset": "photos", "arch": "fastgan", "augment": ("none",)}, 3, 0),
+    "fastgan_hinge": ({"dataset": "photos", "preset": "fastgan_hinge", "augment": ("none",)}, 3, 0),
 }
 MODES = ("gp", "regular", "div", "hinge", "rpgan")
 LAYOUTS = ("default", "channels_last")

@@ -67,44 +67,57 @@ class Generator(nn.Module):
         return torch.tanh(self.last(maps[-1]))
 
 
-def _strided(ins, out, kernel, stride, padding, normed=True):
-    """A convolution with spectral norm, then batch norm if `normed`, and a leaky ReLU."""
-    conv = spectral_norm(nn.Conv2d(ins, out, kernel, stride, padding, bias=False))
-    norms = [nn.BatchNorm2d(out)] if normed else []
-    return nn.Sequential(conv, *norms, nn.LeakyReLU(0.2))
+def _conv(*shape, normed):
+    """A convolution with spectral norm and no bias, or, without norms, with a bias alone."""
+    conv = nn.Conv2d(*shape, bias=not normed)
+    return spectral_norm(conv) if normed else conv
+
+
+def _strided(*shape, normed, batch=True):
+    """A convolution; if `normed`, with spectral norm and, if `batch`, batch norm; a leaky ReLU."""
+    norms = [nn.BatchNorm2d(shape[1])] if normed and batch else []
+    return nn.Sequential(_conv(*shape, normed=normed), *norms, nn.LeakyReLU(0.2))
 
 
 class Down(nn.Module):
     """`fastgan._down` in PyTorch."""
 
-    def __init__(self, ins, out):
+    def __init__(self, ins, out, normed):
         super().__init__()
-        self.main = nn.Sequential(_strided(ins, out, 4, 2, 1), _strided(out, out, 3, 1, 1))
-        self.direct = nn.Sequential(nn.AvgPool2d(2), _strided(ins, out, 1, 1, 0))
+        layers = ((ins, out, 4, 2, 1), (out, out, 3, 1, 1), (ins, out, 1, 1, 0))
+        first, second, direct = (_strided(*shape, normed=normed) for shape in layers)
+        self.main = nn.Sequential(first, second)
+        self.direct = nn.Sequential(nn.AvgPool2d(2), direct)
 
     def forward(self, x):
         return (self.main(x) + self.direct(x)) / 2
 
 
 class Critic(nn.Module):
-    """The critic of `fastgan.build_fastgan` with batch norm. It keeps its newest `features`."""
+    """The critic of `fastgan.build_fastgan`, without norms or with batch norm.
+
+    It keeps its newest `features`.
+    """
 
     def __init__(self, c, spec):
         super().__init__()
         halvings = len(fastgan.sizes((spec.height, spec.width), 8)) - 1
         widths = [fastgan.scaled(c.d_width[0], f) for f in fastgan.D_FACTORS[:halvings][::-1]]
         strided, ins, layers = max(0, halvings - fastgan.BLOCKS), spec.channels, []
+        normed = c.critic_norm == "batch"
         if not strided:
             ins = fastgan.scaled(c.d_width[0], fastgan.D_FACTORS[halvings])
-            layers.append(_strided(spec.channels, ins, 3, 1, 1, normed=False))
+            layers.append(_strided(spec.channels, ins, 3, 1, 1, normed=normed, batch=False))
         for i, out in enumerate(widths):
-            block = _strided(ins, out, 4, 2, 1, normed=i > 0) if i < strided else Down(ins, out)
-            layers.append(block)
+            if i < strided:
+                layers.append(_strided(ins, out, 4, 2, 1, normed=normed, batch=i > 0))
+            else:
+                layers.append(Down(ins, out, normed))
             ins = out
         self.layers = nn.ModuleList(layers)
         last = 2 * fastgan.scaled(c.d_width[0], fastgan.D_FACTORS[0])
-        score = spectral_norm(nn.Conv2d(last, 1, 4, bias=False))
-        self.scores = nn.Sequential(_strided(ins, last, 1, 1, 0), score)
+        scores = _conv(last, 1, 4, normed=normed)
+        self.scores = nn.Sequential(_strided(ins, last, 1, 1, 0, normed=normed), scores)
         self.features = []
 
     def forward(self, x, labels=None):

@@ -61,6 +61,16 @@ PRESETS = {
             "epoch": 200,
         },
     ),
+    "fastgan_hinge": Preset(  # 2101.04775, and the authors' code, whose widths are 64
+        "ours",
+        {
+            "arch": "fastgan",
+            "dataset": "faces",
+            "output_height": 64,
+            "mode": "hinge",
+            "critic_norm": "batch",  # and spectral norm
+        },
+    ),
     "pggan_faces": Preset(  # 64x64 pixels; hours on two CPU cores
         "ours",
         {

@@ -264,16 +264,17 @@ ARCHS = {
         min_size=64,
         multiple_of=64,
         one_width=True,
+        # docs/results.md, "FastGAN's loss". The preset fastgan_hinge has the authors' settings.
         defaults={
-            "mode": "hinge",
+            "mode": "rpgan",
             **_NORMAL,
             "z_dim": 256,
             "g_width": (8,),
             "d_width": (16,),
             "batch_size": 16,
-            "critic_norm": "batch",  # and spectral norm, as the authors have
             "augment": ("color", "translation"),
         },
+        in_folder={"rpgan": {"decay_after": 4000}},
     ),
     "pggan": Architecture(  # values of 1710.10196, appendix A.1
         builder="architectures.pggan.networks:build_pggan",

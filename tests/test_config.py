@@ -274,6 +274,8 @@ def test_folders_have_rates_of_their_own():
         "--dataset cats --mode r1": (2e-4, 0),
         "--dataset cats --arch resnet": (1e-3, 0),
         "--dataset cats --arch pggan": (1e-3, 0),
+        "--dataset cats --arch fastgan": (1e-3, 4000),
+        "--dataset cats --arch fastgan --mode hinge": (2e-4, 0),
         "--dataset mnist": (1e-3, 0),
     }
     for line, found in lines.items():

@@ -42,13 +42,23 @@ def test_the_authors_networks():
 
 def test_the_default_networks():
     c = resolve({"arch": "fastgan", "dataset": "pics"})
-    assert (c.mode, c.penalty, c.critic_num, c.batch_size) == ("hinge", "none", 1, 16)
-    assert (c.optimizer, c.learning_rate, c.beta1, c.beta2) == ("adam", 2e-4, 0.5, 0.999)
+    assert (c.mode, c.penalty, c.critic_norm, c.batch_size) == ("rpgan", "r1r2", "none", 16)
+    assert (c.optimizer, c.learning_rate, c.beta1, c.beta2) == ("adam", 1e-3, 0.0, 0.99)
+    assert c.decay_after == 4000
     assert settle(c, 3, 100).augment == ("color", "translation")
     assert resolve({"arch": "fastgan", "dataset": "pics", "augment": ("none",)}).augment == (
         "none",
     )
     assert c.run_name == "pics_16_64_64_fastgan"
+    generator, critic = build.build_networks(c, ImageSpec(64, 64, 3, 1, 0))
+    found = [count(x) for x in (generator, critic, critic.auxiliary.network)]
+    assert found == [1_359_856, 414_561, 134_944]
+
+
+def test_the_authors_settings():
+    c = resolve({"preset": "fastgan_hinge", "dataset": "pics"})
+    assert (c.mode, c.penalty, c.critic_norm, c.batch_size) == ("hinge", "none", "batch", 16)
+    assert (c.optimizer, c.learning_rate, c.beta1, c.beta2) == ("adam", 2e-4, 0.5, 0.999)
     generator, critic = build.build_networks(c, ImageSpec(64, 64, 3, 1, 0))
     found = [count(x) for x in (generator, critic, critic.auxiliary.network)]
     assert found == [1_359_856, 415_472, 134_944]

@@ -82,7 +82,7 @@ def test_the_page_of_flags_is_up_to_date():
     page = help.flags_page()
     assert (ROOT / "docs" / "flags.md").read_text() == page
     for name, default in {
-        "mode": "gp; `sngan`, `fastgan`: hinge; `cyclegan`: lsgan",
+        "mode": "gp; `sngan`: hinge; `fastgan`: rpgan; `cyclegan`: lsgan",
         "learning_rate": "0.001; `regular`: 5e-05;",
         "input_fname_pattern": "\\* |",
     }.items():

@@ -68,7 +68,7 @@ def test_every_preset_has_a_pinned_size():
         n for n, row in presets.PRESETS.items() if row.settings.get("arch") in ("pggan", "cyclegan")
     }
     assert {"pggan_1024", "cyclegan_selfie2anime"} < others  # in test_pggan.py, test_cyclegan.py
-    assert set(SIZES) | {"digits", "faces_r1"} | others == set(presets.PRESETS)
+    assert set(SIZES) | {"digits", "faces_r1", "fastgan_hinge"} | others == set(presets.PRESETS)
 
 
 @pytest.mark.parametrize(
