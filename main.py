@@ -12,10 +12,9 @@ if missing := [name for name in ("numpy", "PIL") if importlib.util.find_spec(nam
     sys.exit(f"main.py: {sys.executable} lacks the package {missing[0]}: source .venv/bin/activate")
 
 import console
-from commands import COMMANDS, LASTING, devices
+from commands import COMMANDS, LASTING, devices, suggest
 from commands.build import start_settings
 from commands.generate import generate
-from commands.sources import suggest
 from config.flags import parse_flags, resuming_call
 from config.resolve import resolve
 from console import Failed, WrongCall, allow_warnings, open_closed_streams, open_ended_output

@@ -23,17 +23,18 @@ def dry_run(given):
     Args:
       given: dict of the flags of the call.
     """
+    given, why = sources.choose_network(given)
     start = build.start_settings(given)
     c = resolve(given, start=start)
     check_new(c)
-    for line in (opening.first_lines(c, given, {}, start), *describe(c)):
+    for line in (*filter(None, [why]), opening.first_lines(c, given, {}, start), *describe(c)):
         print(line, flush=True)
 
 
 def describe(c):
     """Yield lines on the images, the networks, the memory and the time of a config."""
     spec, reason = sources.describe_data(c)
-    count = count_images(c, spec) if spec.count else math.inf
+    count = sources.count_images(c, spec) if spec.count else math.inf
     settled = []
     c = sources.settle(c, spec, count, settled.append)
     devices.import_tensorflow(c.device)
@@ -67,12 +68,6 @@ def describe(c):
     yield from describe_length(c, spec, peak + TENSORFLOW_BYTES)
 
 
-def count_images(c, spec):
-    """Return the number of training images of a config. `spec` counts the held-out images, too."""
-    rest = spec.count - sources.count_held_out(c, spec.count)
-    return min(c.train_size or rest, rest)
-
-
 def describe_length(c, spec, step_bytes):
     """Yield lines on the number of updates of a config and on their time on this machine.
 
@@ -83,7 +78,7 @@ def describe_length(c, spec, step_bytes):
     """
     from training import memory, replicas
 
-    images = count_images(c, spec)
+    images = sources.count_images(c, spec)
     per_epoch = max(1, images // c.batch_size) if images else 0
     updates = build.count_updates(c, per_epoch) if per_epoch or not c.epoch else math.inf
     free = memory.free_bytes() or math.inf

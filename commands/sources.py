@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 import hashlib
-import os
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,6 @@ import numpy as np
 import console
 from config import resolve, tables
 from config.rows import import_object
-from config.values import did_you_mean
 from datasets import packed
 from generation import listing
 from messages import opening
@@ -244,6 +242,41 @@ def describe_data(c):
         return packed.ImageSpec(*size, 3, 0, 0), str(error)
 
 
+def count_images(c, spec):
+    """Return the number of training images of a config. `spec` counts the held-out images, too."""
+    rest = spec.count - count_held_out(c, spec.count)
+    return min(c.train_size or rest, rest)
+
+
+def choose_network(given):
+    """Choose the network of a call to train that says nothing about networks.
+
+    The row of the data set may have a network for few colour images. A run that the call goes on
+    with keeps its network, whatever the number of images is now.
+
+    Args:
+      given: dict of the flags of the call.
+
+    Returns:
+      (dict of the flags, with the network if it is that for few images; text that says why, or
+      None).
+    """
+    c = resolve.resolve(given, check=False)
+    few = resolve.network_for_few(c, given)
+    if few is None:
+        return given, None
+    chosen = {**given, "arch": few}
+    for flags in (given,) if c.name else (chosen, given):
+        run = Path(c.checkpoint_dir, resolve.resolve(flags, check=False).run_name)
+        if c.resume and (run / trained.CONFIG).exists():
+            return flags, None
+    spec, _ = describe_data(c)
+    count = count_images(c, spec)
+    if spec.channels != 3 or not 0 < count < tables.FEW_IMAGES:
+        return given, None
+    return chosen, opening.network_for_few(few, count)
+
+
 def build_batches(c, data, strategy=None):
     """Return the stream of training images, a `packed.Batches` or `domains.Pairs`.
 
@@ -260,29 +293,3 @@ def build_batches(c, data, strategy=None):
     if len(batches) < c.batch_size:
         print(f"{len(batches)} images are fewer than a batch of {c.batch_size}: images repeat")
     return batches
-
-
-def suggest(given):
-    """Return " (did you mean --FLAG NAME?)" for a data set or a run that does not exist, or "".
-
-    Args:
-      given: dict of the flags of a call that has failed.
-    """
-    c = resolve.resolve(given, check=False)
-    runs = [path.name for top in (c.checkpoint_dir, trained.shipped_dir()) for path in _sorted(top)]
-    sets = [*tables.DATASETS, *(path.name for path in _sorted(c.data_dir) if path.name[0] != ".")]
-    trains = c.train or c.compare  # and gives a new run a name
-    for flag, names in (("init_from", runs), ("name", runs), ("dataset", sets)):
-        word = None if flag == "name" and trains else given.get(flag)
-        is_path = word is None or os.path.basename(word) != word or os.path.exists(word)
-        if not is_path and word not in names and (hint := did_you_mean(word, names, f"--{flag} ")):
-            return hint
-    return ""
-
-
-def _sorted(folder):
-    """Return the paths in a folder; [] if it cannot be read."""
-    try:
-        return sorted(Path(folder).iterdir())
-    except OSError:
-        return []

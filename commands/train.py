@@ -33,6 +33,7 @@ def train(given, started=None, newest_dir=None):
       OSError: if a folder of the run cannot be written.
     """
     started = time.monotonic() if started is None else started
+    given, why = sources.choose_network(given)
     try:
         start = build.start_settings(given)
     except (Failed, WrongCall):
@@ -53,6 +54,8 @@ def train(given, started=None, newest_dir=None):
         if c.resume and not resume:
             refuse_networks(run.folder)
         strategy = devices.join(c, team) if team else None
+        if why:
+            run.say(why)
         return _train(given, {} if resume else start, started, run, resume, strategy)
 
 

@@ -125,7 +125,12 @@ class Config:
         choices=tables.MODES,
         aliases=tables.MODE_ALIASES,
     )
-    arch: str = _flag("dcgan", "architecture of the generator and the critic", choices=tables.ARCHS)
+    arch: str = _flag(
+        "dcgan",
+        "architecture of the generator and the critic; a new run of few images has another one if "
+        "it suits the size, and no mode, width or other setting of dcgan's networks is given",
+        choices=tables.ARCHS,
+    )
     list: bool = _flag(False, "print the runs, and those that ship, and exit", saved=False)
     list_presets: bool = _flag(False, "print the presets and exit", saved=False)
     preset: str = _flag(

@@ -82,6 +82,27 @@ def settle(config, channels, count):
     )
 
 
+def network_for_few(config, given):
+    """Return the name of the network that the row of the data set has for few colour images.
+
+    None if there is none, if it does not make images of the config's size, or if the call names a
+    network, a mode or a setting of the default network.
+
+    Args:
+      config: the `Config` of the call.
+      given: dict of its flags.
+    """
+    row, default = tables.DATASETS.get(config.dataset, tables.FOLDER), fields.FIELDS["arch"].default
+    named = {n for n, v in {**preset_settings(given), **given}.items() if v is not None}
+    about = {"arch", "mode", "compare", "init_from", *tables.ARCHS[default].network}
+    if row.few_arch is None or about & named:
+        return None
+    few = tables.ARCHS[row.few_arch]
+    sides = config.output_height, config.output_width
+    fits = all(side >= few.min_size and side % few.multiple_of == 0 for side in sides)
+    return row.few_arch if fits else None
+
+
 def _data_set(dataset, data_dir):
     """Return the name of a data set in `data_dir` instead of its path; else `dataset`.
 

@@ -82,6 +82,7 @@ class Dataset:
       in_folder: True if the reader lists a folder, and takes `outputs`, the paths to skip.
       colour: values of the Config fields that nothing else sets, if the images have colours.
       few_colour: more such values for fewer than `tables.FEW_IMAGES` training images.
+      few_arch: name of the network for that few colour images, unless the call names one; or None.
     """
 
     reader: str
@@ -90,6 +91,7 @@ class Dataset:
     in_folder: bool = False
     colour: Mapping = dataclasses.field(default_factory=dict)
     few_colour: Mapping = dataclasses.field(default_factory=dict)
+    few_arch: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -438,6 +438,7 @@ def _folder(reader="datasets.folders:read_folder", **defaults):
         in_folder=True,
         colour={"mirror": True},
         few_colour={"augment": ("ada",)},  # see docs/results.md, "Few faces"
+        few_arch="fastgan",  # "Which network?"
     )
 
 

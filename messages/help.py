@@ -121,7 +121,7 @@ def _rows():
     folder = tables.FOLDER
     yield "folders", folder.defaults
     yield "colour folders", folder.colour
-    yield few, folder.few_colour
+    yield few, {**folder.few_colour, "arch": folder.few_arch}
     for name, row in tables.DATASETS.items():
         own = {n: v for n, v in row.defaults.items() if v != folder.defaults.get(n)}
         yield f"`{name}`", own if row.in_folder else row.defaults

@@ -54,13 +54,11 @@ def settled(asked, c, count):
             f"augment={text(c.augment)}{strength}: with only {count:,} training images, the critic "
             "may overfit, see --augment"
         )
-        fits = tables.ARCHS["fastgan"].multiple_of
-        measured = c.mode in tables.ARCHS[c.arch].few_colour
-        if measured and c.output_height % fits == c.output_width % fits == 0:
-            yield (
-                "note: from 300 faces of 64x64, --arch fastgan made cleaner pictures, but less "
-                "varied ones, see docs/results.md"
-            )
+
+
+def network_for_few(name, count):
+    """Return a line on the network that a new run takes because it has few images, `count`."""
+    return f"arch={name}: with only {count:,} training images, see --arch"
 
 
 def start_differences(c, was, spec):

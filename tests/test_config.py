@@ -13,7 +13,7 @@ import pytest
 from commands import build
 from config import fields, flags, presets, tables
 from config.fields import FIELDS, FIXED
-from config.resolve import resolve, settle
+from config.resolve import network_for_few, resolve, settle
 from config.rows import Preset
 from config.saved import LOSS, changes, identity, read_saved, refuse_changes, taken_settings
 from console import WrongCall
@@ -253,9 +253,31 @@ def test_images_settle_what_nothing_else_gives(line, channels, count, mirror, au
     strength = p and f" augment_p={p}"
     new = asked.augment is None and augment != "none"
     assert (f"augment={names}{strength}: with only" in said) == new == ("augment" in said)
-    assert ("--arch fastgan" in said) == (
-        new and not {"--arch", "--mode", "48"} & set(line.split())
-    )
+
+
+@pytest.mark.parametrize(
+    ("line", "network"),
+    [
+        ("--dataset cats", "fastgan"),
+        ("--dataset cats --output_height 128 --output_width 64", "fastgan"),
+        ("--dataset cats --learning_rate 1e-4 --batch_size 8 --name x", "fastgan"),
+        ("--dataset faces --output_height 64", "fastgan"),
+        ("--dataset faces", None),  # 48x48
+        ("--dataset cats --output_height 48", None),
+        ("--dataset cats --output_width 96", None),
+        ("--dataset cats --arch dcgan", None),
+        ("--dataset cats --mode gp", None),
+        ("--dataset cats --g_width 16", None),
+        ("--dataset cats --compare gp,regular", None),
+        ("--dataset cats --init_from faces_64_64_64", None),
+        ("--dataset cats --preset faces_r1 --output_height 64", None),
+        ("--dataset mnist --output_height 64", None),
+        ("--dataset cifar10 --output_height 64", None),
+    ],
+)
+def test_the_network_for_few_images(line, network):
+    given = parse(line)
+    assert network_for_few(resolve(given, check=False), given) == network
 
 
 def test_folders_have_rates_of_their_own():

@@ -1,19 +1,24 @@
 """FastGAN's networks, and the term of the critic's loss that reconstructs real images."""
 
+import shutil
+from pathlib import Path
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 
 from architectures import fastgan
 from benchmarks.races import small_batch, small_trainer
-from commands import build
+from commands import build, sources
+from config import tables
 from config.resolve import resolve, settle
 from datasets.packed import ImageSpec
 from layers import spectral, stock
 from losses import Auxiliary
 from runs.trained import NETWORK_FILES
-from tests.conftest import batch, same, values
+from tests.conftest import batch, folder_of_images, same, values
 from training import replicas
 from training.base import Use
 from training.randomness import Purpose, fold
@@ -258,3 +263,50 @@ def test_an_auxiliary_loss_is_a_term_of_the_critics(eager, with_auxiliary, mode)
     values = [float(x.auxiliary.network.trainable_variables[0][0, 0]) for x, _ in found]
     assert abs(values[0] - 2) > 1e-5 and values[1] == 2
     assert "decoder" in trainer.state and "decoder" in trainer.networks
+
+
+def test_few_colour_images_have_this_network(tmp_path, monkeypatch):
+    """But a run that exists goes on with its own, whatever the number of images."""
+    monkeypatch.chdir(tmp_path)
+    folder_of_images(tmp_path / "data" / "few", count=6)
+    folder_of_images(tmp_path / "data" / "many", count=12)
+    (tmp_path / "data" / "gray").mkdir()
+    for i in range(6):
+        Image.new("L", (12, 10), 9 * i).save(tmp_path / "data" / "gray" / f"{i}.png")
+    monkeypatch.setattr(tables, "FEW_IMAGES", 12)
+
+    def chosen(dataset, **given):
+        return sources.choose_network({"dataset": dataset, **given})[0].get("arch")
+
+    assert [chosen(folder) for folder in ("few", "many", "gray", "absent")] == [
+        "fastgan",
+        *[None] * 3,
+    ]
+    assert chosen("many", train_size=11) == chosen("many", holdout=1) == "fastgan"
+    assert sources.choose_network({"dataset": "few"})[1].startswith("arch=fastgan: with only 6 ")
+
+    for run in ("few_64_64_64", "many_16_64_64_fastgan", "mine"):
+        Path("checkpoint", run).mkdir(parents=True)
+        Path("checkpoint", run, "config.json").touch()
+    assert (chosen("few"), chosen("many"), chosen("few", name="mine")) == (None, "fastgan", None)
+    monkeypatch.setattr(tables, "FEW_IMAGES", 100)
+    shutil.rmtree("checkpoint/many_16_64_64_fastgan")
+    Path("checkpoint/many_64_64_64").mkdir()  # without a run
+    assert chosen("many") == chosen("few", resume=False) == chosen("few", name="new") == "fastgan"
+
+
+def test_a_training_of_few_images_goes_on_with_its_network(cli, tmp_path, monkeypatch, eager):
+    folder_of_images(tmp_path / "data" / "few", count=18)
+    monkeypatch.setitem(tables.ARCHS["fastgan"].defaults, "g_width", (1,))
+    monkeypatch.setitem(tables.ARCHS["fastgan"].defaults, "d_width", (2,))
+    words = ("--dataset", "few", "--batch_size", 4)
+    out = cli(*words, "--dry_run")[1]
+    assert "arch=fastgan: with only 18 training images, see --arch\n" in out
+    out = cli(*words, "--train", "--max_steps", 1)[1]
+    assert "arch=fastgan: with only 18 training images, see --arch\nrun few_4_64_64_fastgan" in out
+    monkeypatch.setattr(tables, "FEW_IMAGES", 5)
+    status, out, err = cli(*words, "--train", "--max_steps", 2, "--learning_rate", 1e-4)
+    assert (status, err) == (0, "")
+    assert "resumed checkpoint/few_4_64_64_fastgan at step 1" in out and "with only" not in out
+    assert cli(*words)[0] == 0
+    assert Path("samples/few_4_64_64_fastgan/test.png").exists()
