@@ -251,8 +251,9 @@ def count_images(c, spec):
 def choose_network(given):
     """Choose the network of a call to train that says nothing about networks.
 
-    The row of the data set may have a network for few colour images. A run that the call goes on
-    with keeps its network, whatever the number of images is now.
+    The row of the data set may have a network for few colour images. If there is a run with it, or
+    one with the default network, the call goes on with that run, or with the newer of both,
+    whatever the number of images is now.
 
     Args:
       given: dict of the flags of the call.
@@ -266,10 +267,13 @@ def choose_network(given):
     if few is None:
         return given, None
     chosen = {**given, "arch": few}
+    runs = {}
     for flags in (given,) if c.name else (chosen, given):
         run = Path(c.checkpoint_dir, resolve.resolve(flags, check=False).run_name)
         if c.resume and (run / trained.CONFIG).exists():
-            return flags, None
+            runs[run.stat().st_mtime] = flags
+    if runs:
+        return runs[max(runs)], None
     spec, _ = describe_data(c)
     count = count_images(c, spec)
     if spec.channels != 3 or not 0 < count < tables.FEW_IMAGES:

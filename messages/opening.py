@@ -201,11 +201,11 @@ def stage_pace(size, updates, seconds):
 
 
 def total_pace(seconds, seconds_left):
-    """Return a line with the time of all stages, and whether --max_minutes ends them earlier."""
-    line = f"about {_span(seconds)} for all stages"
+    """Return a line with the time of all updates, and whether --max_minutes ends them earlier."""
+    line = f"about {_span(seconds)} in all"
     if seconds <= seconds_left:
         return line
-    return f"{line}, but --max_minutes ends them after {_span(seconds_left)}"
+    return f"{line}, but --max_minutes ends it after {_span(seconds_left)}"
 
 
 def _span(seconds):

@@ -1,5 +1,6 @@
 """FastGAN's networks, and the term of the critic's loss that reconstructs real images."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -285,10 +286,18 @@ def test_few_colour_images_have_this_network(tmp_path, monkeypatch):
     assert chosen("many", train_size=11) == chosen("many", holdout=1) == "fastgan"
     assert sources.choose_network({"dataset": "few"})[1].startswith("arch=fastgan: with only 6 ")
 
-    for run in ("few_64_64_64", "many_16_64_64_fastgan", "mine"):
-        Path("checkpoint", run).mkdir(parents=True)
+    def put(run, time=0):
+        Path("checkpoint", run).mkdir(parents=True, exist_ok=True)
         Path("checkpoint", run, "config.json").touch()
+        os.utime(f"checkpoint/{run}", (time, time))
+
+    for run in ("few_64_64_64", "many_16_64_64_fastgan", "mine"):
+        put(run)
     assert (chosen("few"), chosen("many"), chosen("few", name="mine")) == (None, "fastgan", None)
+    put("few_16_64_64_fastgan", time=2)
+    assert chosen("few") == "fastgan"
+    put("few_64_64_64", time=3)  # the newer one
+    assert chosen("few") is None
     monkeypatch.setattr(tables, "FEW_IMAGES", 100)
     shutil.rmtree("checkpoint/many_16_64_64_fastgan")
     Path("checkpoint/many_64_64_64").mkdir()  # without a run

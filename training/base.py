@@ -60,7 +60,10 @@ class TrainerBase:
         return False
 
     def stages(self):
-        """Go to each stage of a growth that is left; yield ((height, width), updates) of each."""
+        """Go to each stage of a growth that is left; yield ((height, width), updates) of each.
+
+        For measurements: no training can follow.
+        """
         return ()
 
     @property

@@ -1,5 +1,6 @@
 """The trainer of PGGAN (1710.10196)."""
 
+import dataclasses
 import itertools
 
 import keras
@@ -122,8 +123,13 @@ class PGGAN(GANTrainer):
         return int(self.count) + sum(self.growth.steps(int(self.seen), self.critic_num))
 
     def stages(self):
-        """Go to each stage that is left, for measurements; yield its image size and updates."""
-        for stage, updates in enumerate(self.growth.steps(int(self.seen), self.critic_num)):
+        """Go to each stage that is left, and stay in it; yield its image size and updates.
+
+        For measurements: the trainer does not follow its schedule afterwards.
+        """
+        counts = self.growth.steps(int(self.seen), self.critic_num)
+        self.growth = dataclasses.replace(self.growth, fade=0, stable=2**40)
+        for stage, updates in enumerate(counts):
             if updates:
                 self.seen.assign(self.growth.start(stage, 1.0))
                 self._begin_stage(stage)
