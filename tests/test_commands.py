@@ -41,6 +41,7 @@ CANNOT = {  # a part of a command → what it needs, and the tests that stand in
     "--extractor inception-2015": "a download of 96 MB; test_inception.py",
     "--track wandb": "a package that is not installed; test_tracking.py",
     "--device gpu": "a GPU; test_hardware.py",
+    "faces --arch pggan --evaluate": "the faces that were trained on; test_evaluation.py",
     "faces --output_height 64 --evaluate": "the faces that were held out; test_evaluation.py",
 }
 SLOW = (  # parts of commands whose kind has a quicker one, or tests elsewhere

@@ -79,7 +79,7 @@ def test_the_last_stage_can_last_longer():
     assert [schedule.end(i) for i in range(3)] == [60, 170, 720]
     assert schedule.start(2, 0.5) == GrowthSchedule(50, 60, (4, 7, 2)).start(2, 0.5) == 195
     assert schedule.at(719) == GrowthState(2, 1.0, 2)
-    assert schedule.steps(220, 1) == 250
+    assert schedule.steps(220, 1) == [0, 0, 250]
 
 
 def test_phases_of_length_zero():
